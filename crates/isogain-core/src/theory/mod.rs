@@ -1,0 +1,1 @@
+//! What theory expects of a layer before anything was trained.
