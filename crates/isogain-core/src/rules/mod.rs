@@ -1,0 +1,101 @@
+//! What is wrong: one rule, one file, one page. Rules read the network, the settings and what was measured; they name
+//! remedies only by name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::Cause;
+use crate::network::Network;
+use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
+use crate::recipe::{Level, Recipe};
+use crate::theory::limits::Limits;
+
+/// Everything a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// Optimizer, clipping, batch, precision and levels.
+    pub recipe: &'a Recipe,
+    /// What the data looks like to the network.
+    pub data: &'a DataSummary,
+    /// One batch before training.
+    pub start: &'a Snapshot,
+    /// What theory expects of this network.
+    pub limits: &'a Limits,
+    /// Watched steps so far, oldest first; empty before training.
+    pub history: &'a [StepRecord],
+    /// One batch at the end of training.
+    pub end: Option<&'a Snapshot>,
+    /// How training ended; `None` before and during training.
+    pub outcome: Option<&'a Outcome>,
+}
+
+/// Something that is wrong, with the evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule's name.
+    pub rule: String,
+    /// How bad it is.
+    pub level: Level,
+    /// First and last operation concerned, in forward order.
+    pub layers: [String; 2],
+    /// Step at which it was seen; 0 is before training.
+    pub step: u64,
+    /// One sentence that stands alone.
+    pub message: String,
+    /// The numbers behind it.
+    pub evidence: Vec<Evidence>,
+    /// The factors of the chain rule behind it, largest first; empty where the rule is not about a gain.
+    pub causes: Vec<CauseShare>,
+    /// What theory expects, one line.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub theory: Option<String>,
+    /// Names of remedies, the first to try first.
+    pub remedies: Vec<String>,
+    /// Findings that follow from this one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub consequences: Vec<Finding>,
+}
+
+/// A number, what it is compared with, and where that comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was measured, with its unit.
+    pub name: String,
+    /// The value; `None` when it is not finite.
+    pub value: Option<f64>,
+    /// What it was compared with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub threshold: Option<f64>,
+    /// Why that threshold: theory, or a source.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub source: String,
+}
+
+/// A cause and its part in a total.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CauseShare {
+    /// Which factor of the chain rule.
+    pub cause: Cause,
+    /// Its log-gain over the layers concerned, nepers.
+    pub log_gain: f64,
+    /// Its share of the sum of those log-gains that act in the total's direction, in [0, 1].
+    pub share: f64,
+}
+
+/// A rule: one line of the table.
+#[derive(Debug)]
+pub struct Rule {
+    /// Primary name, kebab-case, for the pattern.
+    pub name: &'static str,
+    /// Short stable code.
+    pub code: &'static str,
+    /// One line for the list of rules.
+    pub summary: &'static str,
+    /// The page: documentation, text of `explain`, and a test.
+    pub page: &'static str,
+    /// Rules whose findings are consequences of this one when both fire.
+    pub explains: &'static [&'static str],
+    /// Looks for the pattern.
+    pub check: fn(&Case<'_>) -> Option<Finding>,
+}
