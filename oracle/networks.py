@@ -8,8 +8,8 @@ What `measure` returns, in float64, L2 norms over the whole tensor (batch includ
                  the residual itself.
     residuals    {name, skip_norm, branch_norm, inner_product}: the two parts of dL/dx at the input x of y = x + s F(x),
                  through the skip (dL/dy) and through the branch, and their inner product
-    parameters   in the order drawn: {name, shape, norm, gradient_norm, gradient_sum, gradient_first, gradient_last};
-                 shape [fan_out, fan_in] for weights, first and last in row-major order
+    parameters   in the order drawn: {name, shape, norm, gradient_norm, gradient_abs_sum, gradient_first,
+                 gradient_last}; shape [fan_out, fan_in] for weights, first and last in row-major order
     running      per batch norm after this one forward pass: {name, mean_norm, variance_norm}
 """
 
@@ -135,7 +135,7 @@ def measure(case):
                 "shape": list(p.shape),
                 "norm": norm(p),
                 "gradient_norm": norm(p.grad),
-                "gradient_sum": float(p.grad.sum()),
+                "gradient_abs_sum": float(p.grad.abs().sum()),
                 "gradient_first": float(p.grad.flatten()[0]),
                 "gradient_last": float(p.grad.flatten()[-1]),
             }
