@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub parameters: Vec<ParameterRecord>,
     /// Statistics at each operation's output.
     pub joints: Vec<JointRecord>,
-    /// Curvature of the loss; `None` where it was not measured.
+    /// Whether the learning rate suits; `None` where it was not measured.
     pub sharpness: Option<Sharpness>,
 }
 
@@ -41,15 +41,18 @@ pub struct UnitRecord {
     pub signal_fraction: f64,
 }
 
-/// Curvature of the loss on one batch (power iteration on Hessian-vector products).
+/// Whether the learning rate suits the network: medians over several initialisation seeds, before training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sharpness {
-    /// Largest eigenvalue of the Hessian, in absolute value.
-    pub lambda_max: f64,
-    /// Curvature along the gradient, g.Hg / |g|^2.
-    pub along_gradient: f64,
-    /// Loss after one plain gradient step at the recipe's learning rate, on the same batch.
-    pub loss_after_step: f64,
+    /// Largest eigenvalue of the Gauss-Newton matrix of the loss on one batch.
+    pub gauss_newton: f64,
+    /// Largest rise of the loss above its running minimum while a copy of the network takes some steps of the recipe's
+    /// optimizer on one batch again and again; `None` when the loss stopped being finite.
+    pub rehearsal_rise: Option<f64>,
+    /// The loss before those steps.
+    pub rehearsal_first: f64,
+    /// Seeds that the medians are taken over.
+    pub seeds: usize,
 }
 
 /// One watched step.
