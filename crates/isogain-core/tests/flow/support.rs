@@ -92,7 +92,7 @@ pub fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
     let linear = Linear {
         fan_in,
         fan_out,
-        init: Initializer::PYTORCH_DEFAULT,
+        init: Initializer::named("pytorch-default").unwrap(),
         activation: act("relu"),
     };
     Op {
