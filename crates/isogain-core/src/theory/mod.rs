@@ -1,1 +1,22 @@
 //! What theory expects of a layer before anything was trained.
+//!
+//! Conventions (Poole et al. 2016, Schoenholz et al. 2017): z_l = W_l phi(z_{l-1}) + b_l with
+//! Var W = sw2 / fan_in and Var b = sb2; q is the variance of a pre-activation z; chi is the factor of the mean
+//! *squared* gradient per layer, so that its RMS changes by sqrt(chi). RMS is per element.
+
+pub mod activations;
+pub mod edge_of_chaos;
+pub mod gains;
+pub mod initializers;
+pub mod quadrature;
+pub mod sampling;
+
+mod distribution;
+mod named;
+mod solve;
+mod special;
+
+pub use activations::Activation;
+pub use gains::Gains;
+pub use initializers::Initializer;
+pub use named::{Domain, NameError, Parameter};

@@ -1,0 +1,262 @@
+//! Initialisers: how weights and biases are drawn before training.
+//!
+//! One file each, one line each in [`TABLE`]; nothing else names them. Weights are drawn in f64, row-major
+//! `[fan_in, fan_out]`, so that a layer computes y = x W + b.
+
+mod constant;
+mod edge_of_chaos;
+mod fixed_variance;
+mod glorot;
+mod he;
+mod keras_default;
+mod lecun;
+mod lsuv;
+mod normal;
+mod orthogonal;
+mod pytorch_default;
+mod quadrature_gain;
+mod zeros;
+
+use std::fmt;
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::activations::Activation;
+use super::distribution::Distribution;
+use super::named::{self, Domain, NameError, Parameter, Written};
+
+const KIND: &str = "initializer";
+
+/// Every known initialiser, in alphabetical order of its name.
+static TABLE: [&Entry; 19] = [
+    &constant::ENTRY,
+    &edge_of_chaos::ENTRY,
+    &fixed_variance::ENTRY,
+    &glorot::NORMAL,
+    &glorot::TRUNCATED,
+    &glorot::UNIFORM,
+    &he::NORMAL,
+    &he::TRUNCATED,
+    &he::UNIFORM,
+    &keras_default::ENTRY,
+    &lecun::NORMAL,
+    &lecun::TRUNCATED,
+    &lecun::UNIFORM,
+    &lsuv::ENTRY,
+    &normal::ENTRY,
+    &orthogonal::ENTRY,
+    &pytorch_default::ENTRY,
+    &quadrature_gain::ENTRY,
+    &zeros::ENTRY,
+];
+
+/// The most numbers that an initialiser has.
+const MOST_PARAMETERS: usize = 2;
+
+/// The gain that several initialisers multiply their standard deviation with.
+const GAIN: Parameter = Parameter {
+    name: "gain",
+    default: 1.0,
+    domain: Domain::Positive,
+};
+
+/// One initialiser as its file describes it.
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    parameters: &'static [Parameter],
+    distribution: Distribution,
+    /// Variance of each weight.
+    weight_variance: fn(&Layer) -> f64,
+    /// Variance of each bias.
+    bias_variance: fn(&Layer) -> f64,
+    /// Mean of each weight.
+    weight_mean: fn(&Layer) -> f64,
+    /// Whether a pass over data finishes it (LSUV).
+    data_dependent: bool,
+    /// Whether it has an answer for this activation.
+    supports: fn(Activation) -> bool,
+}
+
+/// The layer to initialise, and the initialiser's own numbers in the order of its parameters.
+struct Layer {
+    fan_in: f64,
+    fan_out: f64,
+    activation: Activation,
+    values: [f64; MOST_PARAMETERS],
+}
+
+/// What most initialisers share: no bias, mean zero, any activation, no data.
+const PLAIN: Entry = Entry {
+    name: "",
+    parameters: &[],
+    distribution: Distribution::Normal,
+    weight_variance: |_| 0.0,
+    bias_variance: |_| 0.0,
+    weight_mean: |_| 0.0,
+    data_dependent: false,
+    supports: |_| true,
+};
+
+/// An initialiser and its numbers, such as a gain.
+///
+/// Methods take the layer's fans and `activation`, the one whose output the layer reads (for the hidden layers of a
+/// plain net: the hidden activation). Fans count the receptive field of a convolution.
+#[derive(Clone, Copy)]
+pub struct Initializer {
+    entry: &'static Entry,
+    values: [f64; MOST_PARAMETERS],
+}
+
+impl Initializer {
+    /// The initialiser of this name, its numbers at their defaults.
+    ///
+    /// # Errors
+    /// An unknown name, with the nearest known one.
+    pub fn named(name: &str) -> Result<Self, NameError> {
+        TABLE
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(|entry| Self::of(entry))
+            .ok_or_else(|| NameError::unknown_name(KIND, name, TABLE.iter().map(|entry| entry.name).collect()))
+    }
+
+    /// Every known initialiser, its numbers at their defaults, by name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|entry| Self::of(entry))
+    }
+
+    fn of(entry: &'static Entry) -> Self {
+        let mut values = [0.0; MOST_PARAMETERS];
+        for (value, parameter) in values.iter_mut().zip(entry.parameters) {
+            *value = parameter.default;
+        }
+        Self { entry, values }
+    }
+
+    /// The same initialiser with another value of one of its numbers, such as `("gain", 1.4)`.
+    ///
+    /// # Errors
+    /// A number it does not have, or a value outside of its domain.
+    pub fn with_parameter(mut self, key: &str, value: f64) -> Result<Self, NameError> {
+        let index = named::checked_index(KIND, self.entry.name, self.entry.parameters, key, value)?;
+        self.values[index] = value;
+        Ok(self)
+    }
+
+    /// The name it has in a recipe.
+    pub fn name(self) -> &'static str {
+        self.entry.name
+    }
+
+    /// Key and value of each of its numbers.
+    pub fn parameters(self) -> impl Iterator<Item = (&'static str, f64)> {
+        self.entry
+            .parameters
+            .iter()
+            .map(|parameter| parameter.name)
+            .zip(self.values)
+    }
+
+    /// Whether a pass over a batch must finish the drawn weights (LSUV divides each layer by its output's deviation).
+    pub fn is_data_dependent(self) -> bool {
+        self.entry.data_dependent
+    }
+
+    /// Whether it is defined for `activation`: softplus has no edge of chaos. Where it is not, variances are NaN.
+    pub fn supports(self, activation: Activation) -> bool {
+        (self.entry.supports)(activation)
+    }
+
+    /// Variance of each weight; `fan_in` times it is the sw2 of mean-field theory.
+    ///
+    /// For orthogonal matrices, over the Haar measure.
+    pub fn weight_variance(self, fan_in: usize, fan_out: usize, activation: Activation) -> f64 {
+        (self.entry.weight_variance)(&self.layer(fan_in, fan_out, activation))
+    }
+
+    /// Variance of each bias, the sb2 of mean-field theory.
+    pub fn bias_variance(self, fan_in: usize, activation: Activation) -> f64 {
+        (self.entry.bias_variance)(&self.layer(fan_in, fan_in, activation))
+    }
+
+    /// Mean of each weight: zero but for `constant`.
+    pub fn weight_mean(self) -> f64 {
+        (self.entry.weight_mean)(&self.layer(1, 1, Activation::linear()))
+    }
+
+    /// Draws a weight matrix, row-major `[fan_in, fan_out]`.
+    pub fn sample_weight(
+        self,
+        fan_in: usize,
+        fan_out: usize,
+        activation: Activation,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<f64> {
+        let variance = self.weight_variance(fan_in, fan_out, activation);
+        let mean = self.weight_mean();
+        let mut weight = self.entry.distribution.matrix(fan_in, fan_out, variance.sqrt(), rng);
+        if mean != 0.0 {
+            weight.iter_mut().for_each(|w| *w += mean);
+        }
+        weight
+    }
+
+    /// Draws the biases, `[fan_out]`.
+    pub fn sample_bias(self, fan_in: usize, fan_out: usize, activation: Activation, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let deviation = self.bias_variance(fan_in, activation).sqrt();
+        self.entry.distribution.vector(fan_out, deviation, rng)
+    }
+
+    fn layer(self, fan_in: usize, fan_out: usize, activation: Activation) -> Layer {
+        Layer {
+            fan_in: fan_in as f64,
+            fan_out: fan_out as f64,
+            activation,
+            values: self.values,
+        }
+    }
+
+    fn own_values(&self) -> &[f64] {
+        &self.values[..self.entry.parameters.len()]
+    }
+}
+
+impl PartialEq for Initializer {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.values == other.values
+    }
+}
+
+impl fmt::Debug for Initializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Initializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        named::display(self.entry.name, self.entry.parameters, self.own_values(), f)
+    }
+}
+
+impl Serialize for Initializer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        named::serialize(self.entry.name, self.entry.parameters, self.own_values(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Initializer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        let mut initializer = Self::named(&written.name).map_err(de::Error::custom)?;
+        for (key, value) in written.numbers {
+            initializer = initializer.with_parameter(&key, value).map_err(de::Error::custom)?;
+        }
+        Ok(initializer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+
+fn named(name: &str) -> Initializer {
+    Initializer::named(name).unwrap()
+}
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(7)
+}
+
+/// Mean, variance, and the standard error of the variance.
+fn moments(values: &[f64]) -> (f64, f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    let fourth = values.iter().map(|v| (v - mean).powi(4)).sum::<f64>() / n;
+    (mean, variance, ((fourth - variance * variance).max(0.0) / n).sqrt())
+}
+
+#[test]
+fn table_and_folder_agree() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/theory/initializers");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| {
+            file.unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('_', "-")
+        })
+        .filter(|stem| stem != "mod" && stem != "tests")
+        .collect();
+    files.sort();
+    // One file holds a family that differs in its distribution only.
+    let mut names: Vec<String> = Initializer::all()
+        .map(|initializer| match initializer.name().split_once('-') {
+            Some((family @ ("glorot" | "he" | "lecun"), _)) => family.to_owned(),
+            _ => initializer.name().to_owned(),
+        })
+        .collect();
+    assert!(names.is_sorted());
+    names.dedup();
+    assert_eq!(names, files);
+}
+
+#[test]
+fn sampled_variance_is_the_formulas() {
+    for activation in [Activation::relu(), Activation::tanh()] {
+        for initializer in Initializer::all() {
+            for (fan_in, fan_out) in [(200, 300), (300, 150)] {
+                let weight = initializer.sample_weight(fan_in, fan_out, activation, &mut rng());
+                assert_eq!(weight.len(), fan_in * fan_out);
+                let (mean, variance, error) = moments(&weight);
+                let expected = initializer.weight_variance(fan_in, fan_out, activation);
+                assert!(
+                    (variance - expected).abs() <= 5.0 * error + 1e-17,
+                    "{initializer} {fan_in}x{fan_out}: {variance} against {expected} +- {error}"
+                );
+                let mean_error = (mean - initializer.weight_mean()).abs();
+                assert!(
+                    mean_error <= 5.0 * (expected / weight.len() as f64).sqrt() + 1e-12,
+                    "{initializer}: {mean}"
+                );
+            }
+            let bias = initializer.sample_bias(200, 40_000, activation, &mut rng());
+            assert_eq!(bias.len(), 40_000);
+            let (_, variance, error) = moments(&bias);
+            let expected = initializer.bias_variance(200, activation);
+            assert!(
+                (variance - expected).abs() <= 5.0 * error,
+                "{initializer} bias: {variance} against {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn formulas_of_the_papers() {
+    let relu = Activation::relu();
+    let variance = |name: &str| named(name).weight_variance(100, 300, relu);
+    for suffix in ["uniform", "normal", "truncated"] {
+        assert_eq!(variance(&format!("glorot-{suffix}")), 2.0 / 400.0);
+        assert_eq!(variance(&format!("he-{suffix}")), 2.0 / 100.0);
+        assert_eq!(variance(&format!("lecun-{suffix}")), 1.0 / 100.0);
+    }
+    assert!((variance("pytorch-default") - 1.0 / 300.0).abs() < 1e-18);
+    assert!((named("pytorch-default").bias_variance(100, relu) - 1.0 / 300.0).abs() < 1e-18);
+    assert_eq!(variance("keras-default"), 2.0 / 400.0);
+    assert!((variance("fixed-variance") - 4e-4).abs() < 1e-18);
+    assert!((variance("quadrature-gain") - 0.02).abs() < 1e-14);
+    let leaky = Activation::named("leaky-relu")
+        .unwrap()
+        .with_parameter("slope", 0.5)
+        .unwrap();
+    assert!((named("he-normal").weight_variance(100, 300, leaky) - 2.0 / 125.0).abs() < 1e-16);
+    let tuned = named("glorot-normal").with_parameter("gain", 5.0 / 3.0).unwrap();
+    assert!((100.0 * tuned.weight_variance(100, 100, relu) - 25.0 / 9.0).abs() < 1e-13);
+    let critical = named("edge-of-chaos");
+    assert!((64.0 * critical.weight_variance(64, 64, Activation::tanh()) - 1.76095464).abs() < 1e-8);
+    assert_eq!(critical.bias_variance(64, Activation::tanh()), 0.05);
+    assert!((64.0 * critical.weight_variance(64, 64, relu) - 2.0).abs() < 1e-14);
+}
+
+#[test]
+fn uniform_and_truncated_keep_their_bounds() {
+    let n = 100;
+    let largest = |name: &str| {
+        named(name)
+            .sample_weight(n, n, Activation::relu(), &mut rng())
+            .into_iter()
+            .fold(0.0, |largest: f64, w| largest.max(w.abs()))
+    };
+    for (name, bound) in [
+        ("glorot-uniform", (6.0 / 200.0f64).sqrt()),
+        ("pytorch-default", 0.1),
+        ("lecun-truncated", 2.0 * 0.1 / 0.879_625_661_034_239_8),
+    ] {
+        let largest = largest(name);
+        assert!(
+            largest <= bound && largest > 0.99 * bound,
+            "{name}: {largest} of {bound}"
+        );
+    }
+}
+
+#[test]
+fn orthogonal_is_orthogonal_whatever_the_shape() {
+    for (fan_in, fan_out) in [(64, 64), (30, 70), (70, 30), (1, 5), (5, 1), (1, 1)] {
+        let gain = 1.4;
+        let initializer = named("orthogonal").with_parameter("gain", gain).unwrap();
+        let w = initializer.sample_weight(fan_in, fan_out, Activation::tanh(), &mut rng());
+        let (few, many, at): (_, _, Box<dyn Fn(usize, usize) -> f64>) = if fan_in < fan_out {
+            (fan_in, fan_out, Box::new(|i, k| w[i * fan_out + k]))
+        } else {
+            (fan_out, fan_in, Box::new(|i, k| w[k * fan_out + i]))
+        };
+        for i in 0..few {
+            for j in 0..few {
+                let product: f64 = (0..many).map(|k| at(i, k) * at(j, k)).sum();
+                let expected = if i == j { gain * gain } else { 0.0 };
+                assert!(
+                    (product - expected).abs() < 1e-10,
+                    "{fan_in}x{fan_out} [{i}, {j}]: {product}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn orthogonal_is_haar_and_not_biased_in_sign() {
+    // Under the Haar measure the trace of an n x n orthogonal matrix has mean 0 and variance 1; a QR factorisation
+    // without the sign correction gives a clearly negative mean.
+    let nets = 3000;
+    let mut rng = rng();
+    let traces: Vec<f64> = (0..nets)
+        .map(|_| {
+            let w = named("orthogonal").sample_weight(6, 6, Activation::tanh(), &mut rng);
+            (0..6).map(|i| w[7 * i]).sum()
+        })
+        .collect();
+    let (mean, variance, error) = moments(&traces);
+    assert!(mean.abs() < 5.0 / f64::from(nets).sqrt(), "{mean}");
+    assert!((variance - 1.0).abs() < 5.0 * error, "{variance}");
+}
+
+#[test]
+fn same_seed_same_weights() {
+    for initializer in Initializer::all() {
+        let draw = |seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            initializer.sample_weight(20, 30, Activation::tanh(), &mut rng)
+        };
+        assert_eq!(draw(3), draw(3));
+        let is_random = !matches!(initializer.name(), "zeros" | "constant");
+        assert_eq!(draw(3) != draw(4), is_random, "{initializer}");
+    }
+}
+
+#[test]
+fn only_softplus_has_no_edge_of_chaos() {
+    for initializer in Initializer::all() {
+        for activation in Activation::all() {
+            let supported = initializer.supports(activation);
+            let expected = initializer.name() != "edge-of-chaos" || activation.name() != "softplus";
+            assert_eq!(supported, expected, "{initializer} {activation}");
+            assert_eq!(initializer.weight_variance(10, 10, activation).is_finite(), supported);
+        }
+    }
+}
+
+#[test]
+fn written_as_a_name_or_a_table() {
+    let parse = |text: &str| serde_json::from_str::<Initializer>(text).map_err(|error| error.to_string());
+    assert_eq!(parse(r#""he-normal""#).unwrap(), named("he-normal"));
+    let gpt2 = parse(r#"{"name": "fixed-variance", "std": 0.01}"#).unwrap();
+    assert_eq!(gpt2.parameters().collect::<Vec<_>>(), [("std", 0.01)]);
+    let normal = parse(r#"{"name": "normal", "weight_variance": 3, "bias_variance": 0.05}"#).unwrap();
+    assert_eq!(normal.to_string(), "normal(weight_variance = 3, bias_variance = 0.05)");
+    for initializer in Initializer::all().chain([gpt2, normal]) {
+        assert_eq!(
+            parse(&serde_json::to_string(&initializer).unwrap()).unwrap(),
+            initializer
+        );
+    }
+    assert!(
+        parse(r#""he-nromal""#)
+            .unwrap_err()
+            .contains("did you mean `he-normal`?")
+    );
+    assert!(
+        parse(r#"{"name": "orthogonal", "gian": 2}"#)
+            .unwrap_err()
+            .contains("did you mean `gain`?")
+    );
+    assert!(
+        parse(r#"{"name": "orthogonal", "gain": 0}"#)
+            .unwrap_err()
+            .contains("must be a number above 0")
+    );
+    assert!(
+        parse(r#"{"name": "zeros", "gain": 2}"#)
+            .unwrap_err()
+            .contains("`zeros` has no `gain`")
+    );
+}
