@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::Cause;
 use crate::network::Network;
-use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::recipe::{Level, Recipe};
+use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::theory::limits::Limits;
+
+pub use crate::flow::CauseShare;
 
 /// Everything a rule may look at.
 #[derive(Clone, Copy, Debug)]
@@ -70,17 +71,6 @@ pub struct Evidence {
     /// Why that threshold: theory, or a source.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub source: String,
-}
-
-/// A cause and its part in a total.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CauseShare {
-    /// Which factor of the chain rule.
-    pub cause: Cause,
-    /// Its log-gain over the layers concerned, nepers.
-    pub log_gain: f64,
-    /// Its share of the sum of those log-gains that act in the total's direction, in [0, 1].
-    pub share: f64,
 }
 
 /// A rule: one line of the table.
