@@ -5,9 +5,12 @@
 //! *squared* gradient per layer, so that its RMS changes by sqrt(chi). RMS is per element.
 
 pub mod activations;
+pub mod batch_norm;
+pub mod correlation;
 pub mod edge_of_chaos;
 pub mod gains;
 pub mod initializers;
+pub mod mean_field;
 pub mod quadrature;
 pub mod sampling;
 
@@ -19,4 +22,5 @@ mod special;
 pub use activations::Activation;
 pub use gains::Gains;
 pub use initializers::Initializer;
+pub use mean_field::{FixedPoint, MeanField, Phase, Propagation};
 pub use named::{Domain, NameError, Parameter};
