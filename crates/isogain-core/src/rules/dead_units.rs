@@ -1,6 +1,5 @@
 //! Units that return zero on every sample.
 
-use super::finding::number;
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 use crate::record::{Snapshot, UnitRecord};
@@ -56,19 +55,12 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
                 chance(worst.units) / worst.units as f64,
                 "1/2 plus three deviations: units that chance leaves off for all samples",
             )
-            .with("activations concerned, in per cent", 100.0 * layers.len() as f64 / snapshot.units.len() as f64)
+            .with("activations concerned", layers.len() as f64)
+            .with("samples seen", snapshot.batch as f64)
             .remedies(&["swap-activation", "change-learning-rate", "rescale-init", "insert-batch-norm", "add-skip"]),
     )
-    .map(|mut finding| {
-        finding.theory = Some(format!("samples {}, {} % of them seen", snapshot.batch, number(seen(case, snapshot))));
-        finding
-    })
 }
 
 fn share(record: &UnitRecord) -> f64 {
     record.dead as f64 / record.units.max(1) as f64
-}
-
-fn seen(case: &Case<'_>, snapshot: &Snapshot) -> f64 {
-    100.0 * snapshot.batch as f64 / case.data.train_samples.max(1) as f64
 }

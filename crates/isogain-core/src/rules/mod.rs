@@ -10,6 +10,7 @@ mod dead_units;
 mod diagnose;
 mod diverging_loss;
 mod exactly_zero_gradient;
+mod expectation;
 mod exploding_activation;
 mod exploding_gradient;
 mod finding;

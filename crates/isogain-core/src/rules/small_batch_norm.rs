@@ -1,6 +1,5 @@
 //! Batch normalisation over too few samples.
 
-use super::finding::number;
 use super::{Case, Finding, Rule};
 use crate::network::{NormKind, OpKind};
 use crate::recipe::Level;
@@ -50,25 +49,11 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         (Level::Warn, "its mean and variance are mostly noise")
     };
     let message = format!("batch norm over {batch} samples in {} places: {why}", norms.len());
-    Some(
-        Finding::new(RULE.name, level, [first, last], message)
-            .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
-            .with("samples up to which no usable gradient exists", FAILS as f64)
-            .with("RMS of the first cotangent over the last", ratio(case).unwrap_or(f64::NAN))
-            .remedies(&["insert-layer-norm", "change-learning-rate"]),
-    )
-    .map(|finding| Finding { theory: Some(theory(batch)), ..finding })
-}
-
-/// The cotangent at the input against that at the head.
-fn ratio(case: &Case<'_>) -> Option<f64> {
-    case.start.flow.total_log_gain.map(f64::exp)
-}
-
-fn theory(batch: usize) -> String {
-    match batch {
-        0..=2 => "2 samples: the gradient through batch norm is exactly 0".into(),
-        3 => "3 samples: the mean squared gradient through batch norm is infinite".into(),
-        _ => format!("{} samples: the variance has a relative error of {}", batch, number((2.0 / (batch as f64 - 1.0)).sqrt())),
-    }
+    let mut finding = Finding::new(RULE.name, level, [first, last], message)
+        .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
+        .with("samples up to which no usable gradient exists", FAILS as f64)
+        .with("RMS of the first cotangent over the last", case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp))
+        .remedies(&["insert-layer-norm", "change-learning-rate"]);
+    finding.theory = super::expectation::line(case);
+    Some(finding)
 }
