@@ -110,6 +110,12 @@ pub struct Initializer {
 }
 
 impl Initializer {
+    /// What PyTorch gives a linear layer when nobody says anything: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases too.
+    pub const PYTORCH_DEFAULT: Self = Self {
+        entry: &pytorch_default::ENTRY,
+        values: [0.0; MOST_PARAMETERS],
+    };
+
     /// The initialiser of this name, its numbers at their defaults.
     ///
     /// # Errors
