@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::source::Document;
+use crate::names::nearest;
 
 /// The shortest recipe, for messages about files that say too little.
 const SHORTEST: &str = "the shortest recipe is the two lines `[network]` and `depth = 30`";
@@ -18,7 +19,10 @@ pub struct Place {
 
 impl Place {
     pub(super) fn new(file: &str, line: usize) -> Self {
-        Self { file: file.to_owned(), line: Some(line) }
+        Self {
+            file: file.to_owned(),
+            line: Some(line),
+        }
     }
 }
 
@@ -30,6 +34,36 @@ impl fmt::Display for Place {
             ("", Some(line)) => write!(f, "line {line}: "),
             (file, None) => write!(f, "{file}: "),
             (file, Some(line)) => write!(f, "{file}:{line}: "),
+        }
+    }
+}
+
+/// What could be meant by something unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The known name that was probably meant.
+    pub nearest: Option<String>,
+    /// Every known name.
+    pub known: Vec<String>,
+}
+
+impl Suggestion {
+    pub(super) fn new(name: &str, known: &[&str]) -> Box<Self> {
+        let nearest = nearest(name, known.iter().copied());
+        let known = known.iter().map(|&name| name.to_owned()).collect();
+        Box::new(Self {
+            nearest: nearest.map(str::to_owned),
+            known,
+        })
+    }
+}
+
+/// Continues a message that named the unknown.
+impl fmt::Display for Suggestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.nearest {
+            Some(name) => write!(f, "; did you mean '{name}'?"),
+            None => write!(f, "; known: {}", self.known.join(", ")),
         }
     }
 }
@@ -70,21 +104,19 @@ pub enum RecipeError {
         found: String,
     },
     /// A key that no table has.
-    #[error("{place}unknown key '{key}' in [{table}]{}", suggestion(nearest.as_deref(), known))]
+    #[error("{place}unknown {}{suggestion}", key_of(key, table))]
     UnknownKey {
         /// Where.
         place: Place,
         /// The key as written, shortened.
         key: String,
-        /// The table it stands in; `recipe` for the whole.
+        /// The table it stands in; empty for the recipe itself, whose keys are tables.
         table: String,
-        /// The known key that was probably meant.
-        nearest: Option<String>,
-        /// Every key of that table.
-        known: Vec<String>,
+        /// Which keys that table has.
+        suggestion: Box<Suggestion>,
     },
     /// A name that is in no list: an activation, an initialiser, a kind, a rule.
-    #[error("{place}unknown {what} '{value}'{}", suggestion(nearest.as_deref(), known))]
+    #[error("{place}unknown {what} '{value}'{suggestion}")]
     UnknownName {
         /// Where.
         place: Place,
@@ -94,10 +126,8 @@ pub enum RecipeError {
         what: String,
         /// The name as written, shortened.
         value: String,
-        /// The known name that was probably meant.
-        nearest: Option<String>,
-        /// Every known name.
-        known: Vec<String>,
+        /// Which names there are.
+        suggestion: Box<Suggestion>,
     },
     /// A value of the wrong type, out of its range, or at odds with another one.
     #[error("{place}{key}{}: {expected}", equals(value.as_deref()))]
@@ -117,12 +147,22 @@ impl RecipeError {
     /// A value that cannot be used, place unknown so far.
     pub(super) fn value(key: impl Into<String>, value: impl fmt::Display, expected: impl Into<String>) -> Self {
         let value = Some(shortened(&value.to_string()));
-        Self::Value { place: Place::default(), key: key.into(), value, expected: expected.into() }
+        Self::Value {
+            place: Place::default(),
+            key: key.into(),
+            value,
+            expected: expected.into(),
+        }
     }
 
     /// A key that is missing, place unknown so far.
     pub(super) fn missing(key: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Value { place: Place::default(), key: key.into(), value: None, expected: expected.into() }
+        Self::Value {
+            place: Place::default(),
+            key: key.into(),
+            value: None,
+            expected: expected.into(),
+        }
     }
 
     /// The same error with file and line, and the value as it stands in `text`, found by the error's key.
@@ -134,13 +174,21 @@ impl RecipeError {
     pub fn in_text(mut self, text: &str, file: &str) -> Self {
         let document = Document::parse(text, file).ok();
         match &mut self {
-            Self::Empty { place } | Self::NoNetwork { place } | Self::TooLong { place, .. } => file.clone_into(&mut place.file),
+            Self::Empty { place } | Self::NoNetwork { place } | Self::TooLong { place, .. } => {
+                file.clone_into(&mut place.file)
+            }
             Self::Syntax { place, .. } | Self::UnknownKey { place, .. } => file.clone_into(&mut place.file),
             Self::UnknownName { place, key, .. } => {
-                *place = Place { file: file.to_owned(), line: document.and_then(|document| document.line_of(key)) };
+                *place = Place {
+                    file: file.to_owned(),
+                    line: document.and_then(|document| document.line_of(key)),
+                };
             }
             Self::Value { place, key, value, .. } => {
-                *place = Place { file: file.to_owned(), line: document.as_ref().and_then(|document| document.line_of(key)) };
+                *place = Place {
+                    file: file.to_owned(),
+                    line: document.as_ref().and_then(|document| document.line_of(key)),
+                };
                 if let Some(written) = document.and_then(|document| document.written(key)) {
                     *value = Some(written);
                 }
@@ -153,9 +201,27 @@ impl RecipeError {
 /// At most 60 characters on one line, control characters escaped.
 pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let escape = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
     let short: String = text.chars().take(LONGEST).map(escape).collect();
-    if text.chars().nth(LONGEST).is_some() { format!("{short}...") } else { short }
+    if text.chars().nth(LONGEST).is_some() {
+        format!("{short}...")
+    } else {
+        short
+    }
+}
+
+fn key_of(key: &str, table: &str) -> String {
+    if table.is_empty() {
+        format!("table '{key}'")
+    } else {
+        format!("key '{key}' in [{table}]")
+    }
 }
 
 fn equals(value: Option<&str>) -> String {
@@ -163,13 +229,9 @@ fn equals(value: Option<&str>) -> String {
 }
 
 fn near(found: &str) -> String {
-    if found.is_empty() { String::new() } else { format!(" (at '{found}')") }
-}
-
-fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(name) => format!("; did you mean '{name}'?"),
-        None if known.is_empty() => "; none is known here".to_owned(),
-        None => format!("; known: {}", known.join(", ")),
+    if found.is_empty() {
+        String::new()
+    } else {
+        format!(" (at '{found}')")
     }
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use data::{Data, Task};
-pub use error::{Place, RecipeError};
+pub use error::{Place, RecipeError, Suggestion};
 pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe};
 pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};

@@ -104,7 +104,7 @@ impl Default for NetworkRecipe {
             depth: 30,
             width: 64,
             activation: Activation::relu(),
-            init: Initializer::pytorch_default(),
+            init: Initializer::PYTORCH_DEFAULT,
             head_init: None,
             norm: None,
             norm_eps: 1e-5,

@@ -6,6 +6,7 @@ use super::optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
 use super::source::Document;
 use super::table::{Entry, Table};
 use super::validate::{validate, validate_rules};
+use super::variants::variant;
 use super::{Data, Recipe, Run, Task};
 
 /// How deep residual branches may be nested in an explicit list.
@@ -55,7 +56,13 @@ fn recipe(document: &Document<'_>) -> Result<Recipe, RecipeError> {
     // Before the missing network: `[netwrok]` is better answered by the key that was meant.
     let has_network = document.root().contains_key("network");
     root.finish()?;
-    if has_network { Ok(recipe) } else { Err(RecipeError::NoNetwork { place: document.whole() }) }
+    if has_network {
+        Ok(recipe)
+    } else {
+        Err(RecipeError::NoNetwork {
+            place: document.whole(),
+        })
+    }
 }
 
 fn data(mut table: Table<'_>) -> Result<Data, RecipeError> {
@@ -98,12 +105,23 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
     };
     match network.kind {
         NetworkKind::Mlp => {
-            table.refuse(&["branch_scale", "learnable_scale"], "has no effect: only for kind = \"residual\"")?;
+            table.refuse(
+                &["branch_scale", "learnable_scale"],
+                "has no effect: only for kind = \"residual\"",
+            )?;
             table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?;
         }
         NetworkKind::Residual => table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?,
         NetworkKind::Layers => table.refuse(
-            &["depth", "width", "activation", "norm", "branch_scale", "learnable_scale", "output_activation"],
+            &[
+                "depth",
+                "width",
+                "activation",
+                "norm",
+                "branch_scale",
+                "learnable_scale",
+                "output_activation",
+            ],
             "has no effect: with kind = \"layers\" the list says it all",
         )?,
     }
@@ -112,17 +130,22 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
 }
 
 fn branch_scale(entry: Entry<'_>) -> Result<BranchScale, RecipeError> {
-    if entry.text().is_ok() {
-        return Ok(BranchScale::Named(entry.choice::<NamedScale>("branch scale, and not a number,")?));
+    match entry.text().map(variant::<NamedScale>) {
+        Ok(Some(name)) => Ok(BranchScale::Named(name)),
+        Ok(None) => Err(entry.wrong("must be a number or \"depth\"")),
+        Err(_) => Ok(BranchScale::Number(entry.number()?)),
     }
-    Ok(BranchScale::Number(entry.number()?))
 }
 
 fn layers(entry: Entry<'_>, nesting: usize) -> Result<Vec<LayerRecipe>, RecipeError> {
     if nesting > MAX_NESTING {
         return Err(entry.wrong(&format!("must not be nested deeper than {MAX_NESTING} branches")));
     }
-    entry.list()?.into_iter().map(|entry| layer(entry.table()?, nesting)).collect()
+    entry
+        .list()?
+        .into_iter()
+        .map(|entry| layer(entry.table()?, nesting))
+        .collect()
 }
 
 fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeError> {
@@ -168,7 +191,10 @@ fn clip(mut table: Table<'_>) -> Result<Clip, RecipeError> {
         threshold: table.get("threshold", default.threshold, Entry::number)?,
     };
     if clip.kind == ClipKind::None {
-        table.refuse(&["threshold"], "has no effect: say kind = \"value\", \"norm\" or \"global-norm\"")?;
+        table.refuse(
+            &["threshold"],
+            "has no effect: say kind = \"value\", \"norm\" or \"global-norm\"",
+        )?;
     }
     table.finish()?;
     Ok(clip)

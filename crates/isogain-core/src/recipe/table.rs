@@ -2,15 +2,14 @@
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::error::{RecipeError, shortened};
+use super::error::{RecipeError, Suggestion, shortened};
 use super::source::Document;
 use super::variants::{variant, variant_names};
-use crate::names;
+use crate::theory::NameError;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
-use crate::theory::NameError;
 
 /// A table being read.
 pub(super) struct Table<'a> {
@@ -32,14 +31,23 @@ pub(super) struct Entry<'a> {
 impl<'a> Table<'a> {
     /// The whole recipe.
     pub(super) fn root(document: &'a Document<'a>) -> Self {
-        Self { document, path: String::new(), entries: document.root(), asked: Vec::new() }
+        Self {
+            document,
+            path: String::new(),
+            entries: document.root(),
+            asked: Vec::new(),
+        }
     }
 
     /// The value of `key`, if it is there.
     pub(super) fn entry(&mut self, key: &'static str) -> Option<Entry<'a>> {
         self.asked.push(key);
         let value = self.entries.get(key)?;
-        Some(Entry { document: self.document, path: self.path_of(key), value })
+        Some(Entry {
+            document: self.document,
+            path: self.path_of(key),
+            value,
+        })
     }
 
     /// The value of `key`, or `default` when it is not there.
@@ -65,7 +73,11 @@ impl<'a> Table<'a> {
     pub(super) fn refuse(&self, keys: &[&str], why: &str) -> Result<(), RecipeError> {
         let found = keys.iter().find_map(|key| Some((key, self.entries.get(*key)?)));
         let Some((key, value)) = found else { return Ok(()) };
-        let entry = Entry { document: self.document, path: self.path_of(key), value };
+        let entry = Entry {
+            document: self.document,
+            path: self.path_of(key),
+            value,
+        };
         Err(entry.wrong(why))
     }
 
@@ -75,7 +87,14 @@ impl<'a> Table<'a> {
         entries.sort_by_key(|(key, _)| key.span().start);
         let entry = |(key, value): (&'a Spanned<_>, _)| -> (&'a str, Entry<'a>) {
             let key: &str = AsRef::<str>::as_ref(key.get_ref());
-            (key, Entry { document: self.document, path: self.path_of(key), value })
+            (
+                key,
+                Entry {
+                    document: self.document,
+                    path: self.path_of(key),
+                    value,
+                },
+            )
         };
         entries.into_iter().map(entry).collect()
     }
@@ -85,19 +104,27 @@ impl<'a> Table<'a> {
     /// # Errors
     /// The first key that nobody asked for.
     pub(super) fn finish(self) -> Result<(), RecipeError> {
-        let unknown = self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref()));
-        let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else { return Ok(()) };
+        let unknown = self
+            .entries
+            .iter()
+            .filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref()));
+        let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else {
+            return Ok(());
+        };
         Err(RecipeError::UnknownKey {
             place: self.document.place(&key.span()),
             key: shortened(key.get_ref()),
-            table: if self.path.is_empty() { "recipe".to_owned() } else { self.path.clone() },
-            nearest: nearest(key.get_ref(), &self.asked),
-            known: self.asked.iter().map(|&key| key.to_owned()).collect(),
+            table: self.path,
+            suggestion: Suggestion::new(key.get_ref(), &self.asked),
         })
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 }
 
@@ -105,39 +132,57 @@ impl<'a> Entry<'a> {
     /// A table.
     pub(super) fn table(self) -> Result<Table<'a>, RecipeError> {
         match self.value.get_ref() {
-            DeValue::Table(entries) => {
-                Ok(Table { document: self.document, path: self.path, entries, asked: Vec::new() })
-            }
+            DeValue::Table(entries) => Ok(Table {
+                document: self.document,
+                path: self.path,
+                entries,
+                asked: Vec::new(),
+            }),
             _ => Err(self.wrong("must be a table")),
         }
     }
 
     /// A list.
     pub(super) fn list(self) -> Result<Vec<Entry<'a>>, RecipeError> {
-        let DeValue::Array(items) = self.value.get_ref() else { return Err(self.wrong("must be a list")) };
-        let entry = |(index, value)| Entry { document: self.document, path: format!("{}[{index}]", self.path), value };
+        let DeValue::Array(items) = self.value.get_ref() else {
+            return Err(self.wrong("must be a list"));
+        };
+        let entry = |(index, value)| Entry {
+            document: self.document,
+            path: format!("{}[{index}]", self.path),
+            value,
+        };
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
     /// A whole number from 0 to 2^64 - 1.
     pub(super) fn whole_64(self) -> Result<u64, RecipeError> {
-        let read = |number: &toml::de::DeInteger<'_>| u64::from_str_radix(number.as_str(), number.radix()).ok();
-        self.value.get_ref().as_integer().and_then(read).ok_or_else(|| self.wrong("must be a whole number, 0 or more"))
+        let read = |number: &DeInteger<'_>| u64::from_str_radix(number.as_str(), number.radix()).ok();
+        let number = self.value.get_ref().as_integer().and_then(read);
+        number.ok_or_else(|| self.wrong(&format!("must be a whole number from 0 to {}", u64::MAX)))
     }
 
-    /// A whole number that counts something.
+    /// A whole number that counts something. What does not fit becomes 0 or the largest number there is: the
+    /// validation knows the range, and shows the number as it was written.
     pub(super) fn whole(self) -> Result<usize, RecipeError> {
-        let too_large = self.wrong("is too large for this machine");
-        usize::try_from(self.whole_64()?).map_err(|_| too_large)
+        let Some(number) = self.value.get_ref().as_integer() else {
+            return Err(self.wrong("must be a whole number"));
+        };
+        let nearest = if number.as_str().starts_with('-') {
+            0
+        } else {
+            usize::MAX
+        };
+        Ok(usize::from_str_radix(number.as_str(), number.radix()).unwrap_or(nearest))
     }
 
     /// A number, with or without a decimal point. `inf` and `nan` are read: what is wrong with them is for the
     /// validation to say.
     pub(super) fn number(self) -> Result<f64, RecipeError> {
         let number = match self.value.get_ref() {
-            DeValue::Integer(number) => {
-                i128::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
-            }
+            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .map(|number| number as f64),
             DeValue::Float(number) => number.as_str().parse().ok(),
             _ => None,
         };
@@ -146,18 +191,28 @@ impl<'a> Entry<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(self) -> Result<bool, RecipeError> {
-        self.value.get_ref().as_bool().ok_or_else(|| self.wrong("must be true or false"))
+        self.value
+            .get_ref()
+            .as_bool()
+            .ok_or_else(|| self.wrong("must be true or false"))
     }
 
     /// A text.
     pub(super) fn text(&self) -> Result<&'a str, RecipeError> {
-        self.value.get_ref().as_str().ok_or_else(|| self.wrong("must be a text in quotes"))
+        self.value
+            .get_ref()
+            .as_str()
+            .ok_or_else(|| self.wrong("must be a text in quotes"))
     }
 
     /// Two numbers.
     pub(super) fn pair(self) -> Result<[f64; 2], RecipeError> {
         let wrong = self.wrong("must be a list of two numbers");
-        let numbers = self.list()?.into_iter().map(Entry::number).collect::<Result<Vec<_>, _>>()?;
+        let numbers = self
+            .list()?
+            .into_iter()
+            .map(Entry::number)
+            .collect::<Result<Vec<_>, _>>()?;
         numbers.try_into().map_err(|_| wrong)
     }
 
@@ -187,7 +242,9 @@ impl<'a> Entry<'a> {
             return named(self.text()?).map_err(|error| self.not_named(error));
         }
         if !self.value.get_ref().is_table() {
-            return Err(self.wrong("must be a name in quotes, or a table such as { name = \"leaky-relu\", slope = 0.2 }"));
+            return Err(
+                self.wrong("must be a name in quotes, or a table such as { name = \"leaky-relu\", slope = 0.2 }")
+            );
         }
         let no_name = self.wrong("must say its name, as in { name = \"leaky-relu\", slope = 0.2 }");
         let mut table = self.table()?;
@@ -211,7 +268,11 @@ impl<'a> Entry<'a> {
     }
 
     fn copy(&self) -> Entry<'a> {
-        Entry { document: self.document, path: self.path.clone(), value: self.value }
+        Entry {
+            document: self.document,
+            path: self.path.clone(),
+            value: self.value,
+        }
     }
 
     fn unknown(&self, what: &str, name: &str, known: &[&str]) -> RecipeError {
@@ -220,8 +281,7 @@ impl<'a> Entry<'a> {
             key: self.path.clone(),
             what: what.to_owned(),
             value: shortened(name),
-            nearest: nearest(name, known),
-            known: known.iter().map(|&name| name.to_owned()).collect(),
+            suggestion: Suggestion::new(name, known),
         }
     }
 
@@ -229,20 +289,17 @@ impl<'a> Entry<'a> {
     fn not_named(&self, error: NameError) -> RecipeError {
         match error {
             NameError::UnknownName { kind, name, known, .. } => self.unknown(kind, &name, &known),
-            NameError::UnknownKey { kind, name, key, known, .. } => {
-                let known: Vec<&str> = std::iter::once("name").chain(known).collect();
-                self.unknown(&format!("parameter of {kind} '{name}'"), &key, &known)
-            }
+            NameError::UnknownKey { key, known, .. } => RecipeError::UnknownKey {
+                place: self.document.place(&self.value.span()),
+                key: shortened(&key),
+                table: self
+                    .path
+                    .strip_suffix(&format!(".{key}"))
+                    .unwrap_or(&self.path)
+                    .to_owned(),
+                suggestion: Suggestion::new(&key, &std::iter::once("name").chain(known).collect::<Vec<_>>()),
+            },
             NameError::OutOfRange { domain, .. } => self.wrong(&format!("must be {domain}")),
         }
     }
-}
-
-/// The known name nearest to `name`, unless it is too long to be one mistyped.
-pub(super) fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    const LONGEST: usize = 64;
-    if name.len() > LONGEST {
-        return None;
-    }
-    names::nearest(name, known.iter().copied()).map(str::to_owned)
 }

@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use super::error::RecipeError;
-use super::table::nearest;
+use super::error::{Place, RecipeError, Suggestion, shortened};
 use super::variants::Name;
-use super::{
-    BranchScale, Clip, Data, LayerRecipe, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run,
-};
+use super::{BranchScale, Clip, Data, LayerRecipe, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run};
 use crate::network::NormKind;
 
 /// Most hidden layers, of whatever kind.
@@ -39,26 +36,41 @@ pub fn validate(recipe: &Recipe) -> Result<(), RecipeError> {
 /// # Errors
 /// The first one that is not, with the nearest known name.
 pub fn validate_rules(recipe: &Recipe, known_rules: &[&str]) -> Result<(), RecipeError> {
-    let Some(name) = recipe.rules.keys().find(|name| !known_rules.contains(&name.as_str())) else { return Ok(()) };
+    let Some(name) = recipe.rules.keys().find(|name| !known_rules.contains(&name.as_str())) else {
+        return Ok(());
+    };
     Err(RecipeError::UnknownName {
-        place: Default::default(),
+        place: Place::default(),
         key: format!("rules.{name}"),
         what: "rule".to_owned(),
-        value: super::error::shortened(name),
-        nearest: nearest(name, known_rules),
-        known: known_rules.iter().map(|&name| name.to_owned()).collect(),
+        value: shortened(name),
+        suggestion: Suggestion::new(name, known_rules),
     })
 }
 
 fn data(data: &Data) -> Result<(), RecipeError> {
     if data.source.trim().is_empty() {
-        return Err(RecipeError::value("data.source", "\"\"", "must be \"digits\" or the path of a CSV file"));
+        return Err(RecipeError::value(
+            "data.source",
+            "\"\"",
+            "must be \"digits\" or the path of a CSV file",
+        ));
     }
     within("data.batch", data.batch, MAX_BATCH)?;
     let fraction = data.test_fraction;
-    must("data.test_fraction", fraction, fraction > 0.0 && fraction < 1.0, "must be above 0 and below 1")?;
+    must(
+        "data.test_fraction",
+        fraction,
+        fraction > 0.0 && fraction < 1.0,
+        "must be above 0 and below 1",
+    )?;
     let scale = data.input_scale;
-    must("data.input_scale", scale, scale.is_finite() && scale != 0.0, "must be a finite number other than 0")
+    must(
+        "data.input_scale",
+        scale,
+        scale.is_finite() && scale != 0.0,
+        "must be a finite number other than 0",
+    )
 }
 
 fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
@@ -68,7 +80,12 @@ fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
         shaped(network)?;
     }
     let eps = network.norm_eps;
-    must("network.norm_eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
+    must(
+        "network.norm_eps",
+        eps,
+        eps.is_finite() && eps >= 0.0,
+        "must be a finite number, 0 or more",
+    )?;
     if batch == 1
         && let Some((key, norm)) = norms(network).into_iter().find(|(_, norm)| *norm == NormKind::Batch)
     {
@@ -85,14 +102,27 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     within("network.width", width, MAX_WIDTH)?;
     // Without stem and head, whose sizes depend on the data; `expand::network` counts them too.
     let hidden = (width as u64 * width as u64 + width as u64) * (depth as u64 - 1);
-    parameters("network.width", width, hidden)?;
+    parameters(network, hidden)?;
     if !network.layers.is_empty() {
-        return Err(RecipeError::missing("network.layers", "has no effect: only for kind = \"layers\""));
+        return Err(RecipeError::missing(
+            "network.layers",
+            "has no effect: only for kind = \"layers\"",
+        ));
     }
     if kind == NetworkKind::Residual {
-        must("network.depth", depth, depth >= 2, "must be 2 or more for kind = \"residual\": a stem and a block")?;
+        must(
+            "network.depth",
+            depth,
+            depth >= 2,
+            "must be 2 or more for kind = \"residual\": a stem and a block",
+        )?;
         if let BranchScale::Number(scale) = network.branch_scale {
-            must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
+            must(
+                "network.branch_scale",
+                scale,
+                scale.is_finite(),
+                "must be a finite number or \"depth\"",
+            )?;
         }
     }
     Ok(())
@@ -108,15 +138,26 @@ fn explicit(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     let mut count = Count::default();
     layers(&network.layers, KEY, None, &mut count)?;
-    must(KEY, count.layers, count.layers <= MAX_DEPTH, &format!("must be at most {MAX_DEPTH} layers"))?;
-    parameters(KEY, count.layers, count.parameters)?;
+    if count.layers > MAX_DEPTH {
+        let expected = format!("has {} layers: must be at most {MAX_DEPTH}", count.layers);
+        return Err(RecipeError::missing(KEY, expected));
+    }
+    parameters(network, count.parameters)?;
     let Some(head) = network.layers.iter().rposition(|layer| layer.linear.is_some()) else {
-        return Err(RecipeError::missing(KEY, "needs a linear layer outside of branches, the head"));
+        return Err(RecipeError::missing(
+            KEY,
+            "needs a linear layer outside of branches, the head",
+        ));
     };
-    let after = network.layers[head + 1..].iter().position(|layer| layer.activation.is_none());
+    let after = network.layers[head + 1..]
+        .iter()
+        .position(|layer| layer.activation.is_none());
     after.map_or(Ok(()), |offset| {
         let key = format!("{KEY}[{}]", head + 1 + offset);
-        Err(RecipeError::missing(key, "must be an activation: nothing else may follow the last linear layer, the head"))
+        Err(RecipeError::missing(
+            key,
+            "must be an activation: nothing else may follow the last linear layer, the head",
+        ))
     })
 }
 
@@ -144,10 +185,16 @@ fn layers(
             layer.residual.is_some(),
         ];
         if kinds.iter().filter(|kind| **kind).count() != 1 {
-            return Err(RecipeError::missing(path, "must have exactly one of linear, activation, norm, residual"));
+            return Err(RecipeError::missing(
+                path,
+                "must have exactly one of linear, activation, norm, residual",
+            ));
         }
         if layer.init.is_some() && layer.linear.is_none() {
-            return Err(RecipeError::missing(format!("{path}.init"), "has no effect: only beside linear"));
+            return Err(RecipeError::missing(
+                format!("{path}.init"),
+                "has no effect: only beside linear",
+            ));
         }
         if let Some(units) = layer.linear {
             within(&format!("{path}.linear"), units, MAX_WIDTH)?;
@@ -164,14 +211,18 @@ fn layers(
             if let (Some(width), Some(out)) = (width, out)
                 && width != out
             {
-                let expected = format!(
-                    "must keep the width of its input: x has {width} features, but the branch F(x) has {out}"
-                );
+                let expected =
+                    format!("must keep the width of its input: x has {width} features, but the branch F(x) has {out}");
                 return Err(RecipeError::missing(path_of_branch, expected));
             }
             width = width.or(out);
             let scale = layer.scale.unwrap_or(1.0);
-            must(&format!("{path}.scale"), scale, scale.is_finite(), "must be a finite number")?;
+            must(
+                &format!("{path}.scale"),
+                scale,
+                scale.is_finite(),
+                "must be a finite number",
+            )?;
         }
     }
     Ok(width)
@@ -183,10 +234,18 @@ fn norms(network: &NetworkRecipe) -> Vec<(String, NormKind)> {
         for (index, layer) in list.iter().enumerate() {
             let path = format!("{path}[{index}]");
             found.extend(layer.norm.map(|norm| (format!("{path}.norm"), norm)));
-            collect(layer.residual.as_deref().unwrap_or_default(), &format!("{path}.residual"), found);
+            collect(
+                layer.residual.as_deref().unwrap_or_default(),
+                &format!("{path}.residual"),
+                found,
+            );
         }
     }
-    let mut found: Vec<_> = network.norm.map(|norm| ("network.norm".to_owned(), norm)).into_iter().collect();
+    let mut found: Vec<_> = network
+        .norm
+        .map(|norm| ("network.norm".to_owned(), norm))
+        .into_iter()
+        .collect();
     collect(&network.layers, "network.layers", &mut found);
     found
 }
@@ -198,7 +257,12 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     decay("optimizer.betas[0]", optimizer.betas[0])?;
     decay("optimizer.betas[1]", optimizer.betas[1])?;
     let eps = optimizer.eps;
-    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")
+    must(
+        "optimizer.eps",
+        eps,
+        eps.is_finite() && eps >= 0.0,
+        "must be a finite number, 0 or more",
+    )
 }
 
 fn clip(clip: &Clip) -> Result<(), RecipeError> {
@@ -211,20 +275,39 @@ fn run(run: &Run) -> Result<(), RecipeError> {
 }
 
 /// Refuses a network of too many parameters, saying how many.
-pub(super) fn parameters(key: &str, value: impl fmt::Display, count: u64) -> Result<(), RecipeError> {
-    let expected =
-        format!("this network would have {count} parameters, more than the {MAX_PARAMETERS} that are allowed");
-    must(key, value, count <= MAX_PARAMETERS, &expected)
+pub(super) fn parameters(network: &NetworkRecipe, count: u64) -> Result<(), RecipeError> {
+    if count <= MAX_PARAMETERS {
+        return Ok(());
+    }
+    let expected = format!("this network would have {count} parameters: must be at most {MAX_PARAMETERS}");
+    Err(match network.kind {
+        NetworkKind::Layers => RecipeError::missing("network.layers", expected),
+        NetworkKind::Mlp | NetworkKind::Residual => RecipeError::value("network.width", network.width, expected),
+    })
 }
 
 fn within(key: &str, value: usize, most: usize) -> Result<(), RecipeError> {
-    must(key, value, (1..=most).contains(&value), &format!("must be from 1 to {most}"))
+    must(
+        key,
+        value,
+        (1..=most).contains(&value),
+        &format!("must be from 1 to {most}"),
+    )
 }
 
 fn positive(key: &str, value: f64) -> Result<(), RecipeError> {
-    must(key, value, value.is_finite() && value > 0.0, "must be a finite number above 0")
+    must(
+        key,
+        value,
+        value.is_finite() && value > 0.0,
+        "must be a finite number above 0",
+    )
 }
 
 fn must(key: &str, value: impl fmt::Display, holds: bool, expected: &str) -> Result<(), RecipeError> {
-    if holds { Ok(()) } else { Err(RecipeError::value(key, value, expected)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(RecipeError::value(key, value, expected))
+    }
 }

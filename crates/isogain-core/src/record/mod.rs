@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
-use crate::statistics::moments::Moments;
+use crate::statistics::Moments;
 
 /// What was measured on one batch at one moment, with full tensors at hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

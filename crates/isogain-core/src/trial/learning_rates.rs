@@ -1,8 +1,8 @@
 //! The learning rates a trial searches: log-spaced around the recipe's own.
 
-/// Factors on the recipe's learning rate. Below more than above: the usable rate shrinks with depth at criticality, and a
+/// Divisors of the recipe's learning rate. Below more than above: the usable rate shrinks with depth at criticality, and a
 /// repaired network passes on larger gradients than the ill one the rate was chosen for.
-const FACTORS: [f64; 4] = [1.0 / 25.0, 1.0 / 5.0, 1.0, 5.0];
+const DIVISORS: [f64; 4] = [25.0, 5.0, 1.0, 0.2];
 
 /// How far above the predicted ceiling a rate may still be tried: the ceiling 2/lambda_max is of the quadratic model at
 /// the start, and the curvature falls in the first steps.
@@ -10,7 +10,7 @@ const CEILING_SLACK: f64 = 2.0;
 
 /// The learning rates to search, ascending. Always contains `recipe` itself.
 pub fn grid(recipe: f64) -> Vec<f64> {
-    FACTORS.iter().map(|factor| recipe * factor).collect()
+    DIVISORS.iter().map(|divisor| recipe / divisor).collect()
 }
 
 /// Those of `rates` (ascending) that a predicted ceiling leaves worth trying: at most twice the ceiling, but never fewer

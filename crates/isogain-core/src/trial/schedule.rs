@@ -28,7 +28,11 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     /// The jobs of a rung, by number.
-    Rung { rung: usize, waiting: std::ops::Range<usize>, configurations: Vec<Configuration> },
+    Rung {
+        rung: usize,
+        waiting: std::ops::Range<usize>,
+        configurations: Vec<Configuration>,
+    },
     /// Everything that was asked.
     Final,
 }
@@ -50,7 +54,10 @@ impl Schedule {
     pub fn new(plan: Plan) -> Result<Self, TrialError> {
         plan.check()?;
         if plan.most_steps() > plan.budget_steps {
-            return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: plan.budget_steps });
+            return Err(TrialError::BudgetTooSmall {
+                needed: plan.most_steps(),
+                budget: plan.budget_steps,
+            });
         }
         let configurations: Vec<Configuration> = plan.contenders().flat_map(|arm| of_arm(&plan, arm)).collect();
         let mut schedule = Self {
@@ -61,7 +68,9 @@ impl Schedule {
             stage: Stage::Final,
             finalists: Vec::new(),
         };
-        schedule.enter(0, configurations);
+        // Without a rung to choose a rate, the one nearest to the recipe's.
+        let nearest_first = schedule.ordered(configurations, 0);
+        schedule.enter(0, nearest_first);
         // Asked after the first rung and needed only at the end: work for the workers that wait at the ends of rungs.
         let seeds = schedule.plan.seeds.clone();
         schedule.add(&of_arm(&schedule.plan, 0), &seeds, schedule.plan.full_steps);
@@ -84,12 +93,17 @@ impl Schedule {
             Some(slot @ None) if id < self.handed_out => *slot = Some(score),
             _ => return Err(TrialError::UnexpectedAnswer { id }),
         }
-        while let Stage::Rung { rung, waiting, configurations } = &self.stage {
+        while let Stage::Rung {
+            rung,
+            waiting,
+            configurations,
+        } = &self.stage
+        {
             if self.scores[waiting.clone()].iter().any(Option::is_none) {
                 break;
             }
             let (rung, configurations) = (*rung, configurations.clone());
-            let ranked = self.ranked(rung, configurations);
+            let ranked = self.ordered(configurations, self.plan.rungs[rung].steps);
             self.enter(rung + 1, ranked);
         }
         Ok(())
@@ -114,7 +128,13 @@ impl Schedule {
     /// random search over the same space may spend.
     pub fn search_steps(&self) -> usize {
         let whole_untreated = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
-        self.total_steps() - self.jobs.iter().filter(whole_untreated).map(|job| job.steps).sum::<usize>()
+        self.total_steps()
+            - self
+                .jobs
+                .iter()
+                .filter(whole_untreated)
+                .map(|job| job.steps)
+                .sum::<usize>()
     }
 
     /// Optimizer updates of all jobs.
@@ -133,14 +153,22 @@ impl Schedule {
             job.arm == configuration.arm && job.learning_rate == configuration.learning_rate && job.steps == steps
         };
         let answered = self.jobs.iter().zip(&self.scores).filter(|(job, _)| wanted(job));
-        answered.filter_map(|(job, score)| Some(SeedScore { seed: job.seed, score: score.clone()? })).collect()
+        answered
+            .filter_map(|(job, score)| {
+                Some(SeedScore {
+                    seed: job.seed,
+                    score: score.clone()?,
+                })
+            })
+            .collect()
     }
 
     /// The learning rate with the smallest median loss of this arm after that many steps, if it was run so far. Between
     /// equals the one nearest to the recipe's.
     pub fn best_learning_rate(&self, arm: usize, steps: usize) -> Option<Configuration> {
-        let run = of_arm(&self.plan, arm).into_iter().filter(|c| !self.scores(*c, steps).is_empty());
-        run.min_by(|a, b| self.compare(*a, *b, steps))
+        let mut run = of_arm(&self.plan, arm);
+        run.retain(|configuration| !self.scores(*configuration, steps).is_empty());
+        self.ordered(run, steps).first().copied()
     }
 
     /// Starts a rung with the best of `configurations` (best first, from the rung before), or the final after the last.
@@ -152,56 +180,68 @@ impl Schedule {
             self.stage = Stage::Final;
             return;
         };
-        let kept = if rung == 0 { configurations } else { self.survivors(configurations) };
+        let kept = if rung == 0 {
+            configurations
+        } else {
+            self.survivors(configurations)
+        };
         let start = self.jobs.len();
         let untreated = of_arm(&self.plan, 0);
         self.add(&untreated, &description.seeds, description.steps);
         self.add(&kept, &description.seeds, description.steps);
-        self.stage = Stage::Rung { rung, waiting: start..self.jobs.len(), configurations: kept };
+        self.stage = Stage::Rung {
+            rung,
+            waiting: start..self.jobs.len(),
+            configurations: kept,
+        };
     }
 
     fn add(&mut self, configurations: &[Configuration], seeds: &[u64], steps: usize) {
         for &Configuration { arm, learning_rate } in configurations {
             for &seed in seeds {
-                self.jobs.push(Job { id: self.jobs.len(), arm, learning_rate, seed, steps });
+                self.jobs.push(Job {
+                    id: self.jobs.len(),
+                    arm,
+                    learning_rate,
+                    seed,
+                    steps,
+                });
                 self.scores.push(None);
             }
         }
     }
 
-    /// These configurations, best median loss of the rung first.
-    fn ranked(&self, rung: usize, mut configurations: Vec<Configuration>) -> Vec<Configuration> {
-        let steps = self.plan.rungs[rung].steps;
-        configurations.sort_by(|a, b| self.compare(*a, *b, steps));
-        configurations
+    /// Smallest median ln loss after that many steps first, then the learning rate nearest to the recipe's, then the
+    /// earliest arm.
+    fn ordered(&self, configurations: Vec<Configuration>, steps: usize) -> Vec<Configuration> {
+        let floored = |run: &SeedScore| log_loss(run.score.loss, self.plan.loss_floor);
+        let mut keyed: Vec<(f64, f64, Configuration)> = configurations
+            .into_iter()
+            .map(|configuration| {
+                let log_losses: Vec<f64> = self.scores(configuration, steps).iter().map(floored).collect();
+                let distance = (configuration.learning_rate / self.plan.recipe_learning_rate).ln().abs();
+                (median(&log_losses), distance, configuration)
+            })
+            .collect();
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.arm.cmp(&b.2.arm)));
+        keyed.into_iter().map(|(_, _, configuration)| configuration).collect()
     }
 
-    /// Smaller median ln loss first, then the learning rate nearer to the recipe's, then the earlier arm.
-    fn compare(&self, a: Configuration, b: Configuration, steps: usize) -> std::cmp::Ordering {
-        let key = |c: Configuration| {
-            let log_losses: Vec<f64> =
-                self.scores(c, steps).iter().map(|s| log_loss(s.score.loss, self.plan.loss_floor)).collect();
-            let distance = (c.learning_rate / self.plan.recipe_learning_rate).ln().abs();
-            (median(&log_losses), distance)
-        };
-        let ((loss_a, distance_a), (loss_b, distance_b)) = (key(a), key(b));
-        loss_a.total_cmp(&loss_b).then(distance_a.total_cmp(&distance_b)).then(a.arm.cmp(&b.arm))
-    }
-
-    /// The best of a rung's configurations, and the best one with a single remedy in any case.
+    /// The best of a rung's configurations: of every arm at least one where all arms fit the final, else the best one with
+    /// a single remedy in any case.
     fn survivors(&self, ranked: Vec<Configuration>) -> Vec<Configuration> {
         let kept = self.plan.kept(ranked.len());
-        self.with_best_single(ranked, kept)
+        if self.plan.contenders().count() > self.plan.finalists {
+            return self.with_best_single(ranked, kept);
+        }
+        let best_of_arms = first_of_each_arm(&ranked);
+        let rest = ranked.iter().filter(|configuration| !best_of_arms.contains(configuration));
+        best_of_arms.iter().chain(rest).take(kept).copied().collect()
     }
 
     /// The best arms, each at its best learning rate.
     fn chosen_for_final(&self, ranked: Vec<Configuration>) -> Vec<Configuration> {
-        let mut arms: Vec<Configuration> = Vec::new();
-        for configuration in ranked {
-            if arms.iter().all(|chosen| chosen.arm != configuration.arm) {
-                arms.push(configuration);
-            }
-        }
+        let arms = first_of_each_arm(&ranked);
         let kept = self.plan.finalists.min(arms.len());
         self.with_best_single(arms, kept)
     }
@@ -217,10 +257,26 @@ impl Schedule {
     }
 }
 
+fn first_of_each_arm(ranked: &[Configuration]) -> Vec<Configuration> {
+    let mut arms: Vec<Configuration> = Vec::new();
+    for configuration in ranked {
+        if arms.iter().all(|chosen| chosen.arm != configuration.arm) {
+            arms.push(*configuration);
+        }
+    }
+    arms
+}
+
 /// An arm at each of its learning rates.
 pub(super) fn of_arm(plan: &Plan, arm: usize) -> Vec<Configuration> {
-    let rates = plan.arms.get(arm).map_or(&[][..], |description| &description.learning_rates);
-    rates.iter().map(|&learning_rate| Configuration { arm, learning_rate }).collect()
+    let rates = plan
+        .arms
+        .get(arm)
+        .map_or(&[][..], |description| &description.learning_rates);
+    rates
+        .iter()
+        .map(|&learning_rate| Configuration { arm, learning_rate })
+        .collect()
 }
 
 impl Schedule {
@@ -229,9 +285,10 @@ impl Schedule {
     pub fn reference(&self, arm: usize, steps: usize) -> Option<Configuration> {
         match self.plan.arms.get(arm)?.against {
             Against::BestLearningRate => self.best_learning_rate(0, steps),
-            Against::RecipeLearningRate => {
-                Some(Configuration { arm: 0, learning_rate: self.plan.recipe_learning_rate })
-            }
+            Against::RecipeLearningRate => Some(Configuration {
+                arm: 0,
+                learning_rate: self.plan.recipe_learning_rate,
+            }),
         }
     }
 
@@ -247,6 +304,8 @@ impl Schedule {
         let rungs = self.plan.rungs.iter().map(|rung| rung.steps);
         let mut steps: Vec<usize> = rungs.chain([self.plan.full_steps]).collect();
         steps.reverse();
-        steps.into_iter().find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))
+        steps
+            .into_iter()
+            .find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))
     }
 }

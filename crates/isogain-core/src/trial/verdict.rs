@@ -29,7 +29,13 @@ impl Default for Judge {
     /// Checked by simulation of whole searches without any effect (tests of the parent module): with three seeds, four
     /// finalists and any spread over seeds at most 1.5 % of the searches contain a false `improves`.
     fn default() -> Self {
-        Self { margin: -(0.9_f64.ln()), alpha: 0.05, comparisons: 1, min_seeds: 3, spread_factor: 1.0 }
+        Self {
+            margin: -(0.9_f64.ln()),
+            alpha: 0.05,
+            comparisons: 1,
+            min_seeds: 3,
+            spread_factor: 1.0,
+        }
     }
 }
 
