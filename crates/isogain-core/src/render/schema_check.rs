@@ -9,8 +9,24 @@ const CURE: &str = include_str!("../../../../schema/cure.schema.json");
 
 /// Keywords the validator understands; a schema with another one would be believed unread.
 const KEYWORDS: [&str; 18] = [
-    "$schema", "$id", "$defs", "$ref", "title", "description", "type", "properties", "required", "additionalProperties",
-    "items", "minItems", "maxItems", "enum", "const", "minimum", "maximum", "anyOf",
+    "$schema",
+    "$id",
+    "$defs",
+    "$ref",
+    "title",
+    "description",
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "minItems",
+    "maxItems",
+    "enum",
+    "const",
+    "minimum",
+    "maximum",
+    "anyOf",
 ];
 
 /// A schema with the others it may refer to.
@@ -21,19 +37,27 @@ struct Schemas {
 
 impl Schemas {
     fn read() -> Self {
-        Self { check: serde_json::from_str(CHECK).unwrap(), cure: serde_json::from_str(CURE).unwrap() }
+        Self {
+            check: serde_json::from_str(CHECK).unwrap(),
+            cure: serde_json::from_str(CURE).unwrap(),
+        }
     }
 
     fn resolve<'a>(&'a self, reference: &str, root: &'a Value) -> (&'a Value, &'a Value) {
         let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         let root = if file == "check.schema.json" { &self.check } else { root };
-        let found = root.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        let found = root
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("{reference} leads nowhere"));
         (found, root)
     }
 
     /// Every way in which `value` breaks `schema`.
     fn faults(&self, schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
-        let keys: Vec<&String> = schema.as_object().map(|schema| schema.keys().collect()).unwrap_or_default();
+        let keys: Vec<&String> = schema
+            .as_object()
+            .map(|schema| schema.keys().collect())
+            .unwrap_or_default();
         for key in keys {
             assert!(KEYWORDS.contains(&key.as_str()), "{key} is not checked");
         }
@@ -58,7 +82,9 @@ impl Schemas {
         if !types.is_empty() && !types.iter().any(|kind| is(value, kind)) {
             faults.push(format!("{at}: {value} is not {types:?}"));
         }
-        if schema["enum"].as_array().is_some_and(|known| !known.contains(value)) || schema.get("const").is_some_and(|only| only != value) {
+        if schema["enum"].as_array().is_some_and(|known| !known.contains(value))
+            || schema.get("const").is_some_and(|only| only != value)
+        {
             faults.push(format!("{at}: {value} is not one of those allowed"));
         }
         if let Some(number) = value.as_f64() {
@@ -68,8 +94,14 @@ impl Schemas {
             }
         }
         if let Some(items) = value.as_array() {
-            let few = schema["minItems"].as_u64().is_some_and(|fewest| (items.len() as u64) < fewest);
-            if few || schema["maxItems"].as_u64().is_some_and(|most| items.len() as u64 > most) {
+            let few = schema["minItems"]
+                .as_u64()
+                .is_some_and(|fewest| (items.len() as u64) < fewest);
+            if few
+                || schema["maxItems"]
+                    .as_u64()
+                    .is_some_and(|most| items.len() as u64 > most)
+            {
                 faults.push(format!("{at}: {} items", items.len()));
             }
             if schema.get("items").is_some() {
@@ -79,12 +111,22 @@ impl Schemas {
             }
         }
         if let Some(object) = value.as_object() {
-            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            faults.extend(required.filter(|key| !object.contains_key(*key)).map(|key| format!("{at}: {key} is missing")));
+            let required = schema["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
+            faults.extend(
+                required
+                    .filter(|key| !object.contains_key(*key))
+                    .map(|key| format!("{at}: {key} is missing")),
+            );
             for (key, item) in object {
                 match schema["properties"].get(key) {
                     Some(schema) => self.faults(schema, root, item, &format!("{at}/{key}"), faults),
-                    None if schema["additionalProperties"] == false => faults.push(format!("{at}: {key} is not described")),
+                    None if schema["additionalProperties"] == false => {
+                        faults.push(format!("{at}: {key} is not described"))
+                    }
                     None => {}
                 }
             }
@@ -122,10 +164,16 @@ fn cure_faults(document: &Value) -> Vec<String> {
 #[test]
 fn every_document_keeps_its_schema() {
     for report in [vanishing(), healthy()] {
-        assert_eq!(check_faults(&serde_json::to_value(report).unwrap()), Vec::<String>::new());
+        assert_eq!(
+            check_faults(&serde_json::to_value(report).unwrap()),
+            Vec::<String>::new()
+        );
     }
     for report in [cured(), uncured(), hostile()] {
-        assert_eq!(cure_faults(&serde_json::to_value(report).unwrap()), Vec::<String>::new());
+        assert_eq!(
+            cure_faults(&serde_json::to_value(report).unwrap()),
+            Vec::<String>::new()
+        );
     }
 }
 
@@ -138,10 +186,23 @@ fn a_broken_document_is_noticed() {
         cure_faults(&document)
     };
     assert_eq!(broken("/check/findings/0/level", "deny".into()).len(), 1);
-    assert_eq!(broken("/check/findings/0/layers", Value::Array(vec!["fc1".into()])).len(), 1);
+    assert_eq!(
+        broken("/check/findings/0/layers", Value::Array(vec!["fc1".into()])).len(),
+        1
+    );
     assert_eq!(broken("/check/flow/joints/3/log_gain", "big".into()).len(), 1);
-    assert_eq!(broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2 })), ["/spent: steps is missing"]);
+    assert_eq!(
+        broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2 })),
+        ["/spent: steps is missing"]
+    );
     assert_eq!(broken("/check/findings/0/causes/0/share", 1.5.into()).len(), 1);
     assert_eq!(broken("/prescriptions/0/verdict", "great".into()).len(), 1);
-    assert_eq!(broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2, "steps": 3, "mood": 4 })).len(), 1);
+    assert_eq!(
+        broken(
+            "/spent",
+            serde_json::json!({ "seconds": 1.0, "trials": 2, "steps": 3, "mood": 4 })
+        )
+        .len(),
+        1
+    );
 }

@@ -5,15 +5,26 @@ use crate::summary::{CureReport, median_loss, median_train_accuracy};
 use crate::trial::result::{PrescriptionResult, RandomSearchResult};
 use crate::trial::{SeedScore, Verdict};
 
-use super::escape::printable;
+use super::escape::{printable, shortened};
 use super::numbers::{MISSING, accuracy, count, factor_or_missing, loss, plural, seconds, setting};
 use super::text::{INDENT, Style};
 use super::words::End;
 use super::{columns, words};
 
 /// Headings of the table.
-const HEADINGS: [&str; 8] =
-    ["remedy", "parameters", "predicted", "learning rate", "loss", "accuracy", "verdict", "seeds"];
+const HEADINGS: [&str; 8] = [
+    "remedy",
+    "parameters",
+    "predicted",
+    "learning rate",
+    "loss",
+    "accuracy",
+    "verdict",
+    "seeds",
+];
+
+/// Most characters of what was chosen.
+const PARAMETERS_WIDTH: usize = 44;
 
 /// Column of the verdict.
 const VERDICT: usize = 6;
@@ -42,10 +53,21 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
     }
     let outcome = printable(&words::outcome(report));
     let end = End::of(report);
-    let word = if end == End::NotCured { style.bad(end.word()) } else { style.good(end.word()) };
+    let word = if end == End::NotCured {
+        style.bad(end.word())
+    } else {
+        style.good(end.word())
+    };
     let spent = &report.trial.spent;
-    let cost = [format!("{} trainings", count(spent.trials)), format!("{} steps", count(spent.steps))];
-    text + &format!("\n{word}: {outcome}\n{INDENT}{}, {}\n", cost.join(", "), seconds(spent.seconds))
+    let cost = [
+        format!("{} trainings", count(spent.trials)),
+        format!("{} steps", count(spent.steps)),
+    ];
+    text + &format!(
+        "\n{word}: {outcome}\n{INDENT}{}, {}\n",
+        cost.join(", "),
+        seconds(spent.seconds)
+    )
 }
 
 fn painted(style: Style, line: &str, word: &str, verdict: Option<Verdict>) -> String {
@@ -55,7 +77,12 @@ fn painted(style: Style, line: &str, word: &str, verdict: Option<Verdict>) -> St
         _ => return line.to_owned(),
     };
     match line.rfind(word) {
-        Some(start) => format!("{}{}{}", &line[..start], paint(style, word), &line[start + word.len()..]),
+        Some(start) => format!(
+            "{}{}{}",
+            &line[..start],
+            paint(style, word),
+            &line[start + word.len()..]
+        ),
         None => line.to_owned(),
     }
 }
@@ -78,7 +105,7 @@ fn row(report: &CureReport, tried: &PrescriptionResult) -> Vec<String> {
     let [loss, accuracy, seeds] = outcome(&report.trial.baseline.seeds, &tried.seeds);
     vec![
         printable(&tried.remedy),
-        printable(&tried.parameters),
+        shortened(&printable(&tried.parameters), PARAMETERS_WIDTH),
         words::predicted(tried),
         tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         loss,
@@ -106,7 +133,10 @@ fn random_search(report: &CureReport, random: &RandomSearchResult) -> Vec<String
     let [loss, accuracy, seeds] = outcome(&report.trial.baseline.seeds, &random.seeds);
     vec![
         "random search".to_owned(),
-        printable(&words::named(&random.remedies, &random.parameters)),
+        shortened(
+            &printable(&words::named(&random.remedies, &random.parameters)),
+            PARAMETERS_WIDTH,
+        ),
         MISSING.to_owned(),
         setting(random.learning_rate),
         loss,
@@ -119,10 +149,9 @@ fn random_search(report: &CureReport, random: &RandomSearchResult) -> Vec<String
 /// Loss, accuracy, and seeds won.
 fn outcome(before: &[SeedScore], after: &[SeedScore]) -> [String; 3] {
     let (won, seeds) = words::seeds_won(before, after);
-    let accuracies = median_train_accuracy(before).zip(median_train_accuracy(after));
     [
         format!("{} → {}", loss(median_loss(before)), loss(median_loss(after))),
-        accuracies.map_or_else(|| MISSING.to_owned(), |(before, after)| format!("{} → {}", accuracy(before), accuracy(after))),
+        median_train_accuracy(after).map_or_else(|| MISSING.to_owned(), accuracy),
         format!("{won} of {seeds}"),
     ]
 }
