@@ -1,0 +1,95 @@
+//! What is wrong and why, as the text output says it.
+
+use isogain_core::recipe::Level;
+use isogain_core::render::{layers, numbers, words};
+use isogain_core::rules::{Evidence, Finding, severity};
+use isogain_core::summary::CheckReport;
+
+use crate::markup::text;
+
+/// Every finding, its consequences inside.
+pub(crate) fn list(report: &CheckReport) -> String {
+    if report.findings.is_empty() {
+        return format!("<p>Nothing is wrong: {}.</p>", text(&words::healthy(report)));
+    }
+    report.findings.iter().map(|finding| card(finding, report)).collect()
+}
+
+fn badge(level: Level) -> String {
+    let (class, sign) = match level {
+        Level::Deny => ("bad", "✗"),
+        Level::Warn => ("warn", "!"),
+        Level::Note | Level::Allow => ("calm", "i"),
+    };
+    format!("<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</span>", severity::word(level))
+}
+
+fn card(finding: &Finding, report: &CheckReport) -> String {
+    let [first, last] = finding.layers.each_ref().map(|layer| text(layer));
+    let layers = if first == last { first } else { format!("{first} … {last}") };
+    let mut lines = String::new();
+    let count = layers::concerned(&report.flow, finding).len();
+    if let Some(why) = words::why(finding, count, &report.recipe) {
+        lines += &line("why", &text(&why));
+    }
+    if let Some(theory) = &finding.theory {
+        lines += &line("theory", &text(theory));
+    }
+    if !finding.remedies.is_empty() {
+        lines += &line("remedies", &text(&finding.remedies.join(", ")));
+    }
+    if finding.step > 0 {
+        lines += &line("seen at step", &finding.step.to_string());
+    }
+    lines += &line("more", &format!("<code>isogain explain {}</code>", text(&finding.rule)));
+    format!(
+        "<article class=\"finding\">\n<h3>{} <b>{}</b> <span class=\"soft\">{layers}</span></h3>\n\
+         <p class=\"message\">{}.</p>\n<dl class=\"lines\">{lines}</dl>\n{}{}</article>\n",
+        badge(finding.level),
+        text(&finding.rule),
+        text(&finding.message),
+        evidence(&finding.evidence),
+        consequences(&finding.consequences),
+    )
+}
+
+/// `meaning` is markup.
+fn line(name: &str, meaning: &str) -> String {
+    format!("<div><dt>{name}</dt><dd>{meaning}</dd></div>")
+}
+
+fn evidence(evidence: &[Evidence]) -> String {
+    if evidence.is_empty() {
+        return String::new();
+    }
+    let row = |evidence: &Evidence| {
+        format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td class=\"words\">{}</td></tr>",
+            text(&evidence.name),
+            numbers::number_or_missing(evidence.value),
+            evidence.threshold.map(numbers::number).unwrap_or_default(),
+            text(&evidence.source)
+        )
+    };
+    format!(
+        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">measured</th><th scope=\"col\">value</th><th scope=\"col\">limit</th>\
+         <th scope=\"col\" class=\"words\">why that limit</th></tr></thead><tbody>{}</tbody></table></div>\n",
+        evidence.iter().map(row).collect::<String>()
+    )
+}
+
+fn consequences(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let item = |finding: &Finding| {
+        format!(
+            "<li>{} <b>{}</b>: {}{}</li>",
+            badge(finding.level),
+            text(&finding.rule),
+            text(&finding.message),
+            consequences(&finding.consequences)
+        )
+    };
+    format!("<p class=\"follows\">Follows from it:</p><ul class=\"follows\">{}</ul>\n", findings.iter().map(item).collect::<String>())
+}

@@ -1,0 +1,99 @@
+//! The gradient's size at every layer before training, on one batch: flat is what a trainable network looks like.
+
+use isogain_core::flow::Flow;
+use isogain_core::flow::profile::{Layer, Profile};
+use isogain_core::render::numbers;
+
+use crate::chart::{Axis, Plot, Series, Strip};
+use crate::markup::{factor, spoken_factor, text};
+
+/// The chart; `after` is the cured network on the same batch.
+pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
+    let before = Profile::of(before);
+    let after = after.map(Profile::of);
+    let profiles = [Some(&before), after.as_ref()];
+    let count = profiles.iter().flatten().map(|profile| profile.layers.len()).max().unwrap_or(0);
+    if count == 0 {
+        return String::new();
+    }
+    let all = profiles.iter().flatten().flat_map(|profile| profile.layers.iter().map(|layer| layer.cotangent_rms));
+    let mut series = Vec::new();
+    // What the gradient would do if every layer handed it on at its size.
+    let last = before.layers.last().map(|layer| layer.cotangent_rms).filter(|rms| *rms > 0.0);
+    if let Some(rms) = last {
+        let points = vec![(1.0, rms), (count as f64, rms)];
+        series.push(Series { class: "reference", points, dots: false });
+    }
+    series.push(line("before", &before));
+    series.extend(after.as_ref().map(|after| line("after", after)));
+    let of_layer = |profile: &Profile| profile.slope().map_or_else(|| "signal lost".to_owned(), factor);
+    let mut legend = vec![("before", format!("{}{} per layer", if after.is_some() { "before: " } else { "" }, of_layer(&before)))];
+    legend.extend(after.as_ref().map(|after| ("after", format!("after: {} per layer", of_layer(after)))));
+    legend.extend(last.map(|_| ("reference", "equal gain".to_owned())));
+    let strips: Vec<Strip> = (0..count).map(|index| strip(&before, after.as_ref(), index)).collect();
+    Plot {
+        id: "gradient",
+        title: "Gradient by layer, before the first step",
+        summary: summary(&before, after.as_ref()),
+        axes: ["layer, from input to head", "rms of dL/dz (log scale)"],
+        x: Axis::linear(1.0, count as f64),
+        y: Axis::log(all, 2.0),
+        series: &series,
+        legend: &legend,
+        strips: &strips,
+        table: table(&before, after.as_ref(), count),
+    }
+    .figure()
+}
+
+fn line(class: &'static str, profile: &Profile) -> Series {
+    let points = profile.layers.iter().enumerate();
+    Series { class, points: points.map(|(index, layer)| ((index + 1) as f64, layer.cotangent_rms)).collect(), dots: true }
+}
+
+fn rms(profile: &Profile, index: usize) -> Option<String> {
+    profile.layers.get(index).map(|layer| numbers::scientific(layer.cotangent_rms))
+}
+
+fn strip(before: &Profile, after: Option<&Profile>, index: usize) -> Strip {
+    let mut parts = Vec::new();
+    for (name, profile) in [("before", Some(before)), ("after", after)] {
+        if let Some((rms, layer)) = profile.and_then(|profile| Some((rms(profile, index)?, profile.layers.get(index)?))) {
+            parts.push(format!("{name} {}: {rms}", layer.name));
+        }
+    }
+    Strip { x: (index + 1) as f64, reading: format!("layer {} · {}", index + 1, parts.join(" · ")) }
+}
+
+fn summary(before: &Profile, after: Option<&Profile>) -> String {
+    let told = |profile: &Profile| {
+        let slope = profile.slope().map_or_else(|| "an unknown factor".to_owned(), spoken_factor);
+        format!("changes by {slope} per layer over {} layers", profile.layers.len())
+    };
+    let after = after.map_or_else(String::new, |after| format!(" After treatment it {}.", told(after)));
+    format!("On its way back the gradient {}.{after}", told(before))
+}
+
+fn table(before: &Profile, after: Option<&Profile>, count: usize) -> String {
+    let cells = |profile: &Profile, index: usize| match profile.layers.get(index) {
+        Some(layer @ Layer { log_gain, .. }) => format!(
+            "<td>{}</td><td>{}</td><td>{}</td>",
+            text(&layer.name),
+            numbers::scientific(layer.cotangent_rms),
+            log_gain.map_or_else(|| numbers::MISSING.to_owned(), factor)
+        ),
+        None => "<td></td><td></td><td></td>".to_owned(),
+    };
+    let row = |index: usize| {
+        let after = after.map_or_else(String::new, |after| cells(after, index));
+        format!("<tr><th scope=\"row\">{}</th>{}{after}</tr>", index + 1, cells(before, index))
+    };
+    let heads = |name: &str| {
+        ["layer", "rms of dL/dz", "gain"].map(|column| format!("<th scope=\"col\">{column}{name}</th>")).concat()
+    };
+    let (first, second) = if after.is_some() { (heads(", before"), heads(", after")) } else { (heads(""), String::new()) };
+    format!(
+        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">no.</th>{first}{second}</tr></thead><tbody>{}</tbody></table></div>",
+        (0..count).map(row).collect::<String>()
+    )
+}

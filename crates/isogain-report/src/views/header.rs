@@ -1,0 +1,142 @@
+//! The verdict in one sentence, what was examined, and the numbers that matter most.
+
+use isogain_core::flow::Flow;
+use isogain_core::flow::profile::Profile;
+use isogain_core::recipe::{BranchScale, ClipKind, NamedScale, NetworkKind, OptimizerName, Recipe, Task};
+use isogain_core::render::numbers::{accuracy, loss, setting};
+use isogain_core::render::words::{self, End};
+use isogain_core::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
+
+use crate::markup::{factor, text};
+
+/// The head of a cure's page.
+pub(crate) fn cure(report: &CureReport) -> String {
+    let end = End::of(report);
+    let (class, sign) = match end {
+        End::Cured => ("good", "✓"),
+        End::Healthy => ("good", "✓"),
+        End::NotCured => ("bad", "✗"),
+    };
+    let sentence = match (report.cure(), report.check.findings.first()) {
+        (Some((cure, result)), Some(finding)) => format!(
+            "<b>{}</b>: cured by <b>{}</b>{}",
+            text(&finding.rule),
+            text(&cure.remedies.join(" + ")),
+            parameters(&result.parameters)
+        ),
+        (Some((cure, result)), None) => {
+            format!("improved by <b>{}</b>{}", text(&cure.remedies.join(" + ")), parameters(&result.parameters))
+        }
+        (None, _) => text(&words::outcome(report)),
+    };
+    let tiles = tiles(report);
+    format!(
+        "<header>\n<p class=\"brand\">isogain <span>cure</span></p>\n\
+         <h1><span class=\"badge {class} big\"><span aria-hidden=\"true\">{sign}</span> {}</span> {sentence}</h1>\n\
+         <p class=\"subject\">{}</p>\n{tiles}</header>\n",
+        end.word(),
+        subject(&report.recipe),
+    )
+}
+
+/// The head of a check's page.
+pub(crate) fn check(report: &CheckReport) -> String {
+    let worst = report.findings.first();
+    let (class, sign, word) = match worst {
+        None => ("good", "✓", "healthy"),
+        Some(_) => ("bad", "✗", "ill"),
+    };
+    let sentence = worst.map_or_else(
+        || text(&words::healthy(report)),
+        |finding| format!("<b>{}</b>: {}", text(&finding.rule), text(&finding.message)),
+    );
+    let depth = words::trainable_depth(report).map_or_else(String::new, |depth| format!(" · {}", text(&depth)));
+    format!(
+        "<header>\n<p class=\"brand\">isogain <span>check</span></p>\n\
+         <h1><span class=\"badge {class} big\"><span aria-hidden=\"true\">{sign}</span> {word}</span> {sentence}</h1>\n\
+         <p class=\"subject\">{}{depth}</p>\n</header>\n",
+        subject(&report.recipe),
+    )
+}
+
+fn parameters(parameters: &str) -> String {
+    if parameters.is_empty() { String::new() } else { format!(" <span class=\"soft\">({})</span>", text(parameters)) }
+}
+
+fn tiles(report: &CureReport) -> String {
+    let before = &report.trial.baseline.seeds;
+    let after = report.cure().map_or(&[][..], |(cure, _)| &cure.seeds[..]);
+    let slope = |flow: &Flow| Profile::of(flow).slope();
+    let mut tiles = vec![tile(
+        "loss, median",
+        &loss(median_loss(before)),
+        (!after.is_empty()).then(|| loss(median_loss(after))).as_deref(),
+    )];
+    let accuracies = [
+        ("training accuracy", median_train_accuracy(before), median_train_accuracy(after)),
+        ("test accuracy", median_test_accuracy(before), median_test_accuracy(after)),
+    ];
+    for (name, before, after) in accuracies {
+        if let Some(before) = before {
+            tiles.push(tile(name, &accuracy(before), after.map(accuracy).as_deref()));
+        }
+    }
+    let after_slope = report.cured_flow.as_ref().and_then(slope).map(factor);
+    if let Some(before) = slope(&report.check.flow) {
+        tiles.push(tile("gradient per layer, backward", &factor(before), after_slope.as_deref()));
+    }
+    if !after.is_empty() {
+        let (won, seeds) = words::seeds_won(before, after);
+        tiles.push(format!("<div><dt>seeds that got better</dt><dd><b>{won} of {seeds}</b></dd></div>"));
+    }
+    format!("<dl class=\"tiles\">{}</dl>\n", tiles.concat())
+}
+
+/// `before` and `after` are markup.
+fn tile(name: &str, before: &str, after: Option<&str>) -> String {
+    let values = match after {
+        Some(after) => {
+            format!("<span class=\"before\">{before}</span> <span class=\"soft\">→</span> <b class=\"after\">{after}</b>")
+        }
+        None => format!("<b>{before}</b>"),
+    };
+    format!("<div><dt>{name}</dt><dd>{values}</dd></div>")
+}
+
+/// Network, optimizer, data and run in one line.
+fn subject(recipe: &Recipe) -> String {
+    let network = &recipe.network;
+    let shape = match network.kind {
+        NetworkKind::Mlp => format!("{} layers of width {}, {}", network.depth, network.width, network.activation.name()),
+        NetworkKind::Residual => {
+            let scale = match network.branch_scale {
+                BranchScale::Number(scale) => setting(scale),
+                BranchScale::Named(NamedScale::Depth) => "1/√depth".to_owned(),
+            };
+            let (depth, width, activation) = (network.depth, network.width, network.activation.name());
+            format!("residual, {depth} layers of width {width}, {activation}, branches × {scale}")
+        }
+        NetworkKind::Layers => format!("{} explicit layers", network.layers.len()),
+    };
+    let optimizer = match recipe.optimizer.name {
+        OptimizerName::Sgd => "SGD",
+        OptimizerName::Momentum => "SGD with momentum",
+        OptimizerName::Adam => "Adam",
+    };
+    let task = match recipe.data.task {
+        Task::Classification => "classification",
+        Task::Regression => "regression",
+    };
+    let mut parts = vec![
+        shape,
+        format!("{} initialisation", network.init.name()),
+        format!("{optimizer}, learning rate {}", setting(recipe.optimizer.learning_rate)),
+        format!("{} ({task}), batch {}", recipe.data.source, recipe.data.batch),
+        format!("{} steps", recipe.run.steps),
+        format!("seed {}", recipe.run.seed),
+    ];
+    if recipe.clip.kind != ClipKind::None {
+        parts.insert(3, "clipped gradients".to_owned());
+    }
+    parts.iter().map(|part| text(part)).collect::<Vec<_>>().join(" · ")
+}

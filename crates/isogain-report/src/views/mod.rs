@@ -1,0 +1,11 @@
+//! What the page shows, in reading order: one file each.
+
+pub(crate) mod findings;
+pub(crate) mod gradient;
+pub(crate) mod header;
+pub(crate) mod judged;
+pub(crate) mod limits;
+pub(crate) mod loss;
+pub(crate) mod recipe;
+pub(crate) mod remedies;
+pub(crate) mod waterfall;

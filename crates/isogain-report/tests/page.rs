@@ -1,0 +1,158 @@
+//! The page, as text and in a real browser.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use isogain_core::summary::{CheckReport, CureReport};
+use isogain_report::{check_html, html};
+
+/// Room for everything but the report's own numbers.
+const MOST_BYTES: usize = 400_000;
+
+fn cure(json: &str) -> String {
+    html(&serde_json::from_str::<CureReport>(json).unwrap()).unwrap()
+}
+
+fn check(json: &str) -> String {
+    check_html(&serde_json::from_str::<CheckReport>(json).unwrap()).unwrap()
+}
+
+/// Every page, by the name of its document.
+fn pages() -> Vec<(&'static str, String)> {
+    vec![
+        ("cure", cure(include_str!("../../../schema/examples/cure.json"))),
+        ("cure_uncured", cure(include_str!("../../../schema/examples/cure_uncured.json"))),
+        ("cure_hostile", cure(include_str!("../../../schema/examples/cure_hostile.json"))),
+        ("check", check(include_str!("../../../schema/examples/check.json"))),
+        ("check_healthy", check(include_str!("../../../schema/examples/check_healthy.json"))),
+    ]
+}
+
+/// The page before its data.
+fn visible(page: &str) -> &str {
+    page.split_once("<script type=\"application/json\"").unwrap().0
+}
+
+#[test]
+fn the_page_is_small_and_asks_for_nothing() {
+    for (name, page) in pages() {
+        let (before, rest) = page.split_once("<script type=\"application/json\" id=\"report\">").unwrap();
+        let (data, after) = rest.split_once("</script>").unwrap();
+        assert!(before.len() + after.len() < MOST_BYTES, "{name}: {} bytes", before.len() + after.len());
+        println!("{name}: {} bytes, of which {} are data", page.len(), data.len());
+        for outside in ["http:", "https:", "//", "@import", "url("] {
+            let comments = if outside == "//" { after.matches("\n// ").count() } else { 0 };
+            assert_eq!(before.matches(outside).count() + after.matches(outside).count(), comments, "{name}: {outside}");
+        }
+        assert!(!page.contains(" style=") && !before.contains(" onload"), "{name}: the policy would block it");
+    }
+}
+
+#[test]
+fn the_data_is_the_report() {
+    let document = include_str!("../../../schema/examples/cure_hostile.json");
+    let page = cure(document);
+    let data = page.split_once("id=\"report\">").unwrap().1.split_once("</script>").unwrap().0;
+    let expected: serde_json::Value = serde_json::from_str(document).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(data).unwrap(), expected);
+}
+
+#[test]
+fn no_name_becomes_markup() {
+    let page = cure(include_str!("../../../schema/examples/cure_hostile.json"));
+    assert_eq!(page.matches("<script").count(), 2, "the data and the page's own");
+    assert_eq!(page.matches("</script").count(), 2);
+    assert!(visible(&page).contains("&lt;script&gt;alert(1)") && !page.contains("<script>alert"));
+    assert!(!visible(&page).contains('\u{202e}') && !visible(&page).contains('\u{1b}'));
+}
+
+#[test]
+fn everything_that_was_found_is_said() {
+    let page = cure(include_str!("../../../schema/examples/cure.json"));
+    let text = visible(&page);
+    for said in [
+        "vanishing-gradient",
+        "the gradient shrinks by 10^11.6",
+        "weights too small",
+        "isogain explain vanishing-gradient",
+        "frozen-layer",
+        "add-skip",
+        "scale = 1/sqrt(depth)",
+        "random search",
+        "5 more, dropped on the way",
+        "gradient scale",
+        "binds",
+        "learning_rate = 0.01",
+        "57,200 steps",
+        "2.303",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    let uncured = cure(include_str!("../../../schema/examples/cure_uncured.json"));
+    assert!(visible(&uncured).contains("not cured") && !visible(&uncured).contains("id=\"recipe\""));
+    let healthy = check(include_str!("../../../schema/examples/check_healthy.json"));
+    assert!(visible(&healthy).contains("healthy") && visible(&healthy).contains("Nothing is wrong"));
+}
+
+/// A browser, or `None` where there is none; then the test is skipped, which is a failure when CI=true.
+fn browser() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let found = folders.iter().flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: chromium not found");
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "chromium not found");
+    }
+    found
+}
+
+/// The document after its script has run, and everything the console said.
+fn opened(browser: &Path, folder: &Path, name: &str, page: &str) -> (String, Vec<String>) {
+    let file = folder.join(format!("{name}.html"));
+    std::fs::write(&file, page).unwrap();
+    let profile = folder.join(format!("profile-{name}"));
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"])
+        .args(["--enable-logging=stderr", "--log-level=0", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", file.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), console)
+}
+
+#[test]
+fn a_browser_shows_every_page_without_complaint() {
+    let Some(browser) = browser() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, page) in pages() {
+        let (dom, console) = opened(&browser, folder.path(), name, &page);
+        assert_eq!(console, Vec::<String>::new(), "{name}");
+        let charts = if name.starts_with("cure") { 3 } else { 2 };
+        assert!(dom.matches("<figure class=\"chart").count() >= charts, "{name}: {dom}");
+        assert!(dom.matches("role=\"img\"").count() >= charts && dom.contains("</footer>"), "{name}");
+        if dom.contains("id=\"copy\"") {
+            assert!(dom.contains("<button type=\"button\" id=\"copy\">Copy</button>"), "{name}: the script did not run");
+        }
+    }
+}
+
+/// The guard of the test above: a page that does what the policy forbids is complained about.
+#[test]
+fn the_policy_holds() {
+    let Some(browser) = browser() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let page = cure(include_str!("../../../schema/examples/cure.json"));
+    for (name, evil) in [
+        ("script", "<script>document.title = 'owned'</script>"),
+        ("style", "<p style=\"color: red\">x</p>"),
+        ("image", "<img src=\"http://127.0.0.1:9/x.png\">"),
+    ] {
+        let page = page.replacen("<main>", &format!("<main>{evil}"), 1);
+        let (dom, console) = opened(&browser, folder.path(), name, &page);
+        assert!(!console.is_empty() && !dom.contains("<title>owned"), "{name} is let through: {console:?}");
+    }
+}
