@@ -6,6 +6,9 @@ use isogain_core::render::escape::printable;
 use isogain_core::render::numbers;
 use isogain_core::trial::Verdict;
 
+/// What stands for a value that is missing.
+pub(crate) const MISSING: &str = "–";
+
 /// Text for an element or a quoted attribute: no character of it is markup, none turns the line around.
 pub(crate) fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -20,6 +23,37 @@ pub(crate) fn text(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A sentence of the core's, escaped, its powers of ten raised (`10^-11.6`) and its factors (`x0.408`) with a real sign.
+pub(crate) fn prose(sentence: &str) -> String {
+    let escaped = text(sentence);
+    let mut pieces = escaped.split("10^");
+    let mut raised = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let is_number = |(index, c): (usize, char)| c.is_ascii_digit() || (c == '-' && index == 0);
+        let whole = piece.char_indices().take_while(|found| is_number(*found)).map(|(_, c)| c.len_utf8()).sum::<usize>();
+        let rest = &piece[whole..];
+        let digits = rest.strip_prefix('.').map_or(0, |rest| rest.chars().take_while(char::is_ascii_digit).count());
+        let end = if digits > 0 { whole + 1 + digits } else { whole };
+        let (exponent, rest) = piece.split_at(end);
+        raised += &format!("10<sup>{}</sup>{rest}", exponent.replace('-', "−"));
+    }
+    let mut signed = String::with_capacity(raised.len());
+    let mut before = ' ';
+    let mut chars = raised.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_factor = c == 'x' && before == ' ' && chars.peek().is_some_and(char::is_ascii_digit);
+        signed.push(if is_factor { '×' } else { c });
+        before = c;
+    }
+    signed
+}
+
+/// The first letter a capital.
+pub(crate) fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// JSON for a script element: `<` cannot end the element, and the two separators cannot end a line.
@@ -71,6 +105,13 @@ mod tests {
     fn nothing_escapes() {
         assert_eq!(text("<a href=\"x\" id='y'>&\n"), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;\\u{a}");
         assert_eq!(json("{\"a\":\"</script>\u{2028}\"}"), "{\"a\":\"\\u003c/script>\\u2028\"}");
+    }
+
+    #[test]
+    fn prose_is_set_in_type() {
+        assert_eq!(prose("by 10^-11.6, x0.409 <p>."), "by 10<sup>−11.6</sup>, ×0.409 &lt;p&gt;.");
+        assert_eq!(prose("6 x 10^7. Next x10^2"), "6 x 10<sup>7</sup>. Next ×10<sup>2</sup>");
+        assert_eq!(prose("0x1f max3 10^<b>"), "0x1f max3 10<sup></sup>&lt;b&gt;");
     }
 
     #[test]

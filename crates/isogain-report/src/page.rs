@@ -27,7 +27,7 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
     if let Some((cure, _)) = report.cure() {
         body += &section("recipe", "The cured recipe", &recipe::block(&cure.recipe, Some(&report.recipe)));
     }
-    body += &section("limits", "How deep it could be", &limits::table(&report.check));
+    body += &section("limits", "How deep it could be, untreated", &limits::table(&report.check));
     body += &section("judged", "How it was judged", &judged::text(report));
     frame("isogain cure", &(body + "</main>\n"), report)
 }

@@ -41,8 +41,8 @@ fn the_page_is_small_and_asks_for_nothing() {
         assert!(before.len() + after.len() < MOST_BYTES, "{name}: {} bytes", before.len() + after.len());
         println!("{name}: {} bytes, of which {} are data", page.len(), data.len());
         for outside in ["http:", "https:", "//", "@import", "url("] {
-            let comments = if outside == "//" { after.matches("\n// ").count() } else { 0 };
-            assert_eq!(before.matches(outside).count() + after.matches(outside).count(), comments, "{name}: {outside}");
+            let lines = before.lines().chain(after.lines()).filter(|line| !line.trim_start().starts_with("// "));
+            assert_eq!(lines.filter(|line| line.contains(outside)).count(), 0, "{name}: {outside}");
         }
         assert!(!page.contains(" style=") && !before.contains(" onload"), "{name}: the policy would block it");
     }
@@ -72,7 +72,7 @@ fn everything_that_was_found_is_said() {
     let text = visible(&page);
     for said in [
         "vanishing-gradient",
-        "the gradient shrinks by 10^11.6",
+        "he gradient shrinks by 10<sup>11.6</sup>",
         "weights too small",
         "isogain explain vanishing-gradient",
         "frozen-layer",

@@ -67,7 +67,7 @@ impl Plot<'_> {
         let lines: String = self.series.iter().map(|series| line(series, &x, &y)).collect();
         let (id, title) = (self.id, self.title);
         format!(
-            "<figure class=\"chart\">\n<figcaption><h3>{title}</h3><ul class=\"legend\">{legend}</ul></figcaption>\n\
+            "<figure class=\"chart plot\">\n<figcaption><h3>{title}</h3><ul class=\"legend\">{legend}</ul></figcaption>\n\
              <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" tabindex=\"0\" aria-labelledby=\"{id}-title {id}-summary\">\
              <title id=\"{id}-title\">{title}</title><desc id=\"{id}-summary\">{summary}</desc>\n{grid}{lines}{strips}</svg>\n\
              <p class=\"reading\" aria-live=\"polite\"></p>\n\

@@ -5,12 +5,12 @@ use isogain_core::render::{layers, numbers, words};
 use isogain_core::rules::{Evidence, Finding, severity};
 use isogain_core::summary::CheckReport;
 
-use crate::markup::text;
+use crate::markup::{capital, prose, text};
 
 /// Every finding, its consequences inside.
 pub(crate) fn list(report: &CheckReport) -> String {
     if report.findings.is_empty() {
-        return format!("<p>Nothing is wrong: {}.</p>", text(&words::healthy(report)));
+        return format!("<p>Nothing is wrong: {}.</p>", prose(&words::healthy(report)));
     }
     report.findings.iter().map(|finding| card(finding, report)).collect()
 }
@@ -30,10 +30,10 @@ fn card(finding: &Finding, report: &CheckReport) -> String {
     let mut lines = String::new();
     let count = layers::concerned(&report.flow, finding).len();
     if let Some(why) = words::why(finding, count, &report.recipe) {
-        lines += &line("why", &text(&why));
+        lines += &line("why", &prose(&why));
     }
     if let Some(theory) = &finding.theory {
-        lines += &line("theory", &text(theory));
+        lines += &line("theory", &prose(theory));
     }
     if !finding.remedies.is_empty() {
         lines += &line("remedies", &text(&finding.remedies.join(", ")));
@@ -47,7 +47,7 @@ fn card(finding: &Finding, report: &CheckReport) -> String {
          <p class=\"message\">{}.</p>\n<dl class=\"lines\">{lines}</dl>\n{}{}</article>\n",
         badge(finding.level),
         text(&finding.rule),
-        text(&finding.message),
+        prose(&capital(&finding.message)),
         evidence(&finding.evidence),
         consequences(&finding.consequences),
     )
@@ -64,7 +64,7 @@ fn evidence(evidence: &[Evidence]) -> String {
     }
     let row = |evidence: &Evidence| {
         format!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td class=\"words\">{}</td></tr>",
+            "<tr><th scope=\"row\" class=\"words\">{}</th><td>{}</td><td>{}</td><td class=\"words\">{}</td></tr>",
             text(&evidence.name),
             numbers::number_or_missing(evidence.value),
             evidence.threshold.map(numbers::number).unwrap_or_default(),
@@ -72,7 +72,7 @@ fn evidence(evidence: &[Evidence]) -> String {
         )
     };
     format!(
-        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">measured</th><th scope=\"col\">value</th><th scope=\"col\">limit</th>\
+        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"words\">measured</th><th scope=\"col\">value</th><th scope=\"col\">limit</th>\
          <th scope=\"col\" class=\"words\">why that limit</th></tr></thead><tbody>{}</tbody></table></div>\n",
         evidence.iter().map(row).collect::<String>()
     )
@@ -87,7 +87,7 @@ fn consequences(findings: &[Finding]) -> String {
             "<li>{} <b>{}</b>: {}{}</li>",
             badge(finding.level),
             text(&finding.rule),
-            text(&finding.message),
+            prose(&finding.message),
             consequences(&finding.consequences)
         )
     };

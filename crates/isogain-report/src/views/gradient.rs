@@ -5,7 +5,7 @@ use isogain_core::flow::profile::{Layer, Profile};
 use isogain_core::render::numbers;
 
 use crate::chart::{Axis, Plot, Series, Strip};
-use crate::markup::{factor, spoken_factor, text};
+use crate::markup::{MISSING, factor, spoken_factor, text};
 
 /// The chart; `after` is the cured network on the same batch.
 pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
@@ -24,10 +24,11 @@ pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
         let points = vec![(1.0, rms), (count as f64, rms)];
         series.push(Series { class: "reference", points, dots: false });
     }
-    series.push(line("before", &before));
+    let class = if after.is_some() { "before" } else { "alone" };
+    series.push(line(class, &before));
     series.extend(after.as_ref().map(|after| line("after", after)));
     let of_layer = |profile: &Profile| profile.slope().map_or_else(|| "signal lost".to_owned(), factor);
-    let mut legend = vec![("before", format!("{}{} per layer", if after.is_some() { "before: " } else { "" }, of_layer(&before)))];
+    let mut legend = vec![(class, format!("{}{} per layer", if after.is_some() { "before: " } else { "" }, of_layer(&before)))];
     legend.extend(after.as_ref().map(|after| ("after", format!("after: {} per layer", of_layer(after)))));
     legend.extend(last.map(|_| ("reference", "equal gain".to_owned())));
     let strips: Vec<Strip> = (0..count).map(|index| strip(&before, after.as_ref(), index)).collect();
@@ -57,9 +58,10 @@ fn rms(profile: &Profile, index: usize) -> Option<String> {
 
 fn strip(before: &Profile, after: Option<&Profile>, index: usize) -> Strip {
     let mut parts = Vec::new();
-    for (name, profile) in [("before", Some(before)), ("after", after)] {
+    let first = if after.is_some() { "before " } else { "" };
+    for (name, profile) in [(first, Some(before)), ("after ", after)] {
         if let Some((rms, layer)) = profile.and_then(|profile| Some((rms(profile, index)?, profile.layers.get(index)?))) {
-            parts.push(format!("{name} {}: {rms}", layer.name));
+            parts.push(format!("{name}{}: {rms}", layer.name));
         }
     }
     Strip { x: (index + 1) as f64, reading: format!("layer {} · {}", index + 1, parts.join(" · ")) }
@@ -80,7 +82,7 @@ fn table(before: &Profile, after: Option<&Profile>, count: usize) -> String {
             "<td>{}</td><td>{}</td><td>{}</td>",
             text(&layer.name),
             numbers::scientific(layer.cotangent_rms),
-            log_gain.map_or_else(|| numbers::MISSING.to_owned(), factor)
+            log_gain.map_or_else(|| MISSING.to_owned(), factor)
         ),
         None => "<td></td><td></td><td></td>".to_owned(),
     };

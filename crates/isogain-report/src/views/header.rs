@@ -2,19 +2,18 @@
 
 use isogain_core::flow::Flow;
 use isogain_core::flow::profile::Profile;
-use isogain_core::recipe::{BranchScale, ClipKind, NamedScale, NetworkKind, OptimizerName, Recipe, Task};
+use isogain_core::recipe::{BranchScale, ClipKind, Level, NamedScale, NetworkKind, OptimizerName, Recipe, Task};
 use isogain_core::render::numbers::{accuracy, loss, setting};
 use isogain_core::render::words::{self, End};
 use isogain_core::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
 
-use crate::markup::{factor, text};
+use crate::markup::{factor, prose, text};
 
 /// The head of a cure's page.
 pub(crate) fn cure(report: &CureReport) -> String {
     let end = End::of(report);
     let (class, sign) = match end {
-        End::Cured => ("good", "✓"),
-        End::Healthy => ("good", "✓"),
+        End::Cured | End::Healthy => ("good", "✓"),
         End::NotCured => ("bad", "✗"),
     };
     let sentence = match (report.cure(), report.check.findings.first()) {
@@ -27,7 +26,7 @@ pub(crate) fn cure(report: &CureReport) -> String {
         (Some((cure, result)), None) => {
             format!("improved by <b>{}</b>{}", text(&cure.remedies.join(" + ")), parameters(&result.parameters))
         }
-        (None, _) => text(&words::outcome(report)),
+        (None, _) => prose(&words::outcome(report)),
     };
     let tiles = tiles(report);
     format!(
@@ -41,16 +40,20 @@ pub(crate) fn cure(report: &CureReport) -> String {
 
 /// The head of a check's page.
 pub(crate) fn check(report: &CheckReport) -> String {
-    let worst = report.findings.first();
-    let (class, sign, word) = match worst {
+    let worst = report.findings.iter().max_by_key(|finding| finding.level).filter(|worst| worst.level > Level::Note);
+    let (class, sign, word) = match worst.map(|worst| worst.level) {
+        Some(Level::Deny) => ("bad", "✗", "ill"),
+        Some(_) => ("warn", "!", "at risk"),
         None => ("good", "✓", "healthy"),
-        Some(_) => ("bad", "✗", "ill"),
     };
-    let sentence = worst.map_or_else(
-        || text(&words::healthy(report)),
-        |finding| format!("<b>{}</b>: {}", text(&finding.rule), text(&finding.message)),
+    // Among findings of the same level the first one is the cause of the most.
+    let first = worst.and_then(|worst| report.findings.iter().find(|finding| finding.level == worst.level));
+    let sentence = first.map_or_else(
+        || prose(&words::healthy(report)),
+        |finding| format!("<b>{}</b>: {}", text(&finding.rule), prose(&finding.message)),
     );
-    let depth = words::trainable_depth(report).map_or_else(String::new, |depth| format!(" · {}", text(&depth)));
+    let depth = words::trainable_depth(report).filter(|_| first.is_some());
+    let depth = depth.map_or_else(String::new, |depth| format!(" · {}", text(&depth)));
     format!(
         "<header>\n<p class=\"brand\">isogain <span>check</span></p>\n\
          <h1><span class=\"badge {class} big\"><span aria-hidden=\"true\">{sign}</span> {word}</span> {sentence}</h1>\n\

@@ -6,7 +6,7 @@ use isogain_core::summary::CheckReport;
 use isogain_core::theory::limits::CeilingEstimate;
 
 use crate::chart::{Axis, at};
-use crate::markup::text;
+use crate::markup::prose;
 
 /// Size of a ceiling's bar.
 const BAR: [f64; 2] = [240.0, 22.0];
@@ -26,7 +26,7 @@ pub(crate) fn table(report: &CheckReport) -> String {
         "<p>{}</p>\n<div class=\"scroll\"><table class=\"limits\"><thead><tr><th scope=\"col\" class=\"words\">ceiling</th>\
          <th scope=\"col\" class=\"words\">depth it allows, log scale; the line is this network</th><th scope=\"col\">layers</th>\
          <th scope=\"col\" class=\"words\">why</th></tr></thead><tbody>{rows}</tbody></table></div>\n",
-        text(&sentence(report, depth))
+        prose(&sentence(report, depth))
     )
 }
 
@@ -38,7 +38,7 @@ fn sentence(report: &CheckReport, depth: f64) -> String {
             let limit_text = words::depth_number(limit);
             let compared = if depth > limit { "deeper than" } else { "within" };
             format!(
-                "Before treatment, theory lets such a network train to about {limit_text} layers, limited by {binding}; \
+                "Theory lets such a network train to about {limit_text} layers, limited by {binding}; \
                  with {depth:.0} layers this one is {compared} that."
             )
         }
@@ -56,7 +56,7 @@ fn row(ceiling: &CeilingEstimate, report: &CheckReport, depth: f64, axis: &Axis)
         words::ceiling(ceiling.ceiling),
         words::ceiling_meaning(ceiling.ceiling),
         bar(ceiling, is_binding, depth, axis),
-        text(&ceiling.why)
+        prose(&ceiling.why)
     )
 }
 

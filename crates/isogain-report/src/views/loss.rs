@@ -17,6 +17,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
     let curves = &report.curves;
     let all = || curves.before.iter().chain(&curves.after);
     let Some(last) = all().filter_map(|curve| curve.steps.last()).max() else { return String::new() };
+    let end = report.recipe.run.steps.max(*last as usize);
     let finite = all().flat_map(|curve| curve.losses.iter().filter_map(|loss| *loss));
     let series: Vec<Series> =
         curves.before.iter().map(|curve| series("before", curve)).chain(curves.after.iter().map(|curve| series("after", curve))).collect();
@@ -33,7 +34,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
         title: "Loss while training",
         summary: summary(report),
         axes: ["step", "loss on the batch (log scale)"],
-        x: Axis::linear(0.0, *last as f64),
+        x: Axis::linear(0.0, end as f64),
         y: Axis::log(finite, 1.0),
         series: &series,
         legend: &legend,

@@ -1,14 +1,14 @@
 //! What was tried: what was predicted, what happened on each seed, and the verdict.
 
 use isogain_core::flow::profile::Profile;
-use isogain_core::render::numbers::{MISSING, accuracy, loss, number, setting};
+use isogain_core::render::numbers::{accuracy, loss, number, setting};
 use isogain_core::render::words;
 use isogain_core::summary::{CureReport, median_loss, median_test_accuracy};
 use isogain_core::trial::SeedScore;
 use isogain_core::trial::result::{PrescriptionResult, RandomSearchResult};
 
 use crate::chart::{Axis, at};
-use crate::markup::{factor, text, verdict};
+use crate::markup::{MISSING, factor, text, verdict};
 
 /// Size of the strip that shows each seed's loss.
 const STRIP: [f64; 2] = [180.0, 22.0];
@@ -34,7 +34,7 @@ pub(crate) fn table(report: &CureReport) -> String {
         "<div class=\"scroll\"><table class=\"remedies\">\n<thead><tr><th scope=\"col\" class=\"words\">remedy</th>\
          <th scope=\"col\">predicted<br>per layer</th><th scope=\"col\">learning<br>rate</th>\
          <th scope=\"col\" class=\"strip\">loss of each seed, log scale<br>{}</th><th scope=\"col\">median<br>loss</th>\
-         <th scope=\"col\">test<br>accuracy</th><th scope=\"col\">better<br>seeds</th><th scope=\"col\">verdict</th></tr></thead>\n\
+         <th scope=\"col\">test<br>accuracy</th><th scope=\"col\">better<br>seeds</th><th scope=\"col\" class=\"words\">verdict</th></tr></thead>\n\
          <tbody>{}{rows}{random}</tbody></table></div>\n{}",
         strip.scale(),
         untreated(report, &strip),
@@ -58,7 +58,7 @@ fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: 
     let (class, mark) = if is_cure { (" class=\"chosen\"", " <span class=\"badge good\">the cure</span>") } else { ("", "") };
     format!(
         "<tr{class}><th scope=\"row\" class=\"words\">{}{mark} <small>{}</small></th><td>{}</td><td>{}</td>{}\
-         <td>{won} of {seeds}</td><td>{}</td></tr>\n",
+         <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
         text(&tried.remedy),
         text(&tried.parameters),
         predicted(tried),
@@ -72,7 +72,7 @@ fn random_search(baseline: &[SeedScore], random: &RandomSearchResult, strip: &St
     let (won, seeds) = words::seeds_won(baseline, &random.seeds);
     format!(
         "<tr class=\"reference\"><th scope=\"row\" class=\"words\">random search <small>{}</small></th><td>{MISSING}</td><td>{}</td>{}\
-         <td>{won} of {seeds}</td><td>{}</td></tr>\n",
+         <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
         text(&words::named(&random.remedies, &random.parameters)),
         setting(random.learning_rate),
         strip.cells(&random.seeds, "other"),

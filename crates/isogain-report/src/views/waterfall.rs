@@ -40,8 +40,8 @@ pub(crate) fn figures(before: &Flow, after: Option<&Flow>) -> String {
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
     let margin = 0.03 * (high - low).max(0.1);
     let axis = Axis::linear(low - margin, high + margin).drawn(LEFT, RIGHT);
-    let title = if after.is_some() { "Before" } else { "From head to input" };
-    let mut figures = figure(("waterfall-before", "before", title), &before, &order, &axis);
+    let (class, title) = if after.is_some() { ("before", "Before") } else { ("alone", "From head to input") };
+    let mut figures = figure(("waterfall-before", class, title), &before, &order, &axis);
     if let Some(after) = &after {
         figures += &figure(("waterfall-after", "after", "After"), after, &order, &axis);
     }
@@ -63,21 +63,23 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
     let mut bars = String::new();
     let mut rows = String::new();
     let mut from = 0.0;
+    // Where the factors cancel, shares of what little is left would only mislead.
+    let is_shared = total.abs() > LN_10;
     for (index, cause) in order.iter().enumerate() {
         let share = shares.iter().find(|share| share.cause == *cause);
         let log_gain = share.map_or(0.0, |share| share.log_gain);
         let to = from + log_gain / LN_10;
         let kind = if log_gain < 0.0 { "shrinks" } else { "grows" };
-        bars += &row(index, words::cause(*cause), kind, [from, to], log_gain, axis);
+        bars += &row(index, words::cause(*cause), kind, [from, to], &value(log_gain, share.filter(|_| is_shared)), axis);
         if index + 1 < order.len() {
             bars += &link(index, to, axis);
         }
-        rows += &table_row(*cause, share, log_gain);
+        rows += &table_row(*cause, share.filter(|_| is_shared), log_gain);
         from = to;
     }
     let count = order.len();
     bars += &format!("<path class=\"axis\" d=\"M{} {}H{}\"/>", at(0.0), at(ROW * count as f64 + 2.0), at(WIDTH));
-    bars += &row(count, "all together", "total", [0.0, total / LN_10], total, axis);
+    bars += &row(count, "all together", "total", [0.0, total / LN_10], &value(total, None), axis);
     let height = ROW * (count + 1) as f64 + 6.0;
     let told: Vec<String> = shares.iter().map(|share| format!("{} {}", words::cause(share.cause), spoken_factor(share.log_gain))).collect();
     let summary = format!("From head to input the gradient changes by {}: {}.", spoken_factor(total), told.join(", "));
@@ -115,7 +117,7 @@ fn ticks(axis: &Axis, height: f64) -> String {
     )
 }
 
-fn row(index: usize, name: &str, class: &str, [from, to]: [f64; 2], log_gain: f64, axis: &Axis) -> String {
+fn row(index: usize, name: &str, class: &str, [from, to]: [f64; 2], value: &str, axis: &Axis) -> String {
     let top = ROW * index as f64 + 6.0;
     let (Some(from), Some(to)) = (axis.place(from), axis.place(to)) else { return String::new() };
     let (left, right) = (from.min(to), from.max(to));
@@ -124,13 +126,29 @@ fn row(index: usize, name: &str, class: &str, [from, to]: [f64; 2], log_gain: f6
     format!(
         "<text class=\"label\" x=\"0\" y=\"{y}\">{name}</text>\
          <rect class=\"bar {class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"1.5\"/>\
-         <text class=\"value\" x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
+         {value}",
         at(left),
         at(top),
         at(width),
         at(ROW - 10.0),
-        label(log_gain),
         y = at(top + 14.5),
+        value = value.replace("{y}", &at(top + 14.5)),
+    )
+}
+
+/// Smaller shares are not written.
+const SMALLEST_SHARE: f64 = 0.005;
+
+/// Where the factors end.
+const FACTORS: f64 = 508.0;
+
+/// Factor and share as the text of a drawing, in two columns, at the height `{y}`.
+fn value(log_gain: f64, share: Option<&CauseShare>) -> String {
+    let share = share.filter(|share| share.share >= SMALLEST_SHARE).map_or_else(String::new, |share| percent(share.share));
+    format!(
+        "<text class=\"value\" x=\"{FACTORS}\" y=\"{{y}}\" text-anchor=\"end\">{}</text>\
+         <text x=\"{WIDTH}\" y=\"{{y}}\" text-anchor=\"end\">{share}</text>",
+        label(log_gain)
     )
 }
 
