@@ -1,6 +1,15 @@
 //! The framework-free core of isogain: what is measured, what theory expects, what is wrong and why,
 //! what to do about it, and what a trial proved. No framework, no sockets, no clock, no printing.
 
+pub mod flow;
+pub mod forecast;
 pub mod names;
+pub mod network;
+pub mod recipe;
+pub mod record;
+pub mod remedies;
+pub mod render;
+pub mod rules;
 pub mod statistics;
 pub mod theory;
+pub mod trial;

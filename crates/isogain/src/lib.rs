@@ -1,1 +1,23 @@
-//! placeholder
+//! isogain for Burn: networks from recipes, probes on every joint, training that can be watched, stopped and resumed,
+//! and trials that run side by side.
+//!
+//! All judgement lives in `isogain_core`; this crate only builds, runs and measures.
+#![recursion_limit = "256"]
+
+pub mod activation;
+pub mod check;
+pub mod checkpoint;
+pub mod clip;
+pub mod cure;
+pub mod data;
+pub mod error;
+pub mod initialize;
+pub mod model;
+pub mod optimizer;
+pub mod probe;
+pub mod sharpness;
+pub mod snapshot;
+pub mod train;
+pub mod trials;
+
+pub use error::Error;

@@ -1,0 +1,50 @@
+//! The recipe: a network, its data and its training, as a short TOML file.
+
+mod data;
+mod error;
+mod network;
+mod optimizer;
+mod run;
+mod source;
+mod table;
+mod variants;
+
+pub mod edit;
+pub mod expand;
+pub mod read;
+pub mod validate;
+pub mod write;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use data::{Data, Task};
+pub use error::{Place, RecipeError, Suggestion};
+pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe};
+pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
+pub use read::{parse, parse_with_rules};
+pub use run::{Level, Precision, Run};
+pub use validate::{validate, validate_rules};
+pub use write::to_toml;
+
+/// A whole recipe. Every table but `network` may be left out; unknown keys are errors.
+///
+/// The default is the built-in recipe: a 30-layer ReLU network with PyTorch's default initialisation on the digits, the
+/// most common real case of a vanishing gradient.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// What the network is trained on.
+    pub data: Data,
+    /// The network.
+    pub network: NetworkRecipe,
+    /// How a gradient becomes an update.
+    pub optimizer: Optimizer,
+    /// What happens to a gradient before the optimizer sees it.
+    pub clip: Clip,
+    /// How long, from which seed, in which precision.
+    pub run: Run,
+    /// Level of each rule that should not have its default: `vanishing-gradient = "allow"`.
+    pub rules: BTreeMap<String, Level>,
+}

@@ -1,0 +1,166 @@
+//! The run on disk: what is kept, in which lines, and how it is read again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::Flow;
+use crate::statistics::Moments;
+
+/// What was measured on one batch at one moment, with full tensors at hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Optimizer updates done before.
+    pub step: u64,
+    /// Samples in the batch.
+    pub batch: usize,
+    /// The chain rule taken apart.
+    pub flow: Flow,
+    /// What single units do, one entry for each activation.
+    pub units: Vec<UnitRecord>,
+    /// Weights, biases and other parameters with their gradients.
+    pub parameters: Vec<ParameterRecord>,
+    /// Statistics at each operation's output.
+    pub joints: Vec<JointRecord>,
+    /// Whether the learning rate suits; `None` where it was not measured.
+    pub sharpness: Option<Sharpness>,
+}
+
+/// What the units of one activation do on a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    /// The activation operation.
+    pub name: String,
+    /// Number of units.
+    pub units: usize,
+    /// Units with output exactly zero on every sample.
+    pub dead: usize,
+    /// Units whose output equals another unit's on every sample.
+    pub duplicates: usize,
+    /// Share of values with |phi'| below 0.01 although the activation is not piecewise linear, in [0, 1].
+    pub saturated_fraction: f64,
+    /// Share of the output's mean square that varies between samples, in [0, 1]; 0 means every sample looks alike.
+    pub signal_fraction: f64,
+}
+
+/// Whether the learning rate suits the network: medians over several initialisation seeds, before training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sharpness {
+    /// Largest eigenvalue of the Gauss-Newton matrix of the loss on one batch.
+    pub gauss_newton: f64,
+    /// Largest rise of the loss above its running minimum while a copy of the network takes some steps of the recipe's
+    /// optimizer on one batch again and again; `None` when the loss stopped being finite.
+    pub rehearsal_rise: Option<f64>,
+    /// The loss before those steps.
+    pub rehearsal_first: f64,
+    /// Seeds that the medians are taken over.
+    pub seeds: usize,
+}
+
+/// One watched step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Optimizer updates done before this one.
+    pub step: u64,
+    /// Loss on the step's batch.
+    pub loss: f64,
+    /// Step size used.
+    pub learning_rate: f64,
+    /// Activations and cotangents.
+    pub joints: Vec<JointRecord>,
+    /// Parameters, gradients, updates.
+    pub parameters: Vec<ParameterRecord>,
+    /// What clipping did; `None` without clipping.
+    pub clip: Option<ClipRecord>,
+    /// The chain rule taken apart, at steps where full tensors were kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshot: Option<Snapshot>,
+}
+
+/// Statistics at one operation's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JointRecord {
+    /// The operation.
+    pub name: String,
+    /// Its output.
+    pub activation: Moments,
+    /// dL/d(output), of the mean loss.
+    pub cotangent: Moments,
+}
+
+/// Statistics of one parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParameterRecord {
+    /// `<op>.weight`, `<op>.bias` ...
+    pub name: String,
+    /// The parameter before the update.
+    pub weight: Moments,
+    /// Its gradient before clipping.
+    pub gradient: Moments,
+    /// The update that was applied; empty in a snapshot before training.
+    pub update: Moments,
+}
+
+/// What clipping did to one step's gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClipRecord {
+    /// L2 norm of all gradients before.
+    pub norm_before: f64,
+    /// L2 norm after.
+    pub norm_after: f64,
+    /// Cosine between the gradient before and after.
+    pub cosine: f64,
+    /// Whether the threshold acted.
+    pub acted: bool,
+}
+
+/// What the data looks like as the network sees it (after standardisation, if any).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// Name or path.
+    pub source: String,
+    /// Samples for training.
+    pub train_samples: usize,
+    /// Samples for testing.
+    pub test_samples: usize,
+    /// Input statistics over the training part.
+    pub input: Moments,
+    /// Largest ratio between the RMS of two input features (features that are constant left out).
+    pub feature_rms_ratio: f64,
+    /// Target statistics for regression.
+    pub target: Option<Moments>,
+    /// Classes, for classification.
+    pub classes: Option<usize>,
+    /// Loss of always predicting the class frequencies or the mean: the loss of a network that learned nothing.
+    pub baseline_loss: f64,
+}
+
+/// How a training ended, judged in evaluation mode on unchanged data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Optimizer updates done.
+    pub steps: u64,
+    /// Loss of each step's batch (non-finite values kept as `None`).
+    pub losses: Vec<Option<f64>>,
+    /// Loss on the whole training part; `None` when not finite.
+    pub loss: Option<f64>,
+    /// Loss on the test part; `None` when not finite.
+    pub test_loss: Option<f64>,
+    /// Share of training samples classified right; `None` for regression.
+    pub train_accuracy: Option<f64>,
+    /// Share of test samples classified right; `None` for regression.
+    pub test_accuracy: Option<f64>,
+    /// First step, operation or parameter, and phase of a non-finite value.
+    pub first_non_finite: Option<NonFinite>,
+}
+
+/// Where the first non-finite value appeared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NonFinite {
+    /// Optimizer updates done before.
+    pub step: u64,
+    /// Operation or parameter.
+    pub name: String,
+    /// `forward`, `loss`, `backward` or `update`.
+    pub phase: String,
+}

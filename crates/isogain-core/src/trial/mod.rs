@@ -1,0 +1,71 @@
+//! What happened: the schedule of trials (ask/tell), the paired comparison and the verdict.
+//!
+//! The core says which arm, learning rate, seed and number of steps comes next and is told what came out; any engine
+//! runs what it is asked. So every engine searches, prunes and judges alike.
+
+use serde::{Deserialize, Serialize};
+
+pub mod error;
+pub mod learning_rates;
+pub mod paired;
+pub mod plan;
+pub mod random_search;
+pub mod result;
+pub mod schedule;
+pub mod signed_rank;
+pub mod verdict;
+
+#[cfg(test)]
+mod simulation;
+
+/// One training to run: asked for by the schedule, run by any engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Number of the job, in the order asked.
+    pub id: usize,
+    /// Which arm (index into the arms given to the schedule).
+    pub arm: usize,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Seed of initialisation and order of the data; the same seeds for every arm.
+    pub seed: u64,
+    /// Optimizer updates.
+    pub steps: usize,
+}
+
+/// What came out of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Loss on the whole training part, evaluation mode; `None` when not finite.
+    pub loss: Option<f64>,
+    /// Training accuracy; `None` for regression.
+    pub train_accuracy: Option<f64>,
+    /// Test accuracy; `None` for regression.
+    pub test_accuracy: Option<f64>,
+    /// Test loss; `None` when not finite.
+    pub test_loss: Option<f64>,
+}
+
+/// One seed's job and what came out of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedScore {
+    /// Seed of initialisation and order of the data.
+    pub seed: u64,
+    /// What came out.
+    #[serde(flatten)]
+    pub score: Score,
+}
+
+/// What a trial says of an arm against the untreated network at its own best learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Better on the paired seeds.
+    Improves,
+    /// No difference that matters.
+    NoEffect,
+    /// Worse on the paired seeds.
+    Harms,
+    /// Seeds disagree, or too few were run.
+    Inconclusive,
+}

@@ -1,0 +1,153 @@
+//! A training on disk: safetensors with parameters, optimizer state and running statistics; the step and the losses in
+//! its metadata. A resumed training continues bit for bit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::tensor::DType;
+use isogain_core::network::Network;
+use isogain_core::recipe::Recipe;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::Error;
+use crate::data::Dataset;
+use crate::model::{Model, Value};
+use crate::train::Trainer;
+
+/// A named tensor as bytes.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Writes the trained weights: parameters under their own names, running statistics as `<norm>.running_mean` and
+/// `<norm>.running_variance`.
+///
+/// # Errors
+/// When the file cannot be written; an older file of that name is then still whole.
+pub fn save_weights(model: &Model, path: &Path) -> Result<(), Error> {
+    write(path, weights(model), HashMap::new())
+}
+
+/// Writes everything that a later step depends on.
+///
+/// # Errors
+/// When the file cannot be written; an older file of that name is then still whole.
+pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
+    let mut tensors = weights(&trainer.model);
+    for (prefix, state) in [("first", &trainer.optimizer.first), ("second", &trainer.optimizer.second)] {
+        tensors.extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
+    }
+    tensors.insert("losses".into(), doubles(&trainer.losses));
+    let metadata = HashMap::from([
+        ("step".to_string(), trainer.step.to_string()),
+        ("seed".to_string(), trainer.seed().to_string()),
+    ]);
+    write(path, tensors, metadata)
+}
+
+/// Puts a saved state into a fresh trainer of the same recipe.
+///
+/// # Errors
+/// When the file cannot be read, is damaged, or belongs to another network or seed.
+pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> Result<Trainer, Error> {
+    let problem = |message: String| Error::Checkpoint { path: path.to_path_buf(), message };
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
+    let field = |name: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(name).cloned());
+    let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
+    let step = number("step").ok_or_else(|| problem("has no step; it holds weights only".into()))?;
+    let seed = number("seed").ok_or_else(|| problem("has no seed".into()))?;
+
+    let mut trainer = Trainer::new(recipe, network, data, seed);
+    let (dtype, device) = (trainer.model.dtype, trainer.model.device.clone());
+    let read = |name: &str, like: &Value| -> Result<Value, Error> {
+        let view = file.tensor(name).map_err(|_| problem(format!("has no '{name}'; it belongs to another network")))?;
+        let expected = shape(like);
+        if view.shape() != expected {
+            return Err(problem(format!("'{name}' is {:?}, the recipe's is {expected:?}", view.shape())));
+        }
+        Ok(like.with(&numbers(&view), dtype, &device))
+    };
+    let fresh = trainer.model.parameters.clone();
+    for (name, value) in &mut trainer.model.parameters {
+        *value = read(name, value)?;
+    }
+    for name in file.names() {
+        let (state, parameter) = match name.split_once('/') {
+            Some(("first", parameter)) => (&mut trainer.optimizer.first, parameter),
+            Some(("second", parameter)) => (&mut trainer.optimizer.second, parameter),
+            _ => continue,
+        };
+        let like = fresh.get(parameter).ok_or_else(|| problem(format!("state of unknown parameter '{parameter}'")))?;
+        state.insert(parameter.to_string(), read(name, like)?);
+    }
+    for (name, running) in &mut trainer.model.running {
+        for (suffix, values) in [("running_mean", &mut running.mean), ("running_variance", &mut running.variance)] {
+            let name = format!("{name}.{suffix}");
+            let view = file.tensor(&name).map_err(|_| problem(format!("has no '{name}'")))?;
+            *values = numbers(&view);
+        }
+    }
+    let losses = file.tensor("losses").map_err(|_| problem("has no losses".into()))?;
+    trainer.losses = numbers(&losses);
+    trainer.step = step as usize;
+    Ok(trainer)
+}
+
+fn weights(model: &Model) -> BTreeMap<String, Stored> {
+    let mut tensors: BTreeMap<String, Stored> =
+        model.parameters.iter().map(|(name, value)| (name.clone(), stored(value, model.dtype))).collect();
+    for (name, running) in &model.running {
+        tensors.insert(format!("{name}.running_mean"), doubles(&running.mean));
+        tensors.insert(format!("{name}.running_variance"), doubles(&running.variance));
+    }
+    tensors
+}
+
+fn shape(value: &Value) -> Vec<usize> {
+    match value {
+        Value::Matrix(tensor) => tensor.dims().to_vec(),
+        Value::Vector(tensor) => tensor.dims().to_vec(),
+    }
+}
+
+fn stored(value: &Value, dtype: DType) -> Stored {
+    let values = value.to_f64();
+    if dtype == DType::F64 {
+        return Stored { shape: shape(value), ..doubles(&values) };
+    }
+    // Exact: the values came from f32.
+    let bytes = values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
+    Stored { dtype: Dtype::F32, shape: shape(value), bytes }
+}
+
+fn doubles(values: &[f64]) -> Stored {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Stored { dtype: Dtype::F64, shape: vec![values.len()], bytes }
+}
+
+fn numbers(view: &TensorView<'_>) -> Vec<f64> {
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect(),
+        _ => bytes.as_chunks::<4>().0.iter().map(|chunk| f64::from(f32::from_le_bytes(*chunk))).collect(),
+    }
+}
+
+/// Through a second file and a rename, so that a crash or a full disk leaves the older file whole.
+fn write(path: &Path, tensors: BTreeMap<String, Stored>, metadata: HashMap<String, String>) -> Result<(), Error> {
+    let problem = |message: String| Error::Checkpoint { path: path.to_path_buf(), message };
+    let views = tensors.iter().map(|(name, stored)| {
+        let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
+        view.map(|view| (name.clone(), view)).map_err(|error| problem(error.to_string()))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>()?;
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let bytes = safetensors::serialize(views, metadata).map_err(|error| problem(error.to_string()))?;
+    let partial = path.with_extension("safetensors.partial");
+    std::fs::write(&partial, bytes).map_err(Error::io("write", &partial))?;
+    std::fs::rename(&partial, path).map_err(Error::io("write", path))
+}

@@ -1,0 +1,252 @@
+//! Data as the network sees it: `[samples, features]`, split by seed, standardised, in shuffled batches.
+
+mod csv;
+mod digits;
+
+use std::path::Path;
+
+use isogain_core::recipe::{Data as DataRecipe, Task};
+use isogain_core::record::DataSummary;
+use isogain_core::statistics::Moments;
+use isogain_core::statistics::kernel::moments_f64;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::Error;
+
+/// Raw samples, before split and standardisation.
+pub(crate) struct Table {
+    pub(crate) features: usize,
+    /// Row-major `[samples, features]`.
+    pub(crate) inputs: Vec<f64>,
+    pub(crate) targets: Targets,
+}
+
+/// What is to be predicted, one entry for each sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Class indices from 0, and the number of classes.
+    Classes(Vec<usize>, usize),
+    /// Numbers.
+    Values(Vec<f64>),
+}
+
+impl Targets {
+    fn len(&self) -> usize {
+        match self {
+            Self::Classes(labels, _) => labels.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes(labels, classes) => Self::Classes(rows.iter().map(|&row| labels[row]).collect(), *classes),
+            Self::Values(values) => Self::Values(rows.iter().map(|&row| values[row]).collect()),
+        }
+    }
+}
+
+/// Samples with their targets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    /// Features of one sample.
+    pub features: usize,
+    /// Row-major `[samples, features]`.
+    pub inputs: Vec<f64>,
+    /// One for each sample.
+    pub targets: Targets,
+}
+
+impl Samples {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples of these rows, in this order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let inputs = rows.iter().flat_map(|&row| &self.inputs[row * self.features..][..self.features]).copied();
+        Self { features: self.features, inputs: inputs.collect(), targets: self.targets.select(rows) }
+    }
+}
+
+/// Training and test part, ready for a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// For training.
+    pub train: Samples,
+    /// For judging.
+    pub test: Samples,
+    /// What it looks like, as rules read it.
+    pub summary: DataSummary,
+}
+
+/// The split belongs to the data, not to a trial: every seed of a trial trains and is judged on the same samples.
+const SPLIT_SEED: u64 = 0;
+
+impl Dataset {
+    /// Loads, splits and standardises. A relative path is looked up from `folder`, the recipe's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has a value that is not a finite number, a label that is not a class, or fewer
+    /// samples than a batch.
+    pub fn load(recipe: &DataRecipe, folder: &Path) -> Result<Self, Error> {
+        let table = match recipe.source.as_str() {
+            "digits" if recipe.task == Task::Classification => digits::load()?,
+            "digits" => {
+                let message = "data.task = \"regression\": the digits have classes; use task = \"classification\"";
+                return Err(Error::Mismatch(message.into()));
+            }
+            path => csv::load(&folder.join(path), recipe)?,
+        };
+        Self::prepare(table, recipe)
+    }
+
+    fn prepare(table: Table, recipe: &DataRecipe) -> Result<Self, Error> {
+        let whole = Samples { features: table.features, inputs: table.inputs, targets: table.targets };
+        let mut rows: Vec<usize> = (0..whole.len()).collect();
+        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
+        let test_count = ((whole.len() as f64 * recipe.test_fraction).round() as usize).clamp(1, whole.len().max(2) - 1);
+        let (test_rows, train_rows) = rows.split_at(test_count.min(rows.len()));
+        if train_rows.len() < recipe.batch {
+            return Err(Error::Mismatch(format!(
+                "data.batch = {}: larger than the {} training samples of {} ({} are kept for testing); \
+                 choose a batch of at most {}",
+                recipe.batch,
+                train_rows.len(),
+                recipe.source,
+                test_rows.len(),
+                train_rows.len(),
+            )));
+        }
+        let (mut train, mut test) = (whole.select(train_rows), whole.select(test_rows));
+        if recipe.standardize {
+            standardize(&mut train, &mut test);
+        }
+        for value in train.inputs.iter_mut().chain(&mut test.inputs) {
+            *value *= recipe.input_scale;
+        }
+        if recipe.standardize_target {
+            standardize_target(&mut train.targets, &mut test.targets);
+        }
+        let summary = summarise(recipe, &train, &test);
+        Ok(Self { train, test, summary })
+    }
+
+    /// Number of network outputs that this data needs.
+    pub fn outputs(&self) -> usize {
+        match &self.train.targets {
+            Targets::Classes(_, classes) => *classes,
+            Targets::Values(_) => 1,
+        }
+    }
+}
+
+/// Smallest deviation that a feature is divided by, as a part of its largest value (at most of 1), so that a pixel that
+/// is nearly always empty is not blown up.
+const DEVIATION_FLOOR: f64 = 0.1;
+
+fn standardize(train: &mut Samples, test: &mut Samples) {
+    let features = train.features;
+    let count = train.len() as f64;
+    let (mut mean, mut square, mut largest) = (vec![0.0; features], vec![0.0; features], vec![0.0_f64; features]);
+    for row in train.inputs.chunks_exact(features) {
+        for ((sum, largest), value) in mean.iter_mut().zip(&mut largest).zip(row) {
+            *sum += value / count;
+            *largest = largest.max(value.abs());
+        }
+    }
+    for row in train.inputs.chunks_exact(features) {
+        for ((sum, value), mean) in square.iter_mut().zip(row).zip(&mean) {
+            *sum += (value - mean).powi(2) / count;
+        }
+    }
+    let divisors = square.iter().zip(&largest).map(|(square, largest)| {
+        let divisor = square.sqrt().max(DEVIATION_FLOOR * largest.min(1.0));
+        if divisor > 0.0 { divisor } else { 1.0 }
+    });
+    let divisors: Vec<f64> = divisors.collect();
+    for row in train.inputs.chunks_exact_mut(features).chain(test.inputs.chunks_exact_mut(features)) {
+        for ((value, mean), divisor) in row.iter_mut().zip(&mean).zip(&divisors) {
+            *value = (*value - mean) / divisor;
+        }
+    }
+}
+
+fn standardize_target(train: &mut Targets, test: &mut Targets) {
+    let (Targets::Values(train), Targets::Values(test)) = (train, test) else { return };
+    let moments = moments_f64(train);
+    let mean = moments.mean().unwrap_or(0.0);
+    let deviation = moments.variance().unwrap_or(0.0).sqrt();
+    let deviation = if deviation > 0.0 { deviation } else { 1.0 };
+    for value in train.iter_mut().chain(test.iter_mut()) {
+        *value = (*value - mean) / deviation;
+    }
+}
+
+fn summarise(recipe: &DataRecipe, train: &Samples, test: &Samples) -> DataSummary {
+    let features = train.features;
+    let feature_rms = (0..features).map(|feature| {
+        let squares = train.inputs.iter().skip(feature).step_by(features).map(|value| value * value);
+        (squares.sum::<f64>() / train.len() as f64).sqrt()
+    });
+    let feature_rms: Vec<f64> = feature_rms.filter(|&rms| rms > 0.0).collect();
+    let largest = feature_rms.iter().copied().fold(0.0, f64::max);
+    let smallest = feature_rms.iter().copied().fold(f64::INFINITY, f64::min);
+    let (target, classes, baseline_loss) = match &train.targets {
+        Targets::Classes(labels, classes) => (None, Some(*classes), entropy(labels, *classes)),
+        Targets::Values(values) => {
+            let moments: Moments = moments_f64(values);
+            (Some(moments), None, moments.variance().unwrap_or(0.0))
+        }
+    };
+    DataSummary {
+        source: recipe.source.clone(),
+        train_samples: train.len(),
+        test_samples: test.len(),
+        input: moments_f64(&train.inputs),
+        feature_rms_ratio: if largest > 0.0 { largest / smallest } else { 1.0 },
+        target,
+        classes,
+        baseline_loss,
+    }
+}
+
+/// Entropy of the class frequencies, nats: the loss of a network that has learned nothing else.
+fn entropy(labels: &[usize], classes: usize) -> f64 {
+    let mut counts = vec![0usize; classes];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    let total = labels.len() as f64;
+    counts.iter().filter(|&&count| count > 0).map(|&count| count as f64 / total).map(|p| -p * p.ln()).sum()
+}
+
+/// The rows of one step's batch. Each epoch is a fresh shuffle; what does not fill a batch at its end is left out.
+/// A function of seed and step alone, so that a resumed run sees the same batches.
+pub fn batch_rows(samples: usize, batch: usize, seed: u64, step: usize, order: &mut EpochOrder) -> Vec<usize> {
+    let steps_per_epoch = (samples / batch).max(1);
+    let epoch = step / steps_per_epoch;
+    if order.epoch != Some(epoch) || order.rows.len() != samples {
+        order.rows = (0..samples).collect();
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        // Stream 0 belongs to the initialisation.
+        generator.set_stream(1 + epoch as u64);
+        order.rows.shuffle(&mut generator);
+        order.epoch = Some(epoch);
+    }
+    let start = (step % steps_per_epoch) * batch;
+    order.rows[start..start + batch].to_vec()
+}
+
+/// The shuffled rows of the current epoch, kept between steps.
+#[derive(Clone, Debug, Default)]
+pub struct EpochOrder {
+    epoch: Option<usize>,
+    rows: Vec<usize>,
+}

@@ -1,0 +1,204 @@
+//! One training: steps, what is watched, and how it is judged.
+
+use std::collections::BTreeMap;
+
+use isogain_core::network::Network;
+use isogain_core::recipe::Recipe;
+use isogain_core::record::{NonFinite, Outcome, ParameterRecord, StepRecord};
+
+use crate::data::{Dataset, EpochOrder, Samples, Targets, batch_rows};
+use crate::model::{Mode, Model, Value, dtype, to_f64};
+use crate::optimizer::Optimizer;
+use crate::probe::{Keep, Probes};
+use crate::snapshot::{gradient, joint_records, scalar, value_moments};
+use crate::clip::clip;
+
+/// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    /// The network with its parameters.
+    pub model: Model,
+    /// The update rule with its state.
+    pub optimizer: Optimizer,
+    /// Updates done.
+    pub step: usize,
+    /// Loss of each step's batch so far.
+    pub losses: Vec<f64>,
+    /// Where the first non-finite value appeared.
+    pub first_non_finite: Option<NonFinite>,
+    recipe: Recipe,
+    seed: u64,
+    order: EpochOrder,
+}
+
+impl Trainer {
+    /// A fresh network, initialised from the seed.
+    pub fn new(recipe: &Recipe, network: &Network, data: &Dataset, seed: u64) -> Self {
+        let model = Model::new(network, seed, dtype(recipe.run.precision), &first_batch(recipe, data, seed));
+        Self {
+            model,
+            optimizer: Optimizer::new(&recipe.optimizer),
+            step: 0,
+            losses: Vec::new(),
+            first_non_finite: None,
+            recipe: recipe.clone(),
+            seed,
+            order: EpochOrder::default(),
+        }
+    }
+
+    /// The batch of the next step.
+    pub fn next_batch(&mut self, data: &Dataset) -> Samples {
+        let rows = batch_rows(data.train.len(), self.recipe.data.batch, self.seed, self.step, &mut self.order);
+        data.train.select(&rows)
+    }
+
+    /// One update on the next batch; what was seen, when watched. Watching changes no number.
+    pub fn advance(&mut self, data: &Dataset, watched: bool) -> Option<StepRecord> {
+        let batch = self.next_batch(data);
+        self.advance_on(&batch, watched).1
+    }
+
+    /// One update on this batch: its loss, and what was seen, when watched.
+    pub fn advance_on(&mut self, batch: &Samples, watched: bool) -> (f64, Option<StepRecord>) {
+        let probes = watched.then(|| Probes::new(Keep::Moments));
+        let mut pass = self.model.tracked(probes.as_ref());
+        let mut inputs = self.model.inputs(batch).autodiff();
+        if watched {
+            inputs = inputs.require_grad();
+        }
+        let outputs = self.model.forward(&mut pass, inputs);
+        let loss_tensor = self.model.loss(outputs, &batch.targets);
+        let mut tape = loss_tensor.backward();
+        let loss = scalar(loss_tensor);
+        let leaves = pass.leaves().iter().map(|(name, leaf)| (name.to_string(), gradient(leaf, &mut tape)));
+        let mut gradients: BTreeMap<String, Value> = leaves.collect();
+        let statistics = pass.batch_statistics();
+
+        let measured: BTreeMap<String, _> = if watched {
+            gradients.iter().map(|(name, value)| (name.clone(), value_moments(value))).collect()
+        } else {
+            BTreeMap::new()
+        };
+        let clipped = clip(&mut gradients, &self.recipe.clip);
+        let mut parameters = Vec::new();
+        for (name, gradient) in gradients {
+            let update = self.optimizer.update(&name, gradient, self.step);
+            let Some(value) = self.model.parameters.get_mut(&name) else { continue };
+            if let Some(gradient) = measured.get(&name) {
+                parameters.push(ParameterRecord {
+                    weight: value_moments(value),
+                    gradient: *gradient,
+                    update: value_moments(&update),
+                    name,
+                });
+            }
+            *value = added(value, update);
+        }
+        self.model.follow(statistics, batch.len());
+        let record = probes.map(|probes| StepRecord {
+            step: self.step as u64,
+            loss,
+            learning_rate: self.recipe.optimizer.learning_rate,
+            joints: joint_records(&self.model, &probes.take()),
+            parameters,
+            clip: clipped,
+            snapshot: None,
+        });
+        self.note_non_finite(loss, record.as_ref());
+        self.losses.push(loss);
+        self.step += 1;
+        (loss, record)
+    }
+
+    /// Whether a value stopped being finite, after which nothing can be learned.
+    pub fn is_broken(&self) -> bool {
+        self.first_non_finite.is_some()
+    }
+
+    fn note_non_finite(&mut self, loss: f64, record: Option<&StepRecord>) {
+        if self.first_non_finite.is_some() {
+            return;
+        }
+        let step = self.step as u64;
+        let found = |name: &str, phase: &str| Some(NonFinite { step, name: name.into(), phase: phase.into() });
+        if let Some(record) = record {
+            let forward = record.joints.iter().find(|joint| joint.activation.non_finite > 0);
+            let backward = record.joints.iter().rev().find(|joint| joint.cotangent.non_finite > 0);
+            let gradient = record.parameters.iter().find(|parameter| parameter.gradient.non_finite > 0);
+            let update = record.parameters.iter().find(|parameter| parameter.update.non_finite > 0);
+            self.first_non_finite = match (forward, backward, gradient, update) {
+                (Some(joint), ..) => found(&joint.name, "forward"),
+                _ if !loss.is_finite() => found("loss", "loss"),
+                (_, Some(joint), ..) => found(&joint.name, "backward"),
+                (_, _, Some(parameter), _) => found(&parameter.name, "backward"),
+                (.., Some(parameter)) => found(&parameter.name, "update"),
+                _ => None,
+            };
+        } else if !loss.is_finite() {
+            self.first_non_finite = found("loss", "loss");
+        }
+    }
+
+    /// Judges in evaluation mode on the whole training and test part.
+    pub fn outcome(&self, data: &Dataset) -> Outcome {
+        let (loss, train_accuracy) = judge(&self.model, &data.train);
+        let (test_loss, test_accuracy) = judge(&self.model, &data.test);
+        Outcome {
+            seed: self.seed,
+            steps: self.step as u64,
+            losses: self.losses.iter().map(|&loss| finite(loss)).collect(),
+            loss: finite(loss),
+            test_loss: finite(test_loss),
+            train_accuracy,
+            test_accuracy,
+            first_non_finite: self.first_non_finite.clone(),
+        }
+    }
+
+    /// The seed of this training.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The recipe of this training.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
+/// The batch of step 0.
+pub fn first_batch(recipe: &Recipe, data: &Dataset, seed: u64) -> Samples {
+    let rows = batch_rows(data.train.len(), recipe.data.batch, seed, 0, &mut EpochOrder::default());
+    data.train.select(&rows)
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+fn added(value: &Value, update: Value) -> Value {
+    match (value, update) {
+        (Value::Matrix(value), Value::Matrix(update)) => Value::Matrix(value.clone() + update),
+        (Value::Vector(value), Value::Vector(update)) => Value::Vector(value.clone() + update),
+        (value, _) => value.clone(),
+    }
+}
+
+/// Mean loss and accuracy in evaluation mode.
+pub fn judge(model: &Model, samples: &Samples) -> (f64, Option<f64>) {
+    let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(samples));
+    let loss = to_f64(model.loss(outputs.clone(), &samples.targets).into_data()).first().copied().unwrap_or(f64::NAN);
+    let Targets::Classes(labels, classes) = &samples.targets else { return (loss, None) };
+    let outputs = to_f64(outputs.into_data());
+    let right = outputs.chunks_exact(*classes).zip(labels).filter(|(row, label)| largest(row) == Some(**label)).count();
+    (loss, Some(right as f64 / samples.len().max(1) as f64))
+}
+
+/// Index of the largest value; `None` when one of them is not a number.
+fn largest(row: &[f64]) -> Option<usize> {
+    if row.iter().any(|value| value.is_nan()) {
+        return None;
+    }
+    row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index)
+}

@@ -1,0 +1,170 @@
+//! Runs what a schedule asks for: trials side by side, one thread each.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use isogain_core::network::Network;
+use isogain_core::recipe::Recipe;
+use isogain_core::trial::error::TrialError;
+use isogain_core::trial::random_search::RandomSearch;
+use isogain_core::trial::schedule::Schedule;
+use isogain_core::trial::{Job, Score};
+
+use crate::Error;
+use crate::data::Dataset;
+use crate::train::Trainer;
+
+/// Something that asks for trials and is told what came out.
+pub trait AskTell: Send {
+    /// The next trial; `None` when there is none now.
+    fn ask(&mut self) -> Option<Job>;
+    /// What came out of a trial.
+    ///
+    /// # Errors
+    /// A job that was not asked for, or was told already.
+    fn tell(&mut self, job: usize, score: Score) -> Result<(), TrialError>;
+    /// Whether no trial will be asked for any more.
+    fn is_finished(&self) -> bool;
+}
+
+impl AskTell for Schedule {
+    fn ask(&mut self) -> Option<Job> {
+        Self::ask(self)
+    }
+    fn tell(&mut self, job: usize, score: Score) -> Result<(), TrialError> {
+        Self::tell(self, job, score)
+    }
+    fn is_finished(&self) -> bool {
+        Self::is_finished(self)
+    }
+}
+
+impl AskTell for RandomSearch {
+    fn ask(&mut self) -> Option<Job> {
+        Self::ask(self)
+    }
+    fn tell(&mut self, job: usize, score: Score) -> Result<(), TrialError> {
+        Self::tell(self, job, score)
+    }
+    fn is_finished(&self) -> bool {
+        Self::is_finished(self)
+    }
+}
+
+/// One arm: a recipe and its network.
+#[derive(Clone, Debug)]
+pub struct TrialArm {
+    /// The recipe; its learning rate, seed and steps are set by the job.
+    pub recipe: Recipe,
+    /// Its network.
+    pub network: Network,
+    /// Its data; the same samples and targets for every arm.
+    pub data: Arc<Dataset>,
+}
+
+/// How trials are run, and who is told.
+#[derive(Clone, Copy)]
+pub struct Runner<'a> {
+    /// Trials at the same time.
+    pub threads: usize,
+    /// Set from outside to stop.
+    pub stop: &'a AtomicBool,
+    /// Called after each trial with the job and its score.
+    pub progress: &'a (dyn Fn(&Job, &Score) + Sync),
+}
+
+impl Runner<'_> {
+    /// Runs until the schedule asks for nothing more.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
+    pub fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm]) -> Result<(), Error> {
+        let shared = Mutex::new((schedule, None::<Error>));
+        let told = Condvar::new();
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| self.work(&shared, &told, arms));
+            }
+        });
+        let (_, error) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => Err(error),
+            None if self.stop.load(Ordering::Relaxed) => Err(Error::Interrupted),
+            None => Ok(()),
+        }
+    }
+
+    fn work(
+        &self,
+        shared: &Mutex<(&mut dyn AskTell, Option<Error>)>,
+        told: &Condvar,
+        arms: &[TrialArm],
+    ) {
+        // A pool of one thread for each worker: Burn's parallel operations then stay on it instead of competing for a
+        // common pool, and a trial computes the same numbers whatever runs beside it.
+        let pool = match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+            Ok(pool) => pool,
+            Err(error) => {
+                lock(shared).1 = Some(Error::Mismatch(format!("cannot start a worker thread: {error}")));
+                return;
+            }
+        };
+        loop {
+            let mut state = lock(shared);
+            let job = loop {
+                if self.stop.load(Ordering::Relaxed) || state.1.is_some() || state.0.is_finished() {
+                    told.notify_all();
+                    return;
+                }
+                match state.0.ask() {
+                    Some(job) => break job,
+                    None => state = told.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(state);
+            let score = pool.install(|| run_job(&job, &arms[job.arm], self.stop));
+            if self.stop.load(Ordering::Relaxed) {
+                told.notify_all();
+                return;
+            }
+            (self.progress)(&job, &score);
+            let mut state = lock(shared);
+            if let Err(error) = state.0.tell(job.id, score) {
+                state.1 = Some(Error::Mismatch(error.to_string()));
+            }
+            told.notify_all();
+        }
+    }
+}
+
+fn lock<'a, 'b>(
+    shared: &'a Mutex<(&'b mut dyn AskTell, Option<Error>)>,
+) -> MutexGuard<'a, (&'b mut dyn AskTell, Option<Error>)> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The recipe that a job trains.
+pub fn job_recipe(job: &Job, recipe: &Recipe) -> Recipe {
+    let mut recipe = recipe.clone();
+    recipe.optimizer.learning_rate = job.learning_rate;
+    recipe.run.steps = job.steps;
+    recipe.run.seed = job.seed;
+    recipe
+}
+
+/// Trains and judges; stops early where the loss stopped being finite.
+pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Score {
+    let recipe = job_recipe(job, &arm.recipe);
+    let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed);
+    while trainer.step < job.steps && !trainer.is_broken() && !stop.load(Ordering::Relaxed) {
+        trainer.advance(&arm.data, false);
+    }
+    let outcome = trainer.outcome(&arm.data);
+    let broken = trainer.is_broken();
+    Score {
+        loss: outcome.loss.filter(|_| !broken),
+        train_accuracy: outcome.train_accuracy,
+        test_accuracy: outcome.test_accuracy,
+        test_loss: outcome.test_loss.filter(|_| !broken),
+    }
+}

@@ -1,0 +1,130 @@
+"""The table of golden cases: every network is plain data, an ordered list of layers.
+
+A case is {name, about, batch, inputs, layers, loss} and, for the optimizer cases, {optimizer, clip, steps}. Layers:
+
+    {kind: "linear", name, fan_in, fan_out, gain}     z = x W^T + b, W [fan_out, fan_in]; gain scales the draw (generator.py)
+    {kind: "activation", name, function}              elementwise; functions as in activations.py
+    {kind: "batch-norm", name, width, eps}            training mode, statistics over the batch, biased variance inside;
+                                                      the running variance takes the unbiased one, momentum 0.1
+    {kind: "layer-norm", name, width, eps}            over the features, biased variance
+    {kind: "rms-norm", name, width, eps}              x / sqrt(mean(x^2) + eps) * weight
+    {kind: "residual", name, scale, learnable, branch}  y = x + scale * F(x), F the layers of `branch`; a learnable scale is
+                                                      one scalar parameter `<name>.alpha` that starts at `scale`
+
+Names: fcN for linear layers, normN and actN for what belongs to fcN, blockN for the residual around fcN.
+Losses: "cross-entropy", mean over the batch; "mse", mean over batch and outputs.
+"""
+
+SIGMOID_DEPTH = 20
+BATCH_NORM_EPS = 1e-5
+
+
+def linear(index, fan_in, fan_out, gain=1.0):
+    return {"kind": "linear", "name": f"fc{index}", "fan_in": fan_in, "fan_out": fan_out, "gain": gain}
+
+
+def activation(index, function):
+    return {"kind": "activation", "name": f"act{index}", "function": function}
+
+
+def norm(index, kind, width):
+    return {"kind": kind, "name": f"norm{index}", "width": width, "eps": BATCH_NORM_EPS}
+
+
+def residual(index, branch, scale, learnable=False):
+    return {"kind": "residual", "name": f"block{index}", "scale": scale, "learnable": learnable, "branch": branch}
+
+
+def plain(inputs, width, hidden, outputs, function, norm_kind=None, gain=1.0):
+    """fc1 [norm1] act1 ... fcH [normH] actH fc(H+1)."""
+    layers = []
+    for index in range(1, hidden + 1):
+        layers.append(linear(index, inputs if index == 1 else width, width, gain))
+        if norm_kind:
+            layers.append(norm(index, norm_kind, width))
+        layers.append(activation(index, function))
+    layers.append(linear(hidden + 1, width, outputs, gain))
+    return layers
+
+
+def preactivation(inputs, width, blocks, outputs, function, scale, learnable=False, norm_kind=None, gain=1.0):
+    """Stem fc1; blocks x + scale * fcK(actK([normK] x)), K = 2..blocks+1; then [norm] act and the head."""
+    layers = [linear(1, inputs, width, gain)]
+    for index in range(2, blocks + 2):
+        branch = [norm(index, norm_kind, width)] if norm_kind else []
+        branch += [activation(index, function), linear(index, width, width, gain)]
+        layers.append(residual(index, branch, scale, learnable))
+    last = blocks + 2
+    if norm_kind:
+        layers.append(norm(last, norm_kind, width))
+    layers += [activation(last, function), linear(last, width, outputs, gain)]
+    return layers
+
+
+def postactivation(inputs, width, blocks, outputs, function, scale, norm_kind=None, gain=1.0):
+    """Stem fc1 act1; blocks x + scale * actK([normK] fcK(x)); then the head."""
+    layers = [linear(1, inputs, width, gain), activation(1, function)]
+    for index in range(2, blocks + 2):
+        branch = [linear(index, width, width, gain)]
+        branch += [norm(index, norm_kind, width)] if norm_kind else []
+        branch.append(activation(index, function))
+        layers.append(residual(index, branch, scale))
+    layers.append(linear(blocks + 2, width, outputs, gain))
+    return layers
+
+
+def case(name, about, batch, inputs, layers, loss="cross-entropy", **training):
+    return {"name": name, "about": about, "batch": batch, "inputs": inputs, "layers": layers, "loss": loss, **training}
+
+
+HE = 6.0**0.5  # uniform bound sqrt(6 / fan_in)
+
+NETWORKS = [
+    case("sigmoid_20", "20 linear layers, 64-(19 x 128)-10, sigmoid: vanishes", 32, 64,
+         plain(64, 128, SIGMOID_DEPTH - 1, 10, "sigmoid")),
+    case("relu_he_12", "12 linear layers, 64-(11 x 64)-10, ReLU, He uniform: flat", 32, 64,
+         plain(64, 64, 11, 10, "relu", gain=HE)),
+    case("relu_batch_norm", "6 hidden layers of 32, linear - batch norm - ReLU", 32, 16,
+         plain(16, 32, 6, 10, "relu", "batch-norm")),
+    case("relu_layer_norm", "6 hidden layers of 32, linear - layer norm - ReLU", 32, 16,
+         plain(16, 32, 6, 10, "relu", "layer-norm")),
+    case("relu_rms_norm", "6 hidden layers of 32, linear - RMS norm - ReLU", 32, 16,
+         plain(16, 32, 6, 10, "relu", "rms-norm")),
+    case("residual_scaled", "pre-activation residual, 6 blocks of 32, scale 1/sqrt(6), He uniform", 32, 16,
+         preactivation(16, 32, 6, 10, "relu", 6.0**-0.5, gain=HE)),
+    case("residual_plain", "pre-activation residual, 6 blocks of 32, scale 1, He uniform: grows", 32, 16,
+         preactivation(16, 32, 6, 10, "relu", 1.0, gain=HE)),
+    case("residual_learnable", "pre-activation residual, 6 blocks of 32, learnable scale at 0.5", 32, 16,
+         preactivation(16, 32, 6, 10, "relu", 0.5, learnable=True, gain=HE)),
+    case("residual_zero", "as above with the learnable scale at 0: branch gradients exactly 0, alpha's is not", 32, 16,
+         preactivation(16, 32, 6, 10, "relu", 0.0, learnable=True, gain=HE)),
+    case("residual_pre_norm", "pre-activation residual, layer norm first in each branch", 32, 16,
+         preactivation(16, 32, 6, 10, "gelu", 1.0, norm_kind="layer-norm")),
+    case("residual_post", "x + relu(batch norm(fc x)), 6 blocks of 32, scale 1", 32, 16,
+         postactivation(16, 32, 6, 10, "relu", 1.0, norm_kind="batch-norm")),
+    case("tanh_regression", "4 hidden layers of 24, tanh, mean squared error", 32, 10,
+         plain(10, 24, 4, 1, "tanh"), loss="mse"),
+    case("tanh_two_outputs", "3 hidden layers of 16, tanh, mean squared error over 2 outputs", 24, 8,
+         plain(8, 16, 3, 2, "tanh"), loss="mse"),
+]
+
+ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+TRAINED = {
+    "sgd": {"optimizer": {"kind": "sgd", "lr": 0.05}},
+    "momentum": {"optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": False}},
+    "nesterov": {"optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}},
+    "adam": {"optimizer": {"kind": "adam", **ADAM}},
+    "adam_large_eps": {"optimizer": {"kind": "adam", **ADAM, "eps": 1e-2}},
+    "adamw": {"optimizer": {"kind": "adamw", **ADAM, "weight_decay": 0.01}},
+    "sgd_clip_value": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "value", "limit": 0.01}},
+    "sgd_clip_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "norm", "limit": 0.05}},
+    "sgd_clip_global_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "global-norm", "limit": 0.05}},
+}
+
+OPTIMIZERS = [
+    case(f"optimizer_{name}", "10 steps on one batch, tanh regression, 4 hidden layers of 24", 32, 10,
+         plain(10, 24, 4, 1, "tanh"), loss="mse", steps=10, **training)
+    for name, training in TRAINED.items()
+]
+
+CASES = {entry["name"]: entry for entry in NETWORKS + OPTIMIZERS}
