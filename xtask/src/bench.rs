@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::steps::say;
 
 /// Statistics kernel, watched step, step against PyTorch.
-pub fn all() -> Result<()> {
+pub(crate) fn all() -> Result<()> {
     say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
 
     let kernel = example("isogain-core", "kernel_bench", &[])?;
@@ -41,7 +41,7 @@ pub fn all() -> Result<()> {
 }
 
 /// Seconds of cold release builds in throw-away folders.
-pub fn build_time() -> Result<()> {
+pub(crate) fn build_time() -> Result<()> {
     for package in ["isogain-core", "isogain-cli"] {
         let folder = std::env::temp_dir().join(format!("isogain-build-time-{}-{package}", std::process::id()));
         let start = Instant::now();

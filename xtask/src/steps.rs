@@ -74,13 +74,13 @@ const DEPENDENCIES: Step = Step {
 };
 
 /// Everything.
-pub fn test() -> Result<()> {
+pub(crate) fn test() -> Result<()> {
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
     run(&[FORMAT, LINTS, tests, DOCUMENTATION, DEPENDENCIES])
 }
 
 /// What is expected before a commit.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     run(&[FORMAT, LINTS, CORE])
 }
 
@@ -124,6 +124,6 @@ fn works(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// Prints a line; a closed pipe is not an error.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

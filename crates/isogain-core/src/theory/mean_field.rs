@@ -358,7 +358,7 @@ mod tests {
                     FixedPoint::Marginal { q: found } => assert!((found / q - 1.0).abs() < 0.03, "{name}: {found}"),
                     other => panic!("{name} from {start}: {other:?}"),
                 }
-                assert_eq!(field.propagation(start).phase, Phase::Critical, "{name}");
+                assert!((field.propagation(start).chi - 1.0).abs() < 1e-3, "{name}");
             }
         }
         // From below GELU's variance sinks to a stable point instead, which is nearly critical.
@@ -382,7 +382,7 @@ mod tests {
         let p = selu.propagation(1.0);
         assert!((p.chi.sqrt() - 1.001833).abs() < 1e-6);
         // PyTorch pull request 50664 printed 0.7968, 0.3127, 0.2404 for layers 1, 11 and 21 of 100.
-        let rms = |q: f64| ((selu.length_map(q) - 0.0) / 0.5625).sqrt();
+        let rms = |q: f64| (selu.length_map(q) / 0.5625).sqrt();
         let trajectory = selu.trajectory(0.5625, 100);
         for (layer, expected) in [(1, 0.7975), (11, 0.3126), (21, 0.2412), (31, 0.2183)] {
             assert!((rms(trajectory[layer - 1]) - expected).abs() < 5e-5, "layer {layer}");

@@ -6,13 +6,19 @@
 
 pub mod activations;
 pub mod batch_norm;
+pub mod born_dead;
 pub mod correlation;
 pub mod edge_of_chaos;
+pub mod finite_width;
 pub mod gains;
 pub mod initializers;
+pub mod limits;
 pub mod mean_field;
+pub mod numerics;
 pub mod quadrature;
+pub mod residual;
 pub mod sampling;
+pub mod tailored;
 
 mod distribution;
 mod named;
@@ -22,5 +28,6 @@ mod special;
 pub use activations::Activation;
 pub use gains::Gains;
 pub use initializers::Initializer;
+pub use limits::{Ceiling, Limits, LimitsInput};
 pub use mean_field::{FixedPoint, MeanField, Phase, Propagation};
 pub use named::{Domain, NameError, Parameter};

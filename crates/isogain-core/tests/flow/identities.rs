@@ -106,6 +106,21 @@ fn eps_shows_as_a_radial_gradient() {
     assert!((1e-4..1e-2).contains(&largest), "{largest}");
 }
 
+/// Batch norm over two samples leaves only their signs: nothing comes back.
+#[test]
+fn batch_norm_over_two_samples_has_no_gradient() {
+    let network = classifier("tanh", Some((NormKind::Batch, 0.0)));
+    let mut sampler = Sampler::new(1);
+    let parameters = parameters(&network, Init::HE, &mut sampler);
+    let inputs = sampler.normals(2 * WIDTH, 1.0);
+    let pass = run(&network, &parameters, &inputs, &targets(&network, 2, &mut sampler)).unwrap();
+    let largest = |name: &str| pass.gradients[name].iter().fold(0.0_f64, |most, g| most.max(g.abs()));
+    assert!(largest("head.weight") > 1e-3);
+    for layer in 1..=8 {
+        close("largest |dW|", largest(&format!("fc{layer}.weight")), 0.0, 1e-12);
+    }
+}
+
 /// T23: the cotangent behind a norm is perpendicular to its input and falls as 1 over the input's size.
 #[test]
 fn layer_norm_cotangents_fall_with_the_input() {

@@ -66,5 +66,10 @@ fn log_norms_have_the_exact_mean_and_variance() {
     let second = mean(factors.iter().map(|factor| factor * factor));
     close("mean factor of a layer", first, 1.0, 0.005);
     let exact = (1.0 + 5.0 / WIDTH as f64).powi(DEPTH as i32);
-    close("fourth moment ratio", (second / (first * first)).powi(DEPTH as i32), exact, 0.1 * exact);
+    close(
+        "fourth moment ratio",
+        (second / (first * first)).powi(DEPTH as i32),
+        exact,
+        0.1 * exact,
+    );
 }

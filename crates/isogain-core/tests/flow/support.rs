@@ -9,13 +9,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Random numbers from a seed.
-pub struct Sampler {
+pub(crate) struct Sampler {
     rng: ChaCha8Rng,
     spare: Option<f64>,
 }
 
 impl Sampler {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             spare: None,
@@ -23,7 +23,7 @@ impl Sampler {
     }
 
     /// A standard normal number (Marsaglia's polar method).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -39,35 +39,35 @@ impl Sampler {
     }
 
     /// Uniform in [-1, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         2.0 * self.rng.random::<f64>() - 1.0
     }
 
-    pub fn normals(&mut self, count: usize, deviation: f64) -> Vec<f64> {
+    pub(crate) fn normals(&mut self, count: usize, deviation: f64) -> Vec<f64> {
         (0..count).map(|_| deviation * self.normal()).collect()
     }
 
-    pub fn class(&mut self, classes: usize) -> usize {
+    pub(crate) fn class(&mut self, classes: usize) -> usize {
         self.rng.random_range(0..classes)
     }
 }
 
 /// The distribution of weights and biases.
 #[derive(Clone, Copy)]
-pub struct Init {
+pub(crate) struct Init {
     /// Variance of a weight, times fan-in.
-    pub weight: f64,
+    pub(crate) weight: f64,
     /// Variance of a bias.
-    pub bias: f64,
-    pub uniform: bool,
+    pub(crate) bias: f64,
+    pub(crate) uniform: bool,
 }
 
 impl Init {
-    pub const HE: Self = Self::normal(2.0);
-    pub const XAVIER: Self = Self::normal(1.0);
+    pub(crate) const HE: Self = Self::normal(2.0);
+    pub(crate) const XAVIER: Self = Self::normal(1.0);
 
     /// PyTorch's default: weights and biases uniform within 1/sqrt(fan_in).
-    pub fn pytorch(fan_in: usize) -> Self {
+    pub(crate) fn pytorch(fan_in: usize) -> Self {
         Self {
             weight: 1.0 / 3.0,
             bias: 1.0 / (3.0 * fan_in as f64),
@@ -75,7 +75,7 @@ impl Init {
         }
     }
 
-    pub const fn normal(weight: f64) -> Self {
+    pub(crate) const fn normal(weight: f64) -> Self {
         Self {
             weight,
             bias: 0.0,
@@ -84,15 +84,15 @@ impl Init {
     }
 }
 
-pub fn act(name: &str) -> Activation {
+pub(crate) fn act(name: &str) -> Activation {
     Activation::named(name).unwrap()
 }
 
-pub fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
+pub(crate) fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
     let linear = Linear {
         fan_in,
         fan_out,
-        init: Initializer::PYTORCH_DEFAULT,
+        init: Initializer::named("pytorch-default").unwrap(),
         activation: act("relu"),
     };
     Op {
@@ -101,21 +101,21 @@ pub fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
     }
 }
 
-pub fn activation(name: &str, activation: Activation) -> Op {
+pub(crate) fn activation(name: &str, activation: Activation) -> Op {
     Op {
         name: name.into(),
         kind: OpKind::Activation { activation },
     }
 }
 
-pub fn norm(name: &str, norm: NormKind, features: usize, eps: f64) -> Op {
+pub(crate) fn norm(name: &str, norm: NormKind, features: usize, eps: f64) -> Op {
     Op {
         name: name.into(),
         kind: OpKind::Norm(Norm { norm, features, eps }),
     }
 }
 
-pub fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>) -> Op {
+pub(crate) fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>) -> Op {
     Op {
         name: name.into(),
         kind: OpKind::Residual(Residual {
@@ -126,7 +126,7 @@ pub fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>) -> Op 
     }
 }
 
-pub fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Network {
+pub(crate) fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Network {
     Network {
         inputs,
         outputs,
@@ -136,7 +136,7 @@ pub fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Netwo
 }
 
 /// `depth` layers linear, norm, activation of equal width.
-pub fn stack(width: usize, depth: usize, function: Activation, normalise: Option<(NormKind, f64)>) -> Vec<Op> {
+pub(crate) fn stack(width: usize, depth: usize, function: Activation, normalise: Option<(NormKind, f64)>) -> Vec<Op> {
     (1..=depth)
         .flat_map(|layer| {
             let norm = normalise.map(|(kind, eps)| norm(&format!("norm{layer}"), kind, width, eps));
@@ -149,7 +149,7 @@ pub fn stack(width: usize, depth: usize, function: Activation, normalise: Option
 }
 
 /// `depth` blocks x + scale act(norm(W x)).
-pub fn blocks(width: usize, depth: usize, function: Activation, normalise: bool, scale: f64) -> Vec<Op> {
+pub(crate) fn blocks(width: usize, depth: usize, function: Activation, normalise: bool, scale: f64) -> Vec<Op> {
     (1..=depth)
         .map(|block| {
             let mut branch = vec![linear(&format!("block{block}.fc"), width, width)];
@@ -163,7 +163,7 @@ pub fn blocks(width: usize, depth: usize, function: Activation, normalise: bool,
 }
 
 /// Random parameters: linear as `init` says, gamma 1, beta 0, scales as they start.
-pub fn parameters(network: &Network, init: Init, sampler: &mut Sampler) -> Parameters {
+pub(crate) fn parameters(network: &Network, init: Init, sampler: &mut Sampler) -> Parameters {
     let mut parameters = Parameters::new();
     for op in network.walk() {
         let mut set = |name: &str, values: Vec<f64>| parameters.insert(format!("{}.{name}", op.name), values);
@@ -204,7 +204,7 @@ pub fn parameters(network: &Network, init: Init, sampler: &mut Sampler) -> Param
 /// The flow of a body of width `width` on `batch` random samples, under a random cotangent at its output.
 ///
 /// An identity head carries the cotangent in unchanged, so that the whole body counts as such.
-pub fn body_flow(width: usize, mut ops: Vec<Op>, init: Init, batch: usize, seed: u64) -> Flow {
+pub(crate) fn body_flow(width: usize, mut ops: Vec<Op>, init: Init, batch: usize, seed: u64) -> Flow {
     ops.push(linear("head", width, width));
     let network = network(width, width, Loss::MeanSquaredError, ops);
     let mut sampler = Sampler::new(seed);
@@ -219,28 +219,28 @@ pub fn body_flow(width: usize, mut ops: Vec<Op>, init: Init, batch: usize, seed:
 }
 
 /// One pass on random samples, under a random cotangent at the output.
-pub fn random_pass(network: &Network, parameters: &Parameters, batch: usize, sampler: &mut Sampler) -> Pass {
+pub(crate) fn random_pass(network: &Network, parameters: &Parameters, batch: usize, sampler: &mut Sampler) -> Pass {
     let inputs = sampler.normals(batch * network.inputs, 1.0);
     let cotangent = Targets::Cotangent(sampler.normals(batch * network.outputs, 1.0));
     run(network, parameters, &inputs, &cotangent).unwrap()
 }
 
 /// The joints of body and head in forward order.
-pub fn every_joint(flow: &Flow) -> Vec<&Joint> {
+pub(crate) fn every_joint(flow: &Flow) -> Vec<&Joint> {
     flow.joints.iter().chain(&flow.head.joints).collect()
 }
 
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let values: Vec<f64> = values.into_iter().collect();
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[track_caller]
-pub fn close(what: &str, found: f64, expected: f64, tolerance: f64) {
+pub(crate) fn close(what: &str, found: f64, expected: f64, tolerance: f64) {
     println!("{what}: {found:.6} (expected {expected} within {tolerance:.2e})");
     assert!(
         (found - expected).abs() <= tolerance,
@@ -249,7 +249,7 @@ pub fn close(what: &str, found: f64, expected: f64, tolerance: f64) {
 }
 
 /// Small networks that hold every kind of operation, with parameters away from their special starting values.
-pub fn zoo() -> Vec<(&'static str, Network, Parameters)> {
+pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
     let mut sampler = Sampler::new(7);
     let plain = |function: &str| {
         let mut ops = vec![
@@ -318,7 +318,7 @@ pub fn zoo() -> Vec<(&'static str, Network, Parameters)> {
 }
 
 /// Fitting targets for a network.
-pub fn targets(network: &Network, batch: usize, sampler: &mut Sampler) -> Targets {
+pub(crate) fn targets(network: &Network, batch: usize, sampler: &mut Sampler) -> Targets {
     match network.loss {
         Loss::CrossEntropy => Targets::Classes((0..batch).map(|_| sampler.class(network.outputs)).collect()),
         Loss::MeanSquaredError => Targets::Outputs(sampler.normals(batch * network.outputs, 1.0)),

@@ -33,7 +33,6 @@ pub(super) fn forward(
     Ok(output)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one operation's whole way back")]
 pub(super) fn backward(
     op: &Op,
     norm: &Norm,

@@ -133,6 +133,11 @@ impl Initializer {
         TABLE.iter().map(|entry| Self::of(entry))
     }
 
+    /// U(+-1/sqrt(fan_in)) for weight and bias: what PyTorch's `nn.Linear` does.
+    pub fn pytorch_default() -> Self {
+        Self::of(&pytorch_default::ENTRY)
+    }
+
     fn of(entry: &'static Entry) -> Self {
         let mut values = [0.0; MOST_PARAMETERS];
         for (value, parameter) in values.iter_mut().zip(entry.parameters) {
