@@ -8,9 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Joint;
-use crate::recipe::{Optimizer, OptimizerName, Recipe};
 use crate::record::{JointRecord, ParameterRecord, Snapshot};
-use crate::theory::limits::Limits;
 
 /// Deviation over layers of a log size, in nepers, at which half of the score is lost: a factor of 7 between typical
 /// layers, the spread of a 30-layer batch-norm net that still trains (1.2 per layer).
@@ -28,7 +26,7 @@ pub struct Prediction {
     /// Factor of the cotangent's RMS per layer, from the head back to the first layer; 1 is ideal. `None` when it is zero
     /// or not finite somewhere.
     pub factor_per_layer: Option<f64>,
-    /// ln of the product of those factors over all layers, nepers. `None` like the factor.
+    /// ln of the product of those factors over all layers, nepers.
     pub total_log_gain: Option<f64>,
     /// ln of the RMS of the last hidden output over that of the first, nepers.
     pub forward_log_gain: Option<f64>,
@@ -39,8 +37,7 @@ pub struct Prediction {
     pub relative_gradient_spread: Option<f64>,
     /// Share of the last activation's mean square that varies between samples, in [0, 1].
     pub signal_fraction: Option<f64>,
-    /// Largest stable learning rate: 2 over the largest curvature, times 1 + momentum. `None` where the curvature was not
-    /// measured, and for Adam.
+    /// Largest learning rate that plain gradient descent stands, 2 over the largest curvature.
     pub learning_rate_ceiling: Option<f64>,
     /// Depth to which theory expects such a network to train.
     pub trainable_depth: Option<f64>,
@@ -59,15 +56,28 @@ pub struct ScorePart {
     pub value: f64,
 }
 
+/// What else is known of the network the snapshot was taken of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expectation {
+    /// The recipe's learning rate.
+    pub learning_rate: f64,
+    /// Largest learning rate by the curvature on the batch; `None` where it was not measured.
+    pub learning_rate_ceiling: Option<f64>,
+    /// Depth to which theory expects the network to train; `None` where theory does not cover it.
+    pub trainable_depth: Option<f64>,
+}
+
 impl Prediction {
-    /// Reads the snapshot of a (treated) network before training. `recipe` is the treated one; `limits` are those of the
-    /// treated network, `None` where theory does not cover it.
-    pub fn new(snapshot: &Snapshot, recipe: &Recipe, limits: Option<&Limits>) -> Self {
+    /// Reads the snapshot of a (treated) network before training.
+    pub fn new(snapshot: &Snapshot, expected: &Expectation) -> Self {
         let flow = &snapshot.flow;
         let layers: Vec<&Joint> = flow.joints.iter().filter(|joint| is_layer(joint)).collect();
         let depth = layers.len().max(1) as f64;
-        let total_log_gain = flow.total_log_gain.and_then(finite).filter(|_| all_finite(snapshot));
-        let forward_log_gain = match (flow.joints.first(), flow.joints.last()) {
+        let total_log_gain = flow.total_log_gain.filter(|_| is_finite(snapshot));
+        let is_finite = total_log_gain.is_some();
+        let cotangents = layers.iter().map(|joint| joint.cotangent_rms);
+        let ends = (flow.joints.first(), flow.joints.last());
+        let forward_log_gain = match ends {
             (Some(first), Some(last)) => finite((last.activation_rms / first.activation_rms).ln()),
             _ => None,
         };
@@ -75,15 +85,15 @@ impl Prediction {
             factor_per_layer: total_log_gain.map(|total| (total / depth).exp()),
             total_log_gain,
             forward_log_gain,
-            cotangent_spread: spread_of_logs(layers.iter().map(|joint| joint.cotangent_rms)),
+            cotangent_spread: spread_of_logs(cotangents),
             relative_gradient_spread: spread_of_logs(relative_gradients(&snapshot.parameters)),
             signal_fraction: snapshot.units.last().map(|unit| unit.signal_fraction),
-            learning_rate_ceiling: ceiling(snapshot, &recipe.optimizer),
-            trainable_depth: limits.and_then(|limits| limits.trainable_depth),
+            learning_rate_ceiling: expected.learning_rate_ceiling.and_then(finite),
+            trainable_depth: expected.trainable_depth,
             score: 0.0,
             parts: Vec::new(),
         };
-        prediction.parts = prediction.questions(snapshot, recipe.optimizer.learning_rate, depth);
+        prediction.parts = prediction.questions(snapshot, expected, is_finite, depth);
         prediction.score = prediction.parts.iter().map(|part| part.value).product();
         prediction
     }
@@ -97,18 +107,18 @@ impl Prediction {
         }
     }
 
-    fn questions(&self, snapshot: &Snapshot, learning_rate: f64, depth: f64) -> Vec<ScorePart> {
+    fn questions(&self, snapshot: &Snapshot, expected: &Expectation, is_finite: bool, depth: f64) -> Vec<ScorePart> {
         let spread = |spread: Option<f64>| spread.map_or(0.0, |spread| falling(spread / HALF_SPREAD));
         let forward_spread = spread_of_logs(snapshot.flow.joints.iter().map(|joint| joint.activation_rms));
         let ceiling = self
             .learning_rate_ceiling
-            .map(|ceiling| SEARCHED_BELOW * ceiling / learning_rate);
+            .map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
         let part = |question: &str, value: f64| ScorePart {
             question: question.to_owned(),
             value,
         };
         let mut parts = vec![
-            part("are all values finite", f64::from(u8::from(all_finite(snapshot)))),
+            part("are all values finite", f64::from(u8::from(is_finite))),
             part(
                 "does the gradient keep its size from layer to layer",
                 spread(self.cotangent_spread),
@@ -159,7 +169,7 @@ fn is_layer(joint: &Joint) -> bool {
     joint.kind == "linear" || joint.kind == "residual"
 }
 
-fn all_finite(snapshot: &Snapshot) -> bool {
+fn is_finite(snapshot: &Snapshot) -> bool {
     let joint = |joint: &JointRecord| joint.activation.non_finite == 0 && joint.cotangent.non_finite == 0;
     snapshot.flow.head.loss.is_finite() && snapshot.joints.iter().all(joint)
 }
@@ -178,16 +188,6 @@ fn spread_of_logs(values: impl Iterator<Item = f64>) -> Option<f64> {
     let count = logs.len() as f64;
     let mean = logs.iter().sum::<f64>() / count;
     finite((logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / count).sqrt())
-}
-
-fn ceiling(snapshot: &Snapshot, optimizer: &Optimizer) -> Option<f64> {
-    let curvature = snapshot.sharpness?.gauss_newton;
-    let factor = match optimizer.name {
-        OptimizerName::Sgd => 2.0,
-        OptimizerName::Momentum => 2.0 * (1.0 + optimizer.momentum),
-        OptimizerName::Adam => return None,
-    };
-    finite(factor / curvature).filter(|ceiling| *ceiling > 0.0)
 }
 
 /// Units that are not dead, over all activations; 1 without activations.
