@@ -1,1 +1,29 @@
-fn main() {}
+//! The command `isogain`: finds where a deep network's gradient vanishes or explodes, explains why, tries the remedies
+//! and proves which one works.
+
+mod args;
+mod commands;
+mod input;
+mod interrupt;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match &args.command {
+        Command::Cure(options) => commands::cure::run(options),
+        Command::Check(options) => commands::check::run(options),
+        Command::Train(options) => commands::train::run(options),
+        Command::Explain(options) => commands::explain::run(options),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => output::failure(&error),
+    }
+}

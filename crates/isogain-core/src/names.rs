@@ -4,8 +4,13 @@
 ///
 /// Distance is the number of insertions, deletions, substitutions and swaps of neighbours (optimal string
 /// alignment); case and the difference between `_`, `-` and a space are ignored. At most half of the characters
-/// (and always up to two) may differ; of equally near names the first wins.
+/// (and always up to two) may differ; of equally near names the first wins. Nothing is near to a text of more than
+/// 64 bytes: nobody mistypes a name into one, and the distance would take long to compute.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
     let wanted = normalised(name);
     known
         .map(|candidate| (edit_distance(&wanted, &normalised(candidate)), candidate))
@@ -63,6 +68,7 @@ mod tests {
     #[test]
     fn stays_silent_when_nothing_is_near() {
         assert_eq!(nearest("transformer", KNOWN.into_iter()), None);
+        assert_eq!(nearest(&"relu".repeat(1 << 20), KNOWN.into_iter()), None);
     }
 
     #[test]

@@ -79,12 +79,13 @@ impl<C: CheckpointStrategy> ElementwiseBackend for Autodiff<Flex, C> {
             }
         }
 
-        match Elementwise.prepare::<C>([x.node()]).compute_bound().stateful() {
+        let (x, node) = x.into_parts();
+        match Elementwise.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let output = Flex::elementwise(x.primitive.clone(), activation);
-                prep.finish((x.primitive, activation), output)
+                let output = Flex::elementwise(x.clone(), activation);
+                prep.finish((x, activation), output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::elementwise(x.primitive, activation)),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::elementwise(x, activation)),
         }
     }
 }

@@ -14,9 +14,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Tensor};
 
-use isogain_core::flow::capture::Values;
-use isogain_core::statistics::moments::Moments;
-use isogain_core::statistics::{moments, moments_f64};
+use isogain_core::flow::Values;
+use isogain_core::statistics::Moments;
+use isogain_core::statistics::kernel::{moments, moments_f64};
 
 /// What a probe keeps of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,13 @@ impl Probes {
     }
 }
 
+/// Moments of a tensor, read in place.
+pub fn tensor_moments<const D: usize>(tensor: Tensor<D>) -> Moments {
+    let probes = Probes::new(Keep::Moments);
+    probes.watch("", tensor);
+    probes.take().forward.get("").map_or_else(Moments::default, Kept::moments)
+}
+
 /// One probe on one joint, one direction.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
@@ -145,9 +152,10 @@ impl<B: ProbeBackend, C: CheckpointStrategy> ProbeBackend for Autodiff<B, C> {
         }
 
         let backward = Probe { backward: true, ..probe.clone() };
-        match ProbeOp.prepare::<C>([tensor.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(backward, B::probe(tensor.primitive, probe)),
-            OpsKind::UnTracked(prep) => prep.finish(B::probe(tensor.primitive, probe)),
+        let (tensor, node) = tensor.into_parts();
+        match ProbeOp.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(backward, B::probe(tensor, probe)),
+            OpsKind::UnTracked(prep) => prep.finish(B::probe(tensor, probe)),
         }
     }
 }

@@ -7,14 +7,13 @@ use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use isogain_core::flow::Values;
 use isogain_core::network::{Op, OpKind};
 use isogain_core::record::{JointRecord, ParameterRecord, Snapshot, UnitRecord};
-use isogain_core::statistics::moments::Moments;
-use isogain_core::statistics::{moments_f64, units};
+use isogain_core::statistics::{Moments, unit_statistics};
 use isogain_core::theory::activations::Activation;
 
 use crate::Error;
 use crate::data::Samples;
 use crate::model::{Model, branch_joint, to_f64, Value};
-use crate::probe::{Keep, Kept, Probes, Seen};
+use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
 
 /// Gradient of each parameter, by name.
 pub type Gradients = BTreeMap<String, Value>;
@@ -96,7 +95,10 @@ fn parameter_records(model: &Model, gradients: &Gradients) -> Vec<ParameterRecor
 
 /// Moments of a parameter-shaped tensor.
 pub(crate) fn value_moments(value: &Value) -> Moments {
-    moments_f64(&value.to_f64())
+    match value {
+        Value::Matrix(tensor) => tensor_moments(tensor.clone()),
+        Value::Vector(tensor) => tensor_moments(tensor.clone()),
+    }
 }
 
 fn kept(side: &BTreeMap<String, Kept>, joint: &str) -> Values {
@@ -177,14 +179,19 @@ fn unit_record(name: &str, activation: Activation, batch: usize, input: &[f64], 
     let units = output.len() / batch.max(1);
     let smooth = activation.kinks().is_empty() || !is_piecewise_linear(activation);
     let saturated = input.iter().filter(|&&z| smooth && activation.derivative(z).abs() < SATURATED_SLOPE).count();
-    let report = units::unit_statistics(output, units);
     let mean_square = output.iter().map(|y| y * y).sum::<f64>() / output.len().max(1) as f64;
-    let variance = report.mean_variance();
+    // The buffer came whole from a probe, so its length fits; an empty one has no units to report on.
+    let report = unit_statistics(output, batch, units).ok();
+    let (dead, duplicates, variance) = report.map_or((0, 0, 0.0), |report| {
+        let variances = report.variance.iter().flatten();
+        let variance = variances.sum::<f64>() / units.max(1) as f64;
+        (report.dead_count(), report.duplicate_count(), variance)
+    });
     UnitRecord {
         name: name.into(),
         units,
-        dead: report.dead,
-        duplicates: report.duplicates,
+        dead: dead as usize,
+        duplicates: duplicates as usize,
         saturated_fraction: saturated as f64 / input.len().max(1) as f64,
         signal_fraction: if mean_square > 0.0 { (variance / mean_square).clamp(0.0, 1.0) } else { 0.0 },
     }

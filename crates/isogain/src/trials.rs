@@ -5,7 +5,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
-use isogain_core::trial::{Job, RandomSearch, Schedule, Score, TrialError};
+use isogain_core::trial::error::TrialError;
+use isogain_core::trial::random_search::RandomSearch;
+use isogain_core::trial::schedule::Schedule;
+use isogain_core::trial::{Job, Score};
 
 use crate::Error;
 use crate::data::Dataset;

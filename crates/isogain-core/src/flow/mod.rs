@@ -3,14 +3,34 @@
 //! With g_k the cotangent dL/d(output of operation k) over the whole batch, the log-gain of operation k is
 //! ln(rms g_in / rms g_out), where g_in is the cotangent at its input. The sum over the chain equals the total exactly,
 //! and each operation's log-gain is split exactly again into named causes.
+//!
+//! An engine fills a [`capture::Capture`] for one batch, [`attribute()`] turns it into a [`Flow`], and
+//! [`profile::Profile`] groups the flow into layers. [`reference`] is a slow, exact engine to check the others against.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+mod activation;
+mod attribute;
+pub mod capture;
+mod head;
+mod linear;
+mod norm;
+pub mod profile;
+pub mod reference;
+mod residual;
+mod values;
+mod weight;
+
+pub use attribute::attribute;
+pub use values::Values;
 
 /// The gradient's way back through one network, measured on one batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
-    /// ln(rms of the cotangent at the network's input / rms at the input of the head): the sum over `joints`.
-    pub total_log_gain: f64,
+    /// ln(rms of the cotangent at the network's input / rms at the input of the head), nepers. It is taken from these
+    /// two ends, and equals the sum over `joints` where every joint has a log-gain; 0 when nothing precedes the head.
+    /// `None` when one of the ends is zero or not finite.
+    pub total_log_gain: Option<f64>,
     /// The operations before the head, in forward order.
     pub joints: Vec<Joint>,
     /// The head: the last linear operation, what follows it, and the loss.
@@ -28,13 +48,16 @@ pub struct Joint {
     pub kind: String,
     /// ln(rms cotangent at the input / rms cotangent at the output), nepers. `None` when either is zero or not finite.
     pub log_gain: Option<f64>,
-    /// The causes; their log-gains add up to `log_gain`.
+    /// The causes; their log-gains add up to `log_gain`. Empty when that is `None`.
     pub split: Vec<Part>,
     /// RMS per element of the cotangent at the operation's output, the mean over the batch divided out.
+    #[serde(deserialize_with = "number_or_nan")]
     pub cotangent_rms: f64,
     /// RMS per element of the cotangent at the operation's input, the mean over the batch divided out.
+    #[serde(deserialize_with = "number_or_nan")]
     pub cotangent_in_rms: f64,
     /// RMS per element of the operation's output.
+    #[serde(deserialize_with = "number_or_nan")]
     pub activation_rms: f64,
     /// How skip and branch share the cotangent, for a residual operation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -73,13 +96,17 @@ pub enum Cause {
 /// How a residual operation's skip and branch share the cotangent: g_in = g + b with b = scale * J_F^T g.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
-    /// <g, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy).
+    /// <g, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
+    #[serde(deserialize_with = "number_or_nan")]
     pub skip_share: f64,
     /// <b, g_in> / |g_in|^2.
+    #[serde(deserialize_with = "number_or_nan")]
     pub branch_share: f64,
     /// |b| / |g|.
+    #[serde(deserialize_with = "number_or_nan")]
     pub ratio: f64,
     /// cos(g, b); 0 when b is zero.
+    #[serde(deserialize_with = "number_or_nan")]
     pub cosine: f64,
     /// The operations of the branch; their log-gains add up to ln(|b|/|g|) - ln|scale|.
     pub joints: Vec<Joint>,
@@ -89,12 +116,16 @@ pub struct Branch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// Value of the loss on the batch.
+    #[serde(deserialize_with = "number_or_nan")]
     pub loss: f64,
     /// RMS of the outputs.
+    #[serde(deserialize_with = "number_or_nan")]
     pub output_rms: f64,
     /// RMS over the batch of each output's deviation from its mean over the batch: the part that depends on the input.
+    #[serde(deserialize_with = "number_or_nan")]
     pub output_spread_rms: f64,
     /// RMS of dL/d(output) per sample: the 1/batch of the mean is divided out.
+    #[serde(deserialize_with = "number_or_nan")]
     pub cotangent_rms: f64,
     /// The head's own operations (linear and what follows it), in forward order.
     pub joints: Vec<Joint>,
@@ -107,11 +138,29 @@ pub struct WeightGradient {
     pub name: String,
     /// ln of the L2 norm of the gradient (of the mean loss); `None` when it is zero or not finite.
     pub log_norm: Option<f64>,
-    /// ln rms of the cotangent at the operation's output (1/batch divided out) plus 1/2 ln fan_out.
-    pub backward_signal: f64,
-    /// ln rms of the operation's input plus 1/2 ln fan_in.
-    pub input_size: f64,
-    /// The rest: 1/2 ln coherence, where coherence = |dW|^2 / (mean |d_i|^2 mean |x_i|^2) in [0, ...]: cancellation over
-    /// the batch.
-    pub coherence: f64,
+    /// ln rms of the cotangent at the operation's output (1/batch divided out) plus 1/2 ln fan_out; `None` when that
+    /// cotangent is zero or not finite.
+    pub backward_signal: Option<f64>,
+    /// ln rms of the operation's input plus 1/2 ln fan_in; `None` when that input is zero or not finite.
+    pub input_size: Option<f64>,
+    /// The rest, `log_norm - backward_signal - input_size`: 1/2 ln coherence, where
+    /// coherence = |dW|^2 / (mean |d_i|^2 mean |x_i|^2). Below 0 the samples cancel each other. `None` when one of the
+    /// three is.
+    pub coherence: Option<f64>,
+}
+
+/// A cause and its part in the log-gain of several joints.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CauseShare {
+    /// Which factor of the chain rule.
+    pub cause: Cause,
+    /// Its log-gain over the layers concerned, nepers.
+    pub log_gain: f64,
+    /// Its share of the sum of those log-gains that act in the total's direction, in [0, 1].
+    pub share: f64,
+}
+
+// JSON has no NaN and no infinities and writes them as null; this reads that back.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -23,7 +23,7 @@ pub use writer::Writer;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
-use crate::statistics::moments::Moments;
+use crate::statistics::Moments;
 
 /// The lines of a run, in its folder.
 pub const RUN_FILE: &str = "run.jsonl";

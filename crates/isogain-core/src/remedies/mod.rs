@@ -5,6 +5,25 @@ use serde::{Deserialize, Serialize};
 use crate::recipe::Recipe;
 use crate::rules::Case;
 
+mod add_skip;
+mod change_learning_rate;
+mod clip_by_global_norm;
+mod clip_by_norm;
+mod clip_by_value;
+mod clipping;
+mod fixed_variance_init;
+mod insert_batch_norm;
+mod insert_layer_norm;
+mod lsuv_init;
+mod orthogonal_init;
+mod plain_net;
+pub mod prediction;
+pub mod prescriptions;
+mod rescale_init;
+mod scale_input;
+mod smaller_eps;
+mod swap_activation;
+
 /// A changed recipe, and what was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prescription {
@@ -26,5 +45,46 @@ pub struct Remedy {
     /// The page.
     pub page: &'static str,
     /// The variants that apply to this case, best guess first; empty when it does not apply.
+    ///
+    /// The case is what was measured on the untreated network; the recipe may already carry another remedy, and is the
+    /// one to change.
     pub prescribe: fn(&Case<'_>, &Recipe) -> Vec<Prescription>,
 }
+
+/// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
+/// limits the damage last.
+pub static TABLE: [&Remedy; 14] = [
+    &rescale_init::REMEDY,
+    &add_skip::REMEDY,
+    &insert_batch_norm::REMEDY,
+    &insert_layer_norm::REMEDY,
+    &swap_activation::REMEDY,
+    &orthogonal_init::REMEDY,
+    &lsuv_init::REMEDY,
+    &fixed_variance_init::REMEDY,
+    &scale_input::REMEDY,
+    &change_learning_rate::REMEDY,
+    &smaller_eps::REMEDY,
+    &clip_by_global_norm::REMEDY,
+    &clip_by_norm::REMEDY,
+    &clip_by_value::REMEDY,
+];
+
+/// The remedy of that name.
+pub fn named(name: &str) -> Option<&'static Remedy> {
+    TABLE.iter().copied().find(|remedy| remedy.name == name)
+}
+
+impl Remedy {
+    /// A prescription of this remedy alone, for its own file.
+    fn variant(&self, parameters: impl Into<String>, recipe: Recipe) -> Prescription {
+        Prescription {
+            remedies: vec![self.name.to_owned()],
+            parameters: parameters.into(),
+            recipe,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

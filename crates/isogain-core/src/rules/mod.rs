@@ -1,13 +1,52 @@
 //! What is wrong: one rule, one file, one page. Rules read the network, the settings and what was measured; they name
 //! remedies only by name.
+//!
+//! [`TABLE`] is the registry, and its order is the rank: a finding that another, earlier one explains is nested under
+//! it by [`diagnose()`], so that one cause is named first.
+
+mod blocked_output;
+mod clipping_dominates;
+mod dead_units;
+mod diagnose;
+mod diverging_loss;
+mod exactly_zero_gradient;
+mod expectation;
+mod exploding_activation;
+mod exploding_gradient;
+mod finding;
+mod forward_overflow;
+mod frozen_layer;
+mod gradient_below_eps;
+mod gradient_underflow;
+mod learning_rate_too_high;
+mod learning_rate_too_low;
+mod measure;
+mod non_finite;
+pub mod page;
+mod saturated_units;
+mod small_batch_norm;
+mod symmetric_weights;
+mod too_few_steps;
+mod unscaled_input;
+mod unscaled_residual;
+mod unscaled_target;
+mod vanishing_activation;
+mod vanishing_gradient;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::Cause;
 use crate::network::Network;
 use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::recipe::{Level, Recipe};
 use crate::theory::limits::Limits;
+
+pub use crate::flow::CauseShare;
+pub use diagnose::diagnose;
 
 /// Everything a rule may look at.
 #[derive(Clone, Copy, Debug)]
@@ -72,17 +111,6 @@ pub struct Evidence {
     pub source: String,
 }
 
-/// A cause and its part in a total.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CauseShare {
-    /// Which factor of the chain rule.
-    pub cause: Cause,
-    /// Its log-gain over the layers concerned, nepers.
-    pub log_gain: f64,
-    /// Its share of the sum of those log-gains that act in the total's direction, in [0, 1].
-    pub share: f64,
-}
-
 /// A rule: one line of the table.
 #[derive(Debug)]
 pub struct Rule {
@@ -98,4 +126,36 @@ pub struct Rule {
     pub explains: &'static [&'static str],
     /// Looks for the pattern.
     pub check: fn(&Case<'_>) -> Option<Finding>,
+}
+
+/// Every rule. The order is the rank: causes before their consequences.
+pub static TABLE: [&Rule; 23] = [
+    &unscaled_input::RULE,
+    &unscaled_target::RULE,
+    &symmetric_weights::RULE,
+    &blocked_output::RULE,
+    &unscaled_residual::RULE,
+    &small_batch_norm::RULE,
+    &forward_overflow::RULE,
+    &exploding_activation::RULE,
+    &vanishing_activation::RULE,
+    &saturated_units::RULE,
+    &exploding_gradient::RULE,
+    &vanishing_gradient::RULE,
+    &gradient_underflow::RULE,
+    &gradient_below_eps::RULE,
+    &dead_units::RULE,
+    &exactly_zero_gradient::RULE,
+    &learning_rate_too_high::RULE,
+    &learning_rate_too_low::RULE,
+    &clipping_dominates::RULE,
+    &frozen_layer::RULE,
+    &diverging_loss::RULE,
+    &non_finite::RULE,
+    &too_few_steps::RULE,
+];
+
+/// The rule of that name.
+pub fn named(name: &str) -> Option<&'static Rule> {
+    TABLE.iter().find(|rule| rule.name == name).copied()
 }

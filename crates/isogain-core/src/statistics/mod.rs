@@ -1,1 +1,19 @@
-//! What is measured: one file for each statistic.
+//! What is measured: one file for each statistic. A tensor is reduced to a fixed-size value, and everything after
+//! that is plain data.
+
+mod direction;
+mod error;
+mod exponent_histogram;
+pub mod kernel;
+mod moments;
+mod number_format;
+mod real;
+mod units;
+
+pub use direction::{cosine, dot, norm, update_ratio};
+pub use error::StatisticsError;
+pub use exponent_histogram::ExponentHistogram;
+pub use moments::Moments;
+pub use number_format::NumberFormat;
+pub use real::Real;
+pub use units::{UnitStatistics, unit_statistics};

@@ -5,11 +5,20 @@
 //! *squared* gradient per layer, so that its RMS changes by sqrt(chi). RMS is per element.
 
 pub mod activations;
+pub mod batch_norm;
+pub mod born_dead;
+pub mod correlation;
 pub mod edge_of_chaos;
+pub mod finite_width;
 pub mod gains;
 pub mod initializers;
+pub mod limits;
+pub mod mean_field;
+pub mod numerics;
 pub mod quadrature;
+pub mod residual;
 pub mod sampling;
+pub mod tailored;
 
 mod distribution;
 mod named;
@@ -19,4 +28,6 @@ mod special;
 pub use activations::Activation;
 pub use gains::Gains;
 pub use initializers::Initializer;
+pub use limits::{Ceiling, Limits, LimitsInput};
+pub use mean_field::{FixedPoint, MeanField, Phase, Propagation};
 pub use named::{Domain, NameError, Parameter};

@@ -97,11 +97,6 @@ impl GaussianRule {
     pub(crate) fn nodes(&self) -> &[(f64, f64)] {
         &self.nodes
     }
-
-    /// sqrt(q).
-    pub(crate) fn scale(&self) -> f64 {
-        self.scale
-    }
 }
 
 /// E f(sqrt(q) Z), Z ~ N(0, 1), for f with kinks at the given arguments.

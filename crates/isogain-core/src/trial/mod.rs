@@ -1,6 +1,22 @@
 //! What happened: the schedule of trials (ask/tell), the paired comparison and the verdict.
+//!
+//! The core says which arm, learning rate, seed and number of steps comes next and is told what came out; any engine
+//! runs what it is asked. So every engine searches, prunes and judges alike.
 
 use serde::{Deserialize, Serialize};
+
+pub mod error;
+pub mod learning_rates;
+pub mod paired;
+pub mod plan;
+pub mod random_search;
+pub mod result;
+pub mod schedule;
+pub mod signed_rank;
+pub mod verdict;
+
+#[cfg(test)]
+mod simulation;
 
 /// One training to run: asked for by the schedule, run by any engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +44,16 @@ pub struct Score {
     pub test_accuracy: Option<f64>,
     /// Test loss; `None` when not finite.
     pub test_loss: Option<f64>,
+}
+
+/// One seed's job and what came out of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedScore {
+    /// Seed of initialisation and order of the data.
+    pub seed: u64,
+    /// What came out.
+    #[serde(flatten)]
+    pub score: Score,
 }
 
 /// What a trial says of an arm against the untreated network at its own best learning rate.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use isogain_core::recipe::{Data as DataRecipe, Task};
 use isogain_core::record::DataSummary;
-use isogain_core::statistics::{moments_f64, moments::Moments};
+use isogain_core::statistics::Moments;
+use isogain_core::statistics::kernel::moments_f64;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -8,7 +8,7 @@ pub(super) static ENTRY: Entry = Entry {
     name: "tailored-relu",
     parameter: Some(Parameter {
         name: "slope",
-        default: 0.298_86,
+        default: 0.302_694,
         domain: Domain::Finite,
     }),
     value: |x, slope| scale(slope) * leaky_relu::value(x, slope),

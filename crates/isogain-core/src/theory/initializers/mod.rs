@@ -110,6 +110,12 @@ pub struct Initializer {
 }
 
 impl Initializer {
+    /// What PyTorch gives a linear layer when nobody says anything: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases too.
+    pub const PYTORCH_DEFAULT: Self = Self {
+        entry: &pytorch_default::ENTRY,
+        values: [0.0; MOST_PARAMETERS],
+    };
+
     /// The initialiser of this name, its numbers at their defaults.
     ///
     /// # Errors
@@ -125,6 +131,11 @@ impl Initializer {
     /// Every known initialiser, its numbers at their defaults, by name.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|entry| Self::of(entry))
+    }
+
+    /// U(+-1/sqrt(fan_in)) for weight and bias: what PyTorch's `nn.Linear` does.
+    pub fn pytorch_default() -> Self {
+        Self::of(&pytorch_default::ENTRY)
     }
 
     fn of(entry: &'static Entry) -> Self {

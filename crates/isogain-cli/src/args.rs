@@ -1,0 +1,136 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use isogain_core::render::Format;
+
+/// Finds where a deep network's gradient vanishes or explodes, explains which factor of the chain rule does it, tries
+/// the remedies on your own network and data, and proves which one works.
+#[derive(Debug, Parser)]
+#[command(name = "isogain", version, max_term_width = 100, after_help = "\
+Without a recipe, check, cure and train use the built-in one: 30 ReLU layers of width 64 with PyTorch's default \
+initialisation on 1,797 images of digits, the most common real case of a vanishing gradient.
+
+A recipe is a short TOML file:
+
+    [network]
+    depth = 30
+    width = 64
+    activation = \"relu\"
+    init = \"pytorch-default\"
+
+    [optimizer]
+    name = \"sgd\"
+    learning_rate = 0.05
+
+Exit status: 0 nothing is wrong (cure: a cure was proved), 1 findings (cure: none was), 2 an error, 130 stopped by Ctrl-C.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find, explain, try, verify: diagnose the network, train it with each remedy, and prove a cure
+    Cure(Cure),
+    /// Before training: one batch and closed-form theory say whether this network can learn
+    Check(Check),
+    /// Train and record, watched; stop with Ctrl-C and go on with --resume
+    Train(Train),
+    /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
+    Explain(Explain),
+}
+
+/// Options that every command with a recipe takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Common {
+    /// The recipe, a TOML file; the built-in one when left out
+    pub(crate) recipe: Option<PathBuf>,
+    /// Seed instead of the recipe's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FormatName {
+    /// For a person at a terminal
+    Text,
+    /// Everything, for programs
+    Json,
+    /// Annotations for GitHub Actions
+    Github,
+    /// Static analysis results, SARIF 2.1.0
+    Sarif,
+    /// For a pull request
+    Markdown,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Text => Self::Text,
+            FormatName::Json => Self::Json,
+            FormatName::Github => Self::Github,
+            FormatName::Sarif => Self::Sarif,
+            FormatName::Markdown => Self::Markdown,
+        }
+    }
+}
+
+/// `isogain cure`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cure {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Folder for the cured recipe, its weights, both records and the report
+    #[arg(long, short, value_name = "DIR", default_value = "runs/cure")]
+    pub(crate) out: PathBuf,
+    /// How the result is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+    /// Trials at the same time; the number of processor cores when left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Paired seeds that a verdict rests on
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(crate) seeds: u8,
+}
+
+/// `isogain check`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How the result is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain train`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Folder of the run: recipe, record, checkpoint, weights
+    #[arg(long, short, value_name = "DIR", default_value = "runs/train")]
+    pub(crate) out: PathBuf,
+    /// Go on with the run in that folder, to the same losses bit for bit
+    #[arg(long, conflicts_with = "seed")]
+    pub(crate) resume: bool,
+    /// How the findings are written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain explain`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// A rule (vanishing-gradient) or a remedy (rescale-init); the list of all when left out
+    pub(crate) name: Option<String>,
+}

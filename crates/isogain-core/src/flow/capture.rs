@@ -1,0 +1,222 @@
+//! What an engine hands over for one batch: the buffers at every joint, with full tensors at hand.
+//!
+//! Plain data, so that a diagnosis reads the same whichever engine ran the network.
+
+use thiserror::Error;
+
+use super::Values;
+use crate::network::NormKind;
+use crate::theory::activations::Activation;
+
+/// One batch through a network, forward and backward, in training mode.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    batch: usize,
+    ops: Vec<OpCapture>,
+    loss: f64,
+}
+
+/// One operation: what went in, what came out, and the cotangents of both (of the mean loss, 1/batch included).
+///
+/// The output of one operation is the input of the next, and so are their cotangents: share the buffers.
+#[derive(Clone, Debug)]
+pub struct OpCapture {
+    /// The operation's name.
+    pub name: String,
+    /// What it does, with what its split needs.
+    pub kind: OpCaptureKind,
+    /// Its input, `[batch, features]`.
+    pub input: Values,
+    /// Its output, `[batch, features]`.
+    pub output: Values,
+    /// dL/d(input), `[batch, features]`.
+    pub cotangent_in: Values,
+    /// dL/d(output), `[batch, features]`.
+    pub cotangent_out: Values,
+}
+
+/// The kind of an operation.
+#[derive(Clone, Debug)]
+pub enum OpCaptureKind {
+    /// `y = x W + b`.
+    Linear {
+        /// W, `[fan_in, fan_out]`.
+        weight: Values,
+        /// dL/dW, `[fan_in, fan_out]`.
+        weight_gradient: Values,
+    },
+    /// `y = phi(x)`.
+    Activation(Activation),
+    /// A normalisation with the statistics of this batch.
+    Norm {
+        /// Which statistics.
+        norm: NormKind,
+        /// The learnable factor, `[features]`.
+        gamma: Values,
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// `y = x + scale F(x)`.
+    Residual {
+        /// The factor as it is now.
+        scale: f64,
+        /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`.
+        branch: Vec<OpCapture>,
+        /// What came back through the branch, scale included: `dL/dx - dL/dy`, `[batch, features]`.
+        branch_cotangent_in: Values,
+    },
+}
+
+/// Why a capture makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CaptureError {
+    /// A capture of no samples.
+    #[error("the batch of a capture is empty")]
+    EmptyBatch,
+    /// A buffer of the wrong length.
+    #[error("{op}: {buffer} holds {found} values, not {expected}")]
+    Length {
+        /// The operation.
+        op: String,
+        /// The buffer.
+        buffer: &'static str,
+        /// Values it should hold.
+        expected: usize,
+        /// Values it holds.
+        found: usize,
+    },
+}
+
+impl Capture {
+    /// Operations in forward order over `batch` samples, and the value of the loss.
+    ///
+    /// # Errors
+    /// An empty batch, or buffers whose lengths do not fit together.
+    pub fn new(batch: usize, ops: Vec<OpCapture>, loss: f64) -> Result<Self, CaptureError> {
+        if batch == 0 {
+            return Err(CaptureError::EmptyBatch);
+        }
+        check_chain(&ops, batch)?;
+        Ok(Self { batch, ops, loss })
+    }
+
+    /// Samples in the batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The operations in forward order.
+    pub fn ops(&self) -> &[OpCapture] {
+        &self.ops
+    }
+
+    /// Value of the loss.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Index of the head, the last linear operation outside of branches; the number of operations without one.
+    pub fn head(&self) -> usize {
+        self.ops
+            .iter()
+            .rposition(|op| matches!(op.kind, OpCaptureKind::Linear { .. }))
+            .unwrap_or(self.ops.len())
+    }
+}
+
+impl OpCapture {
+    /// The kind's name: `linear`, `activation`, `norm`, `residual`.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            OpCaptureKind::Linear { .. } => "linear",
+            OpCaptureKind::Activation(_) => "activation",
+            OpCaptureKind::Norm { .. } => "norm",
+            OpCaptureKind::Residual { .. } => "residual",
+        }
+    }
+
+    fn expect(&self, buffer: &'static str, found: &Values, expected: usize) -> Result<(), CaptureError> {
+        let found = found.len();
+        if found == expected {
+            return Ok(());
+        }
+        Err(CaptureError::Length {
+            op: self.name.clone(),
+            buffer,
+            expected,
+            found,
+        })
+    }
+}
+
+fn check_chain(ops: &[OpCapture], batch: usize) -> Result<(), CaptureError> {
+    let mut before: Option<&OpCapture> = None;
+    for op in ops {
+        // Whole rows: the nearest multiple of the batch is what the length should have been.
+        op.expect("input", &op.input, op.input.len() / batch * batch)?;
+        if let Some(before) = before {
+            op.expect("input", &op.input, before.output.len())?;
+        }
+        op.expect("cotangent_in", &op.cotangent_in, op.input.len())?;
+        op.expect("cotangent_out", &op.cotangent_out, op.output.len())?;
+        let (fan_in, fan_out) = (op.input.len() / batch, op.output.len() / batch);
+        op.expect("output", &op.output, fan_out * batch)?;
+        match &op.kind {
+            OpCaptureKind::Linear {
+                weight,
+                weight_gradient,
+            } => {
+                op.expect("weight", weight, fan_in * fan_out)?;
+                op.expect("weight_gradient", weight_gradient, fan_in * fan_out)?;
+            }
+            OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
+            OpCaptureKind::Norm { gamma, .. } => {
+                op.expect("output", &op.output, op.input.len())?;
+                op.expect("gamma", gamma, fan_in)?;
+            }
+            OpCaptureKind::Residual {
+                branch,
+                branch_cotangent_in,
+                ..
+            } => {
+                op.expect("output", &op.output, op.input.len())?;
+                op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
+                check_chain(branch, batch)?;
+            }
+        }
+        before = Some(op);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linear(input: usize, output: usize, weight: usize) -> OpCapture {
+        let zeros = |n: usize| Values::from(vec![0.0_f64; n]);
+        OpCapture {
+            name: "fc1".into(),
+            kind: OpCaptureKind::Linear {
+                weight: zeros(weight),
+                weight_gradient: zeros(weight),
+            },
+            input: zeros(input),
+            output: zeros(output),
+            cotangent_in: zeros(input),
+            cotangent_out: zeros(output),
+        }
+    }
+
+    #[test]
+    fn lengths_must_fit() {
+        assert!(Capture::new(2, vec![linear(6, 4, 6)], 0.0).is_ok());
+        assert_eq!(Capture::new(0, vec![], 0.0).unwrap_err(), CaptureError::EmptyBatch);
+        let error = Capture::new(2, vec![linear(6, 4, 5)], 0.0).unwrap_err();
+        assert_eq!(error.to_string(), "fc1: weight holds 5 values, not 6");
+        let error = Capture::new(2, vec![linear(7, 4, 6)], 0.0).unwrap_err();
+        assert_eq!(error.to_string(), "fc1: input holds 7 values, not 6");
+        let error = Capture::new(2, vec![linear(6, 4, 6), linear(6, 4, 6)], 0.0).unwrap_err();
+        assert_eq!(error.to_string(), "fc1: input holds 6 values, not 4");
+    }
+}

@@ -1,0 +1,168 @@
+//! A chain of operations forward, remembering what the way back needs, and backward.
+
+use std::sync::Arc;
+
+use super::matmul::{product, transpose};
+use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, values};
+use crate::flow::Values;
+use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::network::{Linear, Op, OpKind, Residual};
+
+/// One operation of the way forward.
+pub(super) struct Step<'a> {
+    op: &'a Op,
+    input: Shared,
+    pub(super) output: Shared,
+    /// The branch of a residual operation.
+    branch: Vec<Step<'a>>,
+}
+
+pub(super) fn forward<'a>(
+    ops: &'a [Op],
+    parameters: &Parameters,
+    mut input: Shared,
+    batch: usize,
+) -> Result<Vec<Step<'a>>, ReferenceError> {
+    let mut steps = Vec::with_capacity(ops.len());
+    for op in ops {
+        let mut branch = Vec::new();
+        let output = match &op.kind {
+            OpKind::Linear(linear) => linear_forward(op, linear, parameters, &input, batch)?,
+            OpKind::Activation { activation } => input.iter().map(|&z| activation.value(z)).collect(),
+            OpKind::Norm(norm) => norm::forward(op, norm, parameters, &input, batch)?,
+            OpKind::Residual(residual) => {
+                branch = forward(&residual.branch, parameters, input.clone(), batch)?;
+                let returned = branch.last().map_or(&input, |step| &step.output);
+                expect(&format!("the branch of {}", op.name), returned.len(), input.len())?;
+                let scale = scale(op, residual, parameters)?;
+                input.iter().zip(returned.iter()).map(|(x, f)| x + scale * f).collect()
+            }
+        };
+        let output = Arc::new(output);
+        steps.push(Step {
+            op,
+            input,
+            output: output.clone(),
+            branch,
+        });
+        input = output;
+    }
+    Ok(steps)
+}
+
+/// The captured operations in forward order; adds the gradients of their parameters to `gradients`.
+pub(super) fn backward(
+    steps: &[Step<'_>],
+    parameters: &Parameters,
+    mut cotangent: Shared,
+    batch: usize,
+    gradients: &mut Parameters,
+) -> Result<Vec<OpCapture>, ReferenceError> {
+    let mut captured = Vec::with_capacity(steps.len());
+    for step in steps.iter().rev() {
+        let (op, name) = (step.op, &step.op.name);
+        let (kind, cotangent_in) = match &op.kind {
+            OpKind::Linear(linear) => linear_backward(step, linear, parameters, &cotangent, batch, gradients)?,
+            OpKind::Activation { activation } => {
+                let back = step
+                    .input
+                    .iter()
+                    .zip(cotangent.iter())
+                    .map(|(&z, g)| activation.derivative(z) * g);
+                (OpCaptureKind::Activation(*activation), back.collect())
+            }
+            OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
+            OpKind::Residual(residual) => {
+                let scale = scale(op, residual, parameters)?;
+                if residual.learnable {
+                    let returned = step.branch.last().map_or(&step.input, |last| &last.output);
+                    let gradient: f64 = cotangent.iter().zip(returned.iter()).map(|(g, f)| g * f).sum();
+                    gradients.insert(format!("{name}.scale"), vec![gradient]);
+                }
+                let scaled: Shared = Arc::new(cotangent.iter().map(|g| scale * g).collect());
+                let branch = backward(&step.branch, parameters, scaled.clone(), batch, gradients)?;
+                let back = branch
+                    .first()
+                    .map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
+                let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
+                (
+                    OpCaptureKind::Residual {
+                        scale,
+                        branch,
+                        branch_cotangent_in: back,
+                    },
+                    sum,
+                )
+            }
+        };
+        let cotangent_in: Shared = Arc::new(cotangent_in);
+        captured.push(OpCapture {
+            name: name.clone(),
+            kind,
+            input: values(&step.input),
+            output: values(&step.output),
+            cotangent_in: values(&cotangent_in),
+            cotangent_out: values(&cotangent),
+        });
+        cotangent = cotangent_in;
+    }
+    captured.reverse();
+    Ok(captured)
+}
+
+fn scale(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<f64, ReferenceError> {
+    if !residual.learnable {
+        return Ok(residual.scale);
+    }
+    Ok(parameter(parameters, &op.name, "scale", 1)?[0])
+}
+
+fn linear_forward(
+    op: &Op,
+    linear: &Linear,
+    parameters: &Parameters,
+    input: &[f64],
+    batch: usize,
+) -> Result<Vec<f64>, ReferenceError> {
+    expect(&format!("the input of {}", op.name), input.len(), batch * linear.fan_in)?;
+    let weight = parameter(parameters, &op.name, "weight", linear.fan_in * linear.fan_out)?;
+    let bias = parameter(parameters, &op.name, "bias", linear.fan_out)?;
+    let mut output = product(input, weight, [batch, linear.fan_in, linear.fan_out]);
+    for row in output.chunks_exact_mut(linear.fan_out) {
+        for (y, b) in row.iter_mut().zip(bias) {
+            *y += b;
+        }
+    }
+    Ok(output)
+}
+
+fn linear_backward(
+    step: &Step<'_>,
+    linear: &Linear,
+    parameters: &Parameters,
+    cotangent: &[f64],
+    batch: usize,
+    gradients: &mut Parameters,
+) -> Result<(OpCaptureKind, Vec<f64>), ReferenceError> {
+    let (name, fan_in, fan_out) = (&step.op.name, linear.fan_in, linear.fan_out);
+    let weight = parameter(parameters, name, "weight", fan_in * fan_out)?;
+    let mut bias_gradient = vec![0.0; fan_out];
+    for row in cotangent.chunks_exact(fan_out) {
+        for (sum, g) in bias_gradient.iter_mut().zip(row) {
+            *sum += g;
+        }
+    }
+    let weight_gradient = product(
+        &transpose(&step.input, batch, fan_in),
+        cotangent,
+        [fan_in, batch, fan_out],
+    );
+    let back = product(cotangent, &transpose(weight, fan_in, fan_out), [batch, fan_out, fan_in]);
+    gradients.insert(format!("{name}.bias"), bias_gradient);
+    gradients.insert(format!("{name}.weight"), weight_gradient.clone());
+    let kind = OpCaptureKind::Linear {
+        weight: Values::from(weight.to_vec()),
+        weight_gradient: Values::from(weight_gradient),
+    };
+    Ok((kind, back))
+}

@@ -1,0 +1,36 @@
+//! Residual addition y = x + scale F(x): how skip and branch share the cotangent.
+//!
+//! g_in = g + b with b = scale J_F^T g is a sum, not a chain. |g_in|^2 = <g, g_in> + <b, g_in> splits its energy exactly;
+//! the two terms are the Shapley values of the two-player energy game.
+
+use super::Branch;
+use super::attribute::joints;
+use super::capture::OpCapture;
+use super::values::dot;
+use super::{Values, values::rms};
+
+/// Shares, ratio and cosine, and the branch's own chain.
+pub(super) fn branch(op: &OpCapture, inner: &[OpCapture], returned: &Values, batch: usize) -> Branch {
+    let (g, g_in, b) = (op.cotangent_out.to_f64(), op.cotangent_in.to_f64(), returned.to_f64());
+    let (rms_g, rms_in, rms_b) = (rms(&g), rms(&g_in), rms(&b));
+    // Unit vectors first: the squares of small cotangents leave the range of f64.
+    let cosine = |a: &[f64], rms_a: f64, c: &[f64], rms_c: f64| {
+        if rms_a == 0.0 || rms_c == 0.0 {
+            return 0.0;
+        }
+        let unit = |values: &[f64], rms: f64| -> Vec<f64> { values.iter().map(|value| value / rms).collect() };
+        dot(&unit(a, rms_a), &unit(c, rms_c)) / a.len() as f64
+    };
+    let skip_share = if rms_in == 0.0 {
+        1.0
+    } else {
+        cosine(&g, rms_g, &g_in, rms_in) * (rms_g / rms_in)
+    };
+    Branch {
+        skip_share,
+        branch_share: 1.0 - skip_share,
+        ratio: if rms_b == 0.0 { 0.0 } else { rms_b / rms_g },
+        cosine: cosine(&g, rms_g, &b, rms_b),
+        joints: joints(inner, batch),
+    }
+}

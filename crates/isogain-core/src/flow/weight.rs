@@ -1,0 +1,40 @@
+//! A weight's gradient: how strong the signal from behind is, how large the input is, how much the samples agree.
+//!
+//! dL/dW = mean over samples of x_i d_i^T, the textbook dL/dw = dL/dy phi'(z) x, and
+//! |dW|^2 = mean over pairs of <d_i, d_j> <x_i, x_j>.
+
+use super::WeightGradient;
+use super::attribute::log;
+use super::capture::{Capture, OpCapture, OpCaptureKind};
+
+/// One entry for each linear operation, in forward order, those of a branch after the operations before it.
+pub(super) fn gradients(capture: &Capture) -> Vec<WeightGradient> {
+    let mut found = Vec::new();
+    collect(capture.ops(), capture.batch(), &mut found);
+    found
+}
+
+fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
+    for op in ops {
+        match &op.kind {
+            OpCaptureKind::Linear { weight_gradient, .. } => {
+                let half_log = |count: usize| 0.5 * (count as f64).ln();
+                let (fan_in, fan_out) = (op.input.len() / batch, op.output.len() / batch);
+                let log_norm = log(weight_gradient.rms()).map(|ln| ln + half_log(weight_gradient.len()));
+                let backward_signal = log(op.cotangent_out.rms() * batch as f64).map(|ln| ln + half_log(fan_out));
+                let input_size = log(op.input.rms()).map(|ln| ln + half_log(fan_in));
+                let rest = |norm: f64| Some(norm - backward_signal? - input_size?);
+                let coherence = log_norm.and_then(rest);
+                found.push(WeightGradient {
+                    name: op.name.clone(),
+                    log_norm,
+                    backward_signal,
+                    input_size,
+                    coherence,
+                });
+            }
+            OpCaptureKind::Residual { branch, .. } => collect(branch, batch, found),
+            OpCaptureKind::Activation(_) | OpCaptureKind::Norm { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The changes remedies make to a network, for all three kinds: by shape a field, in an explicit list every layer
+//! concerned. A change that cannot be made leaves the network as it is and says why.
+
+use super::expand::branch_scale;
+use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe};
+use crate::network::NormKind;
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
+
+/// Why a change cannot be made to this network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotApply(pub &'static str);
+
+/// Starts every linear layer but the head with `init`; the head too, unless it has one of its own.
+pub fn set_init(network: &mut NetworkRecipe, init: Initializer) {
+    fn clear(list: &mut [LayerRecipe], head: Option<usize>) {
+        for (_, layer) in list.iter_mut().enumerate().filter(|(index, _)| Some(*index) != head) {
+            layer.init = None;
+            clear(layer.residual.as_deref_mut().unwrap_or_default(), None);
+        }
+    }
+    network.init = init;
+    let head = head_index(&network.layers);
+    clear(&mut network.layers, head);
+}
+
+/// Puts `activation` in the place of every hidden activation.
+///
+/// # Errors
+/// An explicit list without one.
+pub fn set_activation(network: &mut NetworkRecipe, activation: Activation) -> Result<(), CannotApply> {
+    fn replace(list: &mut [LayerRecipe], activation: Activation) -> usize {
+        let mut replaced = 0;
+        for layer in list {
+            if let Some(hidden) = &mut layer.activation {
+                *hidden = activation;
+                replaced += 1;
+            }
+            replaced += replace(layer.residual.as_deref_mut().unwrap_or_default(), activation);
+        }
+        replaced
+    }
+    if network.kind != NetworkKind::Layers {
+        network.activation = activation;
+        return Ok(());
+    }
+    let hidden = hidden_layers(&network.layers);
+    match replace(&mut network.layers[..hidden], activation) {
+        0 => Err(CannotApply("the list of layers has no hidden activation")),
+        _ => Ok(()),
+    }
+}
+
+/// Puts a normalisation between each hidden linear layer and its activation, and at the start of each residual branch
+/// that starts with its activation.
+///
+/// # Errors
+/// A network that has a normalisation; an explicit list without such a place.
+pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), CannotApply> {
+    fn insert(list: Vec<LayerRecipe>, norm: &LayerRecipe, in_branch: bool, inserted: &mut usize) -> Vec<LayerRecipe> {
+        let mut result: Vec<LayerRecipe> = Vec::new();
+        for mut layer in list {
+            let follows_linear = result.last().map_or(in_branch, |previous| previous.linear.is_some());
+            if layer.activation.is_some() && follows_linear {
+                result.push(norm.clone());
+                *inserted += 1;
+            }
+            layer.residual = layer.residual.map(|branch| insert(branch, norm, true, inserted));
+            result.push(layer);
+        }
+        result
+    }
+    if has_norm(network) {
+        return Err(CannotApply("the network already has a normalisation"));
+    }
+    if network.kind != NetworkKind::Layers {
+        network.norm = Some(kind);
+        return Ok(());
+    }
+    let norm = LayerRecipe {
+        norm: Some(kind),
+        ..LayerRecipe::default()
+    };
+    let output = network.layers.split_off(hidden_layers(&network.layers));
+    let mut inserted = 0;
+    network.layers = insert(std::mem::take(&mut network.layers), &norm, false, &mut inserted);
+    network.layers.extend(output);
+    if inserted == 0 {
+        return Err(CannotApply(
+            "the list of layers has no linear layer that an activation follows",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds skip connections y = x + `scale` F(x): an `mlp` becomes `residual` of the same depth and width; in an explicit
+/// list each run of norm (if any), activation and linear layer becomes a branch F where the width stays the same. Both
+/// give the same network: F begins with the activation, so that the sum itself is never squashed.
+///
+/// # Errors
+/// A network that has skip connections; one where no layer keeps the width.
+pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool) -> Result<(), CannotApply> {
+    if has_skip(network) {
+        return Err(CannotApply("the network already has skip connections"));
+    }
+    if network.kind != NetworkKind::Layers {
+        if network.depth < 2 {
+            return Err(CannotApply("a network of one hidden layer has nothing to skip"));
+        }
+        network.kind = NetworkKind::Residual;
+        network.branch_scale = scale;
+        network.learnable_scale = learnable;
+        return Ok(());
+    }
+    let output = network.layers.split_off(hidden_layers(&network.layers));
+    network.layers = wrap(std::mem::take(&mut network.layers));
+    network.layers.extend(output);
+    set_skip_scale(network, scale, learnable)
+        .map_err(|_| CannotApply("no activation and linear layer in the list keep the width of their input"))
+}
+
+/// Replaces each run of norm?, activation, linear that keeps the width by a residual layer.
+fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
+    let mut result: Vec<LayerRecipe> = Vec::new();
+    let mut width = None;
+    for layer in list {
+        let from = match result.as_slice() {
+            [.., norm, phi] if norm.norm.is_some() && phi.activation.is_some() => Some(result.len() - 2),
+            [.., phi] if phi.activation.is_some() => Some(result.len() - 1),
+            _ => None,
+        };
+        match from {
+            Some(from) if layer.linear.is_some() && layer.linear == width => {
+                let mut branch = result.split_off(from);
+                branch.push(layer);
+                result.push(LayerRecipe {
+                    residual: Some(branch),
+                    ..LayerRecipe::default()
+                });
+            }
+            _ => {
+                width = layer.linear.or(width);
+                result.push(layer);
+            }
+        }
+    }
+    result
+}
+
+/// Sets the factor on every residual branch (in an explicit list on those that are not inside another one), and whether
+/// it is trained.
+///
+/// # Errors
+/// A network without skip connections.
+pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool) -> Result<(), CannotApply> {
+    if !has_skip(network) {
+        return Err(CannotApply("the network has no skip connections"));
+    }
+    if network.kind == NetworkKind::Residual {
+        network.branch_scale = scale;
+        network.learnable_scale = learnable;
+        return Ok(());
+    }
+    let blocks = network.layers.iter().filter(|layer| layer.residual.is_some()).count();
+    let factor = branch_scale(scale, blocks);
+    for layer in network.layers.iter_mut().filter(|layer| layer.residual.is_some()) {
+        layer.scale = (factor != 1.0).then_some(factor);
+        layer.learnable = learnable;
+    }
+    Ok(())
+}
+
+/// Takes away what follows the head, so that it gives the loss its bare sums.
+///
+/// # Errors
+/// A network with nothing after its head.
+pub fn remove_output_activation(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
+    const NONE: CannotApply = CannotApply("the network has no activation after its head");
+    if network.kind != NetworkKind::Layers {
+        return network.output_activation.take().map(drop).ok_or(NONE);
+    }
+    let before = network.layers.len();
+    network
+        .layers
+        .truncate(head_index(&network.layers).map_or(before, |head| head + 1));
+    if network.layers.len() < before {
+        Ok(())
+    } else {
+        Err(NONE)
+    }
+}
+
+/// Whether there is a normalisation anywhere.
+pub fn has_norm(network: &NetworkRecipe) -> bool {
+    match network.kind {
+        NetworkKind::Layers => any(&network.layers, &|layer| layer.norm.is_some()),
+        NetworkKind::Mlp | NetworkKind::Residual => network.norm.is_some(),
+    }
+}
+
+/// Whether there is a skip connection anywhere.
+pub fn has_skip(network: &NetworkRecipe) -> bool {
+    match network.kind {
+        NetworkKind::Mlp => false,
+        NetworkKind::Residual => true,
+        NetworkKind::Layers => any(&network.layers, &|layer| layer.residual.is_some()),
+    }
+}
+
+/// The hidden activations, each once, in forward order.
+pub fn activations(network: &NetworkRecipe) -> Vec<Activation> {
+    let mut found = Vec::new();
+    match network.kind {
+        NetworkKind::Layers => {
+            let hidden = hidden_layers(&network.layers);
+            visit(&network.layers[..hidden], &mut |layer| {
+                add(&mut found, layer.activation)
+            });
+        }
+        NetworkKind::Mlp | NetworkKind::Residual => found.push(network.activation),
+    }
+    found
+}
+
+/// How the linear layers start, each way once, in forward order, the head's last.
+pub fn initializers(network: &NetworkRecipe) -> Vec<Initializer> {
+    let mut found = Vec::new();
+    let of_head = network.head_init.unwrap_or(network.init);
+    if network.kind != NetworkKind::Layers {
+        add(&mut found, Some(network.init));
+        add(&mut found, Some(of_head));
+        return found;
+    }
+    let hidden = hidden_layers(&network.layers);
+    visit(&network.layers[..hidden], &mut |layer| {
+        add(&mut found, layer.linear.map(|_| layer.init.unwrap_or(network.init)));
+    });
+    add(
+        &mut found,
+        network.layers.get(hidden).map(|head| head.init.unwrap_or(of_head)),
+    );
+    found
+}
+
+fn add<T: PartialEq>(found: &mut Vec<T>, item: Option<T>) {
+    found.extend(item.filter(|item| !found.contains(item)));
+}
+
+fn any(list: &[LayerRecipe], is: &impl Fn(&LayerRecipe) -> bool) -> bool {
+    let mut found = false;
+    visit(list, &mut |layer| found |= is(layer));
+    found
+}
+
+/// Visits the layers in forward order, those of a branch after the layer that holds it.
+fn visit(list: &[LayerRecipe], see: &mut impl FnMut(&LayerRecipe)) {
+    for layer in list {
+        see(layer);
+        visit(layer.residual.as_deref().unwrap_or_default(), see);
+    }
+}
+
+fn head_index(list: &[LayerRecipe]) -> Option<usize> {
+    list.iter().rposition(|layer| layer.linear.is_some())
+}
+
+/// How many entries come before the head.
+fn hidden_layers(list: &[LayerRecipe]) -> usize {
+    head_index(list).unwrap_or(list.len())
+}

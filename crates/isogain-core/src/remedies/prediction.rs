@@ -1,0 +1,201 @@
+//! What one batch before training says of a treated network: the prediction that is printed beside the verdict, and the
+//! score that orders the arms of the trial.
+//!
+//! Flat gradients alone are not health: ReLU under Glorot has flat *weight* gradients and never trains, and a network that
+//! has lost its signal has nothing to learn from. So the score multiplies separate questions, each between 0 and 1, and
+//! keeps them apart for the reader.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::Joint;
+use crate::record::{JointRecord, ParameterRecord, Snapshot};
+
+/// Deviation over layers of a log size, in nepers, at which half of the score is lost: a factor of 7 between typical
+/// layers, the spread of a 30-layer batch-norm net that still trains (1.2 per layer).
+const HALF_SPREAD: f64 = 2.0;
+
+/// Share of the last activations that varies between samples at which half of the score is lost.
+const HALF_SIGNAL: f64 = 0.01;
+
+/// How far below the recipe's learning rate the trial searches.
+const SEARCHED_BELOW: f64 = 25.0;
+
+/// What is expected of a network from one batch before training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Factor of the cotangent's RMS per layer, from the head back to the first layer; 1 is ideal. `None` when it is zero
+    /// or not finite somewhere.
+    pub factor_per_layer: Option<f64>,
+    /// ln of the product of those factors over all layers, nepers.
+    pub total_log_gain: f64,
+    /// ln of the RMS of the last hidden output over that of the first, nepers.
+    pub forward_log_gain: Option<f64>,
+    /// Deviation over layers of ln RMS cotangent, nepers.
+    pub cotangent_spread: Option<f64>,
+    /// Deviation over weights of ln(|dW| / |W|), nepers; weights with exactly zero gradient (behind a zero-initialised
+    /// skip) left out.
+    pub relative_gradient_spread: Option<f64>,
+    /// Share of the last activation's mean square that varies between samples, in [0, 1].
+    pub signal_fraction: Option<f64>,
+    /// Largest learning rate that plain gradient descent stands, 2 over the largest curvature.
+    pub learning_rate_ceiling: Option<f64>,
+    /// Depth to which theory expects such a network to train.
+    pub trainable_depth: Option<f64>,
+    /// In [0, 1], the product of `parts`; orders the arms of a trial.
+    pub score: f64,
+    /// The factors of the score, each in [0, 1].
+    pub parts: Vec<ScorePart>,
+}
+
+/// One question behind a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScorePart {
+    /// The question.
+    pub question: String,
+    /// 1 where nothing speaks against training, 0 where training is impossible.
+    pub value: f64,
+}
+
+/// What else is known of the network the snapshot was taken of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expectation {
+    /// The recipe's learning rate.
+    pub learning_rate: f64,
+    /// Largest learning rate by the curvature on the batch; `None` where it was not measured.
+    pub learning_rate_ceiling: Option<f64>,
+    /// Depth to which theory expects the network to train; `None` where theory does not cover it.
+    pub trainable_depth: Option<f64>,
+}
+
+impl Prediction {
+    /// Reads the snapshot of a (treated) network before training.
+    pub fn new(snapshot: &Snapshot, expected: &Expectation) -> Self {
+        let flow = &snapshot.flow;
+        let layers: Vec<&Joint> = flow.joints.iter().filter(|joint| is_layer(joint)).collect();
+        let depth = layers.len().max(1) as f64;
+        let is_finite = flow.total_log_gain.is_finite() && is_finite(snapshot);
+        let cotangents = layers.iter().map(|joint| joint.cotangent_rms);
+        let ends = (flow.joints.first(), flow.joints.last());
+        let forward_log_gain = match ends {
+            (Some(first), Some(last)) => finite((last.activation_rms / first.activation_rms).ln()),
+            _ => None,
+        };
+        let mut prediction = Self {
+            factor_per_layer: is_finite.then(|| (flow.total_log_gain / depth).exp()),
+            total_log_gain: flow.total_log_gain,
+            forward_log_gain,
+            cotangent_spread: spread_of_logs(cotangents),
+            relative_gradient_spread: spread_of_logs(relative_gradients(&snapshot.parameters)),
+            signal_fraction: snapshot.units.last().map(|unit| unit.signal_fraction),
+            learning_rate_ceiling: expected.learning_rate_ceiling.and_then(finite),
+            trainable_depth: expected.trainable_depth,
+            score: 0.0,
+            parts: Vec::new(),
+        };
+        prediction.parts = prediction.questions(snapshot, expected, is_finite, depth);
+        prediction.score = prediction.parts.iter().map(|part| part.value).product();
+        prediction
+    }
+
+    /// `x1.00 per layer`, or that the signal is lost.
+    pub fn headline(&self) -> String {
+        match self.factor_per_layer {
+            Some(factor) if (0.01..1000.0).contains(&factor) => format!("x{factor:.2} per layer"),
+            Some(factor) => format!("x{factor:.1e} per layer"),
+            None => "the signal is lost".to_owned(),
+        }
+    }
+
+    fn questions(&self, snapshot: &Snapshot, expected: &Expectation, is_finite: bool, depth: f64) -> Vec<ScorePart> {
+        let spread = |spread: Option<f64>| spread.map_or(0.0, |spread| falling(spread / HALF_SPREAD));
+        let forward_spread = spread_of_logs(snapshot.flow.joints.iter().map(|joint| joint.activation_rms));
+        let ceiling = self
+            .learning_rate_ceiling
+            .map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
+        let part = |question: &str, value: f64| ScorePart {
+            question: question.to_owned(),
+            value,
+        };
+        let mut parts = vec![
+            part("are all values finite", f64::from(u8::from(is_finite))),
+            part(
+                "does the gradient keep its size from layer to layer",
+                spread(self.cotangent_spread),
+            ),
+            part(
+                "does the signal keep its size from layer to layer",
+                spread(forward_spread),
+            ),
+            part(
+                "do all weights change at the same relative rate",
+                spread(self.relative_gradient_spread),
+            ),
+            part("what share of the units is alive", living_share(snapshot)),
+        ];
+        let optional = [
+            (
+                "do different samples look different at the end",
+                self.signal_fraction.map(|s| s / (s + HALF_SIGNAL)),
+            ),
+            ("is a usable learning rate within the search", ceiling),
+            (
+                "is the network within its trainable depth",
+                self.trainable_depth.map(|limit| limit / depth),
+            ),
+        ];
+        let known = optional
+            .into_iter()
+            .filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));
+        parts.extend(known);
+        parts
+    }
+}
+
+/// Positions that order predictions by score, best first; equals keep their order.
+pub fn best_first(predictions: &[Prediction]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..predictions.len()).collect();
+    order.sort_by(|a, b| predictions[*b].score.total_cmp(&predictions[*a].score));
+    order
+}
+
+/// 1 at 0, 1/2 at 1, falling to 0.
+fn falling(x: f64) -> f64 {
+    1.0 / (1.0 + x * x)
+}
+
+/// Operations that count as a layer: what multiplies by weights, a residual block as one.
+fn is_layer(joint: &Joint) -> bool {
+    joint.kind == "linear" || joint.kind == "residual"
+}
+
+fn is_finite(snapshot: &Snapshot) -> bool {
+    let joint = |joint: &JointRecord| joint.activation.non_finite == 0 && joint.cotangent.non_finite == 0;
+    snapshot.flow.head.loss.is_finite() && snapshot.joints.iter().all(joint)
+}
+
+fn relative_gradients(parameters: &[ParameterRecord]) -> impl Iterator<Item = f64> {
+    parameters
+        .iter()
+        .filter(|parameter| parameter.name.ends_with(".weight"))
+        .filter_map(|parameter| Some(parameter.gradient.rms()? / parameter.weight.rms()?))
+        .filter(|ratio| *ratio > 0.0)
+}
+
+/// Standard deviation of the logs; `None` without values, or when one of them is zero or not finite.
+fn spread_of_logs(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let logs: Vec<f64> = values.map(f64::ln).collect();
+    let count = logs.len() as f64;
+    let mean = logs.iter().sum::<f64>() / count;
+    finite((logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / count).sqrt())
+}
+
+/// Units that are not dead, over all activations; 1 without activations.
+fn living_share(snapshot: &Snapshot) -> f64 {
+    let units: usize = snapshot.units.iter().map(|unit| unit.units).sum();
+    let dead: usize = snapshot.units.iter().map(|unit| unit.dead).sum();
+    1.0 - dead as f64 / units.max(1) as f64
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

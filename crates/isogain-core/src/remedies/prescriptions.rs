@@ -1,0 +1,116 @@
+//! What to try: the remedies that the findings name, then the others that apply, alone and in pairs.
+
+use super::{Prescription, Remedy, TABLE, named};
+use crate::recipe::Recipe;
+use crate::rules::{Case, Finding};
+
+/// Most prescriptions for one trial.
+pub const MOST: usize = 24;
+
+/// Variants of a remedy that a finding names.
+const MOST_NAMED_VARIANTS: usize = 3;
+
+/// Variants of a remedy that only applies.
+const MOST_OTHER_VARIANTS: usize = 1;
+
+/// Variants of each partner in a pair.
+const MOST_PAIRED_VARIANTS: usize = 2;
+
+/// Places that singles leave to pairs.
+const PLACES_FOR_PAIRS: usize = 8;
+
+/// Pairs whose parts repair different things, in the order applied: the second is chosen for the recipe the first gives.
+const PAIRS: [[&str; 2]; 12] = [
+    ["rescale-init", "add-skip"],
+    ["swap-activation", "orthogonal-init"],
+    ["rescale-init", "insert-batch-norm"],
+    ["add-skip", "insert-layer-norm"],
+    ["rescale-init", "insert-layer-norm"],
+    ["swap-activation", "add-skip"],
+    ["rescale-init", "scale-input"],
+    ["rescale-init", "clip-by-global-norm"],
+    ["add-skip", "insert-batch-norm"],
+    ["rescale-init", "smaller-eps"],
+    ["scale-input", "insert-layer-norm"],
+    ["add-skip", "clip-by-global-norm"],
+];
+
+/// What to try on `recipe`, at most [`MOST`], each giving another recipe. First the remedies that `findings` name, in
+/// their order, then the others that apply in the order of the table, then pairs. Deterministic.
+pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
+    let named_first = remedies_named(findings);
+    let others = TABLE
+        .iter()
+        .copied()
+        .filter(|remedy| !named_first.iter().any(|named| named.name == remedy.name));
+    let named_variants = named_first
+        .iter()
+        .flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
+    let other_variants = others.flat_map(|remedy| variants(remedy, case, recipe, MOST_OTHER_VARIANTS));
+    let singles = distinct(recipe, named_variants.chain(other_variants));
+
+    let mut pairs: Vec<[&str; 2]> = PAIRS.to_vec();
+    let is_named = |name: &str| named_first.iter().any(|remedy| remedy.name == name);
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.iter().filter(|name| is_named(name)).count()));
+    let paired = distinct(
+        recipe,
+        pairs.into_iter().flat_map(|names| combinations(names, case, recipe)),
+    );
+
+    let places = MOST - paired.len().min(PLACES_FOR_PAIRS);
+    let all = distinct(recipe, singles.into_iter().take(places).chain(paired));
+    all.into_iter().take(MOST).collect()
+}
+
+/// The remedies that findings name, each once: those of the first finding first, those of consequences after.
+fn remedies_named(findings: &[Finding]) -> Vec<&'static Remedy> {
+    let consequences = findings.iter().flat_map(|finding| &finding.consequences);
+    let names = findings
+        .iter()
+        .chain(consequences)
+        .flat_map(|finding| &finding.remedies);
+    let mut found: Vec<&'static Remedy> = Vec::new();
+    for remedy in names.filter_map(|name| named(name)) {
+        if !found.iter().any(|known| known.name == remedy.name) {
+            found.push(remedy);
+        }
+    }
+    found
+}
+
+fn variants(remedy: &Remedy, case: &Case<'_>, recipe: &Recipe, most: usize) -> Vec<Prescription> {
+    let mut variants = (remedy.prescribe)(case, recipe);
+    variants.truncate(most);
+    variants
+}
+
+/// Both remedies of a pair, the best variants of each.
+fn combinations(names: [&str; 2], case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
+    let [Some(first), Some(second)] = names.map(named) else {
+        return Vec::new();
+    };
+    let of_first = variants(first, case, recipe, MOST_PAIRED_VARIANTS);
+    let both = of_first.into_iter().flat_map(|start| {
+        variants(second, case, &start.recipe, MOST_PAIRED_VARIANTS)
+            .into_iter()
+            .map(move |end| Prescription {
+                remedies: [start.remedies.clone(), end.remedies].concat(),
+                parameters: format!("{}; {}", start.parameters, end.parameters),
+                recipe: end.recipe,
+            })
+    });
+    // The best of the first with each of the second, then one with the second best of the first.
+    both.take(MOST_PAIRED_VARIANTS + 1).collect()
+}
+
+/// The first of those that give the same recipe, those that change nothing left out.
+fn distinct(untreated: &Recipe, prescriptions: impl IntoIterator<Item = Prescription>) -> Vec<Prescription> {
+    let mut kept: Vec<Prescription> = Vec::new();
+    for prescription in prescriptions {
+        let is_new = prescription.recipe != *untreated && kept.iter().all(|known| known.recipe != prescription.recipe);
+        if is_new {
+            kept.push(prescription);
+        }
+    }
+    kept
+}

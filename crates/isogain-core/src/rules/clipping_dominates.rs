@@ -1,0 +1,59 @@
+//! Clipping that has become the optimizer.
+
+use super::finding::{number, whole};
+use super::measure::median;
+use super::{Case, Finding, Rule};
+use crate::recipe::{ClipKind, Level};
+
+pub(super) static RULE: Rule = Rule {
+    name: "clipping-dominates",
+    code: "G019",
+    summary: "clipping acts on most steps and sets their size or direction",
+    page: include_str!("clipping-dominates.md"),
+    explains: &["learning-rate-too-low", "frozen-layer"],
+    check,
+};
+
+/// Share of the steps on which clipping acts. Meant for rare spikes, it should not be the rule.
+const STEPS: f64 = 0.5;
+/// What it leaves of the gradient's norm at the median. Pascanu et al. 2013 set the threshold at half to ten times
+/// the average norm, so that it leaves at least half of a typical one; a tenth is far outside.
+const LEAVES: f64 = 0.1;
+/// Cosine between the gradient before and after: below 1/sqrt 2 most of the step is not along the gradient.
+const TURNS: f64 = 0.707;
+/// Watched steps needed to speak of a share.
+const ENOUGH: usize = 5;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let records: Vec<_> = case.history.iter().filter_map(|step| step.clip.map(|clip| (step.step, clip))).collect();
+    let acted: Vec<_> = records.iter().filter(|(_, clip)| clip.acted).collect();
+    if records.len() < ENOUGH || (acted.len() as f64) < STEPS * records.len() as f64 {
+        return None;
+    }
+    let share = acted.len() as f64 / records.len() as f64;
+    let left = median(acted.iter().map(|(_, clip)| clip.norm_after / clip.norm_before))?;
+    let cosine = median(acted.iter().map(|(_, clip)| clip.cosine))?;
+    if left >= LEAVES && cosine >= TURNS {
+        return None;
+    }
+    let kind = match case.recipe.clip.kind {
+        ClipKind::None => return None,
+        ClipKind::Value => "clipping by value",
+        ClipKind::Norm => "clipping by norm",
+        ClipKind::GlobalNorm => "clipping by global norm",
+    };
+    let what = if cosine < TURNS {
+        format!("turns the gradient (cosine {})", number(cosine))
+    } else {
+        format!("leaves {} of its norm: the threshold is the step size now", number(left))
+    };
+    let message = format!("{kind} acts on {} % of the steps and {what}", number(100.0 * share));
+    Some(
+        Finding::new(RULE.name, Level::Warn, whole(case), message)
+            .at(acted.first()?.0)
+            .against("share of steps on which clipping acts", share, STEPS, "it is meant for rare spikes")
+            .against("norm after over before, median", left, LEAVES, "Pascanu et al. 2013: 0.5 to 10 times the mean norm")
+            .against("cosine of the gradient before and after, median", cosine, TURNS, "45 degrees")
+            .remedies(&["clip-by-global-norm", "rescale-init", "change-learning-rate"]),
+    )
+}

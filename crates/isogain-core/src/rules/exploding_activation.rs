@@ -1,0 +1,70 @@
+//! Activations that grow from layer to layer until the loss starts far above that of knowing nothing.
+
+use super::finding::{factor, number};
+use super::measure::forward;
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "exploding-activation",
+    code: "G008",
+    summary: "activations grow through the network until the outputs are useless",
+    page: include_str!("exploding-activation.md"),
+    explains: &[
+        "saturated-units",
+        "exploding-gradient",
+        "dead-units",
+        "learning-rate-too-high",
+        "clipping-dominates",
+        "diverging-loss",
+        "non-finite",
+    ],
+    check,
+};
+
+/// First loss over the loss of knowing nothing from which on training fails. Of 42 networks of 30 layers measured, the
+/// ones that train start below 2, the ones that fail by explosion above 50.
+const LOSS: f64 = 10.0;
+/// Growth through the body, nepers, from which on it is worth a word (a factor of 100).
+const GROWTH: f64 = 4.605;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let head = &case.start.flow.head;
+    let baseline = case.data.baseline_loss;
+    let span = forward(case.start);
+    let growth = span.as_ref().map_or(0.0, |span| span.log_gain);
+    // A regression with unscaled targets starts with a large loss too; then the outputs are small against them.
+    let outputs_are_large = case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
+    let fails = head.loss.is_finite() && head.loss > LOSS * baseline && outputs_are_large;
+    if !fails && growth < GROWTH {
+        return None;
+    }
+    let level = if fails { Level::Deny } else { Level::Warn };
+    let fallback = super::finding::whole(case);
+    let names = span.as_ref().map_or(fallback, |span| span.names());
+    let grows = span.as_ref().filter(|_| growth > 1.0).map_or_else(
+        || format!("the outputs have RMS {} before training", number(head.output_rms)),
+        |span| {
+            let [first, last] = span.names();
+            format!(
+                "the activations grow by {} from {first} to {last}, x{} per layer",
+                factor(growth),
+                number(span.per_layer())
+            )
+        },
+    );
+    let message = format!("{grows}: the first loss is {}, knowing nothing costs {}", number(head.loss), number(baseline));
+    let mut finding = Finding::new(RULE.name, level, names, message)
+        .against(
+            "first loss over the loss of knowing nothing",
+            head.loss / baseline,
+            LOSS,
+            "networks that train start below 2, networks that explode above 50",
+        )
+        .with("RMS of the outputs", head.output_rms)
+        .against("ln of the activations' growth through the body", growth, GROWTH, "an isometric body has 0")
+        .remedies(&["rescale-init", "lsuv-init", "insert-batch-norm", "insert-layer-norm", "orthogonal-init", "scale-input"]);
+    finding.causes = span.map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
+    finding.theory = super::expectation::line(case);
+    Some(finding)
+}

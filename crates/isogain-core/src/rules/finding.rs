@@ -1,0 +1,109 @@
+//! Putting a finding together, and the wording of numbers in it.
+
+use super::{Case, Evidence, Finding};
+use crate::recipe::Level;
+
+/// ln 10.
+const LN_10: f64 = std::f64::consts::LN_10;
+
+impl Finding {
+    /// A finding before training, without evidence or remedies yet. `layers` is the first and the last operation.
+    pub(super) fn new(rule: &str, level: Level, layers: [&str; 2], message: String) -> Self {
+        Self {
+            rule: rule.into(),
+            level,
+            layers: layers.map(Into::into),
+            step: 0,
+            message,
+            evidence: Vec::new(),
+            causes: Vec::new(),
+            theory: None,
+            remedies: Vec::new(),
+            consequences: Vec::new(),
+        }
+    }
+
+    /// The same finding, seen at this step.
+    pub(super) fn at(mut self, step: u64) -> Self {
+        self.step = step;
+        self
+    }
+
+    /// The same finding with one more number behind it.
+    pub(super) fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.evidence.push(Evidence { name: name.into(), value: finite(value), threshold: None, source: String::new() });
+        self
+    }
+
+    /// The same finding with one more number, what it was compared with, and why.
+    pub(super) fn against(
+        mut self,
+        name: impl Into<String>,
+        value: f64,
+        threshold: f64,
+        source: impl Into<String>,
+    ) -> Self {
+        self.evidence.push(Evidence {
+            name: name.into(),
+            value: finite(value),
+            threshold: finite(threshold),
+            source: source.into(),
+        });
+        self
+    }
+
+    /// The same finding with the remedies to try, the first one first.
+    pub(super) fn remedies(mut self, names: &[&str]) -> Self {
+        self.remedies = names.iter().map(|name| (*name).into()).collect();
+        self
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// First and last operation of the network's body, for findings about the whole of it.
+pub(super) fn whole<'a>(case: &Case<'a>) -> [&'a str; 2] {
+    let name = |op: Option<&'a crate::network::Op>| op.map_or("", |op| op.name.as_str());
+    [name(case.network.ops.first()), name(case.network.ops.last())]
+}
+
+/// A factor e^`log_gain` for people: `10^-11.6` far from 1, `0.408` near it.
+pub(super) fn factor(log_gain: f64) -> String {
+    let decades = log_gain / LN_10;
+    if decades.abs() < 3.0 { number(log_gain.exp()) } else { format!("10^{decades:.1}") }
+}
+
+/// A number with three significant digits, in powers of ten where it is far from 1.
+pub(super) fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || !value.is_finite() {
+        format!("{value}")
+    } else if !(1e-3..1e5).contains(&magnitude) {
+        format!("{value:.1e}")
+    } else if magnitude >= 100.0 {
+        format!("{value:.0}")
+    } else if magnitude >= 10.0 {
+        format!("{value:.1}")
+    } else if magnitude >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(number(0.408_25), "0.408");
+        assert_eq!(number(12.34), "12.3");
+        assert_eq!(number(1234.0), "1234");
+        assert_eq!(number(1.2e-7), "1.2e-7");
+        assert_eq!(factor(-26.7), "10^-11.6");
+        assert_eq!(factor(0.0), "1.00");
+    }
+}

@@ -1,0 +1,206 @@
+//! Cases for tests: a recipe's network, run on a made-up classification task by the reference engine.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::{Case, Finding, named};
+use crate::flow::attribute;
+use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::flow::reference::{self, Parameters, Targets};
+use crate::network::{Network, Norm, Op, OpKind};
+use crate::recipe::{Recipe, Task, expand, parse};
+use crate::record::{DataSummary, JointRecord, Outcome, ParameterRecord, Snapshot, StepRecord, UnitRecord};
+use crate::statistics::kernel::moments_f64;
+use crate::statistics::moments::Moments;
+use crate::statistics::unit_statistics;
+use crate::theory::limits::Limits;
+use crate::theory::sampling::standard_normal;
+
+/// Everything a case refers to.
+pub(super) struct Bench {
+    pub(super) network: Network,
+    pub(super) recipe: Recipe,
+    pub(super) data: DataSummary,
+    pub(super) start: Snapshot,
+    pub(super) limits: Limits,
+    pub(super) history: Vec<StepRecord>,
+    pub(super) end: Option<Snapshot>,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// Features and classes of the made-up task, those of the 8x8 digits.
+const FEATURES: usize = 64;
+const CLASSES: usize = 10;
+/// Samples of the batch, whatever the recipe's batch is (batch norm apart).
+const BATCH: usize = 64;
+
+impl Bench {
+    /// A network before training. The task: ten random prototypes with noise, standardised; for regression, a noisy
+    /// linear function of deviation 1.
+    pub(super) fn new(recipe: &str) -> Self {
+        Self::seeded(recipe, 0)
+    }
+
+    pub(super) fn seeded(recipe: &str, seed: u64) -> Self {
+        let recipe = parse(recipe, "test.toml").unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let regression = recipe.data.task == Task::Regression;
+        let outputs = if regression { 1 } else { CLASSES };
+        let network = expand::network(&recipe, FEATURES, outputs).unwrap();
+        let batch = recipe.data.batch.min(BATCH);
+        let scale = recipe.data.input_scale;
+        let mut normal = |count: usize| -> Vec<f64> { (0..count).map(|_| standard_normal(&mut rng)).collect() };
+        let prototypes = normal(CLASSES * FEATURES);
+        let noise = normal(batch * FEATURES);
+        let inputs: Vec<f64> = (0..batch * FEATURES)
+            .map(|index| {
+                let (sample, feature) = (index / FEATURES, index % FEATURES);
+                scale * (prototypes[(sample % CLASSES) * FEATURES + feature] + noise[index]) / 2f64.sqrt()
+            })
+            .collect();
+        let values: Vec<f64> = inputs.chunks(FEATURES).map(|x| x[0] / scale).collect();
+        let targets = if regression {
+            Targets::Outputs(values.clone())
+        } else {
+            Targets::Classes((0..batch).map(|sample| sample % CLASSES).collect())
+        };
+        let parameters = draw(&network.ops, &mut rng);
+        let start = snapshot(&network, &parameters, &inputs, &targets);
+        let data = DataSummary {
+            source: "made up".into(),
+            train_samples: 1437,
+            test_samples: 360,
+            input: moments_f64(&inputs),
+            feature_rms_ratio: 1.5,
+            target: regression.then(|| moments_f64(&values)),
+            classes: (!regression).then_some(CLASSES),
+            baseline_loss: if regression { 1.0 } else { (CLASSES as f64).ln() },
+        };
+        let limits = super::expectation::test_limits(&network);
+        Self { network, recipe, data, start, limits, history: Vec::new(), end: None, outcome: None }
+    }
+
+    pub(super) fn case(&self) -> Case<'_> {
+        Case {
+            network: &self.network,
+            recipe: &self.recipe,
+            data: &self.data,
+            start: &self.start,
+            limits: &self.limits,
+            history: &self.history,
+            end: self.end.as_ref(),
+            outcome: self.outcome.as_ref(),
+        }
+    }
+
+    /// What one rule says.
+    pub(super) fn ask(&self, rule: &str) -> Option<Finding> {
+        (named(rule).unwrap().check)(&self.case())
+    }
+
+    /// What all rules say, nested.
+    pub(super) fn diagnose(&self) -> Vec<Finding> {
+        super::diagnose(&self.case())
+    }
+
+    pub(super) fn parameter(&mut self, name: &str) -> &mut ParameterRecord {
+        self.start.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap()
+    }
+
+    pub(super) fn joint(&mut self, name: &str) -> &mut JointRecord {
+        self.start.joints.iter_mut().find(|joint| joint.name == name).unwrap()
+    }
+
+    /// A finished training with these losses.
+    pub(super) fn finish(&mut self, losses: impl IntoIterator<Item = f64>) {
+        let losses: Vec<Option<f64>> = losses.into_iter().map(|loss| loss.is_finite().then_some(loss)).collect();
+        let loss = losses.last().copied().flatten();
+        self.outcome = Some(Outcome {
+            seed: 0,
+            steps: losses.len() as u64,
+            losses,
+            loss,
+            test_loss: loss,
+            train_accuracy: Some(0.5),
+            test_accuracy: Some(0.5),
+            first_non_finite: None,
+        });
+    }
+}
+
+/// A snapshot as an engine takes it.
+pub(super) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets: &Targets) -> Snapshot {
+    let pass = reference::run(network, parameters, inputs, targets).unwrap();
+    let batch = pass.capture.batch();
+    let (mut joints, mut units) = (Vec::new(), Vec::new());
+    record(pass.capture.ops(), batch, &mut joints, &mut units);
+    let parameters = parameters
+        .iter()
+        .map(|(name, values)| ParameterRecord {
+            name: name.clone(),
+            weight: moments_f64(values),
+            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| moments_f64(values)),
+            update: Moments::default(),
+        })
+        .collect();
+    Snapshot { step: 0, batch, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
+}
+
+fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
+    for op in ops {
+        let output = op.output.to_f64();
+        joints.push(JointRecord {
+            name: op.name.clone(),
+            activation: moments_f64(&output),
+            cotangent: moments_f64(&op.cotangent_out.to_f64()),
+        });
+        match &op.kind {
+            OpCaptureKind::Activation(activation) => {
+                let count = output.len() / batch;
+                let report = unit_statistics(&output, batch, count).unwrap();
+                let smooth = !activation.is_homogeneous();
+                let flat = op.input.to_f64().iter().filter(|&&z| smooth && activation.derivative(z).abs() < 0.01).count();
+                let mean_square = moments_f64(&output).mean_square().unwrap_or(0.0);
+                let variance = report.variance.iter().flatten().sum::<f64>() / count as f64;
+                units.push(UnitRecord {
+                    name: op.name.clone(),
+                    units: count,
+                    dead: report.dead_count() as usize,
+                    duplicates: report.duplicate_count() as usize,
+                    saturated_fraction: flat as f64 / output.len() as f64,
+                    signal_fraction: if mean_square > 0.0 { variance / mean_square } else { 0.0 },
+                });
+            }
+            OpCaptureKind::Residual { branch, .. } => record(branch, batch, joints, units),
+            OpCaptureKind::Linear { .. } | OpCaptureKind::Norm { .. } => {}
+        }
+    }
+}
+
+fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
+    let mut parameters = Parameters::new();
+    for op in ops {
+        let mut put = |what: &str, values: Vec<f64>| {
+            parameters.insert(format!("{}.{what}", op.name), values);
+        };
+        match &op.kind {
+            OpKind::Linear(linear) => {
+                let (init, fans) = (linear.init, (linear.fan_in, linear.fan_out));
+                put("weight", init.sample_weight(fans.0, fans.1, linear.activation, rng));
+                put("bias", init.sample_bias(fans.0, fans.1, linear.activation, rng));
+            }
+            OpKind::Norm(Norm { features, .. }) => {
+                put("gamma", vec![1.0; *features]);
+                put("beta", vec![0.0; *features]);
+            }
+            OpKind::Residual(residual) => {
+                if residual.learnable {
+                    put("scale", vec![residual.scale]);
+                }
+                parameters.extend(draw(&residual.branch, rng));
+            }
+            OpKind::Activation { .. } => {}
+        }
+    }
+    parameters
+}

@@ -1,0 +1,67 @@
+//! Layers that hardly move, measured by the size of their updates against their weights.
+
+use super::finding::number;
+use super::measure::{median, weights};
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "frozen-layer",
+    code: "G020",
+    summary: "layers whose weights hardly change over the whole run",
+    page: include_str!("frozen-layer.md"),
+    explains: &["too-few-steps"],
+    check,
+};
+
+/// Steps x |update| / |W|: a matrix that moves by less than 1 % in the whole run is what it was. A bare update ratio
+/// (1e-3 per step is the usual advice) says nothing without the number of steps.
+const MOVES: f64 = 0.01;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let planned = case.recipe.run.steps as f64;
+    let all = weights(case);
+    let travel: Vec<(&str, f64)> = if case.history.is_empty() {
+        // An exact zero is either healthy (a zero-initialised skip) or has a rule of its own.
+        all.iter()
+            .filter(|weight| !weight.gradient_is_zero())
+            .filter_map(|weight| Some((weight.op, weight.reach?)))
+            .collect()
+    } else {
+        all.iter().filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned))).collect()
+    };
+    let frozen: Vec<_> = travel.iter().filter(|(_, travel)| *travel < MOVES).collect();
+    let (first, last) = (frozen.first()?, frozen.last()?);
+    let worst = frozen.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let message = format!(
+        "{} of {} weights hardly move: {} steps change {} by {} of its size at most",
+        frozen.len(),
+        all.len(),
+        case.recipe.run.steps,
+        worst.0,
+        number(worst.1)
+    );
+    Some(
+        Finding::new(RULE.name, Level::Warn, [first.0, last.0], message)
+            .at(case.history.last().map_or(0, |step| step.step))
+            .against(
+                format!("steps x |update| / |W| of {}", worst.0),
+                worst.1,
+                MOVES,
+                "a matrix that moves by less than 1 % in the whole run is what it was",
+            )
+            .with("weights concerned", frozen.len() as f64)
+            .remedies(&["rescale-init", "add-skip", "insert-batch-norm", "change-learning-rate", "smaller-eps"]),
+    )
+}
+
+/// Median of |update| / |W| over the watched steps.
+fn measured(case: &Case<'_>, op: &str) -> Option<f64> {
+    let name = format!("{op}.weight");
+    let ratios = case.history.iter().filter_map(|step| {
+        let record = step.parameters.iter().find(|parameter| parameter.name == name)?;
+        let weight = record.weight.norm();
+        (record.update.count > 0 && weight > 0.0).then(|| record.update.norm() / weight)
+    });
+    median(ratios)
+}

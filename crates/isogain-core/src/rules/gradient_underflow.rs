@@ -1,0 +1,65 @@
+//! A gradient too small for the number format.
+
+use super::finding::{factor, number};
+use super::measure::{is_zero, min_normal, precision_name};
+use super::{Case, Finding, Rule};
+use crate::flow::profile::Profile;
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "gradient-underflow",
+    code: "G013",
+    summary: "the gradient falls below the smallest number of the format",
+    page: include_str!("gradient-underflow.md"),
+    explains: &["gradient-below-eps", "exactly-zero-gradient", "learning-rate-too-low", "frozen-layer"],
+    check,
+};
+
+/// An exact zero counts as underflow when the last cotangent before it was this many nepers (a factor of 1e8) above
+/// the smallest normal number or nearer: one layer does not take more than that away without being exactly zero
+/// itself.
+const NEAR: f64 = 18.4;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let precision = case.recipe.run.precision;
+    // The cotangents in the record are those of the mean loss, as the format holds them.
+    let joint = |name: &str| case.start.joints.iter().find(|joint| joint.name == name);
+    let layers = Profile::of(&case.start.flow).layers;
+    let mut after: Option<(&str, f64)> = None;
+    for layer in layers.iter().rev() {
+        let cotangent = &joint(&layer.name)?.cotangent;
+        let rms = cotangent.rms()?;
+        let small = rms < min_normal(precision);
+        let vanished = is_zero(cotangent);
+        if small || vanished {
+            let (from, before) = after?;
+            let fell = (before / min_normal(precision)).ln();
+            if vanished && fell > NEAR {
+                return None;
+            }
+            let lost = cotangent.zero_fraction();
+            let message = format!(
+                "the gradient at {} has RMS {}, below the smallest normal {} ({}): {} % of it is exactly zero",
+                layer.name,
+                number(rms),
+                precision_name(precision),
+                number(min_normal(precision)),
+                number(100.0 * lost)
+            );
+            let mut finding = Finding::new(RULE.name, Level::Deny, [&layers[0].name, &layer.name], message)
+                .against(
+                    format!("RMS of the gradient at {}", layer.name),
+                    rms,
+                    min_normal(precision),
+                    format!("smallest normal {}", precision_name(precision)),
+                )
+                .with(format!("RMS of the gradient at {from}, the layer after"), before)
+                .with("share of exact zeros", lost)
+                .remedies(&["rescale-init", "add-skip", "swap-activation", "insert-batch-norm"]);
+            finding.theory = Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
+            return Some(finding);
+        }
+        after = Some((&layer.name, rms));
+    }
+    None
+}

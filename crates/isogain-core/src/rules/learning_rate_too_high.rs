@@ -1,0 +1,112 @@
+//! Steps too long for the curvature of the loss.
+
+use super::finding::{number, whole};
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "learning-rate-too-high",
+    code: "G017",
+    summary: "steps are too long for the curvature of the loss",
+    page: include_str!("learning-rate-too-high.md"),
+    explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite"],
+    check,
+};
+
+/// Learning rate times curvature over 2. Gradient descent is stable below 1 and recovers up to about 2 (Lewkowycz et
+/// al. 2020: the catapult phase ends near 4 / lambda).
+const CATAPULT: f64 = 2.0;
+/// Rise of the loss above its running minimum while rehearsing on one batch, in losses of knowing nothing. Medians of
+/// 30-layer networks: He with ReLU 0.15 and tanh at the edge of chaos 0.23 train, tailored leaky ReLU 0.75 does not.
+const RISE: f64 = 0.3;
+/// First loss over that of knowing nothing from which on curvature says nothing: the softmax is saturated.
+const EXPLODED: f64 = 10.0;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    before(case).or_else(|| after(case))
+}
+
+/// Before training: curvature and rehearsal must agree.
+fn before(case: &Case<'_>) -> Option<Finding> {
+    let sharpness = case.start.sharpness.as_ref()?;
+    let rate = case.recipe.optimizer.learning_rate;
+    let baseline = case.data.baseline_loss;
+    let stretch = rate * sharpness.gauss_newton / 2.0;
+    let rise = sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / baseline;
+    let exploded = case.start.flow.head.loss > EXPLODED * baseline;
+    // Adam divides the gradient by its size, so that the curvature along it is no measure.
+    let plain = case.recipe.optimizer.name != crate::recipe::OptimizerName::Adam;
+    let steep = plain && !exploded && stretch > CATAPULT;
+    let rises = rise > RISE;
+    let level = match (steep, rises) {
+        _ if rise == f64::INFINITY => Level::Deny,
+        (true, true) => Level::Deny,
+        (false, false) => return None,
+        (true, false) | (false, true) => Level::Warn,
+    };
+    let message = match (steep, rises) {
+        _ if rise == f64::INFINITY => {
+            format!("the learning rate of {} leaves the range of numbers within 40 steps on one batch", number(rate))
+        }
+        (true, true) => format!(
+            "the learning rate of {} is {} times the longest stable step, and on one batch the loss jumps up by {}",
+            number(rate),
+            number(stretch),
+            number(rise * baseline)
+        ),
+        (true, false) => format!(
+            "the learning rate of {} is {} times the longest stable step, though the loss still falls on one batch",
+            number(rate),
+            number(stretch)
+        ),
+        (false, _) => format!(
+            "at a learning rate of {} the loss jumps up by {} while the same batch is repeated",
+            number(rate),
+            number(rise * baseline)
+        ),
+    };
+    let mut finding = Finding::new(RULE.name, level, whole(case), message).against(
+        "largest rise of the loss on one batch, over the loss of knowing nothing",
+        rise,
+        RISE,
+        "median of several seeds; networks that train rise by less than 0.25",
+    );
+    if plain && !exploded {
+        finding = finding
+            .against("learning rate x curvature / 2", stretch, CATAPULT, "Lewkowycz et al. 2020: 4 / lambda")
+            .with("largest eigenvalue of the Gauss-Newton matrix", sharpness.gauss_newton);
+        finding.theory = Some(format!("stable up to 2 / lambda = {}", number(2.0 / sharpness.gauss_newton)));
+    }
+    Some(finding.with("seeds measured", sharpness.seeds as f64).remedies(REMEDIES))
+}
+
+const REMEDIES: &[&str] = &["change-learning-rate", "clip-by-global-norm", "insert-batch-norm"];
+
+/// After training: it started well and lost what it had.
+fn after(case: &Case<'_>) -> Option<Finding> {
+    let outcome = case.outcome?;
+    let baseline = case.data.baseline_loss;
+    let first = case.start.flow.head.loss;
+    if !first.is_finite() || first > EXPLODED * baseline {
+        return None;
+    }
+    let broken = outcome.first_non_finite.is_some() || outcome.loss.is_none_or(|loss| loss > 2.0 * baseline.max(first));
+    if !broken {
+        return None;
+    }
+    let rate = number(case.recipe.optimizer.learning_rate);
+    let (step, message) = match &outcome.first_non_finite {
+        Some(found) if found.step == 0 => return None,
+        Some(found) => {
+            (found.step, format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step))
+        }
+        None => (outcome.steps, format!("at a learning rate of {rate} training ends far above where it started")),
+    };
+    Some(
+        Finding::new(RULE.name, Level::Deny, whole(case), message)
+            .at(step)
+            .with("first loss", first)
+            .against("final loss", outcome.loss.unwrap_or(f64::INFINITY), 2.0 * baseline.max(first), "twice the start")
+            .remedies(REMEDIES),
+    )
+}

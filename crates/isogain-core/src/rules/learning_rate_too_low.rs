@@ -1,0 +1,62 @@
+//! Steps so short that the planned run cannot remove the loss.
+
+use super::finding::{number, whole};
+use super::measure::{learned, weights};
+use super::{Case, Finding, Rule};
+use crate::recipe::{Level, OptimizerName};
+
+pub(super) static RULE: Rule = Rule {
+    name: "learning-rate-too-low",
+    code: "G018",
+    summary: "the planned steps are too short to remove the loss",
+    page: include_str!("learning-rate-too-low.md"),
+    explains: &["frozen-layer", "too-few-steps"],
+    check,
+};
+
+/// First-order fall of the loss over the whole run, in losses of knowing nothing. Networks that train have 20 and
+/// more; Xavier with tanh at a learning rate of 1e-4 has 0.08 and ends at 2.2 of 2.3.
+const REMOVES: f64 = 1.0;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    // Repeating the run longer is another remedy than a larger step, and the one to try where it already learned.
+    if learned(case) == Some(true) {
+        return None;
+    }
+    let rate = case.recipe.optimizer.learning_rate;
+    let steps = case.recipe.run.steps as f64;
+    let weights = weights(case);
+    // First order: a step -rate u changes the loss by -rate <g, u>; u = g for SGD, about g / (|g| + eps) for Adam.
+    let descent: f64 = weights
+        .iter()
+        .map(|weight| match case.recipe.optimizer.name {
+            OptimizerName::Sgd => weight.gradient.sum_of_squares,
+            OptimizerName::Momentum => weight.gradient.sum_of_squares / (1.0 - case.recipe.optimizer.momentum),
+            OptimizerName::Adam => {
+                let rms = weight.gradient.rms().unwrap_or(0.0);
+                if rms > 0.0 { weight.gradient.sum_of_squares / (rms + case.recipe.optimizer.eps) } else { 0.0 }
+            }
+        })
+        .sum();
+    let fall = rate * steps * descent / case.data.baseline_loss;
+    if weights.is_empty() || fall.is_nan() || fall >= REMOVES {
+        return None;
+    }
+    let message = format!(
+        "{} steps at a learning rate of {} can lower the loss by {} of {} at most, to first order",
+        case.recipe.run.steps,
+        number(rate),
+        number(fall * case.data.baseline_loss),
+        number(case.data.baseline_loss)
+    );
+    Some(
+        Finding::new(RULE.name, Level::Deny, whole(case), message)
+            .against(
+                "steps x learning rate x <gradient, step>, over the loss of knowing nothing",
+                fall,
+                REMOVES,
+                "first-order fall of the loss; networks that train have 20 and more",
+            )
+            .remedies(&["change-learning-rate"]),
+    )
+}

@@ -1,0 +1,226 @@
+//! What several rules look at: how far a layer can travel in the planned run, how the signal changes through the
+//! body, and whether the network learned.
+
+use super::Case;
+use crate::flow::profile::{Layer, Profile, causes};
+use crate::flow::{CauseShare, Joint};
+use crate::network::{Op, OpKind};
+use crate::recipe::{ClipKind, OptimizerName, Precision};
+use crate::record::{ParameterRecord, Snapshot};
+use crate::statistics::moments::Moments;
+
+/// One weight matrix before training, and how fast the recipe's optimizer moves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight<'a> {
+    /// The linear operation.
+    pub(super) op: &'a str,
+    /// Statistics of the matrix.
+    pub(super) weight: &'a Moments,
+    /// Statistics of its gradient.
+    pub(super) gradient: &'a Moments,
+    /// Size of one step relative to the matrix, |update| / |W|, if the gradient stays as it is; clipping included.
+    /// `None` for a matrix that is all zero.
+    pub(super) relative_step: Option<f64>,
+    /// `relative_step` times the planned steps: the most that the run can move the matrix, relative to its size.
+    pub(super) reach: Option<f64>,
+}
+
+impl Weight<'_> {
+    /// Whether the gradient is exactly zero everywhere.
+    pub(super) fn gradient_is_zero(&self) -> bool {
+        is_zero(self.gradient)
+    }
+}
+
+/// Whether a tensor is not empty and exactly zero everywhere.
+pub(super) fn is_zero(moments: &Moments) -> bool {
+    moments.count > 0 && moments.zeros == moments.count
+}
+
+/// The record of a parameter.
+pub(super) fn parameter<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a ParameterRecord> {
+    snapshot.parameters.iter().find(|parameter| parameter.name == name)
+}
+
+/// The weight matrices before training, in forward order.
+pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
+    let shrink = clip_factor(case);
+    let steps = case.recipe.run.steps as f64;
+    let named = |op: &'a Op| parameter(case.start, &format!("{}.weight", op.name)).map(|record| (op, record));
+    case.network
+        .linears()
+        .filter_map(|(op, _)| named(op))
+        .map(|(op, record)| {
+            let relative_step = relative_step(case, record, shrink);
+            Weight {
+                op: &op.name,
+                weight: &record.weight,
+                gradient: &record.gradient,
+                relative_step,
+                reach: relative_step.map(|step| step * steps),
+            }
+        })
+        .collect()
+}
+
+/// |update| / |W| of one step from the gradient before training.
+fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Option<f64> {
+    let weight = record.weight.rms().filter(|&rms| rms > 0.0)?;
+    let gradient = record.gradient.rms()? * shrink;
+    let gradient = match case.recipe.clip.kind {
+        ClipKind::Value => gradient.min(case.recipe.clip.threshold),
+        ClipKind::Norm => gradient * fit(record.gradient.norm(), case.recipe.clip.threshold),
+        ClipKind::None | ClipKind::GlobalNorm => gradient,
+    };
+    let optimizer = &case.recipe.optimizer;
+    let step = match optimizer.name {
+        OptimizerName::Sgd => gradient,
+        // Heavy-ball momentum adds up 1 / (1 - momentum) gradients of the same direction.
+        OptimizerName::Momentum => gradient / (1.0 - optimizer.momentum),
+        // Adam's step is m / (sqrt v + eps), about g / (|g| + eps) for a steady gradient.
+        OptimizerName::Adam => gradient / (gradient + optimizer.eps),
+    };
+    Some(optimizer.learning_rate * step / weight)
+}
+
+/// What clipping by global norm leaves of the gradient before training.
+fn clip_factor(case: &Case<'_>) -> f64 {
+    if case.recipe.clip.kind == ClipKind::GlobalNorm {
+        fit(gradient_norm(case.start), case.recipe.clip.threshold)
+    } else {
+        1.0
+    }
+}
+
+fn fit(norm: f64, threshold: f64) -> f64 {
+    if norm > threshold { threshold / norm } else { 1.0 }
+}
+
+/// L2 norm of all gradients together.
+pub(super) fn gradient_norm(snapshot: &Snapshot) -> f64 {
+    snapshot.parameters.iter().map(|parameter| parameter.gradient.sum_of_squares).sum::<f64>().sqrt()
+}
+
+/// A change of scale through the body of the network, between two of its layers.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    /// The layer nearer to the input.
+    pub(super) first: Layer,
+    /// The layer nearer to the head.
+    pub(super) last: Layer,
+    /// Layers from one to the other.
+    pub(super) layers: usize,
+    /// ln of the ratio of the two sizes: of cotangents, first over last; of activations, last over first.
+    pub(super) log_gain: f64,
+    /// The operations in between, as indices into the flow's joints.
+    joints: std::ops::Range<usize>,
+}
+
+impl Span {
+    /// The factor of one layer.
+    pub(super) fn per_layer(&self) -> f64 {
+        (self.log_gain / self.layers as f64).exp()
+    }
+
+    /// The factors of the chain rule behind it, largest first.
+    pub(super) fn causes(&self, joints: &[Joint]) -> Vec<CauseShare> {
+        joints.get(self.joints.clone()).map(causes).unwrap_or_default()
+    }
+
+    /// Names of the two layers, in forward order.
+    pub(super) fn names(&self) -> [&str; 2] {
+        [&self.first.name, &self.last.name]
+    }
+}
+
+/// How the cotangent changes from the body's last layer back to the layer where it is smallest (`largest` false) or
+/// largest. `None` with fewer than two layers that have a cotangent.
+///
+/// Layers whose cotangent is exactly zero or not finite are left to other rules.
+pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
+    let layers = Profile::of(&snapshot.flow).layers;
+    let measured = |layer: &Layer| layer.cotangent_rms > 0.0 && layer.cotangent_rms.is_finite();
+    let end = layers.iter().rposition(measured)?;
+    let gain = |layer: &Layer| (layer.cotangent_rms / layers[end].cotangent_rms).ln();
+    let signed = |index: &usize| if largest { -gain(&layers[*index]) } else { gain(&layers[*index]) };
+    let first = (0..end)
+        .filter(|&index| measured(&layers[index]))
+        .min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
+    Some(Span {
+        log_gain: gain(&layers[first]),
+        layers: end - first,
+        joints: layers[first].joints.start + 1..layers[end].joints.start + 1,
+        first: layers[first].clone(),
+        last: layers[end].clone(),
+    })
+}
+
+/// How the activation changes from the body's first layer to its last one. `None` with fewer than two layers, or when
+/// one of the two sizes is zero or not finite.
+pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
+    let layers = Profile::of(&snapshot.flow).layers;
+    let [first, .., last] = layers.as_slice() else { return None };
+    let log_gain = (last.activation_rms / first.activation_rms).ln();
+    log_gain.is_finite().then(|| Span {
+        log_gain,
+        layers: layers.len() - 1,
+        joints: first.joints.end..last.joints.end,
+        first: first.clone(),
+        last: last.clone(),
+    })
+}
+
+/// Whether a linear operation's weights can be scaled without changing the network, because a norm follows it.
+pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
+    let here = ops.iter().position(|op| op.name == name);
+    if let Some(index) = here {
+        return matches!(ops.get(index + 1), Some(Op { kind: OpKind::Norm(_), .. }));
+    }
+    ops.iter().any(|op| match &op.kind {
+        OpKind::Residual(residual) => is_scale_invariant(&residual.branch, name),
+        _ => false,
+    })
+}
+
+/// Whether a name is that of an operation or of something inside of it (`block3`, `block3.fc`).
+pub(super) fn belongs(name: &str, op: &str) -> bool {
+    name.strip_prefix(op).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether the finished training removed at least half of the loss of a network that knows nothing. `None` before and
+/// during training.
+pub(super) fn learned(case: &Case<'_>) -> Option<bool> {
+    let outcome = case.outcome?;
+    Some(outcome.loss.is_some_and(|loss| loss < 0.5 * case.data.baseline_loss))
+}
+
+/// Half of the spacing between 1 and the next number: what rounding may do to a value.
+pub(super) fn unit_roundoff(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::EPSILON) / 2.0,
+        Precision::F64 => f64::EPSILON / 2.0,
+    }
+}
+
+/// Smallest magnitude with full precision.
+pub(super) fn min_normal(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::MIN_POSITIVE),
+        Precision::F64 => f64::MIN_POSITIVE,
+    }
+}
+
+/// Name of a floating-point type.
+pub(super) fn precision_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::F64 => "f64",
+    }
+}
+
+/// Middle value of finite numbers; `None` of none.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

@@ -1,0 +1,59 @@
+//! Batch normalisation over too few samples.
+
+use super::{Case, Finding, Rule};
+use crate::network::{NormKind, OpKind};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "small-batch-norm",
+    code: "G006",
+    summary: "batch norm over too few samples",
+    page: include_str!("small-batch-norm.md"),
+    explains: &[
+        "exploding-gradient",
+        "vanishing-gradient",
+        "gradient-underflow",
+        "gradient-below-eps",
+        "exactly-zero-gradient",
+        "learning-rate-too-high",
+        "learning-rate-too-low",
+        "clipping-dominates",
+        "frozen-layer",
+        "diverging-loss",
+    ],
+    check,
+};
+
+/// Up to this batch the gradient is zero (2 samples normalise to -1 and 1 whatever they were) or has an infinite mean
+/// square (3).
+const FAILS: usize = 3;
+/// Below this batch the error of a trained network rises (Wu & He 2018, figure 1).
+const SUFFERS: usize = 16;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let norms: Vec<&str> = case
+        .network
+        .walk()
+        .into_iter()
+        .filter(|op| matches!(&op.kind, OpKind::Norm(norm) if norm.norm == NormKind::Batch))
+        .map(|op| op.name.as_str())
+        .collect();
+    let (first, last) = (norms.first()?, norms.last()?);
+    let batch = case.recipe.data.batch;
+    if batch >= SUFFERS {
+        return None;
+    }
+    let (level, why) = if batch <= FAILS {
+        (Level::Deny, "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient")
+    } else {
+        (Level::Warn, "its mean and variance are mostly noise")
+    };
+    let message = format!("batch norm over {batch} samples in {} places: {why}", norms.len());
+    let mut finding = Finding::new(RULE.name, level, [first, last], message)
+        .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
+        .with("samples up to which no usable gradient exists", FAILS as f64)
+        .with("RMS of the first cotangent over the last", case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp))
+        .remedies(&["insert-layer-norm", "change-learning-rate"]);
+    finding.theory = super::expectation::line(case);
+    Some(finding)
+}

@@ -1,0 +1,94 @@
+//! Units that start alike and therefore stay alike.
+
+use super::measure::parameter;
+use super::{Case, Finding, Rule};
+use crate::network::{Op, OpKind};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "symmetric-weights",
+    code: "G003",
+    summary: "the units of a layer start alike and stay one unit",
+    page: include_str!("symmetric-weights.md"),
+    explains: &[
+        "exploding-activation",
+        "vanishing-activation",
+        "exploding-gradient",
+        "vanishing-gradient",
+        "gradient-underflow",
+        "gradient-below-eps",
+        "dead-units",
+        "exactly-zero-gradient",
+        "learning-rate-too-low",
+        "frozen-layer",
+        "diverging-loss",
+        "non-finite",
+    ],
+    check,
+};
+
+/// Share of duplicates in a layer from which on it is called symmetric. By chance two continuous units never agree.
+const DUPLICATES: f64 = 0.5;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let constant = constant_layers(case);
+    let duplicated: Vec<&str> = case
+        .start
+        .units
+        .iter()
+        .filter(|record| {
+            let alive = record.units.saturating_sub(record.dead);
+            // Units at the same flat end of a saturated activation agree by rounding; then nothing varies.
+            let varies = record.signal_fraction > 1e-12;
+            alive > 1 && varies && record.duplicates as f64 >= DUPLICATES * alive as f64
+        })
+        .map(|record| record.name.as_str())
+        .collect();
+    let found = if constant.is_empty() { &duplicated } else { &constant };
+    let layers = [*found.first()?, *found.last()?];
+    let message = format!("all units of {} start alike: they get the same gradient and stay one unit", list(found));
+    Some(
+        Finding::new(RULE.name, Level::Deny, layers, message)
+            .against("layers whose weights are all one value", constant.len() as f64, 0.0, "units must start different")
+            .against(
+                "layers in which half of the units repeat another one",
+                duplicated.len() as f64,
+                0.0,
+                "two continuous random units never agree on a whole batch",
+            )
+            .remedies(&["rescale-init", "orthogonal-init"]),
+    )
+}
+
+/// Linear operations of the body whose weights all have one value. A zero head, or a zero matrix at the end of a
+/// residual branch, breaks no symmetry: their inputs differ, and so do their gradients.
+fn constant_layers<'a>(case: &Case<'a>) -> Vec<&'a str> {
+    let head = case.network.head().unwrap_or(0);
+    let mut found = Vec::new();
+    collect(case, &case.network.ops[..head], false, &mut found);
+    found
+}
+
+fn collect<'a>(case: &Case<'a>, ops: &'a [Op], in_branch: bool, found: &mut Vec<&'a str>) {
+    for op in ops {
+        match &op.kind {
+            OpKind::Residual(residual) => collect(case, &residual.branch, true, found),
+            OpKind::Linear(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
+                let Some(record) = parameter(case.start, &format!("{}.weight", op.name)) else { continue };
+                let zero = record.weight.abs_max == 0.0;
+                if record.weight.min.is_some() && record.weight.min == record.weight.max && !(zero && in_branch) {
+                    found.push(&op.name);
+                }
+            }
+            OpKind::Linear(_) | OpKind::Activation { .. } | OpKind::Norm(_) => {}
+        }
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [only] => (*only).into(),
+        [first, .., last] => format!("{} layers from {first} to {last}", names.len()),
+        [] => String::new(),
+    }
+}

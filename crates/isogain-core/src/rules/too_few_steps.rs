@@ -1,0 +1,60 @@
+//! A run that ended while it was still learning: no illness.
+
+use super::finding::{number, whole};
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "too-few-steps",
+    code: "G023",
+    summary: "the run ended while the loss was still falling (a note, no illness)",
+    page: include_str!("too-few-steps.md"),
+    explains: &[],
+    check,
+};
+
+/// Part of the loss of knowing nothing that must be left for more steps to matter.
+const LEFT: f64 = 0.1;
+/// Fall from one fifth of the run to the next, in losses of knowing nothing.
+const FALLS: f64 = 0.02;
+/// The same fall, in standard errors of the difference.
+const SURELY: f64 = 3.0;
+/// Fewest losses to judge.
+const ENOUGH: usize = 10;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let outcome = case.outcome?;
+    let losses: Option<Vec<f64>> = outcome.losses.iter().copied().collect();
+    let losses = losses.filter(|losses| losses.len() >= ENOUGH)?;
+    let baseline = case.data.baseline_loss;
+    let fifth = losses.len() / 5;
+    let (last_mean, last_error) = mean_and_error(&losses[losses.len() - fifth..]);
+    let (before_mean, before_error) = mean_and_error(&losses[losses.len() - 2 * fifth..losses.len() - fifth]);
+    let fall = before_mean - last_mean;
+    let sure = fall > SURELY * last_error.hypot(before_error);
+    let left = outcome.loss? / baseline;
+    if left < LEFT || fall < FALLS * baseline || !sure {
+        return None;
+    }
+    let message = format!(
+        "the loss was still falling when the run ended after {} steps: by {} over the last fifth, to {}",
+        outcome.steps,
+        number(fall),
+        number(last_mean)
+    );
+    let epochs = outcome.steps as f64 * case.recipe.data.batch as f64 / case.data.train_samples.max(1) as f64;
+    Some(
+        Finding::new(RULE.name, Level::Note, whole(case), message)
+            .at(outcome.steps)
+            .against("fall of the loss over the last fifth, over that of knowing nothing", fall / baseline, FALLS, "a plateau has 0")
+            .against("the same in standard errors", fall / last_error.hypot(before_error), SURELY, "three sigma")
+            .with("passes over the data", epochs),
+    )
+}
+
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    (mean, (variance / count).sqrt())
+}

@@ -1,0 +1,56 @@
+//! Regression targets on another scale than the network's output.
+
+use super::finding::number;
+use super::measure::weights;
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "unscaled-target",
+    code: "G002",
+    summary: "regression targets are not on the scale of the network's output",
+    page: include_str!("unscaled-target.md"),
+    explains: &[
+        "exploding-gradient",
+        "gradient-below-eps",
+        "dead-units",
+        "learning-rate-too-high",
+        "learning-rate-too-low",
+        "clipping-dominates",
+        "frozen-layer",
+        "diverging-loss",
+        "non-finite",
+    ],
+    check,
+};
+
+/// Factor from a deviation of 1: squared error and gradient grow with it.
+const SUFFERS: f64 = 10.0;
+/// One step replaces more than this part of a weight matrix: the linear picture of the loss behind a gradient step is
+/// void.
+const STEP: f64 = 0.3;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let target = case.data.target.as_ref()?;
+    let deviation = target.variance()?.sqrt();
+    let rms = target.rms()?;
+    if deviation == 0.0 || (rms <= SUFFERS && deviation >= 1.0 / SUFFERS) {
+        return None;
+    }
+    let step = weights(case).iter().filter_map(|weight| weight.relative_step).fold(0.0, f64::max);
+    let level = if rms > SUFFERS && step > STEP { Level::Deny } else { Level::Warn };
+    let message = format!(
+        "the targets have mean {} and deviation {}, while the outputs have RMS {}: standardise the target",
+        number(target.mean()?),
+        number(deviation),
+        number(case.start.flow.head.output_rms)
+    );
+    let head = &case.network.ops[case.network.head()?].name;
+    Some(
+        Finding::new(RULE.name, level, [head, head], message)
+            .against("RMS of the targets", rms, SUFFERS, "a fresh head returns values of order 1")
+            .against("deviation of the targets", deviation, 1.0 / SUFFERS, "a fresh head returns values of order 1")
+            .against("largest |update| / |W| of the first step", step, STEP, "a step is small against its matrix")
+            .remedies(&["change-learning-rate", "clip-by-global-norm"]),
+    )
+}

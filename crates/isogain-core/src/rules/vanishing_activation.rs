@@ -1,0 +1,100 @@
+//! A forward signal that dies: activations shrink from layer to layer, or all samples come to look alike.
+
+use super::finding::{factor, number};
+use super::measure::{Span, forward, precision_name, unit_roundoff, weights};
+use super::{Case, Finding, Rule, vanishing_gradient};
+use crate::recipe::Level;
+
+pub(super) static RULE: Rule = Rule {
+    name: "vanishing-activation",
+    code: "G009",
+    summary: "the forward signal dies on its way through the network",
+    page: include_str!("vanishing-activation.md"),
+    explains: &[
+        "vanishing-gradient",
+        "gradient-underflow",
+        "gradient-below-eps",
+        "dead-units",
+        "exactly-zero-gradient",
+        "learning-rate-too-low",
+        "frozen-layer",
+    ],
+    check,
+};
+
+/// Loss of scale through the body, nepers, from which on the gradient of every weight is too small by the same factor.
+/// Xavier with ReLU at 12 layers loses 3.9 and still trains, so that the reach of the weights decides.
+const LOST: f64 = 3.4;
+/// Same, for an optimizer that makes up for the size of gradients: the range that theory tolerates, ln 1e4.
+const LOST_ANYWAY: f64 = 9.21;
+
+fn check(case: &Case<'_>) -> Option<Finding> {
+    let span = forward(case.start)?;
+    scale(case, &span).or_else(|| information(case, &span))
+}
+
+/// The activations themselves shrink.
+fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
+    if span.log_gain > -LOST {
+        return None;
+    }
+    let head = case.network.head().map(|head| case.network.ops[head].name.as_str());
+    let reach = weights(case)
+        .iter()
+        .filter(|weight| Some(weight.op) != head)
+        .filter_map(|weight| weight.reach)
+        .fold(0.0, f64::max);
+    let level = match reach {
+        reach if reach < vanishing_gradient::STUCK => Level::Deny,
+        reach if reach < vanishing_gradient::SLOW || span.log_gain < -LOST_ANYWAY => Level::Warn,
+        _ => return None,
+    };
+    let [first, last] = span.names();
+    let message = format!(
+        "the activations shrink by {} from {first} to {last}, x{} per layer; no hidden layer can move by more than {} % in \
+         {} steps",
+        factor(span.log_gain),
+        number(span.per_layer()),
+        number(100.0 * reach),
+        case.recipe.run.steps
+    );
+    let mut finding = Finding::new(RULE.name, level, [first, last], message)
+        .against("ln of the activations' change through the body", span.log_gain, -LOST, "an isometric body has 0")
+        .against(
+            "largest steps x |update| / |W| of a hidden layer",
+            reach,
+            vanishing_gradient::STUCK,
+            vanishing_gradient::REACH_SOURCE,
+        )
+        .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
+        .remedies(&["rescale-init", "orthogonal-init", "lsuv-init", "insert-batch-norm", "add-skip", "swap-activation"]);
+    finding.causes = span.causes(&case.start.flow.joints);
+    finding.theory = super::expectation::line(case);
+    Some(finding)
+}
+
+/// The activations keep their size, but not what tells one sample from another.
+fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
+    // Behind a vanishing gradient it is the same shrinking seen from the other end, and reported there.
+    if vanishing_gradient::fires(case) {
+        return None;
+    }
+    let roundoff = unit_roundoff(case.recipe.run.precision);
+    let lost = case.start.units.iter().find(|record| {
+        record.dead < record.units && record.signal_fraction.is_finite() && record.signal_fraction.sqrt() < roundoff
+    })?;
+    let share = lost.signal_fraction.sqrt();
+    let message = format!(
+        "from {} on all samples look alike: the part that differs between them is {} of the activation, less than the \
+         rounding of {}",
+        lost.name,
+        number(share),
+        precision_name(case.recipe.run.precision)
+    );
+    let [_, last] = span.names();
+    let mut finding = Finding::new(RULE.name, Level::Deny, [&lost.name, last], message)
+        .against("part of the activation that differs between samples", share, roundoff, "half a unit in the last place")
+        .remedies(&["rescale-init", "orthogonal-init", "add-skip", "swap-activation", "insert-batch-norm"]);
+    finding.theory = super::expectation::line(case);
+    Some(finding)
+}

@@ -1,0 +1,77 @@
+//! The exponent histogram of a block, without a table look-up per value.
+//!
+//! A tensor's values lie within some tens of binades below its largest, which the block's moments already tell. So the
+//! exponents are packed to bytes, and a window of eight bins at a time is compared with all of them, downwards from the
+//! largest exponent, until every value is accounted for. A block so wide that a few windows do not reach its end is
+//! counted by the table instead. Both ways count exactly.
+
+use super::super::moments::Moments;
+use super::{BLOCK, InstructionSet, VECTOR_GROUP, scalar};
+
+#[cfg(target_arch = "aarch64")]
+use super::neon;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+
+/// Bins that are compared in one pass over the packed exponents.
+pub(super) const WINDOW: usize = 8;
+
+/// Passes before the table is taken instead: 40 binades, 12 orders of magnitude.
+const MAX_PASSES: usize = 5;
+
+/// `pack_exponents(values, exponents)` of an instruction set.
+type PackExponents = unsafe fn(&[f32], &mut [u8]);
+/// `count_window(exponents, first_bin)` of an instruction set.
+type CountWindow = unsafe fn(&[u8], u8) -> [u64; WINDOW];
+
+/// Adds the values of `block`, whose moments are given, to `counts` by biased exponent.
+pub(super) fn count(set: InstructionSet, block: &[f32], moments: &Moments, counts: &mut [u64; 256]) {
+    let by_windows = block.len().is_multiple_of(VECTOR_GROUP) && moments.non_finite == 0;
+    if !(by_windows && count_by_windows(set, block, moments, counts)) {
+        scalar::count_exponents(block, counts);
+    }
+}
+
+/// Counts all or, if there is no vector code or the values spread too wide for it, nothing and returns false.
+fn count_by_windows(set: InstructionSet, block: &[f32], moments: &Moments, counts: &mut [u64; 256]) -> bool {
+    let (pack_exponents, count_window): (PackExponents, CountWindow) = match set {
+        InstructionSet::Scalar => return false,
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => (avx2::pack_exponents, avx2::count_window),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => (avx512::pack_exponents, avx512::count_window),
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => (neon::pack_exponents, neon::count_window),
+    };
+    let mut packed = [0u8; BLOCK];
+    let exponents = &mut packed[..block.len()];
+    // SAFETY: `set` exists only where its instructions were detected.
+    unsafe { pack_exponents(block, exponents) };
+
+    let mut found = [0u64; 256];
+    let mut missing = block.len() as u64 - moments.zeros;
+    // One past the largest exponent of the block. `abs_max` is an f32, so the cast is exact.
+    let mut end = ((moments.abs_max as f32).to_bits() >> 23) as usize + 1;
+    for _ in 0..MAX_PASSES {
+        if missing == 0 || end <= 1 {
+            break;
+        }
+        // The last window ends with bin 1; bin 0 is what remains.
+        let first = end.saturating_sub(WINDOW).max(1);
+        // SAFETY: `set` exists only where its instructions were detected.
+        let in_window = unsafe { count_window(exponents, first as u8) };
+        for (bin, n) in (first..end).zip(in_window) {
+            found[bin] = n;
+            missing -= n;
+        }
+        end = first;
+    }
+    if missing > 0 && end > 1 {
+        return false;
+    }
+    found[0] = moments.zeros + missing;
+    for (count, n) in counts.iter_mut().zip(found) {
+        *count += n;
+    }
+    true
+}

@@ -1,0 +1,116 @@
+//! Residual nets x_{l+1} = x_l + alpha F(x_l): how signal and gradient grow with the number of blocks.
+//!
+//! A random branch is uncorrelated with the stream, so mean squares add: per block the signal is multiplied by
+//! 1 + alpha^2 g and the squared gradient by 1 + alpha^2 chi, g and chi being the branch's own factors. A normalised
+//! branch adds a constant instead, and the stream grows by a straight line (De and Smith 2020).
+
+/// Mean square of the stream after `blocks` blocks whose branch multiplies mean squares by `branch_factor` (1 for He),
+/// from 1 at the start: (1 + alpha^2 g)^blocks.
+pub fn stream_variance(branch_scale: f64, branch_factor: f64, blocks: usize) -> f64 {
+    (blocks as f64 * (branch_scale * branch_scale * branch_factor).ln_1p()).exp()
+}
+
+/// The same for branches whose output has mean square 1 whatever comes in (a norm first): 1 + alpha^2 blocks.
+pub fn normalised_stream_variance(branch_scale: f64, blocks: usize) -> f64 {
+    1.0 + branch_scale * branch_scale * blocks as f64
+}
+
+/// ln of the factor on the mean squared gradient through `blocks` blocks of branch factor `chi`.
+pub fn ln_gradient_factor(branch_scale: f64, chi: f64, blocks: usize) -> f64 {
+    blocks as f64 * (branch_scale * branch_scale * chi).ln_1p()
+}
+
+/// ln of the same where each branch starts with a norm: block l then sees a stream of mean square 1 + alpha^2 l, which
+/// divides its gradient. Grows like chi ln(blocks), a power instead of an exponential.
+pub fn ln_normalised_gradient_factor(branch_scale: f64, chi: f64, blocks: usize) -> f64 {
+    let square = branch_scale * branch_scale;
+    (0..blocks)
+        .map(|block| (square * chi / (1.0 + square * block as f64)).ln_1p())
+        .sum()
+}
+
+/// alpha = 1 / sqrt(blocks), under which signal and gradient grow at most by e^(branch factor) (Hayou et al. 2021).
+pub fn stable_branch_scale(blocks: usize) -> f64 {
+    1.0 / (blocks as f64).sqrt()
+}
+
+/// GPT-2's factor 1 / sqrt(2 N) on the two residual projections of each of N transformer blocks (Radford et al. 2019).
+pub fn gpt2_projection_scale(transformer_blocks: usize) -> f64 {
+    1.0 / (2.0 * transformer_blocks as f64).sqrt()
+}
+
+/// Fixup's factor blocks^(-1 / (2 m - 2)) on the weights of a branch of m >= 2 layers (Zhang et al. 2019).
+pub fn fixup_scale(blocks: usize, branch_layers: usize) -> f64 {
+    (blocks as f64).powf(-1.0 / (2.0 * branch_layers as f64 - 2.0))
+}
+
+/// DeepNorm's (alpha, beta) = ((2 N)^(1/4), (8 N)^(-1/4)) for N encoder-only or decoder-only blocks: stream scale and
+/// branch gain at initialisation (Wang et al. 2022).
+pub fn deep_norm(transformer_blocks: usize) -> (f64, f64) {
+    let n = transformer_blocks as f64;
+    ((2.0 * n).powf(0.25), (8.0 * n).powf(-0.25))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::theory::sampling::standard_normal;
+
+    #[test]
+    fn constants_of_the_papers() {
+        assert!((gpt2_projection_scale(12) - 0.204124).abs() < 5e-7);
+        assert!((gpt2_projection_scale(48) - 0.102062).abs() < 5e-7);
+        let (alpha, beta) = deep_norm(100);
+        assert!((alpha - 3.760603).abs() < 5e-7 && (beta - 0.18803).abs() < 5e-6);
+        assert!((fixup_scale(54, 2) - 0.136083).abs() < 5e-7);
+        assert!((fixup_scale(33, 3) - 0.417226).abs() < 5e-7);
+        assert_eq!(stream_variance(1.0, 1.0, 10).round(), 1024.0);
+        assert_eq!(normalised_stream_variance(1.0, 10), 11.0);
+        let e = stream_variance(stable_branch_scale(10_000), 1.0, 10_000);
+        assert!((e - std::f64::consts::E).abs() < 2e-4);
+    }
+
+    #[test]
+    fn normalised_branches_grow_the_gradient_by_a_power_of_the_depth() {
+        // chi = 1: the product of (l + 2) / (l + 1) telescopes.
+        assert!((ln_normalised_gradient_factor(1.0, 1.0, 99) - 100f64.ln()).abs() < 1e-12);
+        assert!(ln_gradient_factor(1.0, 1.0, 99) > 68.0);
+    }
+
+    /// Mean squares of the stream at each block of a drawn pre-activation ReLU net with He weights.
+    fn simulated(width: usize, blocks: usize, scale: f64, normalise: bool, seed: u64) -> Vec<f64> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut x: Vec<f64> = (0..width).map(|_| standard_normal(&mut rng)).collect();
+        let start = x.iter().map(|x| x * x).sum::<f64>();
+        (0..blocks)
+            .map(|_| {
+                let mean_square = x.iter().map(|x| x * x).sum::<f64>() / width as f64;
+                let inner = if normalise { mean_square.sqrt() } else { 1.0 };
+                let gain = scale * (2.0 / width as f64).sqrt() / inner;
+                let active: Vec<f64> = x.iter().map(|x| x.max(0.0)).collect();
+                for x in &mut x {
+                    *x += gain * active.iter().map(|a| a * standard_normal(&mut rng)).sum::<f64>();
+                }
+                x.iter().map(|x| x * x).sum::<f64>() / start
+            })
+            .collect()
+    }
+
+    #[test]
+    fn drawn_nets_follow_the_laws() {
+        let (width, blocks, seeds) = (256, 6, 12);
+        let mean = |scale: f64, normalise: bool| {
+            let total: f64 = (0..seeds)
+                .map(|seed| simulated(width, blocks, scale, normalise, seed)[blocks - 1])
+                .sum();
+            total / seeds as f64
+        };
+        assert!((mean(1.0, false) / stream_variance(1.0, 1.0, blocks) - 1.0).abs() < 0.08);
+        assert!((mean(1.0, true) / normalised_stream_variance(1.0, blocks) - 1.0).abs() < 0.08);
+        let scale = stable_branch_scale(blocks);
+        assert!((mean(scale, false) / stream_variance(scale, 1.0, blocks) - 1.0).abs() < 0.08);
+    }
+}

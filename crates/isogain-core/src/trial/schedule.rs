@@ -1,0 +1,311 @@
+//! Successive halving over arms and learning rates with paired seeds, as ask/tell.
+//!
+//! Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization (2016): run everything
+//! for a few steps, keep the best third, run that for longer. The survivors, each at its best learning rate, are then
+//! trained to the end on every seed, as is the untreated network at every learning rate of the search.
+//!
+//! Any number of jobs may be in flight. Decisions are made only when a whole round has been answered and read the answers
+//! in the order of the jobs, so the result does not depend on the order in which jobs finish.
+
+use super::error::TrialError;
+use super::paired::{log_loss, median};
+use super::plan::{Against, Plan};
+use super::{Job, Score, SeedScore};
+
+/// A search in progress.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    plan: Plan,
+    jobs: Vec<Job>,
+    scores: Vec<Option<Score>>,
+    /// Jobs below this number were handed out.
+    handed_out: usize,
+    stage: Stage,
+    finalists: Vec<Configuration>,
+}
+
+/// What the search waits for.
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
+    /// The jobs of a rung, by number.
+    Rung {
+        rung: usize,
+        waiting: std::ops::Range<usize>,
+        configurations: Vec<Configuration>,
+    },
+    /// Everything that was asked.
+    Final,
+}
+
+/// An arm at one learning rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Configuration {
+    /// The arm.
+    pub arm: usize,
+    /// The step size.
+    pub learning_rate: f64,
+}
+
+impl Schedule {
+    /// Starts a search.
+    ///
+    /// # Errors
+    /// A plan that does not compare like with like, or that could cost more than its budget.
+    pub fn new(plan: Plan) -> Result<Self, TrialError> {
+        plan.check()?;
+        if plan.most_steps() > plan.budget_steps {
+            return Err(TrialError::BudgetTooSmall {
+                needed: plan.most_steps(),
+                budget: plan.budget_steps,
+            });
+        }
+        let configurations: Vec<Configuration> = plan.contenders().flat_map(|arm| of_arm(&plan, arm)).collect();
+        let mut schedule = Self {
+            plan,
+            jobs: Vec::new(),
+            scores: Vec::new(),
+            handed_out: 0,
+            stage: Stage::Final,
+            finalists: Vec::new(),
+        };
+        // Without a rung to choose a rate, the one nearest to the recipe's.
+        let nearest_first = schedule.ordered(configurations, 0);
+        schedule.enter(0, nearest_first);
+        // Asked after the first rung and needed only at the end: work for the workers that wait at the ends of rungs.
+        let seeds = schedule.plan.seeds.clone();
+        schedule.add(&of_arm(&schedule.plan, 0), &seeds, schedule.plan.full_steps);
+        Ok(schedule)
+    }
+
+    /// The next job, or `None` when there is none now: either the search is over, or jobs in flight decide what is next.
+    pub fn ask(&mut self) -> Option<Job> {
+        let job = self.jobs.get(self.handed_out)?.clone();
+        self.handed_out += 1;
+        Some(job)
+    }
+
+    /// What came out of a job.
+    ///
+    /// # Errors
+    /// A job that was not handed out, or that was answered before.
+    pub fn tell(&mut self, id: usize, score: Score) -> Result<(), TrialError> {
+        match self.scores.get_mut(id) {
+            Some(slot @ None) if id < self.handed_out => *slot = Some(score),
+            _ => return Err(TrialError::UnexpectedAnswer { id }),
+        }
+        while let Stage::Rung {
+            rung,
+            waiting,
+            configurations,
+        } = &self.stage
+        {
+            if self.scores[waiting.clone()].iter().any(Option::is_none) {
+                break;
+            }
+            let (rung, configurations) = (*rung, configurations.clone());
+            let ranked = self.ordered(configurations, self.plan.rungs[rung].steps);
+            self.enter(rung + 1, ranked);
+        }
+        Ok(())
+    }
+
+    /// Whether every job was answered and no more will be asked.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Final && self.scores.iter().all(Option::is_some)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Jobs asked so far; all of them when the search is finished.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Optimizer updates of rungs and finalists, that is without the whole trainings of the untreated network: what a
+    /// random search over the same space may spend.
+    pub fn search_steps(&self) -> usize {
+        let whole_untreated = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
+        self.total_steps()
+            - self
+                .jobs
+                .iter()
+                .filter(whole_untreated)
+                .map(|job| job.steps)
+                .sum::<usize>()
+    }
+
+    /// Optimizer updates of all jobs.
+    pub fn total_steps(&self) -> usize {
+        self.jobs.iter().map(|job| job.steps).sum()
+    }
+
+    /// The arms trained to the end on every seed, best first at the last rung; empty before that was decided.
+    pub fn finalists(&self) -> &[Configuration] {
+        &self.finalists
+    }
+
+    /// Answers for this configuration after that many steps, in the order of the seeds asked.
+    pub fn scores(&self, configuration: Configuration, steps: usize) -> Vec<SeedScore> {
+        let wanted = |job: &Job| {
+            job.arm == configuration.arm && job.learning_rate == configuration.learning_rate && job.steps == steps
+        };
+        let answered = self.jobs.iter().zip(&self.scores).filter(|(job, _)| wanted(job));
+        answered
+            .filter_map(|(job, score)| {
+                Some(SeedScore {
+                    seed: job.seed,
+                    score: score.clone()?,
+                })
+            })
+            .collect()
+    }
+
+    /// The learning rate with the smallest median loss of this arm after that many steps, if it was run so far. Between
+    /// equals the one nearest to the recipe's.
+    pub fn best_learning_rate(&self, arm: usize, steps: usize) -> Option<Configuration> {
+        let mut run = of_arm(&self.plan, arm);
+        run.retain(|configuration| !self.scores(*configuration, steps).is_empty());
+        self.ordered(run, steps).first().copied()
+    }
+
+    /// Starts a rung with the best of `configurations` (best first, from the rung before), or the final after the last.
+    fn enter(&mut self, rung: usize, configurations: Vec<Configuration>) {
+        let Some(description) = self.plan.rungs.get(rung).cloned() else {
+            self.finalists = self.chosen_for_final(configurations);
+            let (finalists, seeds) = (self.finalists.clone(), self.plan.seeds.clone());
+            self.add(&finalists, &seeds, self.plan.full_steps);
+            self.stage = Stage::Final;
+            return;
+        };
+        let kept = if rung == 0 {
+            configurations
+        } else {
+            self.survivors(configurations)
+        };
+        let start = self.jobs.len();
+        let untreated = of_arm(&self.plan, 0);
+        self.add(&untreated, &description.seeds, description.steps);
+        self.add(&kept, &description.seeds, description.steps);
+        self.stage = Stage::Rung {
+            rung,
+            waiting: start..self.jobs.len(),
+            configurations: kept,
+        };
+    }
+
+    fn add(&mut self, configurations: &[Configuration], seeds: &[u64], steps: usize) {
+        for &Configuration { arm, learning_rate } in configurations {
+            for &seed in seeds {
+                self.jobs.push(Job {
+                    id: self.jobs.len(),
+                    arm,
+                    learning_rate,
+                    seed,
+                    steps,
+                });
+                self.scores.push(None);
+            }
+        }
+    }
+
+    /// Smallest median ln loss after that many steps first, then the learning rate nearest to the recipe's, then the
+    /// earliest arm.
+    fn ordered(&self, configurations: Vec<Configuration>, steps: usize) -> Vec<Configuration> {
+        let floored = |run: &SeedScore| log_loss(run.score.loss, self.plan.loss_floor);
+        let mut keyed: Vec<(f64, f64, Configuration)> = configurations
+            .into_iter()
+            .map(|configuration| {
+                let log_losses: Vec<f64> = self.scores(configuration, steps).iter().map(floored).collect();
+                let distance = (configuration.learning_rate / self.plan.recipe_learning_rate).ln().abs();
+                (median(&log_losses), distance, configuration)
+            })
+            .collect();
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.arm.cmp(&b.2.arm)));
+        keyed.into_iter().map(|(_, _, configuration)| configuration).collect()
+    }
+
+    /// The best of a rung's configurations: of every arm at least one where all arms fit the final, else the best one with
+    /// a single remedy in any case.
+    fn survivors(&self, ranked: Vec<Configuration>) -> Vec<Configuration> {
+        let kept = self.plan.kept(ranked.len());
+        if self.plan.contenders().count() > self.plan.finalists {
+            return self.with_best_single(ranked, kept);
+        }
+        let best_of_arms = first_of_each_arm(&ranked);
+        let rest = ranked.iter().filter(|configuration| !best_of_arms.contains(configuration));
+        best_of_arms.iter().chain(rest).take(kept).copied().collect()
+    }
+
+    /// The best arms, each at its best learning rate.
+    fn chosen_for_final(&self, ranked: Vec<Configuration>) -> Vec<Configuration> {
+        let arms = first_of_each_arm(&ranked);
+        let kept = self.plan.finalists.min(arms.len());
+        self.with_best_single(arms, kept)
+    }
+
+    fn with_best_single(&self, ranked: Vec<Configuration>, kept: usize) -> Vec<Configuration> {
+        let is_single = |c: &Configuration| self.plan.arms[c.arm].remedies == 1;
+        let mut best: Vec<Configuration> = ranked.iter().take(kept).copied().collect();
+        let first_single = ranked.iter().position(is_single).filter(|position| *position >= kept);
+        if let (Some(position), Some(last)) = (first_single, best.last_mut()) {
+            *last = ranked[position];
+        }
+        best
+    }
+}
+
+fn first_of_each_arm(ranked: &[Configuration]) -> Vec<Configuration> {
+    let mut arms: Vec<Configuration> = Vec::new();
+    for configuration in ranked {
+        if arms.iter().all(|chosen| chosen.arm != configuration.arm) {
+            arms.push(*configuration);
+        }
+    }
+    arms
+}
+
+/// An arm at each of its learning rates.
+pub(super) fn of_arm(plan: &Plan, arm: usize) -> Vec<Configuration> {
+    let rates = plan
+        .arms
+        .get(arm)
+        .map_or(&[][..], |description| &description.learning_rates);
+    rates
+        .iter()
+        .map(|&learning_rate| Configuration { arm, learning_rate })
+        .collect()
+}
+
+impl Schedule {
+    /// The runs an arm has to beat after that many steps: those of the untreated network at its own best learning rate,
+    /// or at the recipe's.
+    pub fn reference(&self, arm: usize, steps: usize) -> Option<Configuration> {
+        match self.plan.arms.get(arm)?.against {
+            Against::BestLearningRate => self.best_learning_rate(0, steps),
+            Against::RecipeLearningRate => Some(Configuration {
+                arm: 0,
+                learning_rate: self.plan.recipe_learning_rate,
+            }),
+        }
+    }
+
+    /// The longest runs of an arm and their number of steps: of a finalist the whole trainings, of a dropped arm the last
+    /// rung it took part in, each at the best learning rate there. An arm that is the untreated network at another rate
+    /// has that network's runs.
+    pub fn longest(&self, arm: usize) -> Option<(Configuration, usize)> {
+        let description = self.plan.arms.get(arm)?;
+        if description.against == Against::RecipeLearningRate {
+            let learning_rate = *description.learning_rates.first()?;
+            return Some((Configuration { arm: 0, learning_rate }, self.plan.full_steps));
+        }
+        let rungs = self.plan.rungs.iter().map(|rung| rung.steps);
+        let mut steps: Vec<usize> = rungs.chain([self.plan.full_steps]).collect();
+        steps.reverse();
+        steps
+            .into_iter()
+            .find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))
+    }
+}

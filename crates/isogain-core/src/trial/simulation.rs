@@ -1,0 +1,385 @@
+//! Whole searches against simulated trainings: what is true is known, so wrong claims can be counted.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::paired::Paired;
+use super::plan::{Arm, Plan};
+use super::random_search::RandomSearch;
+use super::result::Finished;
+use super::schedule::{Configuration, Schedule};
+use super::verdict::Judge;
+use super::{Job, Score, Verdict};
+use crate::recipe::Recipe;
+use crate::remedies::Prescription;
+
+const LEARNING_RATE: f64 = 0.05;
+const UNTRAINED: f64 = std::f64::consts::LN_10;
+
+/// Arms of one and of two remedies, alternating.
+fn plan(treated: usize, full_steps: usize) -> Plan {
+    let mut arms = vec![Arm::untreated(LEARNING_RATE)];
+    arms.extend((0..treated).map(|arm| Arm::treated(LEARNING_RATE, 1 + arm % 2, None)));
+    Plan::usual(arms, LEARNING_RATE, vec![0, 1, 2], full_steps, UNTRAINED).unwrap()
+}
+
+fn score(loss: f64) -> Score {
+    Score {
+        loss: loss.is_finite().then_some(loss),
+        train_accuracy: None,
+        test_accuracy: None,
+        test_loss: None,
+    }
+}
+
+/// Runs a search with up to `workers` jobs in flight, which finish in an order that `order` draws.
+fn run(plan: Plan, workers: usize, order: u64, train: &dyn Fn(&Job) -> f64) -> Schedule {
+    let mut schedule = Schedule::new(plan).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(order);
+    let mut in_flight: Vec<Job> = Vec::new();
+    while !schedule.is_finished() {
+        while in_flight.len() < workers {
+            let Some(job) = schedule.ask() else { break };
+            in_flight.push(job);
+        }
+        in_flight.shuffle(&mut rng);
+        let done = in_flight.pop().unwrap();
+        schedule.tell(done.id, score(train(&done))).unwrap();
+    }
+    assert_eq!(schedule.ask(), None);
+    schedule
+}
+
+fn verdicts(schedule: &Schedule) -> BTreeMap<usize, Verdict> {
+    let plan = schedule.plan();
+    let judge = Judge {
+        comparisons: schedule.finalists().len(),
+        ..Judge::default()
+    };
+    let judged = |c: &Configuration| {
+        let reference = schedule.reference(c.arm, plan.full_steps).unwrap();
+        let paired = Paired::new(
+            &schedule.scores(reference, plan.full_steps),
+            &schedule.scores(*c, plan.full_steps),
+            plan.loss_floor,
+        );
+        (c.arm, judge.verdict(&paired))
+    };
+    schedule.finalists().iter().map(judged).collect()
+}
+
+/// A standard normal number that belongs to these values (Box-Muller).
+fn noise(values: &[u64]) -> f64 {
+    let seed = values.iter().fold(0x9E37_79B9_7F4A_7C15_u64, |hash, value| {
+        (hash ^ value).wrapping_mul(0x2545_F491_4F6C_DD1D).rotate_left(29)
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+/// Nothing helps: the loss is noise of deviation `spread` (nepers) around a curve all arms share. Half of its variance is
+/// the luck of arm and seed, which lasts from rung to rung and so survives selection; the rest is new at every rung.
+fn without_effect(world: u64, spread: f64) -> impl Fn(&Job) -> f64 {
+    move |job| {
+        let rate = job.learning_rate.to_bits();
+        let lasting = noise(&[world, job.arm as u64, rate, job.seed]);
+        let fresh = noise(&[world, job.arm as u64, rate, job.seed, job.steps as u64]);
+        let curve = (0.5 * UNTRAINED).ln() - 0.1 * (job.steps as f64).ln();
+        (curve + spread * (lasting + fresh) / 2.0_f64.sqrt()).exp()
+    }
+}
+
+/// Share of searches in which some arm wrongly `improves`, over 1000 searches of 20 arms.
+fn false_alarm_rate(spread: f64) -> f64 {
+    let searches = 1000;
+    let wrong = (0..searches)
+        .filter(|world| {
+            let schedule = run(plan(20, 1000), 2, 0, &without_effect(*world, spread));
+            verdicts(&schedule)
+                .values()
+                .any(|verdict| *verdict == Verdict::Improves)
+        })
+        .count();
+    wrong as f64 / f64::from(searches as u32)
+}
+
+#[test]
+fn where_nothing_helps_nothing_improves() {
+    for spread in [0.02, 0.1, 0.3, 1.0] {
+        let rate = false_alarm_rate(spread);
+        println!("spread {spread}: {rate}");
+        assert!(
+            rate < 0.05,
+            "spread {spread}: {rate} of the searches claim an improvement"
+        );
+    }
+}
+
+/// An illness of some seeds only: every run is stuck with this probability, whatever the arm.
+#[test]
+fn luck_of_the_seeds_is_not_an_improvement() {
+    for stuck in [0.2, 0.5, 0.8] {
+        let searches = 1000;
+        let wrong = (0..searches)
+            .filter(|world| {
+                let train = |job: &Job| {
+                    let draw = noise(&[*world, job.arm as u64, job.learning_rate.to_bits(), job.seed]);
+                    // The normal quantile of the probability, to three digits.
+                    let threshold = if stuck == 0.2 {
+                        0.842
+                    } else if stuck == 0.5 {
+                        0.0
+                    } else {
+                        -0.842
+                    };
+                    if draw > threshold {
+                        2.3
+                    } else {
+                        0.05 * (100.0 / job.steps as f64).sqrt()
+                    }
+                };
+                let schedule = run(plan(20, 1000), 2, 0, &train);
+                verdicts(&schedule)
+                    .values()
+                    .any(|verdict| *verdict == Verdict::Improves)
+            })
+            .count();
+        println!("stuck {stuck}: {}", wrong as f64 / 1000.0);
+        assert!(
+            wrong < 50,
+            "stuck {stuck}: {wrong} of 1000 searches claim an improvement"
+        );
+    }
+}
+
+/// One arm of twenty trains, at one learning rate of four; all others are stuck, as the untreated network is.
+#[test]
+fn the_arm_that_helps_is_found() {
+    for helpful in [1, 10, 20] {
+        let missed = (0..200)
+            .filter(|world| {
+                let train = |job: &Job| {
+                    let rate = job.learning_rate.to_bits();
+                    let jitter = noise(&[*world, job.arm as u64, rate, job.seed, job.steps as u64]);
+                    if job.arm == helpful && job.learning_rate < LEARNING_RATE && job.learning_rate > 0.005 {
+                        2.3 * (-(job.steps as f64) / 150.0 + 0.1 * jitter).exp()
+                    } else {
+                        2.3 + 0.01 * jitter
+                    }
+                };
+                let schedule = run(plan(20, 1000), 2, *world, &train);
+                let verdicts = verdicts(&schedule);
+                verdicts.get(&helpful) != Some(&Verdict::Improves)
+                    || verdicts
+                        .iter()
+                        .any(|(arm, verdict)| *arm != helpful && *verdict != Verdict::NoEffect)
+            })
+            .count();
+        assert_eq!(missed, 0, "arm {helpful}");
+    }
+}
+
+/// The steps of the whole job on a recipe of 1000 steps: untreated network, search, and a random search as long.
+#[test]
+fn the_usual_plan_for_a_thousand_steps_stays_within_sixty_thousand() {
+    let plan = plan(24, 1000);
+    assert!(plan.arms.len() >= 20, "only {} arms fit", plan.arms.len());
+    let schedule = run(plan.clone(), 2, 0, &without_effect(0, 0.3));
+    let random = run_random(&plan, schedule.search_steps(), &without_effect(0, 0.3));
+    let steps = schedule.total_steps() + random.total_steps();
+    println!(
+        "arms {} search {} random {} all {steps}",
+        plan.arms.len(),
+        schedule.search_steps(),
+        random.total_steps()
+    );
+    assert!(steps <= 60_000 && schedule.total_steps() == plan.untreated_steps() + schedule.search_steps());
+    // All but less than one whole training of the random search's share is spent.
+    assert!(random.total_steps() + plan.full_steps > schedule.search_steps());
+}
+
+fn run_random(plan: &Plan, budget: usize, train: &dyn Fn(&Job) -> f64) -> RandomSearch {
+    let mut random = RandomSearch::new(plan, budget, 7);
+    while let Some(job) = random.ask() {
+        random.tell(job.id, score(train(&job))).unwrap();
+    }
+    assert!(random.is_finished());
+    random
+}
+
+#[test]
+fn random_search_judges_its_best_on_every_seed() {
+    let plan = plan(8, 100);
+    let random = run_random(&plan, 2000, &without_effect(3, 0.5));
+    let (best, runs) = random.best().unwrap();
+    assert_eq!(runs.iter().map(|run| run.seed).collect::<Vec<_>>(), plan.seeds);
+    let (judged, drawn): (Vec<Job>, Vec<Job>) = random
+        .jobs()
+        .iter()
+        .cloned()
+        .partition(|job| plan.seeds.contains(&job.seed));
+    let train = without_effect(3, 0.5);
+    let winner = drawn.iter().min_by(|a, b| train(a).total_cmp(&train(b))).unwrap();
+    assert!(
+        judged
+            .iter()
+            .all(|job| (job.arm, job.learning_rate) == (winner.arm, winner.learning_rate))
+    );
+    assert_eq!((drawn.len(), judged.len()), (17, 3));
+    assert!(plan.arms[best.arm].learning_rates.contains(&best.learning_rate));
+    assert!(
+        RandomSearch::new(&plan, 299, 7).is_finished(),
+        "three seeds of 100 steps do not fit 299 steps"
+    );
+}
+
+#[test]
+fn unasked_answers_are_refused() {
+    let mut schedule = Schedule::new(plan(2, 100)).unwrap();
+    assert!(schedule.tell(0, score(1.0)).is_err());
+    let job = schedule.ask().unwrap();
+    schedule.tell(job.id, score(1.0)).unwrap();
+    assert!(schedule.tell(job.id, score(1.0)).is_err());
+}
+
+#[test]
+fn unfair_plans_are_refused() {
+    let fair = plan(2, 100);
+    let mut unfair = fair.clone();
+    unfair.arms[1].learning_rates.push(7.0);
+    assert!(unfair.check().unwrap_err().to_string().contains("learning rate 7"));
+    let mut twice = fair.clone();
+    twice.seeds = vec![1, 1];
+    assert!(twice.check().is_err());
+    let mut alone = fair.clone();
+    alone.arms.clear();
+    assert!(alone.check().is_err());
+    assert!(
+        fair.within_budget(100)
+            .unwrap_err()
+            .to_string()
+            .contains("the budget is 100")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_in_which_jobs_finish_changes_nothing(
+        treated in 1..12_usize, workers in 1..9_usize, order: u64, world: u64, steps in 5..400_usize,
+    ) {
+        let one = run(plan(treated, steps), 1, 0, &without_effect(world, 0.5));
+        let other = run(plan(treated, steps), workers, order, &without_effect(world, 0.5));
+        prop_assert_eq!(one.jobs(), other.jobs());
+        prop_assert_eq!(one.finalists(), other.finalists());
+        prop_assert_eq!(verdicts(&one), verdicts(&other));
+    }
+
+    #[test]
+    fn the_budget_is_never_exceeded(treated in 1..30_usize, trainings in 20..80_usize, steps in 5..2000_usize, world: u64) {
+        let Ok(plan) = plan(treated, steps).within_budget(trainings * steps) else { return Ok(()) };
+        let schedule = run(plan.clone(), 3, world, &without_effect(world, 0.5));
+        let random = run_random(&plan, schedule.search_steps(), &without_effect(world, 0.5));
+        prop_assert!(schedule.search_steps() <= plan.most_search_steps());
+        prop_assert!(random.total_steps() <= schedule.search_steps());
+        prop_assert!(schedule.total_steps() + random.total_steps() <= trainings * steps);
+    }
+
+    #[test]
+    fn every_final_arm_and_the_untreated_one_are_run_on_the_same_seeds(treated in 1..12_usize, world: u64) {
+        let schedule = run(plan(treated, 500), 2, world, &without_effect(world, 0.5));
+        let plan = schedule.plan();
+        let untreated = plan.arms[0].learning_rates.iter().map(|rate| Configuration { arm: 0, learning_rate: *rate });
+        for configuration in untreated.chain(schedule.finalists().iter().copied()) {
+            let runs = schedule.scores(configuration, plan.full_steps);
+            prop_assert_eq!(runs.iter().map(|run| run.seed).collect::<Vec<_>>(), plan.seeds.clone());
+        }
+        for rung in &plan.rungs {
+            for job in schedule.jobs().iter().filter(|job| job.steps == rung.steps) {
+                prop_assert!(rung.seeds.contains(&job.seed));
+            }
+        }
+        prop_assert!(schedule.finalists().iter().any(|c| plan.arms[c.arm].remedies == 1));
+    }
+
+    #[test]
+    fn an_arm_that_is_worse_everywhere_never_wins(world: u64, bad in 1..8_usize) {
+        let train = without_effect(world, 0.3);
+        let worse = |job: &Job| train(job) * if job.arm == bad { 20.0 } else { 1.0 };
+        let schedule = run(plan(8, 500), 2, world, &worse);
+        prop_assert!(verdicts(&schedule).get(&bad).is_none_or(|verdict| *verdict != Verdict::Improves));
+        prop_assert!(schedule.finalists()[0].arm != bad);
+    }
+}
+
+/// A whole report: one remedy trains to 0.1, another to 0.01, a pair as well, one diverges, the rest is stuck.
+#[test]
+fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
+    let prescription = |remedies: &[&str]| Prescription {
+        remedies: remedies.iter().map(|name| (*name).to_owned()).collect(),
+        parameters: "p".to_owned(),
+        recipe: Recipe::default(),
+    };
+    let prescriptions = [
+        prescription(&["rescale-init"]),
+        prescription(&["rescale-init", "add-skip"]),
+        prescription(&["add-skip"]),
+        prescription(&["clip-by-value"]),
+        prescription(&["change-learning-rate"]),
+    ];
+    let mut arms = vec![Arm::untreated(LEARNING_RATE)];
+    arms.extend(
+        prescriptions[..4]
+            .iter()
+            .map(|p| Arm::treated(LEARNING_RATE, p.remedies.len(), None)),
+    );
+    arms.push(Arm::other_learning_rate(arms[0].learning_rates[0]));
+    let plan = Plan::usual(arms, LEARNING_RATE, vec![0, 1, 2], 1000, UNTRAINED).unwrap();
+    let train = |job: &Job| {
+        let end = match job.arm {
+            1 => 0.1,
+            2 => 0.001,
+            3 => 0.002,
+            4 => return f64::NAN,
+            _ => return UNTRAINED + 1e-3 * (job.seed + 1) as f64 * (job.learning_rate / LEARNING_RATE).ln().abs(),
+        };
+        let rate = (job.learning_rate / (LEARNING_RATE / 5.0)).ln().powi(2);
+        end + (UNTRAINED - end) * (-(job.steps as f64) / (100.0 * (1.0 + rate))).exp()
+    };
+    let schedule = run(plan, 2, 5, &train);
+    let random = run_random(schedule.plan(), schedule.search_steps(), &train);
+    let finished = Finished {
+        schedule: &schedule,
+        random: Some(&random),
+        prescriptions: &prescriptions,
+        predictions: &[],
+    };
+    let report = finished.report(1.5).unwrap();
+
+    let verdicts: Vec<Verdict> = report.prescriptions.iter().map(|result| result.verdict).collect();
+    use Verdict::{Harms, Improves, NoEffect};
+    assert_eq!(verdicts, [Improves, Improves, Improves, Harms, NoEffect]);
+    assert!(
+        report
+            .prescriptions
+            .iter()
+            .all(|result| result.seeds.len() == 3 && result.steps == 1000)
+    );
+    let cure = report.cure.unwrap();
+    // Both it and the pair are below the floor; it is one remedy.
+    assert_eq!(
+        (cure.prescription, cure.remedies.as_slice()),
+        (2, &["add-skip".to_owned()][..])
+    );
+    assert_eq!(cure.recipe.optimizer.learning_rate, LEARNING_RATE / 5.0);
+    assert_eq!(report.baseline.learning_rate, LEARNING_RATE);
+    assert_eq!(report.baseline.learning_rates.len(), 4);
+    assert_eq!(report.spent.steps, schedule.total_steps() + random.total_steps());
+    assert_eq!(report.prescriptions[3].effect.as_ref().unwrap().median_loss_ratio, None);
+}

@@ -1,0 +1,83 @@
+//! A network before training: one batch, and what theory expects of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use isogain_core::forecast;
+use isogain_core::network::Network;
+use isogain_core::recipe::{Recipe, expand};
+use isogain_core::record::Snapshot;
+use isogain_core::rules::{Case, Finding, diagnose};
+use isogain_core::theory::limits::Limits;
+
+use crate::Error;
+use crate::data::Dataset;
+use crate::sharpness::sharpness;
+use crate::snapshot::snapshot;
+use crate::train::{Trainer, first_batch};
+
+/// Initialisations that the suitability of the learning rate is measured on: it is a matter of luck near its limit.
+const SEEDS: usize = 5;
+
+/// A recipe with its network and data, measured once before training.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The network it describes.
+    pub network: Network,
+    /// Its data.
+    pub data: Arc<Dataset>,
+    /// One batch, with full tensors at hand.
+    pub start: Snapshot,
+    /// What theory expects.
+    pub limits: Limits,
+}
+
+impl Subject {
+    /// Loads the data and measures the network on the first batch.
+    ///
+    /// # Errors
+    /// When the data cannot be used, or recipe and data do not fit.
+    pub fn load(recipe: &Recipe, folder: &Path) -> Result<Self, Error> {
+        Self::new(recipe, Arc::new(Dataset::load(&recipe.data, folder)?))
+    }
+
+    /// Measures the network on the first batch of this data.
+    ///
+    /// # Errors
+    /// When recipe and data do not fit.
+    pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
+        let network = expand::network(recipe, data.train.features, data.outputs())?;
+        let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
+        let start = snapshot(&trainer.model, &first_batch(recipe, &data, recipe.run.seed), 0)?;
+        let limits = forecast::limits(&network, recipe, &start);
+        Ok(Self { recipe: recipe.clone(), network, data, start, limits })
+    }
+
+    /// Also measures whether the learning rate suits, which takes some hundred steps.
+    #[must_use]
+    pub fn with_sharpness(mut self) -> Self {
+        self.start.sharpness = Some(sharpness(&self.recipe, &self.network, &self.data, SEEDS));
+        self
+    }
+
+    /// What rules look at before training.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            network: &self.network,
+            recipe: &self.recipe,
+            data: &self.data.summary,
+            start: &self.start,
+            limits: &self.limits,
+            history: &[],
+            end: None,
+            outcome: None,
+        }
+    }
+
+    /// What is wrong before training.
+    pub fn findings(&self) -> Vec<Finding> {
+        diagnose::diagnose(&self.case())
+    }
+}
