@@ -82,7 +82,8 @@ mod tests {
     fn gaps_grow_with_the_step() {
         let steps: Vec<u64> = candidates().into_iter().filter(|&step| step <= SPARSE_FROM).collect();
         for pair in steps.windows(2) {
-            assert!(pair[1] - pair[0] <= 1 + pair[0] * 13 / 100, "{pair:?}");
+            // An even division of a decade would be 12.2 %; R20 rounds 1.413 and 1.585 to 1.4 and 1.6, a seventh apart.
+            assert!(7 * (pair[1] - pair[0]) <= 7 + pair[0], "{pair:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::network::{Linear, Loss, Network, Op, OpKind, Residual};
 use crate::recipe::{Level, Precision, Recipe};
 use crate::rules::{Evidence, Finding};
-use crate::statistics::moments::Moments;
+use crate::statistics::Moments;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
@@ -39,11 +39,11 @@ pub(super) fn header() -> Header {
             fan_in: 3,
             fan_out: 3,
             init: Initializer::PYTORCH_DEFAULT,
-            activation: Activation::RELU,
+            activation: Activation::relu(),
         }),
     };
     let block = Residual { branch: vec![linear("block1.fc")], scale: 0.5, learnable: true };
-    let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::RELU } };
+    let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::relu() } };
     Header {
         schema: SCHEMA,
         version: "0.1.0".into(),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::record::{Run, StepRecord};
-use crate::statistics::moments::Moments;
+use crate::statistics::Moments;
 
 /// Writes `step,name,kind,statistic,value` and a row for each number of the run, by step.
 ///

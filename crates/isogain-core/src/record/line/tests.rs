@@ -135,7 +135,7 @@ fn non_finite_numbers_read_back_exactly() {
 #[test]
 fn non_finite_values_inside_a_tensor_stay_counted() {
     let mut record = step(0);
-    let broken = crate::statistics::moments::Moments { count: 4, non_finite: 4, ..Default::default() };
+    let broken = crate::statistics::Moments { count: 4, non_finite: 4, ..Default::default() };
     record.joints = vec![JointRecord { name: "fc1".into(), activation: broken, cotangent: moments() }];
     let line = Line::Step(Box::new(record));
     assert_eq!(again(&line), line);
@@ -154,7 +154,7 @@ fn errors_say_what_is_wrong_and_where() {
     insta::assert_snapshot!(error(r#"{"line":"resumed"}"#), @"not a resumed line: missing field `step` (column 18)");
     insta::assert_snapshot!(error(r#"{"line":"reboot"}"#), @r#"unknown kind of line "reboot"; known are header, step, finding, trial, outcome, note and resumed"#);
     insta::assert_snapshot!(error(r#"{"line":"note","text""#), @"not JSON: EOF while parsing an object (column 21)");
-    insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":"inf"}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity", found "inf" (column 36)"#);
+    insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":"inf"}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity", found "inf" (column 37)"#);
     insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":[1]}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity" (column 34)"#);
 }
 
