@@ -78,6 +78,6 @@ impl Subject {
 
     /// What is wrong before training.
     pub fn findings(&self) -> Vec<Finding> {
-        diagnose::diagnose(&self.case())
+        diagnose(&self.case())
     }
 }

@@ -1,7 +1,7 @@
 //! Runs what a schedule asks for: trials side by side, one thread each.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
@@ -58,6 +58,8 @@ pub struct TrialArm {
     pub recipe: Recipe,
     /// Its network.
     pub network: Network,
+    /// Its data; the same samples and targets for every arm.
+    pub data: Arc<Dataset>,
 }
 
 /// How trials are run, and who is told.
@@ -76,12 +78,12 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
-    pub fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm], data: &Dataset) -> Result<(), Error> {
+    pub fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm]) -> Result<(), Error> {
         let shared = Mutex::new((schedule, None::<Error>));
         let told = Condvar::new();
         std::thread::scope(|scope| {
             for _ in 0..self.threads.max(1) {
-                scope.spawn(|| self.work(&shared, &told, arms, data));
+                scope.spawn(|| self.work(&shared, &told, arms));
             }
         });
         let (_, error) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +99,6 @@ impl Runner<'_> {
         shared: &Mutex<(&mut dyn AskTell, Option<Error>)>,
         told: &Condvar,
         arms: &[TrialArm],
-        data: &Dataset,
     ) {
         // A pool of one thread for each worker: Burn's parallel operations then stay on it instead of competing for a
         // common pool, and a trial computes the same numbers whatever runs beside it.
@@ -121,7 +122,7 @@ impl Runner<'_> {
                 }
             };
             drop(state);
-            let score = pool.install(|| run_job(&job, &arms[job.arm], data, self.stop));
+            let score = pool.install(|| run_job(&job, &arms[job.arm], self.stop));
             if self.stop.load(Ordering::Relaxed) {
                 told.notify_all();
                 return;
@@ -152,13 +153,13 @@ pub fn job_recipe(job: &Job, recipe: &Recipe) -> Recipe {
 }
 
 /// Trains and judges; stops early where the loss stopped being finite.
-pub fn run_job(job: &Job, arm: &TrialArm, data: &Dataset, stop: &AtomicBool) -> Score {
+pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Score {
     let recipe = job_recipe(job, &arm.recipe);
-    let mut trainer = Trainer::new(&recipe, &arm.network, data, job.seed);
+    let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed);
     while trainer.step < job.steps && !trainer.is_broken() && !stop.load(Ordering::Relaxed) {
-        trainer.advance(data, false);
+        trainer.advance(&arm.data, false);
     }
-    let outcome = trainer.outcome(data);
+    let outcome = trainer.outcome(&arm.data);
     let broken = trainer.is_broken();
     Score {
         loss: outcome.loss.filter(|_| !broken),

@@ -27,7 +27,7 @@ pub struct Prediction {
     /// or not finite somewhere.
     pub factor_per_layer: Option<f64>,
     /// ln of the product of those factors over all layers, nepers.
-    pub total_log_gain: f64,
+    pub total_log_gain: Option<f64>,
     /// ln of the RMS of the last hidden output over that of the first, nepers.
     pub forward_log_gain: Option<f64>,
     /// Deviation over layers of ln RMS cotangent, nepers.
@@ -73,7 +73,8 @@ impl Prediction {
         let flow = &snapshot.flow;
         let layers: Vec<&Joint> = flow.joints.iter().filter(|joint| is_layer(joint)).collect();
         let depth = layers.len().max(1) as f64;
-        let is_finite = flow.total_log_gain.is_finite() && is_finite(snapshot);
+        let total_log_gain = flow.total_log_gain.filter(|_| is_finite(snapshot));
+        let is_finite = total_log_gain.is_some();
         let cotangents = layers.iter().map(|joint| joint.cotangent_rms);
         let ends = (flow.joints.first(), flow.joints.last());
         let forward_log_gain = match ends {
@@ -81,8 +82,8 @@ impl Prediction {
             _ => None,
         };
         let mut prediction = Self {
-            factor_per_layer: is_finite.then(|| (flow.total_log_gain / depth).exp()),
-            total_log_gain: flow.total_log_gain,
+            factor_per_layer: total_log_gain.map(|total| (total / depth).exp()),
+            total_log_gain,
             forward_log_gain,
             cotangent_spread: spread_of_logs(cotangents),
             relative_gradient_spread: spread_of_logs(relative_gradients(&snapshot.parameters)),

@@ -56,7 +56,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
 fn choice(name: &str, depth: usize) -> Option<Activation> {
     if name == "tailored-relu" {
         // Five digits, as in a recipe people read.
-        let slope = tailored::slope(depth)?;
+        let slope = tailored::slope(depth, tailored::DEFAULT_OUTPUT_CORRELATION);
         return Some(Activation::tailored_relu((slope * 1e5).round() / 1e5));
     }
     Activation::named(name).ok()

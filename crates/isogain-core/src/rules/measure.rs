@@ -7,7 +7,7 @@ use crate::flow::{CauseShare, Joint};
 use crate::network::{Op, OpKind};
 use crate::recipe::{ClipKind, OptimizerName, Precision};
 use crate::record::{ParameterRecord, Snapshot};
-use crate::statistics::moments::Moments;
+use crate::statistics::Moments;
 
 /// One weight matrix before training, and how fast the recipe's optimizer moves it.
 #[derive(Clone, Copy, Debug)]
