@@ -7,11 +7,12 @@ use super::{Case, Finding, named};
 use crate::flow::attribute;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::flow::reference::{self, Parameters, Targets};
+use crate::forecast;
 use crate::network::{Network, Norm, Op, OpKind};
 use crate::recipe::{Recipe, Task, expand, parse};
 use crate::record::{DataSummary, JointRecord, Outcome, ParameterRecord, Snapshot, StepRecord, UnitRecord};
+use crate::statistics::Moments;
 use crate::statistics::kernel::moments_f64;
-use crate::statistics::moments::Moments;
 use crate::statistics::unit_statistics;
 use crate::theory::limits::Limits;
 use crate::theory::sampling::standard_normal;
@@ -76,8 +77,17 @@ impl Bench {
             classes: (!regression).then_some(CLASSES),
             baseline_loss: if regression { 1.0 } else { (CLASSES as f64).ln() },
         };
-        let limits = super::expectation::test_limits(&network);
-        Self { network, recipe, data, start, limits, history: Vec::new(), end: None, outcome: None }
+        let limits = forecast::limits(&network, &recipe, &start);
+        Self {
+            network,
+            recipe,
+            data,
+            start,
+            limits,
+            history: Vec::new(),
+            end: None,
+            outcome: None,
+        }
     }
 
     pub(super) fn case(&self) -> Case<'_> {
@@ -104,7 +114,11 @@ impl Bench {
     }
 
     pub(super) fn parameter(&mut self, name: &str) -> &mut ParameterRecord {
-        self.start.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap()
+        self.start
+            .parameters
+            .iter_mut()
+            .find(|parameter| parameter.name == name)
+            .unwrap()
     }
 
     pub(super) fn joint(&mut self, name: &str) -> &mut JointRecord {
@@ -113,7 +127,10 @@ impl Bench {
 
     /// A finished training with these losses.
     pub(super) fn finish(&mut self, losses: impl IntoIterator<Item = f64>) {
-        let losses: Vec<Option<f64>> = losses.into_iter().map(|loss| loss.is_finite().then_some(loss)).collect();
+        let losses: Vec<Option<f64>> = losses
+            .into_iter()
+            .map(|loss| loss.is_finite().then_some(loss))
+            .collect();
         let loss = losses.last().copied().flatten();
         self.outcome = Some(Outcome {
             seed: 0,
@@ -139,16 +156,32 @@ pub(super) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64
         .map(|(name, values)| ParameterRecord {
             name: name.clone(),
             weight: moments_f64(values),
-            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| rounded(values)),
+            gradient: pass
+                .gradients
+                .get(name)
+                .map_or_else(Moments::default, |values| rounded(values)),
             update: Moments::default(),
         })
         .collect();
-    Snapshot { step: 0, batch, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
+    Snapshot {
+        step: 0,
+        batch,
+        flow: attribute(&pass.capture),
+        units,
+        parameters,
+        joints,
+        sharpness: None,
+    }
 }
 
 /// Moments of values as single precision would hold them.
 fn rounded(values: &[f64]) -> Moments {
-    moments_f64(&values.iter().map(|&value| f64::from(value as f32)).collect::<Vec<f64>>())
+    moments_f64(
+        &values
+            .iter()
+            .map(|&value| f64::from(value as f32))
+            .collect::<Vec<f64>>(),
+    )
 }
 
 fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
@@ -164,7 +197,12 @@ fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units:
                 let count = output.len() / batch;
                 let report = unit_statistics(&output, batch, count).unwrap();
                 let smooth = !activation.is_homogeneous();
-                let flat = op.input.to_f64().iter().filter(|&&z| smooth && activation.derivative(z).abs() < 0.01).count();
+                let flat = op
+                    .input
+                    .to_f64()
+                    .iter()
+                    .filter(|&&z| smooth && activation.derivative(z).abs() < 0.01)
+                    .count();
                 let mean_square = moments_f64(&output).mean_square().unwrap_or(0.0);
                 let variance = report.variance.iter().flatten().sum::<f64>() / count as f64;
                 units.push(UnitRecord {

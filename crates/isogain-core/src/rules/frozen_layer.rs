@@ -28,7 +28,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .filter_map(|weight| Some((weight.op, weight.reach?)))
             .collect()
     } else {
-        all.iter().filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned))).collect()
+        all.iter()
+            .filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned)))
+            .collect()
     };
     let frozen: Vec<_> = travel.iter().filter(|(_, travel)| *travel < MOVES).collect();
     let (first, last) = (frozen.first()?, frozen.last()?);
@@ -51,7 +53,13 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "a matrix that moves by less than 1 % in the whole run is what it was",
             )
             .with("weights concerned", frozen.len() as f64)
-            .remedies(&["rescale-init", "add-skip", "insert-batch-norm", "change-learning-rate", "smaller-eps"]),
+            .remedies(&[
+                "rescale-init",
+                "add-skip",
+                "insert-batch-norm",
+                "change-learning-rate",
+                "smaller-eps",
+            ]),
     )
 }
 
@@ -75,7 +83,9 @@ mod tests {
     #[test]
     fn planned_steps_count() {
         let ask = |steps: usize| {
-            let recipe = format!("[network]\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n[optimizer]\nlearning_rate = 1e-6\n[run]\nsteps = {steps}\n");
+            let recipe = format!(
+                "[network]\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n[optimizer]\nlearning_rate = 1e-6\n[run]\nsteps = {steps}\n"
+            );
             Bench::new(&recipe).ask("frozen-layer")
         };
         assert_eq!(ask(100).unwrap().level, Level::Warn);
@@ -86,12 +96,18 @@ mod tests {
     fn measured_updates_replace_the_prediction() {
         let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");
         assert_eq!(bench.ask("frozen-layer"), None);
-        let parameters: Vec<_> = bench.start.parameters.iter().cloned().map(|mut record| {
-            let scale = if record.name == "fc1.weight" { 1e-9 } else { 1e-3 };
-            record.update = record.weight;
-            record.update.sum_of_squares *= scale * scale;
-            record
-        }).collect();
+        let parameters: Vec<_> = bench
+            .start
+            .parameters
+            .iter()
+            .cloned()
+            .map(|mut record| {
+                let scale = if record.name == "fc1.weight" { 1e-9 } else { 1e-3 };
+                record.update = record.weight;
+                record.update.sum_of_squares *= scale * scale;
+                record
+            })
+            .collect();
         let step = |step| StepRecord {
             step,
             loss: 2.0,

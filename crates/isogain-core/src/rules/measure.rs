@@ -14,8 +14,6 @@ use crate::statistics::Moments;
 pub(super) struct Weight<'a> {
     /// The linear operation.
     pub(super) op: &'a str,
-    /// Statistics of the matrix.
-    pub(super) weight: &'a Moments,
     /// Statistics of its gradient.
     pub(super) gradient: &'a Moments,
     /// Size of one step relative to the matrix, |update| / |W|, if the gradient stays as it is; clipping included.
@@ -54,7 +52,6 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
             let relative_step = relative_step(case, record, shrink);
             Weight {
                 op: &op.name,
-                weight: &record.weight,
                 gradient: &record.gradient,
                 relative_step,
                 reach: relative_step.map(|step| step * steps),
@@ -98,7 +95,12 @@ fn fit(norm: f64, threshold: f64) -> f64 {
 
 /// L2 norm of all gradients together.
 pub(super) fn gradient_norm(snapshot: &Snapshot) -> f64 {
-    snapshot.parameters.iter().map(|parameter| parameter.gradient.sum_of_squares).sum::<f64>().sqrt()
+    snapshot
+        .parameters
+        .iter()
+        .map(|parameter| parameter.gradient.sum_of_squares)
+        .sum::<f64>()
+        .sqrt()
 }
 
 /// A change of scale through the body of the network, between two of its layers.
@@ -142,7 +144,13 @@ pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
     let measured = |layer: &Layer| layer.cotangent_rms > 0.0 && layer.cotangent_rms.is_finite();
     let end = layers.iter().rposition(measured)?;
     let gain = |layer: &Layer| (layer.cotangent_rms / layers[end].cotangent_rms).ln();
-    let signed = |index: &usize| if largest { -gain(&layers[*index]) } else { gain(&layers[*index]) };
+    let signed = |index: &usize| {
+        if largest {
+            -gain(&layers[*index])
+        } else {
+            gain(&layers[*index])
+        }
+    };
     let first = (0..end)
         .filter(|&index| measured(&layers[index]))
         .min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
@@ -159,7 +167,9 @@ pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
 /// one of the two sizes is zero or not finite.
 pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
     let layers = Profile::of(&snapshot.flow).layers;
-    let [first, .., last] = layers.as_slice() else { return None };
+    let [first, .., last] = layers.as_slice() else {
+        return None;
+    };
     let log_gain = (last.activation_rms / first.activation_rms).ln();
     log_gain.is_finite().then(|| Span {
         log_gain,
@@ -174,7 +184,13 @@ pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
 pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
     let here = ops.iter().position(|op| op.name == name);
     if let Some(index) = here {
-        return matches!(ops.get(index + 1), Some(Op { kind: OpKind::Norm(_), .. }));
+        return matches!(
+            ops.get(index + 1),
+            Some(Op {
+                kind: OpKind::Norm(_),
+                ..
+            })
+        );
     }
     ops.iter().any(|op| match &op.kind {
         OpKind::Residual(residual) => is_scale_invariant(&residual.branch, name),
@@ -184,7 +200,8 @@ pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
 
 /// Whether a name is that of an operation or of something inside of it (`block3`, `block3.fc`).
 pub(super) fn belongs(name: &str, op: &str) -> bool {
-    name.strip_prefix(op).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    name.strip_prefix(op)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether the finished training removed at least half of the loss of a network that knows nothing. `None` before and

@@ -41,8 +41,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
-use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::recipe::{Level, Recipe};
+use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::theory::limits::Limits;
 
 pub use crate::flow::CauseShare;
@@ -144,9 +144,9 @@ pub static TABLE: [&Rule; 23] = [
     &vanishing_gradient::RULE,
     &gradient_underflow::RULE,
     &gradient_below_eps::RULE,
+    &learning_rate_too_high::RULE,
     &dead_units::RULE,
     &exactly_zero_gradient::RULE,
-    &learning_rate_too_high::RULE,
     &learning_rate_too_low::RULE,
     &clipping_dominates::RULE,
     &frozen_layer::RULE,

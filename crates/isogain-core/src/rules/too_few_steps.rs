@@ -46,8 +46,18 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::new(RULE.name, Level::Note, whole(case), message)
             .at(outcome.steps)
-            .against("fall of the loss over the last fifth, over that of knowing nothing", fall / baseline, FALLS, "a plateau has 0")
-            .against("the same in standard errors", fall / last_error.hypot(before_error), SURELY, "three sigma")
+            .against(
+                "fall of the loss over the last fifth, over that of knowing nothing",
+                fall / baseline,
+                FALLS,
+                "a plateau has 0",
+            )
+            .against(
+                "the same in standard errors",
+                fall / last_error.hypot(before_error),
+                SURELY,
+                "three sigma",
+            )
             .with("passes over the data", epochs),
     )
 }
@@ -86,7 +96,10 @@ mod tests {
         let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n[run]\nsteps = 60\n");
         bench.finish(course(50.0, 60));
         let found = bench.diagnose();
-        let rules: Vec<_> = found.iter().map(|finding| (finding.rule.as_str(), finding.level)).collect();
+        let rules: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.rule.as_str(), finding.level))
+            .collect();
         assert_eq!(rules, [("too-few-steps", Level::Note)]);
     }
 }

@@ -37,8 +37,15 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     if deviation == 0.0 || (rms <= SUFFERS && deviation >= 1.0 / SUFFERS) {
         return None;
     }
-    let step = weights(case).iter().filter_map(|weight| weight.relative_step).fold(0.0, f64::max);
-    let level = if rms > SUFFERS && step > STEP { Level::Deny } else { Level::Warn };
+    let step = weights(case)
+        .iter()
+        .filter_map(|weight| weight.relative_step)
+        .fold(0.0, f64::max);
+    let level = if rms > SUFFERS && step > STEP {
+        Level::Deny
+    } else {
+        Level::Warn
+    };
     let message = format!(
         "the targets have mean {} and deviation {}, while the outputs have RMS {}: standardise the target",
         number(target.mean()?),
@@ -48,9 +55,24 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let head = &case.network.ops[case.network.head()?].name;
     Some(
         Finding::new(RULE.name, level, [head, head], message)
-            .against("RMS of the targets", rms, SUFFERS, "a fresh head returns values of order 1")
-            .against("deviation of the targets", deviation, 1.0 / SUFFERS, "a fresh head returns values of order 1")
-            .against("largest |update| / |W| of the first step", step, STEP, "a step is small against its matrix")
+            .against(
+                "RMS of the targets",
+                rms,
+                SUFFERS,
+                "a fresh head returns values of order 1",
+            )
+            .against(
+                "deviation of the targets",
+                deviation,
+                1.0 / SUFFERS,
+                "a fresh head returns values of order 1",
+            )
+            .against(
+                "largest |update| / |W| of the first step",
+                step,
+                STEP,
+                "a step is small against its matrix",
+            )
             .remedies(&["change-learning-rate", "clip-by-global-norm"]),
     )
 }
@@ -66,7 +88,8 @@ mod tests {
         let mut bench = Bench::new(REGRESSION);
         let target = bench.data.target.as_mut().unwrap();
         let count = target.count as f64;
-        target.sum_of_squares = factor * factor * target.sum_of_squares + 2.0 * factor * offset * target.sum + count * offset * offset;
+        target.sum_of_squares =
+            factor * factor * target.sum_of_squares + 2.0 * factor * offset * target.sum + count * offset * offset;
         target.sum = factor * target.sum + count * offset;
         for parameter in &mut bench.start.parameters {
             parameter.gradient.sum_of_squares *= factor * factor;
@@ -83,6 +106,9 @@ mod tests {
 
     #[test]
     fn classification_has_no_such_target() {
-        assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 16\n").ask("unscaled-target"), None);
+        assert_eq!(
+            Bench::new("[network]\ndepth = 2\nwidth = 16\n").ask("unscaled-target"),
+            None
+        );
     }
 }

@@ -64,15 +64,30 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
         case.recipe.run.steps
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against("ln of the activations' change through the body", span.log_gain, -LOST, "an isometric body has 0")
+        .against(
+            "ln of the activations' change through the body",
+            span.log_gain,
+            -LOST,
+            "an isometric body has 0",
+        )
         .against(
             "largest steps x |update| / |W| of a hidden layer",
             reach,
             vanishing_gradient::STUCK,
             vanishing_gradient::REACH_SOURCE,
         )
-        .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
-        .remedies(&["rescale-init", "orthogonal-init", "lsuv-init", "insert-batch-norm", "add-skip", "swap-activation"]);
+        .with(
+            "RMS of what the outputs vary between samples",
+            case.start.flow.head.output_spread_rms,
+        )
+        .remedies(&[
+            "rescale-init",
+            "orthogonal-init",
+            "lsuv-init",
+            "insert-batch-norm",
+            "add-skip",
+            "swap-activation",
+        ]);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);
     Some(finding)
@@ -98,8 +113,19 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
     );
     let [_, last] = span.names();
     let mut finding = Finding::new(RULE.name, Level::Deny, [&lost.name, last], message)
-        .against("part of the activation that differs between samples", share, roundoff, "half a unit in the last place")
-        .remedies(&["rescale-init", "orthogonal-init", "add-skip", "swap-activation", "insert-batch-norm"]);
+        .against(
+            "part of the activation that differs between samples",
+            share,
+            roundoff,
+            "half a unit in the last place",
+        )
+        .remedies(&[
+            "rescale-init",
+            "orthogonal-init",
+            "add-skip",
+            "swap-activation",
+            "insert-batch-norm",
+        ]);
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
@@ -117,20 +143,27 @@ mod tests {
     /// |dW| of the first layer over that of the last is near 1, and nothing learns.
     #[test]
     fn a_flat_and_tiny_gradient_is_a_dead_forward_signal() {
-        for init in ["\"glorot-normal\"", "{ name = \"fixed-variance\", std = 1e-3 }"] {
+        for init in ["\"glorot-normal\"", "{ name = \"fixed-variance\", std = 0.02 }"] {
             let mut bench = plain(init, "");
             let norm = |bench: &mut Bench, name: &str| bench.parameter(name).gradient.norm();
             let ratio = norm(&mut bench, "fc2.weight") / norm(&mut bench, "fc19.weight");
             assert!((0.05..20.0).contains(&ratio), "{ratio}");
             let found = bench.diagnose();
-            assert_eq!((found[0].rule.as_str(), found[0].level), ("vanishing-activation", Level::Deny), "{found:#?}");
+            assert_eq!(
+                (found[0].rule.as_str(), found[0].level),
+                ("vanishing-activation", Level::Deny),
+                "{found:#?}"
+            );
             assert_eq!(found.len(), 1, "{found:#?}");
         }
     }
 
     #[test]
     fn shallow_networks_survive_the_same_factor() {
-        assert_eq!(Bench::new("[network]\ndepth = 8\ninit = \"glorot-normal\"\n").ask("vanishing-activation"), None);
+        assert_eq!(
+            Bench::new("[network]\ndepth = 8\ninit = \"glorot-normal\"\n").ask("vanishing-activation"),
+            None
+        );
         assert_eq!(plain("\"he-normal\"", "").ask("vanishing-activation"), None);
     }
 
@@ -141,7 +174,11 @@ mod tests {
         assert_eq!(bench.ask("vanishing-activation"), None);
         bench.start.units[15].signal_fraction = 1e-16;
         let finding = bench.ask("vanishing-activation").unwrap();
-        assert!(finding.message.contains("less than the rounding of f32"), "{}", finding.message);
+        assert!(
+            finding.message.contains("less than the rounding of f32"),
+            "{}",
+            finding.message
+        );
         bench.recipe.run.precision = Precision::F64;
         assert_eq!(bench.ask("vanishing-activation"), None);
     }
