@@ -25,11 +25,7 @@ const TURNS: f64 = 0.707;
 const ENOUGH: usize = 5;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let records: Vec<_> = case
-        .history
-        .iter()
-        .filter_map(|step| step.clip.map(|clip| (step.step, clip)))
-        .collect();
+    let records: Vec<_> = case.history.iter().filter_map(|step| step.clip.map(|clip| (step.step, clip))).collect();
     let acted: Vec<_> = records.iter().filter(|(_, clip)| clip.acted).collect();
     if records.len() < ENOUGH || (acted.len() as f64) < STEPS * records.len() as f64 {
         return None;
@@ -49,33 +45,20 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let what = if cosine < TURNS {
         format!("turns the gradient (cosine {})", number(cosine))
     } else {
-        format!(
-            "leaves {} of its norm: the threshold is the step size now",
-            number(left)
-        )
+        format!("leaves {} of its norm: the threshold is the step size now", number(left))
     };
     let message = format!("{kind} acts on {} % of the steps and {what}", number(100.0 * share));
     Some(
         Finding::new(RULE.name, Level::Warn, whole(case), message)
             .at(acted.first()?.0)
-            .against(
-                "share of steps on which clipping acts",
-                share,
-                STEPS,
-                "it is meant for rare spikes",
-            )
+            .against("share of steps on which clipping acts", share, STEPS, "it is meant for rare spikes")
             .against(
                 "norm after over before, median",
                 left,
                 LEAVES,
                 "Pascanu et al. 2013: 0.5 to 10 times the mean norm",
             )
-            .against(
-                "cosine of the gradient before and after, median",
-                cosine,
-                TURNS,
-                "45 degrees",
-            )
+            .against("cosine of the gradient before and after, median", cosine, TURNS, "45 degrees")
             .remedies(&["clip-by-global-norm", "rescale-init", "change-learning-rate"]),
     )
 }
@@ -103,43 +86,19 @@ mod tests {
     }
 
     fn record(before: f64, after: f64, cosine: f64) -> ClipRecord {
-        ClipRecord {
-            norm_before: before,
-            norm_after: after,
-            cosine,
-            acted: before != after,
-        }
+        ClipRecord { norm_before: before, norm_after: after, cosine, acted: before != after }
     }
 
     #[test]
     fn size_and_direction() {
         let level = |found: Option<Finding>| found.map(|finding| finding.level);
-        assert_eq!(
-            level(watched("global-norm", |_| record(3.0, 0.01, 1.0))),
-            Some(Level::Warn)
-        );
-        assert_eq!(
-            level(watched("global-norm", |_| record(3.0, 1.0, 1.0))),
-            None,
-            "a usual threshold"
-        );
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 0.01, 1.0))), Some(Level::Warn));
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 1.0, 1.0))), None, "a usual threshold");
         let spikes = |step: u64| {
-            if step.is_multiple_of(7) {
-                record(300.0, 1.0, 1.0)
-            } else {
-                record(0.5, 0.5, 1.0)
-            }
+            if step.is_multiple_of(7) { record(300.0, 1.0, 1.0) } else { record(0.5, 0.5, 1.0) }
         };
-        assert_eq!(
-            level(watched("global-norm", spikes)),
-            None,
-            "rare spikes are what it is for"
-        );
+        assert_eq!(level(watched("global-norm", spikes)), None, "rare spikes are what it is for");
         let turned = watched("value", |_| record(3.0, 1.0, 0.4)).unwrap();
-        assert!(
-            turned.message.contains("turns the gradient (cosine 0.400)"),
-            "{}",
-            turned.message
-        );
+        assert!(turned.message.contains("turns the gradient (cosine 0.400)"), "{}", turned.message);
     }
 }

@@ -61,13 +61,7 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
             )
             .with("activations concerned", layers.len() as f64)
             .with("samples seen", snapshot.batch as f64)
-            .remedies(&[
-                "swap-activation",
-                "change-learning-rate",
-                "rescale-init",
-                "insert-batch-norm",
-                "add-skip",
-            ]),
+            .remedies(&["swap-activation", "change-learning-rate", "rescale-init", "insert-batch-norm", "add-skip"]),
     )
 }
 
@@ -85,11 +79,7 @@ mod tests {
         let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 64\ninit = \"he-normal\"\n");
         assert_eq!(bench.ask("dead-units"), None);
         bench.start.units[2].dead = 40;
-        assert_eq!(
-            bench.ask("dead-units"),
-            None,
-            "chance leaves half of the units off where samples look alike"
-        );
+        assert_eq!(bench.ask("dead-units"), None, "chance leaves half of the units off where samples look alike");
         bench.start.units[2].dead = 50;
         assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
         bench.start.units[2].dead = 64;
@@ -111,12 +101,6 @@ mod tests {
     fn consequences_stand_under_the_cause() {
         let found = Bench::new("[network]\ndepth = 40\nwidth = 2\ninit = \"he-normal\"\n").diagnose();
         assert_eq!((found.len(), found[0].rule.as_str()), (1, "dead-units"), "{found:#?}");
-        assert!(
-            found[0]
-                .consequences
-                .iter()
-                .any(|finding| finding.rule == "exactly-zero-gradient"),
-            "{found:#?}"
-        );
+        assert!(found[0].consequences.iter().any(|finding| finding.rule == "exactly-zero-gradient"), "{found:#?}");
     }
 }

@@ -36,10 +36,7 @@ fn nest(mut found: Vec<(&Rule, Finding)>, case: &Case<'_>) -> Vec<Finding> {
     while index > 0 {
         index -= 1;
         let name = found[index].0.name;
-        let Some(cause) = found[..index]
-            .iter()
-            .position(|(rule, _)| rule.explains.contains(&name))
-        else {
+        let Some(cause) = found[..index].iter().position(|(rule, _)| rule.explains.contains(&name)) else {
             continue;
         };
         let (_, consequence) = found.remove(index);

@@ -28,11 +28,7 @@ const ENOUGH: usize = 8;
 fn check(case: &Case<'_>) -> Option<Finding> {
     let losses: Vec<Option<f64>> = match case.outcome {
         Some(outcome) => outcome.losses.clone(),
-        None => case
-            .history
-            .iter()
-            .map(|step| step.loss.is_finite().then_some(step.loss))
-            .collect(),
+        None => case.history.iter().map(|step| step.loss.is_finite().then_some(step.loss)).collect(),
     };
     let finite: Vec<f64> = losses.iter().map_while(|loss| *loss).collect();
     if losses.len() < ENOUGH || finite.is_empty() {
@@ -48,26 +44,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         );
         (Level::Deny, finite.len(), message)
     } else if ended || shape.rise > DIVERGED {
-        let end = if ended {
-            "a non-finite value".to_owned()
-        } else {
-            number(shape.last)
-        };
-        (
-            Level::Deny,
-            finite.len(),
-            format!("the loss diverges: from {} to {end}", number(shape.first)),
-        )
+        let end = if ended { "a non-finite value".to_owned() } else { number(shape.last) };
+        (Level::Deny, finite.len(), format!("the loss diverges: from {} to {end}", number(shape.first)))
     } else if shape.overshoot > OVERSHOOT {
-        let level = if learned(case) == Some(true) {
-            Level::Warn
-        } else {
-            Level::Deny
-        };
-        let message = format!(
-            "the loss overshoots: it jumps to {} above what it had reached",
-            number(shape.overshoot * scale)
-        );
+        let level = if learned(case) == Some(true) { Level::Warn } else { Level::Deny };
+        let message =
+            format!("the loss overshoots: it jumps to {} above what it had reached", number(shape.overshoot * scale));
         (level, shape.overshoot_at, message)
     } else if shape.swings > SWINGS {
         let message = format!(
@@ -79,19 +61,11 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     } else {
         return None;
     };
-    let first_step = case
-        .history
-        .first()
-        .map_or(0, |record| if case.outcome.is_some() { 0 } else { record.step });
+    let first_step = case.history.first().map_or(0, |record| if case.outcome.is_some() { 0 } else { record.step });
     Some(
         Finding::new(RULE.name, level, whole(case), message)
             .at(first_step + step as u64)
-            .against(
-                "rise from the first to the last losses",
-                shape.rise,
-                DIVERGED,
-                "in losses of knowing nothing",
-            )
+            .against("rise from the first to the last losses", shape.rise, DIVERGED, "in losses of knowing nothing")
             .against(
                 "largest rise above the running minimum",
                 shape.overshoot,
@@ -105,12 +79,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "turns of more than 0.3 losses of knowing nothing",
             )
             .with("last loss", shape.last)
-            .remedies(&[
-                "change-learning-rate",
-                "clip-by-global-norm",
-                "insert-batch-norm",
-                "scale-input",
-            ]),
+            .remedies(&["change-learning-rate", "clip-by-global-norm", "insert-batch-norm", "scale-input"]),
     )
 }
 
@@ -179,21 +148,13 @@ mod tests {
     fn healthy_courses() {
         assert_eq!(ask(steps(100).map(|t| 2.3 * (-t / 30.0).exp() + 0.2 * t.sin())), None);
         assert_eq!(ask(steps(100).map(|_| 2.303)), None, "stuck is not diverging");
-        assert_eq!(
-            ask([2.3, f64::NAN]),
-            None,
-            "too few to judge; another rule names the value"
-        );
+        assert_eq!(ask([2.3, f64::NAN]), None, "too few to judge; another rule names the value");
     }
 
     #[test]
     fn up_and_out() {
         let found = ask(steps(50).map(|t| 2.3 * (t / 10.0).exp())).unwrap();
-        assert!(
-            found.level == Level::Deny && found.message.contains("diverges"),
-            "{}",
-            found.message
-        );
+        assert!(found.level == Level::Deny && found.message.contains("diverges"), "{}", found.message);
         let found = ask(steps(50).map(|t| if t < 40.0 { 2.3 } else { f64::NAN })).unwrap();
         assert!(found.message.contains("non-finite"), "{}", found.message);
     }
@@ -201,11 +162,7 @@ mod tests {
     #[test]
     fn to_minus_infinity_without_a_nan() {
         let found = ask(steps(200).map(|t| 2.0 - t * t)).unwrap();
-        assert!(
-            found.level == Level::Deny && found.message.contains("minus infinity"),
-            "{}",
-            found.message
-        );
+        assert!(found.level == Level::Deny && found.message.contains("minus infinity"), "{}", found.message);
         // A log-likelihood may be negative and still settle.
         assert_eq!(ask(steps(200).map(|t| -3.0 * (1.0 - (-t / 20.0).exp()))), None);
     }
@@ -215,10 +172,6 @@ mod tests {
         let found = ask(steps(100).map(|t| if t == 50.0 { 20.0 } else { 2.0 })).unwrap();
         assert!(found.message.contains("overshoots") && found.step == 50, "{found:?}");
         let found = ask(steps(100).map(|t| if t % 2.0 == 0.0 { 1.0 } else { 3.0 })).unwrap();
-        assert!(
-            found.level == Level::Warn && found.message.contains("oscillates"),
-            "{}",
-            found.message
-        );
+        assert!(found.level == Level::Warn && found.message.contains("oscillates"), "{}", found.message);
     }
 }

@@ -36,10 +36,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 0.0,
                 "no zero weight behind them that could open",
             )
-            .with(
-                "RMS of the cotangent at the outputs",
-                case.start.flow.head.cotangent_rms,
-            )
+            .with("RMS of the cotangent at the outputs", case.start.flow.head.cotangent_rms)
             .remedies(&["rescale-init", "swap-activation", "insert-layer-norm"]),
     )
 }

@@ -7,10 +7,7 @@ use crate::theory::limits::Ceiling;
 /// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers (inputs become alike or unlike)`: the gradient's RMS
 /// factor of one layer of the body, and the lowest of the ceilings on depth.
 pub(super) fn line(case: &Case<'_>) -> Option<String> {
-    let factor = case
-        .limits
-        .gradient_rms_per_layer
-        .map(|factor| format!("x{factor:.5} per layer"));
+    let factor = case.limits.gradient_rms_per_layer.map(|factor| format!("x{factor:.5} per layer"));
     let depth = case
         .limits
         .trainable_depth
@@ -53,17 +50,9 @@ fn layer(network: &Network) -> Option<String> {
         }),
         _ => None,
     };
-    let skip = if ops.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) {
-        " + skip"
-    } else {
-        ""
-    };
+    let skip = if ops.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) { " + skip" } else { "" };
     // In a plain net the norm follows the linear operation, in a branch it comes first.
-    let norm = ops
-        .get(index + 1)
-        .and_then(norm)
-        .or_else(|| ops.iter().take(index).find_map(norm))
-        .unwrap_or("");
+    let norm = ops.get(index + 1).and_then(norm).or_else(|| ops.iter().take(index).find_map(norm)).unwrap_or("");
     Some(format!("{} + {}{norm}{skip}", linear.init, linear.activation))
 }
 
@@ -78,10 +67,7 @@ mod tests {
         assert!(plain.starts_with("pytorch-default + relu: x0.4"), "{plain}");
         assert!(plain.ends_with(" layers (inputs become alike or unlike)"), "{plain}");
         let normed = line("[network]\ndepth = 4\nwidth = 32\nnorm = \"batch\"\n");
-        assert!(
-            normed.starts_with("pytorch-default + relu + batch norm: x1.2"),
-            "{normed}"
-        );
+        assert!(normed.starts_with("pytorch-default + relu + batch norm: x1.2"), "{normed}");
         let skip = line("[network]\nkind = \"residual\"\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n");
         assert!(skip.starts_with("he-normal + relu + skip: x1.4"), "{skip}");
     }

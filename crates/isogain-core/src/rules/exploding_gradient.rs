@@ -56,12 +56,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         None => return None,
     };
     let mut finding = Finding::new(RULE.name, Level::Deny, [first, last], message)
-        .against(
-            "ln of the gradient's growth",
-            span.log_gain,
-            RANGE,
-            "tolerated range 1e4 of the gradient's RMS",
-        )
+        .against("ln of the gradient's growth", span.log_gain, RANGE, "tolerated range 1e4 of the gradient's RMS")
         .against(
             "largest |update| / |W| of the first step",
             step,
@@ -91,16 +86,10 @@ mod tests {
     fn a_chaotic_network_whose_activations_stay() {
         let deep = |variance: f64| {
             let init = format!("init = {{ name = \"normal\", weight_variance = {variance:?} }}");
-            Bench::new(&format!(
-                "[network]\ndepth = 30\nwidth = 32\nactivation = \"tanh\"\n{init}\n"
-            ))
+            Bench::new(&format!("[network]\ndepth = 30\nwidth = 32\nactivation = \"tanh\"\n{init}\n"))
         };
         let found = deep(12.0).diagnose();
-        assert_eq!(
-            (found[0].rule.as_str(), found[0].level),
-            ("exploding-gradient", Level::Deny),
-            "{found:#?}"
-        );
+        assert_eq!((found[0].rule.as_str(), found[0].level), ("exploding-gradient", Level::Deny), "{found:#?}");
         assert_eq!(deep(1.0).ask("exploding-gradient"), None);
         // PyTorch's tanh gain 5/3: chaotic, and trains.
         assert_eq!(deep(25.0 / 9.0).ask("exploding-gradient"), None);

@@ -77,11 +77,7 @@ pub(super) fn whole<'a>(case: &Case<'a>) -> [&'a str; 2] {
 /// A factor e^`log_gain` for people: `10^-11.6` far from 1, `0.408` near it.
 pub(super) fn factor(log_gain: f64) -> String {
     let decades = log_gain / LN_10;
-    if decades.abs() < 3.0 {
-        number(log_gain.exp())
-    } else {
-        format!("10^{decades:.1}")
-    }
+    if decades.abs() < 3.0 { number(log_gain.exp()) } else { format!("10^{decades:.1}") }
 }
 
 /// A number with three significant digits, in powers of ten where it is far from 1.

@@ -31,9 +31,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .outcome
         .and_then(|outcome| outcome.first_non_finite.as_ref())
         .filter(|found| found.step == 0 && found.phase == "forward");
-    let name = joint
-        .map(|joint| joint.name.as_str())
-        .or(seen.map(|found| found.name.as_str()))?;
+    let name = joint.map(|joint| joint.name.as_str()).or(seen.map(|found| found.name.as_str()))?;
     // The operations before it show how the values grew.
     let largest = case
         .start
@@ -47,33 +45,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     let last = case.network.ops.last().map_or(name, |op| op.name.as_str());
     let mut finding = Finding::new(RULE.name, Level::Deny, [name, last], message)
-        .against(
-            "largest finite activation before it",
-            largest,
-            f64::from(f32::MAX),
-            "largest f32",
-        )
-        .remedies(&[
-            "rescale-init",
-            "scale-input",
-            "insert-layer-norm",
-            "insert-batch-norm",
-            "swap-activation",
-        ]);
+        .against("largest finite activation before it", largest, f64::from(f32::MAX), "largest f32")
+        .remedies(&["rescale-init", "scale-input", "insert-layer-norm", "insert-batch-norm", "swap-activation"]);
     if let Some(joint) = joint {
         let share = joint.activation.non_finite_fraction();
-        finding = finding.against(
-            "share of non-finite values there",
-            share,
-            0.0,
-            "every value must be finite",
-        );
+        finding = finding.against("share of non-finite values there", share, 0.0, "every value must be finite");
     }
     if largest > 0.0 {
-        finding.theory = Some(format!(
-            "the operation before it still returned values up to {}",
-            number(largest)
-        ));
+        finding.theory = Some(format!("the operation before it still returned values up to {}", number(largest)));
     }
     Some(finding)
 }
@@ -90,17 +69,9 @@ mod tests {
         let bench = Bench::new(DEEP);
         let finding = bench.ask("forward-overflow").unwrap();
         assert!(finding.message.contains("clipping cannot help"));
-        assert!(
-            finding.remedies.iter().all(|remedy| !remedy.starts_with("clip")),
-            "{:?}",
-            finding.remedies
-        );
+        assert!(finding.remedies.iter().all(|remedy| !remedy.starts_with("clip")), "{:?}", finding.remedies);
         let found = bench.diagnose();
-        assert_eq!(
-            (found.len(), found[0].rule.as_str()),
-            (1, "forward-overflow"),
-            "{found:#?}"
-        );
+        assert_eq!((found.len(), found[0].rule.as_str()), (1, "forward-overflow"), "{found:#?}");
     }
 
     #[test]
@@ -115,11 +86,7 @@ mod tests {
     fn what_comes_later_is_another_rule() {
         let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
         bench.finish([2.3, 3.0, f64::NAN]);
-        let found = NonFinite {
-            step: 2,
-            name: "fc1".into(),
-            phase: "forward".into(),
-        };
+        let found = NonFinite { step: 2, name: "fc1".into(), phase: "forward".into() };
         bench.outcome.as_mut().unwrap().first_non_finite = Some(found.clone());
         assert_eq!(bench.ask("forward-overflow"), None);
         bench.outcome.as_mut().unwrap().first_non_finite = Some(NonFinite { step: 0, ..found });

@@ -28,9 +28,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .filter_map(|weight| Some((weight.op, weight.reach?)))
             .collect()
     } else {
-        all.iter()
-            .filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned)))
-            .collect()
+        all.iter().filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned))).collect()
     };
     let frozen: Vec<_> = travel.iter().filter(|(_, travel)| *travel < MOVES).collect();
     let (first, last) = (frozen.first()?, frozen.last()?);
@@ -53,13 +51,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "a matrix that moves by less than 1 % in the whole run is what it was",
             )
             .with("weights concerned", frozen.len() as f64)
-            .remedies(&[
-                "rescale-init",
-                "add-skip",
-                "insert-batch-norm",
-                "change-learning-rate",
-                "smaller-eps",
-            ]),
+            .remedies(&["rescale-init", "add-skip", "insert-batch-norm", "change-learning-rate", "smaller-eps"]),
     )
 }
 

@@ -68,9 +68,7 @@ mod tests {
             let recipe = format!(
                 "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"{name}\"\nlearning_rate = 1e-3\n{eps}\n"
             );
-            Bench::new(&recipe)
-                .ask("gradient-below-eps")
-                .map(|finding| finding.level)
+            Bench::new(&recipe).ask("gradient-below-eps").map(|finding| finding.level)
         };
         assert_eq!(ask("adam", "eps = 1e-8"), Some(Level::Deny));
         assert_eq!(ask("adam", "eps = 1e-30"), None);
@@ -82,9 +80,6 @@ mod tests {
         let recipe = "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\n";
         let found = Bench::new(recipe).diagnose();
         assert_eq!(found[0].rule, "vanishing-gradient", "{found:#?}");
-        assert!(
-            found[0].consequences.iter().any(|finding| finding.rule == RULE.name),
-            "{found:#?}"
-        );
+        assert!(found[0].consequences.iter().any(|finding| finding.rule == RULE.name), "{found:#?}");
     }
 }

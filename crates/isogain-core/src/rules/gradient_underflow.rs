@@ -11,12 +11,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G013",
     summary: "the gradient falls below the smallest number of the format",
     page: include_str!("gradient-underflow.md"),
-    explains: &[
-        "gradient-below-eps",
-        "exactly-zero-gradient",
-        "learning-rate-too-low",
-        "frozen-layer",
-    ],
+    explains: &["gradient-below-eps", "exactly-zero-gradient", "learning-rate-too-low", "frozen-layer"],
     check,
 };
 
@@ -61,10 +56,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .with(format!("RMS of the gradient at {from}, the layer after"), before)
                 .with("share of exact zeros", lost)
                 .remedies(&["rescale-init", "add-skip", "swap-activation", "insert-batch-norm"]);
-            finding.theory = Some(format!(
-                "what is left before rounding is {} of the smallest normal number",
-                factor(fell)
-            ));
+            finding.theory =
+                Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
             return Some(finding);
         }
         after = Some((&layer.name, rms));
@@ -83,11 +76,7 @@ mod tests {
         assert_eq!(Bench::new(&sigmoid(10)).ask("gradient-underflow"), None);
         let bench = Bench::new(&sigmoid(60));
         let finding = bench.ask("gradient-underflow").unwrap();
-        assert!(
-            finding.message.contains("below the smallest normal f32"),
-            "{}",
-            finding.message
-        );
+        assert!(finding.message.contains("below the smallest normal f32"), "{}", finding.message);
         // The same network in f64 has room to spare.
         let bench = Bench::new(&format!("{}[run]\nprecision = \"f64\"\n", sigmoid(60)));
         assert_eq!(bench.ask("gradient-underflow"), None);

@@ -48,10 +48,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     };
     let message = match (steep, rises) {
         _ if rise == f64::INFINITY => {
-            format!(
-                "the learning rate of {} leaves the range of numbers within 40 steps on one batch",
-                number(rate)
-            )
+            format!("the learning rate of {} leaves the range of numbers within 40 steps on one batch", number(rate))
         }
         (true, true) => format!(
             "the learning rate of {} is {} times the longest stable step, and on one batch the loss jumps up by {}",
@@ -78,23 +75,11 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     );
     if plain && !exploded {
         finding = finding
-            .against(
-                "learning rate x curvature / 2",
-                stretch,
-                CATAPULT,
-                "Lewkowycz et al. 2020: 4 / lambda",
-            )
+            .against("learning rate x curvature / 2", stretch, CATAPULT, "Lewkowycz et al. 2020: 4 / lambda")
             .with("largest eigenvalue of the Gauss-Newton matrix", sharpness.gauss_newton);
-        finding.theory = Some(format!(
-            "stable up to 2 / lambda = {}",
-            number(2.0 / sharpness.gauss_newton)
-        ));
+        finding.theory = Some(format!("stable up to 2 / lambda = {}", number(2.0 / sharpness.gauss_newton)));
     }
-    Some(
-        finding
-            .with("seeds measured", sharpness.seeds as f64)
-            .remedies(REMEDIES),
-    )
+    Some(finding.with("seeds measured", sharpness.seeds as f64).remedies(REMEDIES))
 }
 
 const REMEDIES: &[&str] = &["change-learning-rate", "clip-by-global-norm", "insert-batch-norm"];
@@ -116,26 +101,15 @@ fn after(case: &Case<'_>) -> Option<Finding> {
         Some(found) if found.step == 0 => return None,
         Some(found) => (
             found.step,
-            format!(
-                "at a learning rate of {rate} a healthy start ends in non-finite values at step {}",
-                found.step
-            ),
+            format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step),
         ),
-        None => (
-            outcome.steps,
-            format!("at a learning rate of {rate} training ends far above where it started"),
-        ),
+        None => (outcome.steps, format!("at a learning rate of {rate} training ends far above where it started")),
     };
     Some(
         Finding::new(RULE.name, Level::Deny, whole(case), message)
             .at(step)
             .with("first loss", first)
-            .against(
-                "final loss",
-                outcome.loss.unwrap_or(f64::INFINITY),
-                2.0 * baseline.max(first),
-                "twice the start",
-            )
+            .against("final loss", outcome.loss.unwrap_or(f64::INFINITY), 2.0 * baseline.max(first), "twice the start")
             .remedies(REMEDIES),
     )
 }
@@ -149,36 +123,21 @@ mod tests {
     fn measured(gauss_newton: f64, rise: Option<f64>) -> Bench {
         let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
         let rehearsal_first = bench.start.flow.head.loss;
-        bench.start.sharpness = Some(Sharpness {
-            gauss_newton,
-            rehearsal_rise: rise,
-            rehearsal_first,
-            seeds: 5,
-        });
+        bench.start.sharpness = Some(Sharpness { gauss_newton, rehearsal_rise: rise, rehearsal_first, seeds: 5 });
         bench
     }
 
     #[test]
     fn curvature_and_rehearsal_must_agree() {
         let level = |gauss_newton, rise| {
-            measured(gauss_newton, rise)
-                .ask("learning-rate-too-high")
-                .map(|finding| finding.level)
+            measured(gauss_newton, rise).ask("learning-rate-too-high").map(|finding| finding.level)
         };
         assert_eq!(level(40.0, Some(0.3)), None);
-        assert_eq!(
-            level(1e6, Some(0.1)),
-            Some(Level::Note),
-            "batch norm: steep, and the loss falls"
-        );
+        assert_eq!(level(1e6, Some(0.1)), Some(Level::Note), "batch norm: steep, and the loss falls");
         assert_eq!(level(40.0, Some(1.0)), Some(Level::Warn));
         assert_eq!(level(145.0, Some(1.7)), Some(Level::Deny));
         assert_eq!(level(40.0, None), Some(Level::Deny));
-        assert_eq!(
-            Bench::new("[network]\ndepth = 2\nwidth = 8\n").ask("learning-rate-too-high"),
-            None,
-            "not measured"
-        );
+        assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 8\n").ask("learning-rate-too-high"), None, "not measured");
     }
 
     #[test]
@@ -192,11 +151,7 @@ mod tests {
     fn a_healthy_start_with_a_broken_end() {
         let mut bench = measured(40.0, Some(0.3));
         bench.finish([2.3, 2.2, 8.0, f64::NAN]);
-        let found = NonFinite {
-            step: 3,
-            name: "loss".into(),
-            phase: "loss".into(),
-        };
+        let found = NonFinite { step: 3, name: "loss".into(), phase: "loss".into() };
         bench.outcome.as_mut().unwrap().first_non_finite = Some(found);
         let finding = bench.ask("learning-rate-too-high").unwrap();
         assert_eq!((finding.level, finding.step), (Level::Deny, 3));

@@ -39,10 +39,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 fn descent(case: &Case<'_>, longer: f64) -> Option<Finding> {
     let rate = case.recipe.optimizer.learning_rate;
     let baseline = case.data.baseline_loss;
-    let squares: Vec<f64> = weights(case)
-        .iter()
-        .map(|weight| weight.gradient.sum_of_squares)
-        .collect();
+    let squares: Vec<f64> = weights(case).iter().map(|weight| weight.gradient.sum_of_squares).collect();
     let fall = rate * case.recipe.run.steps as f64 * longer * squares.iter().sum::<f64>() / baseline;
     if squares.is_empty() || fall.is_nan() || fall >= REMOVES {
         return None;
@@ -105,15 +102,9 @@ mod tests {
     fn first_order_fall_over_the_whole_run() {
         assert_eq!(tanh(0.05, "").ask("learning-rate-too-low"), None);
         let finding = tanh(1e-5, "").ask("learning-rate-too-low").unwrap();
-        assert_eq!(
-            (finding.level, finding.remedies),
-            (Level::Deny, vec!["change-learning-rate".to_owned()])
-        );
+        assert_eq!((finding.level, finding.remedies), (Level::Deny, vec!["change-learning-rate".to_owned()]));
         // The same rate over a thousand times as many steps.
-        assert_eq!(
-            tanh(1e-5, "[run]\nsteps = 1000000\n").ask("learning-rate-too-low"),
-            None
-        );
+        assert_eq!(tanh(1e-5, "[run]\nsteps = 1000000\n").ask("learning-rate-too-low"), None);
     }
 
     #[test]

@@ -95,12 +95,7 @@ fn fit(norm: f64, threshold: f64) -> f64 {
 
 /// L2 norm of all gradients together.
 pub(super) fn gradient_norm(snapshot: &Snapshot) -> f64 {
-    snapshot
-        .parameters
-        .iter()
-        .map(|parameter| parameter.gradient.sum_of_squares)
-        .sum::<f64>()
-        .sqrt()
+    snapshot.parameters.iter().map(|parameter| parameter.gradient.sum_of_squares).sum::<f64>().sqrt()
 }
 
 /// A change of scale through the body of the network, between two of its layers.
@@ -145,15 +140,9 @@ pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
     let end = layers.iter().rposition(measured)?;
     let gain = |layer: &Layer| (layer.cotangent_rms / layers[end].cotangent_rms).ln();
     let signed = |index: &usize| {
-        if largest {
-            -gain(&layers[*index])
-        } else {
-            gain(&layers[*index])
-        }
+        if largest { -gain(&layers[*index]) } else { gain(&layers[*index]) }
     };
-    let first = (0..end)
-        .filter(|&index| measured(&layers[index]))
-        .min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
+    let first = (0..end).filter(|&index| measured(&layers[index])).min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
     Some(Span {
         log_gain: gain(&layers[first]),
         layers: end - first,
@@ -184,13 +173,7 @@ pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
 pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
     let here = ops.iter().position(|op| op.name == name);
     if let Some(index) = here {
-        return matches!(
-            ops.get(index + 1),
-            Some(Op {
-                kind: OpKind::Norm(_),
-                ..
-            })
-        );
+        return matches!(ops.get(index + 1), Some(Op { kind: OpKind::Norm(_), .. }));
     }
     ops.iter().any(|op| match &op.kind {
         OpKind::Residual(residual) => is_scale_invariant(&residual.branch, name),
@@ -200,8 +183,7 @@ pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
 
 /// Whether a name is that of an operation or of something inside of it (`block3`, `block3.fc`).
 pub(super) fn belongs(name: &str, op: &str) -> bool {
-    name.strip_prefix(op)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    name.strip_prefix(op).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether the finished training removed at least half of the loss of a network that knows nothing. `None` before and

@@ -35,7 +35,7 @@ mod vanishing_activation;
 mod vanishing_gradient;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 

@@ -26,48 +26,23 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let seen = find(start.step, start.flow.head.loss, &start.joints, &start.parameters)
         .or_else(|| {
             let found = case.outcome?.first_non_finite.as_ref()?;
-            Some(Seen {
-                step: found.step,
-                name: found.name.clone(),
-                phase: found.phase.clone(),
-                share: f64::NAN,
-            })
+            Some(Seen { step: found.step, name: found.name.clone(), phase: found.phase.clone(), share: f64::NAN })
         })
         .or_else(|| {
-            case.history
-                .iter()
-                .find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters))
+            case.history.iter().find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters))
         })?;
-    let message = format!(
-        "the first non-finite value appears at step {} in {} ({})",
-        seen.step, seen.name, seen.phase
-    );
+    let message = format!("the first non-finite value appears at step {} in {} ({})", seen.step, seen.name, seen.phase);
     let mut finding = Finding::new(RULE.name, Level::Deny, [&seen.name, &seen.name], message)
         .at(seen.step)
-        .remedies(&[
-            "change-learning-rate",
-            "rescale-init",
-            "clip-by-global-norm",
-            "insert-layer-norm",
-        ]);
+        .remedies(&["change-learning-rate", "rescale-init", "clip-by-global-norm", "insert-layer-norm"]);
     if seen.share.is_finite() {
-        finding = finding.against(
-            "share of non-finite values",
-            seen.share,
-            0.0,
-            "every value must be finite",
-        );
+        finding = finding.against("share of non-finite values", seen.share, 0.0, "every value must be finite");
     }
     Some(finding)
 }
 
 fn find(step: u64, loss: f64, joints: &[JointRecord], parameters: &[ParameterRecord]) -> Option<Seen> {
-    let seen = |name: &str, phase: &str, share: f64| Seen {
-        step,
-        name: name.into(),
-        phase: phase.into(),
-        share,
-    };
+    let seen = |name: &str, phase: &str, share: f64| Seen { step, name: name.into(), phase: phase.into(), share };
     let forward = joints
         .iter()
         .find(|joint| joint.activation.non_finite > 0)
@@ -81,19 +56,13 @@ fn find(step: u64, loss: f64, joints: &[JointRecord], parameters: &[ParameterRec
     };
     let weights = || {
         parameters.iter().find_map(|parameter| {
-            let kinds = [
-                (&parameter.weight, "weight"),
-                (&parameter.gradient, "backward"),
-                (&parameter.update, "update"),
-            ];
+            let kinds =
+                [(&parameter.weight, "weight"), (&parameter.gradient, "backward"), (&parameter.update, "update")];
             let (moments, phase) = kinds.into_iter().find(|(moments, _)| moments.non_finite > 0)?;
             Some(seen(&parameter.name, phase, moments.non_finite_fraction()))
         })
     };
-    forward
-        .or_else(|| (!loss.is_finite()).then(|| seen("loss", "loss", 1.0)))
-        .or_else(backward)
-        .or_else(weights)
+    forward.or_else(|| (!loss.is_finite()).then(|| seen("loss", "loss", 1.0))).or_else(backward).or_else(weights)
 }
 
 #[cfg(test)]
@@ -131,11 +100,7 @@ mod tests {
         }];
         assert_eq!(bench.ask("non-finite").unwrap().step, 7);
         bench.finish([2.3, f64::NAN]);
-        let found = NonFinite {
-            step: 1,
-            name: "fc1".into(),
-            phase: "forward".into(),
-        };
+        let found = NonFinite { step: 1, name: "fc1".into(), phase: "forward".into() };
         bench.outcome.as_mut().unwrap().first_non_finite = Some(found);
         assert_eq!(bench.ask("non-finite").unwrap().step, 1);
     }

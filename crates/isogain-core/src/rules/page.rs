@@ -75,35 +75,22 @@ impl<'a> Page<'a> {
     /// # Errors
     /// A missing title, section or recipe.
     pub fn parse(text: &'a str) -> Result<Self, PageError> {
-        let title = text
-            .lines()
-            .next()
-            .and_then(|line| line.strip_prefix("# "))
-            .ok_or(PageError::NoTitle)?;
+        let title = text.lines().next().and_then(|line| line.strip_prefix("# ")).ok_or(PageError::NoTitle)?;
         let mut sections: Vec<(&str, &str)> = Vec::new();
         for part in text.split("\n## ").skip(1) {
             let (heading, body) = part.split_once('\n').unwrap_or((part, ""));
             sections.push((heading.trim(), body.trim()));
         }
         if !sections.iter().map(|section| section.0).eq(SECTIONS) {
-            return Err(PageError::Sections {
-                found: sections.iter().map(|section| section.0.to_owned()).collect(),
-            });
+            return Err(PageError::Sections { found: sections.iter().map(|section| section.0.to_owned()).collect() });
         }
         let (ill, treated) = (example(&sections, ILL)?, example(&sections, TREATED)?);
-        Ok(Self {
-            title,
-            sections,
-            ill,
-            treated,
-        })
+        Ok(Self { title, sections, ill, treated })
     }
 }
 
 fn example<'a>(sections: &[(&'a str, &'a str)], index: usize) -> Result<Example<'a>, PageError> {
-    let error = PageError::NoRecipe {
-        section: SECTIONS[index],
-    };
+    let error = PageError::NoRecipe { section: SECTIONS[index] };
     let mut fences = sections[index].1.split("```toml ").skip(1);
     let (Some(fence), None) = (fences.next(), fences.next()) else {
         return Err(error);

@@ -32,20 +32,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn saturated(snapshot: &Snapshot) -> Option<Finding> {
-    let flat: Vec<_> = snapshot
-        .units
-        .iter()
-        .filter(|record| record.saturated_fraction > SUFFERS)
-        .collect();
+    let flat: Vec<_> = snapshot.units.iter().filter(|record| record.saturated_fraction > SUFFERS).collect();
     let (first, last) = (flat.first()?, flat.last()?);
-    let worst = flat
-        .iter()
-        .max_by(|a, b| a.saturated_fraction.total_cmp(&b.saturated_fraction))?;
-    let level = if worst.saturated_fraction > FAILS {
-        Level::Deny
-    } else {
-        Level::Warn
-    };
+    let worst = flat.iter().max_by(|a, b| a.saturated_fraction.total_cmp(&b.saturated_fraction))?;
+    let level = if worst.saturated_fraction > FAILS { Level::Deny } else { Level::Warn };
     let message = format!(
         "{} of {} activations are saturated: in {} the slope is below 0.01 for {} % of the values",
         flat.len(),
@@ -62,13 +52,7 @@ fn saturated(snapshot: &Snapshot) -> Option<Finding> {
                 SUFFERS,
                 "half of a layer's slopes missing costs x0.71 or more",
             )
-            .remedies(&[
-                "rescale-init",
-                "scale-input",
-                "insert-batch-norm",
-                "insert-layer-norm",
-                "swap-activation",
-            ]),
+            .remedies(&["rescale-init", "scale-input", "insert-batch-norm", "insert-layer-norm", "swap-activation"]),
     )
 }
 
@@ -81,10 +65,8 @@ mod tests {
     fn slopes_count_not_outputs() {
         let ask = |std: f64| {
             let init = format!("init = {{ name = \"fixed-variance\", std = {std:?} }}");
-            Bench::new(&format!(
-                "[network]\ndepth = 3\nwidth = 32\nactivation = \"tanh\"\n{init}\n"
-            ))
-            .ask("saturated-units")
+            Bench::new(&format!("[network]\ndepth = 3\nwidth = 32\nactivation = \"tanh\"\n{init}\n"))
+                .ask("saturated-units")
         };
         assert_eq!(ask(0.15), None);
         assert_eq!(ask(1.0).unwrap().level, Level::Warn);

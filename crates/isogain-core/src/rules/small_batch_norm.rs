@@ -44,26 +44,15 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (level, why) = if batch <= FAILS {
-        (
-            Level::Deny,
-            "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient",
-        )
+        (Level::Deny, "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient")
     } else {
         (Level::Warn, "its mean and variance are mostly noise")
     };
     let message = format!("batch norm over {batch} samples in {} places: {why}", norms.len());
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against(
-            "samples in a batch",
-            batch as f64,
-            SUFFERS as f64,
-            "Wu & He 2018, figure 1",
-        )
+        .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
         .with("samples up to which no usable gradient exists", FAILS as f64)
-        .with(
-            "RMS of the first cotangent over the last",
-            case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp),
-        )
+        .with("RMS of the first cotangent over the last", case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp))
         .remedies(&["insert-layer-norm", "change-learning-rate"]);
     finding.theory = super::expectation::line(case);
     Some(finding)

@@ -46,18 +46,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .collect();
     let found = if constant.is_empty() { &duplicated } else { &constant };
     let layers = [*found.first()?, *found.last()?];
-    let message = format!(
-        "all units of {} start alike: they get the same gradient and stay one unit",
-        list(found)
-    );
+    let message = format!("all units of {} start alike: they get the same gradient and stay one unit", list(found));
     Some(
         Finding::new(RULE.name, Level::Deny, layers, message)
-            .against(
-                "layers whose weights are all one value",
-                constant.len() as f64,
-                0.0,
-                "units must start different",
-            )
+            .against("layers whose weights are all one value", constant.len() as f64, 0.0, "units must start different")
             .against(
                 "layers in which half of the units repeat another one",
                 duplicated.len() as f64,
@@ -113,10 +105,7 @@ mod tests {
         let ask =
             |init: &str| Bench::new(&format!("[network]\ndepth = 3\nwidth = 16\n{init}\n")).ask("symmetric-weights");
         assert_eq!(ask("init = \"he-normal\""), None);
-        assert_eq!(
-            ask("init = { name = \"constant\", value = 0.1 }").unwrap().layers,
-            ["fc1", "fc3"]
-        );
+        assert_eq!(ask("init = { name = \"constant\", value = 0.1 }").unwrap().layers, ["fc1", "fc3"]);
         assert_eq!(ask("init = \"zeros\"").unwrap().level, Level::Deny);
         // A head that starts at zero breaks no symmetry.
         assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);

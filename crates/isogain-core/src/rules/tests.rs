@@ -21,11 +21,7 @@ fn the_table_is_the_folder() {
     let table: BTreeSet<String> = TABLE.iter().map(|rule| rule.name.to_owned()).collect();
     assert_eq!(table, pages);
     for rule in TABLE {
-        assert!(
-            folder.join(format!("{}.rs", rule.name.replace('-', "_"))).exists(),
-            "{} has no file",
-            rule.name
-        );
+        assert!(folder.join(format!("{}.rs", rule.name.replace('-', "_"))).exists(), "{} has no file", rule.name);
     }
     let codes: BTreeSet<&str> = TABLE.iter().map(|rule| rule.code).collect();
     assert_eq!(codes.len(), TABLE.len(), "codes repeat");
@@ -37,11 +33,7 @@ fn a_rule_only_explains_later_ones() {
         for explained in rule.explains {
             let at = TABLE.iter().position(|other| other.name == *explained);
             let at = at.unwrap_or_else(|| panic!("{} explains {explained}, which is no rule", rule.name));
-            assert!(
-                at > rank,
-                "{} cannot explain {explained}, which ranks above it",
-                rule.name
-            );
+            assert!(at > rank, "{} cannot explain {explained}, which ranks above it", rule.name);
         }
     }
 }
@@ -74,29 +66,15 @@ fn the_ill_recipe_of_a_page_fires_before_training_and_the_treated_one_does_not()
             continue;
         }
         let ill = Bench::new(page.ill.recipe).diagnose();
-        assert!(
-            contains(&ill, rule.name),
-            "{}: the ill recipe gives {ill:#?}",
-            rule.name
-        );
+        assert!(contains(&ill, rule.name), "{}: the ill recipe gives {ill:#?}", rule.name);
         let treated = Bench::new(page.treated.recipe).diagnose();
-        assert!(
-            !contains(&treated, rule.name),
-            "{}: the treated recipe gives {treated:#?}",
-            rule.name
-        );
-        assert!(
-            !serious(&treated),
-            "{}: the treated recipe gives {treated:#?}",
-            rule.name
-        );
+        assert!(!contains(&treated, rule.name), "{}: the treated recipe gives {treated:#?}", rule.name);
+        assert!(!serious(&treated), "{}: the treated recipe gives {treated:#?}", rule.name);
     }
 }
 
 fn contains(found: &[Finding], rule: &str) -> bool {
-    found
-        .iter()
-        .any(|finding| finding.rule == rule || contains(&finding.consequences, rule))
+    found.iter().any(|finding| finding.rule == rule || contains(&finding.consequences, rule))
 }
 
 fn serious(found: &[Finding]) -> bool {
@@ -148,17 +126,8 @@ fn networks_that_do_not_train_are_errors() {
     ] {
         let found = verdict(&row);
         let first = found.first().map(|finding| (finding.rule.as_str(), finding.level));
-        assert_eq!(
-            first,
-            row.ill.map(|rule| (rule, Level::Deny)),
-            "{}\n{found:#?}",
-            row.recipe
-        );
-        assert_eq!(
-            found.len(),
-            1,
-            "one cause is named, the rest stands under it: {found:#?}"
-        );
+        assert_eq!(first, row.ill.map(|rule| (rule, Level::Deny)), "{}\n{found:#?}", row.recipe);
+        assert_eq!(found.len(), 1, "one cause is named, the rest stands under it: {found:#?}");
     }
 }
 
@@ -185,29 +154,17 @@ fn the_built_in_recipe_is_explained_as_theory_says() {
     for seed in 0..2 {
         let found = Bench::seeded("[network]\nwidth = 128\n", seed).diagnose();
         let finding = &found[0];
-        assert_eq!(
-            (finding.rule.as_str(), finding.level),
-            ("vanishing-gradient", Level::Deny)
-        );
+        assert_eq!((finding.rule.as_str(), finding.level), ("vanishing-gradient", Level::Deny));
         assert_eq!(finding.layers, ["fc1", "fc30"]);
         let total: f64 = finding.causes.iter().map(|cause| cause.log_gain).sum();
         let measured = finding.evidence[0].value.unwrap();
-        assert!(
-            (total - measured).abs() < 1e-9 * measured.abs(),
-            "{total} against {measured}"
-        );
+        assert!((total - measured).abs() < 1e-9 * measured.abs(), "{total} against {measured}");
         slopes.push(measured / 29.0);
         // ln sqrt(1/3) and ln sqrt(1/2): 61 and 39 per cent.
         assert!((finding.causes[0].share - 0.613).abs() < 0.04, "{:?}", finding.causes);
         let expected = finding.theory.as_deref().unwrap();
-        let factor = expected
-            .strip_prefix("pytorch-default + relu: x")
-            .and_then(|rest| rest.get(..7))
-            .unwrap();
-        assert!(
-            (factor.parse::<f64>().unwrap() / 0.40825 - 1.0).abs() < 0.02,
-            "{expected}"
-        );
+        let factor = expected.strip_prefix("pytorch-default + relu: x").and_then(|rest| rest.get(..7)).unwrap();
+        assert!((factor.parse::<f64>().unwrap() / 0.40825 - 1.0).abs() < 0.02, "{expected}");
     }
     let slope = slopes.iter().sum::<f64>() / slopes.len() as f64;
     assert!((slope + 0.8959).abs() < 0.04, "{slopes:?}");

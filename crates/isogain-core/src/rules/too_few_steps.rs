@@ -52,12 +52,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 FALLS,
                 "a plateau has 0",
             )
-            .against(
-                "the same in standard errors",
-                fall / last_error.hypot(before_error),
-                SURELY,
-                "three sigma",
-            )
+            .against("the same in standard errors", fall / last_error.hypot(before_error), SURELY, "three sigma")
             .with("passes over the data", epochs),
     )
 }
@@ -96,10 +91,7 @@ mod tests {
         let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n[run]\nsteps = 60\n");
         bench.finish(course(50.0, 60));
         let found = bench.diagnose();
-        let rules: Vec<_> = found
-            .iter()
-            .map(|finding| (finding.rule.as_str(), finding.level))
-            .collect();
+        let rules: Vec<_> = found.iter().map(|finding| (finding.rule.as_str(), finding.level)).collect();
         assert_eq!(rules, [("too-few-steps", Level::Note)]);
     }
 }

@@ -58,18 +58,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let first = &case.network.ops.first()?.name;
     Some(
         Finding::new(RULE.name, level, [first, first], message)
-            .against(
-                "RMS of the inputs",
-                rms,
-                1.0,
-                "LeCun et al. 1998: E x^2 = 1; tolerated within a factor of 5",
-            )
-            .against(
-                "largest ratio of two features' RMS",
-                spread,
-                FEATURES,
-                "condition number is its square",
-            )
+            .against("RMS of the inputs", rms, 1.0, "LeCun et al. 1998: E x^2 = 1; tolerated within a factor of 5")
+            .against("largest ratio of two features' RMS", spread, FEATURES, "condition number is its square")
             .remedies(&["scale-input", "insert-batch-norm", "change-learning-rate"]),
     )
 }

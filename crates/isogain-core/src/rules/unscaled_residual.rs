@@ -44,14 +44,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let [first, .., last] = blocks.as_slice() else {
         return None;
     };
-    let rms = |name: &str| {
-        case.start
-            .flow
-            .joints
-            .iter()
-            .find(|joint| joint.name == name)
-            .map(|joint| joint.activation_rms)
-    };
+    let rms =
+        |name: &str| case.start.flow.joints.iter().find(|joint| joint.name == name).map(|joint| joint.activation_rms);
     let growth = (rms(last.0)? / rms(first.0)?).ln();
     if growth.is_nan() || growth < SUFFERS {
         return None;
@@ -68,27 +62,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     let scaled = 1.0 / (blocks.len() as f64).sqrt();
     let mut finding = Finding::new(RULE.name, level, [first.0, last.0], message)
-        .against(
-            "ln of the stream's growth",
-            growth,
-            SUFFERS,
-            "a sum of 1/sqrt(L) branches grows by sqrt(e) at most",
-        )
-        .against(
-            "branch scale",
-            first.1,
-            scaled,
-            "1/sqrt(L) keeps the variance within e (Hanin & Rolnick 2018)",
-        )
-        .remedies(&[
-            "add-skip",
-            "insert-layer-norm",
-            "insert-batch-norm",
-            "change-learning-rate",
-        ]);
-    finding.causes = forward(case.start)
-        .map(|span| span.causes(&case.start.flow.joints))
-        .unwrap_or_default();
+        .against("ln of the stream's growth", growth, SUFFERS, "a sum of 1/sqrt(L) branches grows by sqrt(e) at most")
+        .against("branch scale", first.1, scaled, "1/sqrt(L) keeps the variance within e (Hanin & Rolnick 2018)")
+        .remedies(&["add-skip", "insert-layer-norm", "insert-batch-norm", "change-learning-rate"]);
+    finding.causes = forward(case.start).map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
     finding.theory = Some("a He-initialised branch of full size doubles the variance: x1.414 per block".into());
     Some(finding)
 }
@@ -103,9 +80,7 @@ mod tests {
         let ask = |depth: usize, more: &str| {
             let recipe =
                 format!("[network]\nkind = \"residual\"\ndepth = {depth}\nwidth = 32\ninit = \"he-normal\"\n{more}\n");
-            Bench::new(&recipe)
-                .ask("unscaled-residual")
-                .map(|finding| finding.level)
+            Bench::new(&recipe).ask("unscaled-residual").map(|finding| finding.level)
         };
         assert_eq!(ask(24, "branch_scale = 1.0"), Some(Level::Deny));
         assert_eq!(ask(24, "branch_scale = \"depth\""), None);

@@ -37,15 +37,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     if deviation == 0.0 || (rms <= SUFFERS && deviation >= 1.0 / SUFFERS) {
         return None;
     }
-    let step = weights(case)
-        .iter()
-        .filter_map(|weight| weight.relative_step)
-        .fold(0.0, f64::max);
-    let level = if rms > SUFFERS && step > STEP {
-        Level::Deny
-    } else {
-        Level::Warn
-    };
+    let step = weights(case).iter().filter_map(|weight| weight.relative_step).fold(0.0, f64::max);
+    let level = if rms > SUFFERS && step > STEP { Level::Deny } else { Level::Warn };
     let message = format!(
         "the targets have mean {} and deviation {}, while the outputs have RMS {}: standardise the target",
         number(target.mean()?),
@@ -55,24 +48,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let head = &case.network.ops[case.network.head()?].name;
     Some(
         Finding::new(RULE.name, level, [head, head], message)
-            .against(
-                "RMS of the targets",
-                rms,
-                SUFFERS,
-                "a fresh head returns values of order 1",
-            )
-            .against(
-                "deviation of the targets",
-                deviation,
-                1.0 / SUFFERS,
-                "a fresh head returns values of order 1",
-            )
-            .against(
-                "largest |update| / |W| of the first step",
-                step,
-                STEP,
-                "a step is small against its matrix",
-            )
+            .against("RMS of the targets", rms, SUFFERS, "a fresh head returns values of order 1")
+            .against("deviation of the targets", deviation, 1.0 / SUFFERS, "a fresh head returns values of order 1")
+            .against("largest |update| / |W| of the first step", step, STEP, "a step is small against its matrix")
             .remedies(&["change-learning-rate", "clip-by-global-norm"]),
     )
 }
@@ -106,9 +84,6 @@ mod tests {
 
     #[test]
     fn classification_has_no_such_target() {
-        assert_eq!(
-            Bench::new("[network]\ndepth = 2\nwidth = 16\n").ask("unscaled-target"),
-            None
-        );
+        assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 16\n").ask("unscaled-target"), None);
     }
 }

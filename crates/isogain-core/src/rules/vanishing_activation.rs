@@ -64,22 +64,14 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
         case.recipe.run.steps
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against(
-            "ln of the activations' change through the body",
-            span.log_gain,
-            -LOST,
-            "an isometric body has 0",
-        )
+        .against("ln of the activations' change through the body", span.log_gain, -LOST, "an isometric body has 0")
         .against(
             "largest steps x |update| / |W| of a hidden layer",
             reach,
             vanishing_gradient::STUCK,
             vanishing_gradient::REACH_SOURCE,
         )
-        .with(
-            "RMS of what the outputs vary between samples",
-            case.start.flow.head.output_spread_rms,
-        )
+        .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .remedies(&[
             "rescale-init",
             "orthogonal-init",
@@ -119,13 +111,7 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
             roundoff,
             "half a unit in the last place",
         )
-        .remedies(&[
-            "rescale-init",
-            "orthogonal-init",
-            "add-skip",
-            "swap-activation",
-            "insert-batch-norm",
-        ]);
+        .remedies(&["rescale-init", "orthogonal-init", "add-skip", "swap-activation", "insert-batch-norm"]);
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
@@ -149,21 +135,14 @@ mod tests {
             let ratio = norm(&mut bench, "fc2.weight") / norm(&mut bench, "fc19.weight");
             assert!((0.05..20.0).contains(&ratio), "{ratio}");
             let found = bench.diagnose();
-            assert_eq!(
-                (found[0].rule.as_str(), found[0].level),
-                ("vanishing-activation", Level::Deny),
-                "{found:#?}"
-            );
+            assert_eq!((found[0].rule.as_str(), found[0].level), ("vanishing-activation", Level::Deny), "{found:#?}");
             assert_eq!(found.len(), 1, "{found:#?}");
         }
     }
 
     #[test]
     fn shallow_networks_survive_the_same_factor() {
-        assert_eq!(
-            Bench::new("[network]\ndepth = 8\ninit = \"glorot-normal\"\n").ask("vanishing-activation"),
-            None
-        );
+        assert_eq!(Bench::new("[network]\ndepth = 8\ninit = \"glorot-normal\"\n").ask("vanishing-activation"), None);
         assert_eq!(plain("\"he-normal\"", "").ask("vanishing-activation"), None);
     }
 
@@ -174,11 +153,7 @@ mod tests {
         assert_eq!(bench.ask("vanishing-activation"), None);
         bench.start.units[15].signal_fraction = 1e-16;
         let finding = bench.ask("vanishing-activation").unwrap();
-        assert!(
-            finding.message.contains("less than the rounding of f32"),
-            "{}",
-            finding.message
-        );
+        assert!(finding.message.contains("less than the rounding of f32"), "{}", finding.message);
         bench.recipe.run.precision = Precision::F64;
         assert_eq!(bench.ask("vanishing-activation"), None);
     }

@@ -54,12 +54,7 @@ fn shrunk<'a>(case: &Case<'a>) -> Option<Shrunk<'a>> {
         // The optimizer makes up for it: ratios between layers over-fire on healthy networks.
         _ => return None,
     };
-    Some(Shrunk {
-        span,
-        weight,
-        reach,
-        level,
-    })
+    Some(Shrunk { span, weight, reach, level })
 }
 
 /// Whether this rule has something to say.
@@ -68,12 +63,7 @@ pub(super) fn fires(case: &Case<'_>) -> bool {
 }
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let Shrunk {
-        span,
-        weight,
-        reach,
-        level,
-    } = shrunk(case)?;
+    let Shrunk { span, weight, reach, level } = shrunk(case)?;
     let [first, last] = span.names();
     let message = format!(
         "the gradient shrinks by {} from {last} to {first}, x{} per layer",
@@ -87,16 +77,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             -SHRINKS,
             "healthy networks lose up to 3.0",
         )
-        .against(
-            format!("steps x |update| / |W| of {}", weight.op),
-            reach,
-            STUCK,
-            REACH_SOURCE,
-        )
-        .with(
-            "RMS of what the outputs vary between samples",
-            case.start.flow.head.output_spread_rms,
-        )
+        .against(format!("steps x |update| / |W| of {}", weight.op), reach, STUCK, REACH_SOURCE)
+        .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .remedies(&[
             "rescale-init",
             "swap-activation",
@@ -125,10 +107,7 @@ mod tests {
     fn depth_decides() {
         assert_eq!(plain(4, "").ask("vanishing-gradient"), None);
         let finding = plain(12, "").ask("vanishing-gradient").unwrap();
-        assert_eq!(
-            (finding.level, finding.layers),
-            (Level::Deny, ["fc1".into(), "fc12".into()])
-        );
+        assert_eq!((finding.level, finding.layers), (Level::Deny, ["fc1".into(), "fc12".into()]));
         assert_eq!(finding.remedies[0], "rescale-init");
     }
 
@@ -144,13 +123,7 @@ mod tests {
     fn zero_initialised_skips_are_healthy() {
         let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\nlearnable_scale = true\n";
         let bench = plain(20, skip);
-        assert!(
-            bench
-                .start
-                .parameters
-                .iter()
-                .any(|parameter| is_zero(&parameter.gradient))
-        );
+        assert!(bench.start.parameters.iter().any(|parameter| is_zero(&parameter.gradient)));
         assert!(bench.diagnose().is_empty(), "{:#?}", bench.diagnose());
     }
 }
