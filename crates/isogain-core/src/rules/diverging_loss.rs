@@ -22,7 +22,7 @@ const OVERSHOOT: f64 = 2.0;
 const SWING: f64 = 0.3;
 /// See [`SWING`].
 const SWINGS: f64 = 0.2;
-/// Fewest losses to judge.
+/// Fewest losses to judge, unless one of them is not finite.
 const ENOUGH: usize = 8;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
@@ -31,12 +31,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         None => case.history.iter().map(|step| step.loss.is_finite().then_some(step.loss)).collect(),
     };
     let finite: Vec<f64> = losses.iter().map_while(|loss| *loss).collect();
-    if losses.len() < ENOUGH || finite.is_empty() {
+    let ended = finite.len() < losses.len();
+    if finite.is_empty() || (losses.len() < ENOUGH && !ended) {
         return None;
     }
     let scale = case.data.baseline_loss.abs().max(f64::MIN_POSITIVE);
     let shape = Shape::of(&finite, scale);
-    let ended = finite.len() < losses.len();
     let (level, step, message) = if shape.fall > 10.0 && shape.last < 0.0 && shape.falls_on {
         let message = format!(
             "the loss runs to minus infinity: {} and still falling, without a single non-finite value",
@@ -148,7 +148,8 @@ mod tests {
     fn healthy_courses() {
         assert_eq!(ask(steps(100).map(|t| 2.3 * (-t / 30.0).exp() + 0.2 * t.sin())), None);
         assert_eq!(ask(steps(100).map(|_| 2.303)), None, "stuck is not diverging");
-        assert_eq!(ask([2.3, f64::NAN]), None, "too few to judge; another rule names the value");
+        assert_eq!(ask([2.3, 5.0]), None, "too few to judge");
+        assert_eq!(ask([f64::NAN]), None, "it did not diverge, it never was finite");
     }
 
     #[test]
@@ -157,6 +158,7 @@ mod tests {
         assert!(found.level == Level::Deny && found.message.contains("diverges"), "{}", found.message);
         let found = ask(steps(50).map(|t| if t < 40.0 { 2.3 } else { f64::NAN })).unwrap();
         assert!(found.message.contains("non-finite"), "{}", found.message);
+        assert!(ask([2.3, 180.0, f64::NAN]).is_some(), "a run that stops there is short");
     }
 
     #[test]
