@@ -93,4 +93,6 @@ impl Remedy {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod tests;

@@ -17,6 +17,10 @@ const HALF_SPREAD: f64 = 2.0;
 /// Share of the last activations that varies between samples at which half of the score is lost.
 const HALF_SIGNAL: f64 = 0.01;
 
+/// RMS of the outputs, in nepers above 1, at which half of the score is lost: there the head's cotangent no longer depends
+/// on the size of the error, and the first step is as large as the weights.
+const HALF_OUTPUT: f64 = 2.0;
+
 /// How far below the recipe's learning rate the trial searches.
 const SEARCHED_BELOW: f64 = 25.0;
 
@@ -128,6 +132,10 @@ impl Prediction {
                 spread(forward_spread),
             ),
             part(
+                "are the outputs of moderate size",
+                moderate_output(snapshot.flow.head.output_rms),
+            ),
+            part(
                 "do all weights change at the same relative rate",
                 spread(self.relative_gradient_spread),
             ),
@@ -162,6 +170,15 @@ pub fn best_first(predictions: &[Prediction]) -> Vec<usize> {
 /// 1 at 0, 1/2 at 1, falling to 0.
 fn falling(x: f64) -> f64 {
     1.0 / (1.0 + x * x)
+}
+
+/// 1 up to outputs of RMS 1, then falling with their logarithm; 0 where they are not finite.
+fn moderate_output(output_rms: f64) -> f64 {
+    if output_rms.is_finite() {
+        falling(output_rms.ln().max(0.0) / HALF_OUTPUT)
+    } else {
+        0.0
+    }
 }
 
 /// Operations that count as a layer: what multiplies by weights, a residual block as one.

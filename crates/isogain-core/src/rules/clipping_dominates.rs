@@ -57,3 +57,41 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .remedies(&["clip-by-global-norm", "rescale-init", "change-learning-rate"]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{ClipRecord, StepRecord};
+    use crate::rules::fixture::Bench;
+
+    fn watched(kind: &str, clip: impl Fn(u64) -> ClipRecord) -> Option<Finding> {
+        let recipe = format!("[network]\ndepth = 2\nwidth = 8\n[clip]\nkind = \"{kind}\"\n");
+        let mut bench = Bench::new(&recipe);
+        let step = |step: u64| StepRecord {
+            step,
+            loss: 2.0,
+            learning_rate: 0.05,
+            joints: Vec::new(),
+            parameters: Vec::new(),
+            clip: Some(clip(step)),
+            snapshot: None,
+        };
+        bench.history = (0..20).map(step).collect();
+        bench.ask("clipping-dominates")
+    }
+
+    fn record(before: f64, after: f64, cosine: f64) -> ClipRecord {
+        ClipRecord { norm_before: before, norm_after: after, cosine, acted: before != after }
+    }
+
+    #[test]
+    fn size_and_direction() {
+        let level = |found: Option<Finding>| found.map(|finding| finding.level);
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 0.01, 1.0))), Some(Level::Warn));
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 1.0, 1.0))), None, "a usual threshold");
+        let spikes = |step| if step % 7 == 0 { record(300.0, 1.0, 1.0) } else { record(0.5, 0.5, 1.0) };
+        assert_eq!(level(watched("global-norm", spikes)), None, "rare spikes are what it is for");
+        let turned = watched("value", |_| record(3.0, 1.0, 0.4)).unwrap();
+        assert!(turned.message.contains("turns the gradient (cosine 0.400)"), "{}", turned.message);
+    }
+}

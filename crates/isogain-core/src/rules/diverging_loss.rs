@@ -116,3 +116,50 @@ impl Shape {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    fn ask(losses: impl IntoIterator<Item = f64>) -> Option<Finding> {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
+        bench.finish(losses);
+        bench.ask("diverging-loss")
+    }
+
+    fn steps(count: u32) -> impl Iterator<Item = f64> {
+        (0..count).map(f64::from)
+    }
+
+    #[test]
+    fn healthy_courses() {
+        assert_eq!(ask(steps(100).map(|t| 2.3 * (-t / 30.0).exp() + 0.2 * t.sin())), None);
+        assert_eq!(ask(steps(100).map(|_| 2.303)), None, "stuck is not diverging");
+        assert_eq!(ask([2.3, f64::NAN]), None, "too few to judge; another rule names the value");
+    }
+
+    #[test]
+    fn up_and_out() {
+        let found = ask(steps(50).map(|t| 2.3 * (t / 10.0).exp())).unwrap();
+        assert!(found.level == Level::Deny && found.message.contains("diverges"), "{}", found.message);
+        let found = ask(steps(50).map(|t| if t < 40.0 { 2.3 } else { f64::NAN })).unwrap();
+        assert!(found.message.contains("non-finite"), "{}", found.message);
+    }
+
+    #[test]
+    fn to_minus_infinity_without_a_nan() {
+        let found = ask(steps(200).map(|t| 2.0 - t * t)).unwrap();
+        assert!(found.level == Level::Deny && found.message.contains("minus infinity"), "{}", found.message);
+        // A log-likelihood may be negative and still settle.
+        assert_eq!(ask(steps(200).map(|t| -3.0 * (1.0 - (-t / 20.0).exp()))), None);
+    }
+
+    #[test]
+    fn overshoot_and_oscillation() {
+        let found = ask(steps(100).map(|t| if t == 50.0 { 20.0 } else { 2.0 })).unwrap();
+        assert!(found.message.contains("overshoots") && found.step == 50, "{found:?}");
+        let found = ask(steps(100).map(|t| if t as u32 % 2 == 0 { 1.0 } else { 3.0 })).unwrap();
+        assert!(found.level == Level::Warn && found.message.contains("oscillates"), "{}", found.message);
+    }
+}

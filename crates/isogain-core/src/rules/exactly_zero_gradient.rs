@@ -79,3 +79,39 @@ fn inside(op: &Op, name: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+    use crate::statistics::kernel::moments_f64;
+
+    fn ask(network: &str) -> Option<Finding> {
+        Bench::new(&format!("[network]\ndepth = 4\nwidth = 16\n{network}\n")).ask("exactly-zero-gradient")
+    }
+
+    #[test]
+    fn healthy_zeros_open_by_themselves() {
+        let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\n";
+        assert_eq!(ask(&format!("{skip}learnable_scale = true")), None);
+        assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);
+        // A scale that is zero and stays zero opens nothing.
+        assert_eq!(ask(skip).unwrap().layers, ["block2.fc", "block4.fc"]);
+    }
+
+    #[test]
+    fn a_cut_network() {
+        assert_eq!(ask("init = \"he-normal\""), None);
+        assert_eq!(ask("init = \"zeros\"").unwrap().level, Level::Deny);
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.parameter("fc1.weight").gradient = moments_f64(&[0.0; 8]);
+        assert_eq!(bench.ask("exactly-zero-gradient").unwrap().layers, ["fc1", "fc1"]);
+    }
+
+    #[test]
+    fn small_is_not_zero() {
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.parameter("fc1.weight").gradient = moments_f64(&[1e-30; 8]);
+        assert_eq!(bench.ask("exactly-zero-gradient"), None);
+    }
+}

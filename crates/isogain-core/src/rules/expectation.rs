@@ -62,3 +62,9 @@ fn per_layer(network: &Network, batch: usize) -> Option<(String, f64)> {
 fn depth(case: &Case<'_>) -> Option<String> {
     None
 }
+
+/// Limits as an engine would compute them.
+#[cfg(test)]
+pub(super) fn test_limits(_network: &Network) -> crate::theory::limits::Limits {
+    crate::theory::limits::Limits { trainable_depth: None }
+}

@@ -68,3 +68,31 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Cause;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn a_first_loss_far_above_knowing_nothing() {
+        let ask = |variance: f64| {
+            let init = format!("init = {{ name = \"normal\", weight_variance = {variance:?} }}");
+            Bench::new(&format!("[network]\ndepth = 20\nwidth = 32\n{init}\n")).ask("exploding-activation")
+        };
+        assert_eq!(ask(2.0), None);
+        let finding = ask(3.5).unwrap();
+        assert_eq!(finding.level, Level::Deny);
+        assert_eq!(finding.causes[0].cause, Cause::WeightScale);
+    }
+
+    #[test]
+    fn a_regression_with_large_targets_is_not_an_explosion() {
+        let head = "[data]\ntask = \"regression\"\n[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n";
+        let mut bench = Bench::new(head);
+        bench.data.target.as_mut().unwrap().sum_of_squares *= 1e4;
+        bench.start.flow.head.loss = 1e4;
+        assert_eq!(bench.ask("exploding-activation"), None);
+    }
+}

@@ -139,11 +139,16 @@ pub(super) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64
         .map(|(name, values)| ParameterRecord {
             name: name.clone(),
             weight: moments_f64(values),
-            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| moments_f64(values)),
+            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| rounded(values)),
             update: Moments::default(),
         })
         .collect();
     Snapshot { step: 0, batch, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
+}
+
+/// Moments of values as single precision would hold them.
+fn rounded(values: &[f64]) -> Moments {
+    moments_f64(&values.iter().map(|&value| f64::from(value as f32)).collect::<Vec<f64>>())
 }
 
 fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
@@ -151,8 +156,8 @@ fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units:
         let output = op.output.to_f64();
         joints.push(JointRecord {
             name: op.name.clone(),
-            activation: moments_f64(&output),
-            cotangent: moments_f64(&op.cotangent_out.to_f64()),
+            activation: rounded(&output),
+            cotangent: rounded(&op.cotangent_out.to_f64()),
         });
         match &op.kind {
             OpCaptureKind::Activation(activation) => {

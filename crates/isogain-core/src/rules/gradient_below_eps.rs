@@ -51,3 +51,28 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .remedies(&["smaller-eps", "rescale-init", "add-skip", "insert-batch-norm"]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn eps_alone_decides() {
+        let ask = |name: &str, eps: &str| {
+            let recipe = format!("[network]\ndepth = 20\nwidth = 32\n[optimizer]\nname = \"{name}\"\nlearning_rate = 1e-3\neps = {eps}\n");
+            Bench::new(&recipe).ask("gradient-below-eps").map(|finding| finding.level)
+        };
+        assert_eq!(ask("adam", "1e-8"), Some(Level::Deny));
+        assert_eq!(ask("adam", "1e-30"), None);
+        assert_eq!(ask("sgd", "1e-8"), None);
+    }
+
+    #[test]
+    fn a_consequence_of_the_vanishing_gradient() {
+        let recipe = "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\n";
+        let found = Bench::new(recipe).diagnose();
+        assert_eq!(found[0].rule, "vanishing-gradient", "{found:#?}");
+        assert!(found[0].consequences.iter().any(|finding| finding.rule == RULE.name), "{found:#?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::finding::{number, whole};
 use super::measure::{learned, weights};
-use super::{Case, Finding, Rule};
+use super::{Case, Finding, Rule, vanishing_activation, vanishing_gradient};
 use crate::recipe::{Level, OptimizerName};
 
 pub(super) static RULE: Rule = Rule {
@@ -21,6 +21,10 @@ const REMOVES: f64 = 1.0;
 fn check(case: &Case<'_>) -> Option<Finding> {
     // Repeating the run longer is another remedy than a larger step, and the one to try where it already learned.
     if learned(case) == Some(true) {
+        return None;
+    }
+    // Where the signal is lost, a longer step is no answer.
+    if vanishing_gradient::fires(case) || vanishing_activation::fires(case) {
         return None;
     }
     let rate = case.recipe.optimizer.learning_rate;
@@ -59,4 +63,37 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             )
             .remedies(&["change-learning-rate"]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    fn tanh(rate: f64, more: &str) -> Bench {
+        let network = "[network]\ndepth = 4\nwidth = 32\nactivation = \"tanh\"\ninit = \"glorot-normal\"\n";
+        Bench::new(&format!("{network}[optimizer]\nlearning_rate = {rate:?}\n{more}"))
+    }
+
+    #[test]
+    fn first_order_fall_over_the_whole_run() {
+        assert_eq!(tanh(0.05, "").ask("learning-rate-too-low"), None);
+        let finding = tanh(1e-5, "").ask("learning-rate-too-low").unwrap();
+        assert_eq!((finding.level, finding.remedies), (Level::Deny, vec!["change-learning-rate".to_owned()]));
+        // The same rate over a thousand times as many steps.
+        assert_eq!(tanh(1e-5, "[run]\nsteps = 1000000\n").ask("learning-rate-too-low"), None);
+    }
+
+    #[test]
+    fn a_vanishing_gradient_is_not_a_matter_of_the_rate() {
+        let bench = Bench::new("[network]\ndepth = 20\nwidth = 32\n");
+        assert!(bench.ask("vanishing-gradient").is_some());
+        assert_eq!(bench.ask("learning-rate-too-low"), None);
+    }
+
+    #[test]
+    fn adam_steps_by_the_rate() {
+        assert_eq!(tanh(1e-3, "name = \"adam\"\n").ask("learning-rate-too-low"), None);
+        assert!(tanh(1e-8, "name = \"adam\"\n").ask("learning-rate-too-low").is_some());
+    }
 }

@@ -24,6 +24,7 @@ mod measure;
 mod non_finite;
 pub mod page;
 mod saturated_units;
+pub mod severity;
 mod small_batch_norm;
 mod symmetric_weights;
 mod too_few_steps;
@@ -74,7 +75,8 @@ pub struct Case<'a> {
 pub struct Finding {
     /// The rule's name.
     pub rule: String,
-    /// How bad it is.
+    /// How bad it is; `error`, `warning` or `note` in JSON.
+    #[serde(with = "severity")]
     pub level: Level,
     /// First and last operation concerned, in forward order.
     pub layers: [String; 2],

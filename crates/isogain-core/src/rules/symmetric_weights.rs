@@ -92,3 +92,29 @@ fn list(names: &[&str]) -> String {
         [] => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn constant_weights_and_repeated_units() {
+        let ask = |init: &str| Bench::new(&format!("[network]\ndepth = 3\nwidth = 16\n{init}\n")).ask("symmetric-weights");
+        assert_eq!(ask("init = \"he-normal\""), None);
+        assert_eq!(ask("init = { name = \"constant\", value = 0.1 }").unwrap().layers, ["fc1", "fc3"]);
+        assert_eq!(ask("init = \"zeros\"").unwrap().level, Level::Deny);
+        // A head that starts at zero breaks no symmetry.
+        assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);
+    }
+
+    #[test]
+    fn random_weights_whose_units_repeat() {
+        let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.start.units[1].duplicates = 14;
+        assert_eq!(bench.ask("symmetric-weights").unwrap().layers, ["relu2", "relu2"]);
+        // At the flat end of an activation units agree by rounding.
+        bench.start.units[1].signal_fraction = 0.0;
+        assert_eq!(bench.ask("symmetric-weights"), None);
+    }
+}

@@ -66,3 +66,22 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.theory = Some("a He-initialised branch of full size doubles the variance: x1.414 per block".into());
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn growth_decides_not_the_scale() {
+        let ask = |depth: usize, more: &str| {
+            let recipe = format!("[network]\nkind = \"residual\"\ndepth = {depth}\nwidth = 32\ninit = \"he-normal\"\n{more}\n");
+            Bench::new(&recipe).ask("unscaled-residual").map(|finding| finding.level)
+        };
+        assert_eq!(ask(24, "branch_scale = 1.0"), Some(Level::Deny));
+        assert_eq!(ask(24, "branch_scale = \"depth\""), None);
+        assert_eq!(ask(24, "branch_scale = 0.0\nlearnable_scale = true"), None);
+        assert_eq!(ask(5, "branch_scale = 1.0"), None);
+        assert_eq!(ask(24, "branch_scale = 1.0\nnorm = \"layer\""), None);
+    }
+}

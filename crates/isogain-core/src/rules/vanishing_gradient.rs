@@ -88,3 +88,38 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+    use crate::rules::measure::is_zero;
+
+    fn plain(depth: usize, more: &str) -> Bench {
+        Bench::new(&format!("[network]\ndepth = {depth}\nwidth = 32\n{more}"))
+    }
+
+    #[test]
+    fn depth_decides() {
+        assert_eq!(plain(4, "").ask("vanishing-gradient"), None);
+        let finding = plain(12, "").ask("vanishing-gradient").unwrap();
+        assert_eq!((finding.level, finding.layers), (Level::Deny, ["fc1".into(), "fc12".into()]));
+        assert_eq!(finding.remedies[0], "rescale-init");
+    }
+
+    /// The same ratio between layers is no illness where the optimizer makes up for it.
+    #[test]
+    fn adam_rescales_until_eps() {
+        let adam = |eps: &str| format!("[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\neps = {eps}\n");
+        assert_eq!(plain(12, &adam("1e-30")).ask("vanishing-gradient"), None);
+        assert!(plain(20, &adam("1e-3")).ask("vanishing-gradient").is_some());
+    }
+
+    #[test]
+    fn zero_initialised_skips_are_healthy() {
+        let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\nlearnable_scale = true\n";
+        let bench = plain(20, skip);
+        assert!(bench.start.parameters.iter().any(|parameter| is_zero(&parameter.gradient)));
+        assert!(bench.diagnose().is_empty(), "{:#?}", bench.diagnose());
+    }
+}

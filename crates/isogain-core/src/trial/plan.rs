@@ -66,6 +66,8 @@ pub struct Plan {
     pub budget_steps: usize,
     /// Loss below which the task is learnt and differences mean nothing.
     pub loss_floor: f64,
+    /// Loss of a network that learnt nothing: what does not beat it improves nothing.
+    pub untrained_loss: f64,
 }
 
 impl Arm {
@@ -134,6 +136,7 @@ impl Plan {
             finalists: FINALISTS,
             budget_steps: BUDGET_TRAININGS.saturating_mul(full_steps),
             loss_floor: (0.01 * untrained_loss).max(f64::MIN_POSITIVE),
+            untrained_loss,
         };
         plan.within_budget(plan.budget_steps)
     }

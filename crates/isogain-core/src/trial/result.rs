@@ -159,6 +159,7 @@ impl Finished<'_> {
     fn judge(&self) -> Judge {
         Judge {
             comparisons: self.schedule.finalists().len(),
+            untrained_loss: self.schedule.plan().untrained_loss,
             ..Judge::default()
         }
     }

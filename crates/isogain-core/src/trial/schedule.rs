@@ -219,11 +219,17 @@ impl Schedule {
             .into_iter()
             .map(|configuration| {
                 let log_losses: Vec<f64> = self.scores(configuration, steps).iter().map(floored).collect();
-                let distance = (configuration.learning_rate / self.plan.recipe_learning_rate).ln().abs();
+                let distance = (configuration.learning_rate / self.plan.recipe_learning_rate)
+                    .ln()
+                    .abs();
                 (median(&log_losses), distance, configuration)
             })
             .collect();
-        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.arm.cmp(&b.2.arm)));
+        keyed.sort_by(|a, b| {
+            a.0.total_cmp(&b.0)
+                .then(a.1.total_cmp(&b.1))
+                .then(a.2.arm.cmp(&b.2.arm))
+        });
         keyed.into_iter().map(|(_, _, configuration)| configuration).collect()
     }
 
@@ -235,7 +241,9 @@ impl Schedule {
             return self.with_best_single(ranked, kept);
         }
         let best_of_arms = first_of_each_arm(&ranked);
-        let rest = ranked.iter().filter(|configuration| !best_of_arms.contains(configuration));
+        let rest = ranked
+            .iter()
+            .filter(|configuration| !best_of_arms.contains(configuration));
         best_of_arms.iter().chain(rest).take(kept).copied().collect()
     }
 

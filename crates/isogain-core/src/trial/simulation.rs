@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::learning_rates::grid;
 use super::paired::Paired;
 use super::plan::{Arm, Plan};
 use super::random_search::RandomSearch;
@@ -15,7 +16,9 @@ use super::schedule::{Configuration, Schedule};
 use super::verdict::Judge;
 use super::{Job, Score, Verdict};
 use crate::recipe::Recipe;
+use crate::record::{DataSummary, Outcome};
 use crate::remedies::Prescription;
+use crate::statistics::Moments;
 
 const LEARNING_RATE: f64 = 0.05;
 const UNTRAINED: f64 = std::f64::consts::LN_10;
@@ -377,9 +380,38 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
         (cure.prescription, cure.remedies.as_slice()),
         (2, &["add-skip".to_owned()][..])
     );
-    assert_eq!(cure.recipe.optimizer.learning_rate, LEARNING_RATE / 5.0);
+    assert_eq!(cure.recipe.optimizer.learning_rate, grid(LEARNING_RATE)[1]);
     assert_eq!(report.baseline.learning_rate, LEARNING_RATE);
     assert_eq!(report.baseline.learning_rates.len(), 4);
     assert_eq!(report.spent.steps, schedule.total_steps() + random.total_steps());
     assert_eq!(report.prescriptions[3].effect.as_ref().unwrap().median_loss_ratio, None);
+}
+
+/// Scaling the target by its deviation s divides the squared error by s^2: no better, and so judged.
+#[test]
+fn a_score_is_in_the_units_of_the_untreated_target() {
+    let data = |baseline_loss: f64| DataSummary {
+        source: "made up".into(),
+        train_samples: 10,
+        test_samples: 2,
+        input: Moments::default(),
+        feature_rms_ratio: 1.0,
+        target: None,
+        classes: None,
+        baseline_loss,
+    };
+    let outcome = |loss: f64| Outcome {
+        seed: 0,
+        steps: 1,
+        losses: Vec::new(),
+        loss: Some(loss),
+        test_loss: Some(2.0 * loss),
+        train_accuracy: None,
+        test_accuracy: None,
+        first_non_finite: None,
+    };
+    let raw = Score::new(&outcome(3000.0), &data(6000.0), &data(6000.0));
+    let scaled = Score::new(&outcome(0.5), &data(1.0), &data(6000.0));
+    assert_eq!(raw, scaled);
+    assert_eq!(scaled.test_loss, Some(6000.0));
 }
