@@ -36,13 +36,9 @@ impl Bench {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let is_regression = recipe.data.task == Task::Regression;
         let network = expand::network(&recipe, FEATURES, if is_regression { 1 } else { CLASSES }).unwrap();
-        let inputs: Vec<f64> = (0..BATCH * FEATURES)
-            .map(|_| recipe.data.input_scale * standard_normal(&mut rng))
-            .collect();
-        let values: Vec<f64> = inputs
-            .chunks(FEATURES)
-            .map(|sample| sample[0] / recipe.data.input_scale)
-            .collect();
+        let inputs: Vec<f64> =
+            (0..BATCH * FEATURES).map(|_| recipe.data.input_scale * standard_normal(&mut rng)).collect();
+        let values: Vec<f64> = inputs.chunks(FEATURES).map(|sample| sample[0] / recipe.data.input_scale).collect();
         let targets = if is_regression {
             Targets::Outputs(values.clone())
         } else {
@@ -62,13 +58,7 @@ impl Bench {
             baseline_loss: if is_regression { 1.0 } else { (CLASSES as f64).ln() },
         };
         let limits = forecast::limits(&network, &recipe, &start);
-        Self {
-            network,
-            recipe,
-            data,
-            start,
-            limits,
-        }
+        Self { network, recipe, data, start, limits }
     }
 
     pub(super) fn case(&self) -> Case<'_> {
@@ -89,11 +79,7 @@ fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets:
     let pass = reference::run(network, parameters, inputs, targets).unwrap();
     let (mut joints, mut units) = (Vec::new(), Vec::new());
     record(pass.capture.ops(), &mut joints, &mut units);
-    let gradient = |name: &String| {
-        pass.gradients
-            .get(name)
-            .map_or_else(Moments::default, |g| moments_f64(g))
-    };
+    let gradient = |name: &String| pass.gradients.get(name).map_or_else(Moments::default, |g| moments_f64(g));
     let parameters = parameters
         .iter()
         .map(|(name, values)| ParameterRecord {
@@ -103,15 +89,7 @@ fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets:
             update: Moments::default(),
         })
         .collect();
-    Snapshot {
-        step: 0,
-        batch: BATCH,
-        flow: attribute(&pass.capture),
-        units,
-        parameters,
-        joints,
-        sharpness: None,
-    }
+    Snapshot { step: 0, batch: BATCH, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
 }
 
 fn record(ops: &[OpCapture], joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
@@ -143,11 +121,7 @@ fn unit_record(name: &str, output: &[f64]) -> UnitRecord {
         dead: moments.iter().filter(|m| m.abs_max == 0.0).count(),
         duplicates: 0,
         saturated_fraction: 0.0,
-        signal_fraction: if mean_square > 0.0 {
-            total(Moments::variance) / mean_square
-        } else {
-            0.0
-        },
+        signal_fraction: if mean_square > 0.0 { total(Moments::variance) / mean_square } else { 0.0 },
     }
 }
 
@@ -157,10 +131,7 @@ pub(super) fn draw(ops: &[Op], parameters: &mut Parameters, rng: &mut ChaCha8Rng
         match &op.kind {
             OpKind::Linear(linear) => {
                 let (fan_in, fan_out) = (linear.fan_in, linear.fan_out);
-                put(
-                    "weight",
-                    linear.init.sample_weight(fan_in, fan_out, linear.activation, rng),
-                );
+                put("weight", linear.init.sample_weight(fan_in, fan_out, linear.activation, rng));
                 put("bias", linear.init.sample_bias(fan_in, fan_out, linear.activation, rng));
             }
             OpKind::Norm(norm) => {

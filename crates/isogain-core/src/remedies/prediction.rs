@@ -114,47 +114,22 @@ impl Prediction {
     fn questions(&self, snapshot: &Snapshot, expected: &Expectation, is_finite: bool, depth: f64) -> Vec<ScorePart> {
         let spread = |spread: Option<f64>| spread.map_or(0.0, |spread| falling(spread / HALF_SPREAD));
         let forward_spread = spread_of_logs(snapshot.flow.joints.iter().map(|joint| joint.activation_rms));
-        let ceiling = self
-            .learning_rate_ceiling
-            .map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
-        let part = |question: &str, value: f64| ScorePart {
-            question: question.to_owned(),
-            value,
-        };
+        let ceiling = self.learning_rate_ceiling.map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
+        let part = |question: &str, value: f64| ScorePart { question: question.to_owned(), value };
         let mut parts = vec![
             part("are all values finite", f64::from(u8::from(is_finite))),
-            part(
-                "does the gradient keep its size from layer to layer",
-                spread(self.cotangent_spread),
-            ),
-            part(
-                "does the signal keep its size from layer to layer",
-                spread(forward_spread),
-            ),
-            part(
-                "are the outputs of moderate size",
-                moderate_output(snapshot.flow.head.output_rms),
-            ),
-            part(
-                "do all weights change at the same relative rate",
-                spread(self.relative_gradient_spread),
-            ),
+            part("does the gradient keep its size from layer to layer", spread(self.cotangent_spread)),
+            part("does the signal keep its size from layer to layer", spread(forward_spread)),
+            part("are the outputs of moderate size", moderate_output(snapshot.flow.head.output_rms)),
+            part("do all weights change at the same relative rate", spread(self.relative_gradient_spread)),
             part("what share of the units is alive", living_share(snapshot)),
         ];
         let optional = [
-            (
-                "do different samples look different at the end",
-                self.signal_fraction.map(|s| s / (s + HALF_SIGNAL)),
-            ),
+            ("do different samples look different at the end", self.signal_fraction.map(|s| s / (s + HALF_SIGNAL))),
             ("is a usable learning rate within the search", ceiling),
-            (
-                "is the network within its trainable depth",
-                self.trainable_depth.map(|limit| limit / depth),
-            ),
+            ("is the network within its trainable depth", self.trainable_depth.map(|limit| limit / depth)),
         ];
-        let known = optional
-            .into_iter()
-            .filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));
+        let known = optional.into_iter().filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));
         parts.extend(known);
         parts
     }
@@ -174,11 +149,7 @@ fn falling(x: f64) -> f64 {
 
 /// 1 up to outputs of RMS 1, then falling with their logarithm; 0 where they are not finite.
 fn moderate_output(output_rms: f64) -> f64 {
-    if output_rms.is_finite() {
-        falling(output_rms.ln().max(0.0) / HALF_OUTPUT)
-    } else {
-        0.0
-    }
+    if output_rms.is_finite() { falling(output_rms.ln().max(0.0) / HALF_OUTPUT) } else { 0.0 }
 }
 
 /// Operations that count as a layer: what multiplies by weights, a residual block as one.

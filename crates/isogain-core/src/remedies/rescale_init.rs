@@ -14,13 +14,7 @@ pub(super) static REMEDY: Remedy = Remedy {
 };
 
 /// One of each scale; uniform and truncated forms have the same variance and so the same signal.
-const SCALES: [&str; 5] = [
-    "he-normal",
-    "glorot-normal",
-    "lecun-normal",
-    "quadrature-gain",
-    "edge-of-chaos",
-];
+const SCALES: [&str; 5] = ["he-normal", "glorot-normal", "lecun-normal", "quadrature-gain", "edge-of-chaos"];
 
 /// Two variances, or drifts in nepers, closer than this are the same (He, quadrature gain and edge of chaos for ReLU):
 /// what quadrature is good for across a kink.

@@ -135,10 +135,7 @@ mod tests {
 
     #[test]
     fn stuck_is_no_improvement_over_diverged() {
-        let judge = Judge {
-            untrained_loss: std::f64::consts::LN_10,
-            ..Judge::default()
-        };
+        let judge = Judge { untrained_loss: std::f64::consts::LN_10, ..Judge::default() };
         let against_diverged = |arm: &[f64]| judge.verdict(&Paired::new(&runs(&[NAN, NAN, NAN]), &runs(arm), 1e-3));
         assert_eq!(against_diverged(&[2.303, 2.302, 2.303]), Verdict::NoEffect);
         assert_eq!(against_diverged(&[16.0, 13.0, 15.0]), Verdict::NoEffect);
