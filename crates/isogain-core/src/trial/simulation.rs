@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::learning_rates::grid;
@@ -67,13 +67,18 @@ fn verdicts(schedule: &Schedule) -> BTreeMap<usize, Verdict> {
     schedule.finalists().iter().map(judged).collect()
 }
 
-/// A standard normal number that belongs to these values (Box-Muller).
+/// A standard normal number that belongs to these values: SplitMix64 (Steele et al. 2014) and Box-Muller.
 fn noise(values: &[u64]) -> f64 {
-    let seed = values.iter().fold(0x9E37_79B9_7F4A_7C15_u64, |hash, value| {
-        (hash ^ value).wrapping_mul(0x2545_F491_4F6C_DD1D).rotate_left(29)
+    let mix = |state: u64| {
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let seed = values.iter().fold(0, |state: u64, value| {
+        mix(state.wrapping_add(0x9E37_79B9_7F4A_7C15) ^ mix(value.wrapping_add(0x9E37_79B9_7F4A_7C15)))
     });
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    let uniform = |bits: u64| (bits >> 11) as f64 / (1_u64 << 53) as f64;
+    let (u, v) = (uniform(mix(seed.wrapping_add(1))), uniform(mix(seed.wrapping_add(2))));
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 

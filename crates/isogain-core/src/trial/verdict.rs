@@ -30,7 +30,7 @@ impl Default for Judge {
     /// 10 % of loss, 5 % of claims by chance, three seeds, the reference's range.
     ///
     /// Checked by simulation of whole searches without any effect (tests of the parent module): with three seeds, four
-    /// finalists and any spread over seeds at most 1.5 % of the searches contain a false `improves`.
+    /// finalists, whatever the spread over seeds, about 2 % of the searches contain a false `improves`.
     fn default() -> Self {
         Self {
             margin: -(0.9_f64.ln()),
