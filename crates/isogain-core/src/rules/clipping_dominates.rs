@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G019",
     summary: "clipping acts on most steps and sets their size or direction",
     page: include_str!("clipping-dominates.md"),
-    explains: &["learning-rate-too-low", "frozen-layer"],
+    explains: &["frozen-layer"],
     check,
 };
 
@@ -52,7 +52,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         Finding::new(RULE.name, Level::Warn, whole(case), message)
             .at(acted.first()?.0)
             .against("share of steps on which clipping acts", share, STEPS, "it is meant for rare spikes")
-            .against("norm after over before, median", left, LEAVES, "Pascanu et al. 2013: 0.5 to 10 times the mean norm")
+            .against(
+                "norm after over before, median",
+                left,
+                LEAVES,
+                "Pascanu et al. 2013: 0.5 to 10 times the mean norm",
+            )
             .against("cosine of the gradient before and after, median", cosine, TURNS, "45 degrees")
             .remedies(&["clip-by-global-norm", "rescale-init", "change-learning-rate"]),
     )
@@ -89,7 +94,9 @@ mod tests {
         let level = |found: Option<Finding>| found.map(|finding| finding.level);
         assert_eq!(level(watched("global-norm", |_| record(3.0, 0.01, 1.0))), Some(Level::Warn));
         assert_eq!(level(watched("global-norm", |_| record(3.0, 1.0, 1.0))), None, "a usual threshold");
-        let spikes = |step| if step % 7 == 0 { record(300.0, 1.0, 1.0) } else { record(0.5, 0.5, 1.0) };
+        let spikes = |step: u64| {
+            if step.is_multiple_of(7) { record(300.0, 1.0, 1.0) } else { record(0.5, 0.5, 1.0) }
+        };
         assert_eq!(level(watched("global-norm", spikes)), None, "rare spikes are what it is for");
         let turned = watched("value", |_| record(3.0, 1.0, 0.4)).unwrap();
         assert!(turned.message.contains("turns the gradient (cosine 0.400)"), "{}", turned.message);

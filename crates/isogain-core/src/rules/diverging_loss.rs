@@ -48,7 +48,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         (Level::Deny, finite.len(), format!("the loss diverges: from {} to {end}", number(shape.first)))
     } else if shape.overshoot > OVERSHOOT {
         let level = if learned(case) == Some(true) { Level::Warn } else { Level::Deny };
-        let message = format!("the loss overshoots: it jumps to {} above what it had reached", number(shape.overshoot * scale));
+        let message =
+            format!("the loss overshoots: it jumps to {} above what it had reached", number(shape.overshoot * scale));
         (level, shape.overshoot_at, message)
     } else if shape.swings > SWINGS {
         let message = format!(
@@ -65,8 +66,18 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         Finding::new(RULE.name, level, whole(case), message)
             .at(first_step + step as u64)
             .against("rise from the first to the last losses", shape.rise, DIVERGED, "in losses of knowing nothing")
-            .against("largest rise above the running minimum", shape.overshoot, OVERSHOOT, "in losses of knowing nothing")
-            .against("share of steps that swing", shape.swings, SWINGS, "turns of more than 0.3 losses of knowing nothing")
+            .against(
+                "largest rise above the running minimum",
+                shape.overshoot,
+                OVERSHOOT,
+                "in losses of knowing nothing",
+            )
+            .against(
+                "share of steps that swing",
+                shape.swings,
+                SWINGS,
+                "turns of more than 0.3 losses of knowing nothing",
+            )
             .with("last loss", shape.last)
             .remedies(&["change-learning-rate", "clip-by-global-norm", "insert-batch-norm", "scale-input"]),
     )
@@ -90,7 +101,8 @@ impl Shape {
         let window = (losses.len() / 10).clamp(1, 50);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let (first, last) = (mean(&losses[..window]), mean(&losses[losses.len() - window..]));
-        let before = mean(&losses[losses.len().saturating_sub(2 * window)..losses.len() - window.min(losses.len() - 1)]);
+        let before =
+            mean(&losses[losses.len().saturating_sub(2 * window)..losses.len() - window.min(losses.len() - 1)]);
         let earlier = mean(&losses[..losses.len().saturating_sub(2 * window).max(1)]);
         let (mut lowest, mut overshoot, mut overshoot_at) = (f64::INFINITY, 0.0, 0);
         for (step, &loss) in losses.iter().enumerate() {
@@ -159,7 +171,7 @@ mod tests {
     fn overshoot_and_oscillation() {
         let found = ask(steps(100).map(|t| if t == 50.0 { 20.0 } else { 2.0 })).unwrap();
         assert!(found.message.contains("overshoots") && found.step == 50, "{found:?}");
-        let found = ask(steps(100).map(|t| if t as u32 % 2 == 0 { 1.0 } else { 3.0 })).unwrap();
+        let found = ask(steps(100).map(|t| if t % 2.0 == 0.0 { 1.0 } else { 3.0 })).unwrap();
         assert!(found.level == Level::Warn && found.message.contains("oscillates"), "{}", found.message);
     }
 }

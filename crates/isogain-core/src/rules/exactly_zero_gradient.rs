@@ -8,7 +8,7 @@ use crate::record::Snapshot;
 
 pub(super) static RULE: Rule = Rule {
     name: "exactly-zero-gradient",
-    code: "G016",
+    code: "G017",
     summary: "weights whose gradient is exactly zero, for no healthy reason",
     page: include_str!("exactly-zero-gradient.md"),
     explains: &["learning-rate-too-low", "frozen-layer"],
@@ -30,7 +30,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     Some(
         Finding::new(RULE.name, Level::Deny, [first, last], message)
-            .against("weights without any gradient", zero.len() as f64, 0.0, "no zero weight behind them that could open")
+            .against(
+                "weights without any gradient",
+                zero.len() as f64,
+                0.0,
+                "no zero weight behind them that could open",
+            )
             .with("RMS of the cotangent at the outputs", case.start.flow.head.cotangent_rms)
             .remedies(&["rescale-init", "swap-activation", "insert-layer-norm"]),
     )

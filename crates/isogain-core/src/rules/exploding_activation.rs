@@ -34,7 +34,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let span = forward(case.start);
     let growth = span.as_ref().map_or(0.0, |span| span.log_gain);
     // A regression with unscaled targets starts with a large loss too; then the outputs are small against them.
-    let outputs_are_large = case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
+    let outputs_are_large =
+        case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
     let fails = head.loss.is_finite() && head.loss > LOSS * baseline && outputs_are_large;
     if !fails && growth < GROWTH {
         return None;
@@ -53,7 +54,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             )
         },
     );
-    let message = format!("{grows}: the first loss is {}, knowing nothing costs {}", number(head.loss), number(baseline));
+    let message =
+        format!("{grows}: the first loss is {}, knowing nothing costs {}", number(head.loss), number(baseline));
     let mut finding = Finding::new(RULE.name, level, names, message)
         .against(
             "first loss over the loss of knowing nothing",
@@ -63,7 +65,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         )
         .with("RMS of the outputs", head.output_rms)
         .against("ln of the activations' growth through the body", growth, GROWTH, "an isometric body has 0")
-        .remedies(&["rescale-init", "lsuv-init", "insert-batch-norm", "insert-layer-norm", "orthogonal-init", "scale-input"]);
+        .remedies(&[
+            "rescale-init",
+            "lsuv-init",
+            "insert-batch-norm",
+            "insert-layer-norm",
+            "orthogonal-init",
+            "scale-input",
+        ]);
     finding.causes = span.map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
     finding.theory = super::expectation::line(case);
     Some(finding)

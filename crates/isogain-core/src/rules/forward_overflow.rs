@@ -59,7 +59,6 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::record::NonFinite;
     use crate::rules::fixture::Bench;
 
@@ -77,7 +76,8 @@ mod tests {
 
     #[test]
     fn large_but_finite_is_not_overflow() {
-        let bench = Bench::new("[network]\ndepth = 20\nwidth = 16\ninit = { name = \"normal\", weight_variance = 4.0 }\n");
+        let bench =
+            Bench::new("[network]\ndepth = 20\nwidth = 16\ninit = { name = \"normal\", weight_variance = 4.0 }\n");
         assert_eq!(bench.ask("forward-overflow"), None);
         assert!(bench.ask("exploding-activation").is_some());
     }

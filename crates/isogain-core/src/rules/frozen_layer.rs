@@ -75,7 +75,9 @@ mod tests {
     #[test]
     fn planned_steps_count() {
         let ask = |steps: usize| {
-            let recipe = format!("[network]\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n[optimizer]\nlearning_rate = 1e-6\n[run]\nsteps = {steps}\n");
+            let recipe = format!(
+                "[network]\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n[optimizer]\nlearning_rate = 1e-6\n[run]\nsteps = {steps}\n"
+            );
             Bench::new(&recipe).ask("frozen-layer")
         };
         assert_eq!(ask(100).unwrap().level, Level::Warn);
@@ -86,12 +88,18 @@ mod tests {
     fn measured_updates_replace_the_prediction() {
         let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");
         assert_eq!(bench.ask("frozen-layer"), None);
-        let parameters: Vec<_> = bench.start.parameters.iter().cloned().map(|mut record| {
-            let scale = if record.name == "fc1.weight" { 1e-9 } else { 1e-3 };
-            record.update = record.weight;
-            record.update.sum_of_squares *= scale * scale;
-            record
-        }).collect();
+        let parameters: Vec<_> = bench
+            .start
+            .parameters
+            .iter()
+            .cloned()
+            .map(|mut record| {
+                let scale = if record.name == "fc1.weight" { 1e-9 } else { 1e-3 };
+                record.update = record.weight;
+                record.update.sum_of_squares *= scale * scale;
+                record
+            })
+            .collect();
         let step = |step| StepRecord {
             step,
             loss: 2.0,

@@ -46,7 +46,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     Some(
         Finding::new(RULE.name, level, [first.0, last.0], message)
-            .against(format!("RMS of the gradient of {} over eps", worst.0), worst.1, HALF, "g / (g + eps) = 1/2 at g = eps")
+            .against(
+                format!("RMS of the gradient of {} over eps", worst.0),
+                worst.1,
+                HALF,
+                "g / (g + eps) = 1/2 at g = eps",
+            )
             .with("weights whose gradient is below eps", ratios.len() as f64)
             .remedies(&["smaller-eps", "rescale-init", "add-skip", "insert-batch-norm"]),
     )
@@ -60,12 +65,14 @@ mod tests {
     #[test]
     fn eps_alone_decides() {
         let ask = |name: &str, eps: &str| {
-            let recipe = format!("[network]\ndepth = 20\nwidth = 32\n[optimizer]\nname = \"{name}\"\nlearning_rate = 1e-3\neps = {eps}\n");
+            let recipe = format!(
+                "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"{name}\"\nlearning_rate = 1e-3\n{eps}\n"
+            );
             Bench::new(&recipe).ask("gradient-below-eps").map(|finding| finding.level)
         };
-        assert_eq!(ask("adam", "1e-8"), Some(Level::Deny));
-        assert_eq!(ask("adam", "1e-30"), None);
-        assert_eq!(ask("sgd", "1e-8"), None);
+        assert_eq!(ask("adam", "eps = 1e-8"), Some(Level::Deny));
+        assert_eq!(ask("adam", "eps = 1e-30"), None);
+        assert_eq!(ask("sgd", ""), None);
     }
 
     #[test]

@@ -56,7 +56,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .with(format!("RMS of the gradient at {from}, the layer after"), before)
                 .with("share of exact zeros", lost)
                 .remedies(&["rescale-init", "add-skip", "swap-activation", "insert-batch-norm"]);
-            finding.theory = Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
+            finding.theory =
+                Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
             return Some(finding);
         }
         after = Some((&layer.name, rms));
@@ -66,7 +67,6 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::rules::fixture::Bench;
     use crate::statistics::kernel::moments_f64;
 

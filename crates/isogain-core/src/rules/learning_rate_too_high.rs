@@ -6,7 +6,7 @@ use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
     name: "learning-rate-too-high",
-    code: "G017",
+    code: "G015",
     summary: "steps are too long for the curvature of the loss",
     page: include_str!("learning-rate-too-high.md"),
     explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite"],
@@ -99,9 +99,10 @@ fn after(case: &Case<'_>) -> Option<Finding> {
     let rate = number(case.recipe.optimizer.learning_rate);
     let (step, message) = match &outcome.first_non_finite {
         Some(found) if found.step == 0 => return None,
-        Some(found) => {
-            (found.step, format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step))
-        }
+        Some(found) => (
+            found.step,
+            format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step),
+        ),
         None => (outcome.steps, format!("at a learning rate of {rate} training ends far above where it started")),
     };
     Some(
@@ -128,7 +129,9 @@ mod tests {
 
     #[test]
     fn curvature_and_rehearsal_must_agree() {
-        let level = |gauss_newton, rise| measured(gauss_newton, rise).ask("learning-rate-too-high").map(|finding| finding.level);
+        let level = |gauss_newton, rise| {
+            measured(gauss_newton, rise).ask("learning-rate-too-high").map(|finding| finding.level)
+        };
         assert_eq!(level(40.0, Some(0.3)), None);
         assert_eq!(level(1e6, Some(0.1)), Some(Level::Note), "batch norm: steep, and the loss falls");
         assert_eq!(level(40.0, Some(1.0)), Some(Level::Warn));

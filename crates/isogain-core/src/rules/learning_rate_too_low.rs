@@ -27,39 +27,62 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     if vanishing_gradient::fires(case) || vanishing_activation::fires(case) {
         return None;
     }
+    let optimizer = &case.recipe.optimizer;
+    match optimizer.name {
+        OptimizerName::Sgd => descent(case, 1.0),
+        OptimizerName::Momentum => descent(case, 1.0 / (1.0 - optimizer.momentum)),
+        OptimizerName::Adam => travel(case),
+    }
+}
+
+/// A step of `rate` along the gradient changes the loss by -rate |g|^2 to first order; momentum makes it `longer`.
+fn descent(case: &Case<'_>, longer: f64) -> Option<Finding> {
     let rate = case.recipe.optimizer.learning_rate;
-    let steps = case.recipe.run.steps as f64;
-    let weights = weights(case);
-    // First order: a step -rate u changes the loss by -rate <g, u>; u = g for SGD, about g / (|g| + eps) for Adam.
-    let descent: f64 = weights
-        .iter()
-        .map(|weight| match case.recipe.optimizer.name {
-            OptimizerName::Sgd => weight.gradient.sum_of_squares,
-            OptimizerName::Momentum => weight.gradient.sum_of_squares / (1.0 - case.recipe.optimizer.momentum),
-            OptimizerName::Adam => {
-                let rms = weight.gradient.rms().unwrap_or(0.0);
-                if rms > 0.0 { weight.gradient.sum_of_squares / (rms + case.recipe.optimizer.eps) } else { 0.0 }
-            }
-        })
-        .sum();
-    let fall = rate * steps * descent / case.data.baseline_loss;
-    if weights.is_empty() || fall.is_nan() || fall >= REMOVES {
+    let baseline = case.data.baseline_loss;
+    let squares: Vec<f64> = weights(case).iter().map(|weight| weight.gradient.sum_of_squares).collect();
+    let fall = rate * case.recipe.run.steps as f64 * longer * squares.iter().sum::<f64>() / baseline;
+    if squares.is_empty() || fall.is_nan() || fall >= REMOVES {
         return None;
     }
     let message = format!(
         "{} steps at a learning rate of {} can lower the loss by {} of {} at most, to first order",
         case.recipe.run.steps,
         number(rate),
-        number(fall * case.data.baseline_loss),
-        number(case.data.baseline_loss)
+        number(fall * baseline),
+        number(baseline)
     );
     Some(
         Finding::new(RULE.name, Level::Deny, whole(case), message)
             .against(
-                "steps x learning rate x <gradient, step>, over the loss of knowing nothing",
+                "steps x learning rate x |gradient|^2, over the loss of knowing nothing",
                 fall,
                 REMOVES,
                 "first-order fall of the loss; networks that train have 20 and more",
+            )
+            .remedies(&["change-learning-rate"]),
+    )
+}
+
+/// Adam's steps do not shrink with the gradient, so that the first gradient bounds nothing; the distance does.
+fn travel(case: &Case<'_>) -> Option<Finding> {
+    let reaches: Vec<f64> = weights(case).iter().filter_map(|weight| weight.reach).collect();
+    let reach = reaches.iter().copied().fold(0.0, f64::max);
+    if reaches.is_empty() || reach >= vanishing_gradient::STUCK {
+        return None;
+    }
+    let message = format!(
+        "{} steps at a learning rate of {} can move no weight matrix by more than {} % of its size",
+        case.recipe.run.steps,
+        number(case.recipe.optimizer.learning_rate),
+        number(100.0 * reach)
+    );
+    Some(
+        Finding::new(RULE.name, Level::Deny, whole(case), message)
+            .against(
+                "largest steps x |update| / |W|",
+                reach,
+                vanishing_gradient::STUCK,
+                vanishing_gradient::REACH_SOURCE,
             )
             .remedies(&["change-learning-rate"]),
     )

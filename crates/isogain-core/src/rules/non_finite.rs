@@ -28,7 +28,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             let found = case.outcome?.first_non_finite.as_ref()?;
             Some(Seen { step: found.step, name: found.name.clone(), phase: found.phase.clone(), share: f64::NAN })
         })
-        .or_else(|| case.history.iter().find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters)))?;
+        .or_else(|| {
+            case.history.iter().find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters))
+        })?;
     let message = format!("the first non-finite value appears at step {} in {} ({})", seen.step, seen.name, seen.phase);
     let mut finding = Finding::new(RULE.name, Level::Deny, [&seen.name, &seen.name], message)
         .at(seen.step)
@@ -54,7 +56,8 @@ fn find(step: u64, loss: f64, joints: &[JointRecord], parameters: &[ParameterRec
     };
     let weights = || {
         parameters.iter().find_map(|parameter| {
-            let kinds = [(&parameter.weight, "weight"), (&parameter.gradient, "backward"), (&parameter.update, "update")];
+            let kinds =
+                [(&parameter.weight, "weight"), (&parameter.gradient, "backward"), (&parameter.update, "update")];
             let (moments, phase) = kinds.into_iter().find(|(moments, _)| moments.non_finite > 0)?;
             Some(seen(&parameter.name, phase, moments.non_finite_fraction()))
         })
@@ -64,7 +67,6 @@ fn find(step: u64, loss: f64, joints: &[JointRecord], parameters: &[ParameterRec
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::record::{NonFinite, StepRecord};
     use crate::rules::fixture::Bench;
 

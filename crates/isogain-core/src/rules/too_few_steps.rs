@@ -46,7 +46,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::new(RULE.name, Level::Note, whole(case), message)
             .at(outcome.steps)
-            .against("fall of the loss over the last fifth, over that of knowing nothing", fall / baseline, FALLS, "a plateau has 0")
+            .against(
+                "fall of the loss over the last fifth, over that of knowing nothing",
+                fall / baseline,
+                FALLS,
+                "a plateau has 0",
+            )
             .against("the same in standard errors", fall / last_error.hypot(before_error), SURELY, "three sigma")
             .with("passes over the data", epochs),
     )

@@ -66,7 +66,8 @@ mod tests {
         let mut bench = Bench::new(REGRESSION);
         let target = bench.data.target.as_mut().unwrap();
         let count = target.count as f64;
-        target.sum_of_squares = factor * factor * target.sum_of_squares + 2.0 * factor * offset * target.sum + count * offset * offset;
+        target.sum_of_squares =
+            factor * factor * target.sum_of_squares + 2.0 * factor * offset * target.sum + count * offset * offset;
         target.sum = factor * target.sum + count * offset;
         for parameter in &mut bench.start.parameters {
             parameter.gradient.sum_of_squares *= factor * factor;

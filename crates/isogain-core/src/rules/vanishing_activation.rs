@@ -72,7 +72,14 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
             vanishing_gradient::REACH_SOURCE,
         )
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
-        .remedies(&["rescale-init", "orthogonal-init", "lsuv-init", "insert-batch-norm", "add-skip", "swap-activation"]);
+        .remedies(&[
+            "rescale-init",
+            "orthogonal-init",
+            "lsuv-init",
+            "insert-batch-norm",
+            "add-skip",
+            "swap-activation",
+        ]);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);
     Some(finding)
@@ -98,7 +105,12 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
     );
     let [_, last] = span.names();
     let mut finding = Finding::new(RULE.name, Level::Deny, [&lost.name, last], message)
-        .against("part of the activation that differs between samples", share, roundoff, "half a unit in the last place")
+        .against(
+            "part of the activation that differs between samples",
+            share,
+            roundoff,
+            "half a unit in the last place",
+        )
         .remedies(&["rescale-init", "orthogonal-init", "add-skip", "swap-activation", "insert-batch-norm"]);
     finding.theory = super::expectation::line(case);
     Some(finding)
@@ -117,7 +129,7 @@ mod tests {
     /// |dW| of the first layer over that of the last is near 1, and nothing learns.
     #[test]
     fn a_flat_and_tiny_gradient_is_a_dead_forward_signal() {
-        for init in ["\"glorot-normal\"", "{ name = \"fixed-variance\", std = 1e-3 }"] {
+        for init in ["\"glorot-normal\"", "{ name = \"fixed-variance\", std = 0.02 }"] {
             let mut bench = plain(init, "");
             let norm = |bench: &mut Bench, name: &str| bench.parameter(name).gradient.norm();
             let ratio = norm(&mut bench, "fc2.weight") / norm(&mut bench, "fc19.weight");

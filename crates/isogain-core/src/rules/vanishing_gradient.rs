@@ -11,7 +11,6 @@ pub(super) static RULE: Rule = Rule {
     summary: "the gradient shrinks on its way back until the first layers cannot move",
     page: include_str!("vanishing-gradient.md"),
     explains: &[
-        "vanishing-activation",
         "gradient-underflow",
         "gradient-below-eps",
         "dead-units",
@@ -72,7 +71,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         number(span.per_layer())
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against("ln of the gradient's change on its way back", span.log_gain, -SHRINKS, "healthy networks lose up to 3.0")
+        .against(
+            "ln of the gradient's change on its way back",
+            span.log_gain,
+            -SHRINKS,
+            "healthy networks lose up to 3.0",
+        )
         .against(format!("steps x |update| / |W| of {}", weight.op), reach, STUCK, REACH_SOURCE)
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .remedies(&[
