@@ -84,13 +84,11 @@ pub fn reference_recipe(remedy: &Remedy) -> &'static str {
 impl Remedy {
     /// A prescription of this remedy alone, for its own file.
     fn variant(&self, parameters: impl Into<String>, recipe: Recipe) -> Prescription {
-        Prescription {
-            remedies: vec![self.name.to_owned()],
-            parameters: parameters.into(),
-            recipe,
-        }
+        Prescription { remedies: vec![self.name.to_owned()], parameters: parameters.into(), recipe }
     }
 }
 
+#[cfg(test)]
+mod bench;
 #[cfg(test)]
 mod tests;
