@@ -29,7 +29,10 @@ pub(super) fn moments() -> Moments {
 }
 
 fn finite() -> Moments {
-    Moments { non_finite: 0, ..moments() }
+    Moments {
+        non_finite: 0,
+        ..moments()
+    }
 }
 
 pub(super) fn header() -> Header {
@@ -42,8 +45,17 @@ pub(super) fn header() -> Header {
             activation: Activation::relu(),
         }),
     };
-    let block = Residual { branch: vec![linear("block1.fc")], scale: 0.5, learnable: true };
-    let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::relu() } };
+    let block = Residual {
+        branch: vec![linear("block1.fc")],
+        scale: 0.5,
+        learnable: true,
+    };
+    let relu = Op {
+        name: "relu1".into(),
+        kind: OpKind::Activation {
+            activation: Activation::relu(),
+        },
+    };
     Header {
         schema: SCHEMA,
         version: "0.1.0".into(),
@@ -54,7 +66,10 @@ pub(super) fn header() -> Header {
             ops: vec![
                 linear("fc1"),
                 relu,
-                Op { name: "block1".into(), kind: OpKind::Residual(block) },
+                Op {
+                    name: "block1".into(),
+                    kind: OpKind::Residual(block),
+                },
                 linear("head"),
             ],
             loss: Loss::CrossEntropy,
@@ -79,14 +94,23 @@ pub(super) fn step(step: u64) -> StepRecord {
         step,
         loss: 2.3 + step as f64 * 1e-9,
         learning_rate: 0.05,
-        joints: vec![JointRecord { name: "fc1".into(), activation: finite(), cotangent: finite() }],
+        joints: vec![JointRecord {
+            name: "fc1".into(),
+            activation: finite(),
+            cotangent: finite(),
+        }],
         parameters: vec![ParameterRecord {
             name: "fc1.weight".into(),
             weight: finite(),
             gradient: finite(),
             update: finite(),
         }],
-        clip: Some(ClipRecord { norm_before: 1.5, norm_after: 0.5, cosine: 0.25, acted: true }),
+        clip: Some(ClipRecord {
+            norm_before: 1.5,
+            norm_after: 0.5,
+            cosine: 0.25,
+            acted: true,
+        }),
         snapshot: None,
     }
 }
@@ -129,7 +153,10 @@ pub(super) fn full_step() -> StepRecord {
             seeds: 3,
         }),
     };
-    StepRecord { snapshot: Some(snapshot), ..step(7) }
+    StepRecord {
+        snapshot: Some(snapshot),
+        ..step(7)
+    }
 }
 
 pub(super) fn finding(step: u64) -> Finding {
@@ -161,6 +188,10 @@ pub(super) fn outcome() -> Outcome {
         test_loss: Some(0.2),
         train_accuracy: Some(0.5),
         test_accuracy: Some(0.25),
-        first_non_finite: Some(NonFinite { step: 1, name: "fc1".into(), phase: "forward".into() }),
+        first_non_finite: Some(NonFinite {
+            step: 1,
+            name: "fc1".into(),
+            phase: "forward".into(),
+        }),
     }
 }
