@@ -11,5 +11,6 @@ pub mod remedies;
 pub mod render;
 pub mod rules;
 pub mod statistics;
+pub mod summary;
 pub mod theory;
 pub mod trial;

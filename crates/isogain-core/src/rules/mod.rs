@@ -24,6 +24,7 @@ mod measure;
 mod non_finite;
 pub mod page;
 mod saturated_units;
+pub mod severity;
 mod small_batch_norm;
 mod symmetric_weights;
 mod too_few_steps;
@@ -34,15 +35,15 @@ mod vanishing_activation;
 mod vanishing_gradient;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
-use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::recipe::{Level, Recipe};
+use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::theory::limits::Limits;
 
 pub use crate::flow::CauseShare;
@@ -74,7 +75,8 @@ pub struct Case<'a> {
 pub struct Finding {
     /// The rule's name.
     pub rule: String,
-    /// How bad it is.
+    /// How bad it is; `error`, `warning` or `note` in JSON.
+    #[serde(with = "severity")]
     pub level: Level,
     /// First and last operation concerned, in forward order.
     pub layers: [String; 2],
@@ -144,9 +146,9 @@ pub static TABLE: [&Rule; 23] = [
     &vanishing_gradient::RULE,
     &gradient_underflow::RULE,
     &gradient_below_eps::RULE,
+    &learning_rate_too_high::RULE,
     &dead_units::RULE,
     &exactly_zero_gradient::RULE,
-    &learning_rate_too_high::RULE,
     &learning_rate_too_low::RULE,
     &clipping_dominates::RULE,
     &frozen_layer::RULE,

@@ -1,0 +1,251 @@
+//! Causes, verdicts and limits in words: said once, shown by every format and by the page.
+
+use crate::flow::Cause;
+use crate::flow::profile::Profile;
+use crate::recipe::{Level, NetworkKind, Recipe};
+use crate::rules::{CauseShare, Finding};
+use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
+use crate::theory::limits::Ceiling;
+use crate::trial::result::PrescriptionResult;
+use crate::trial::{SeedScore, Verdict};
+
+use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, percent, plural};
+
+/// Causes with a smaller share of the total are not worth a word.
+const SMALLEST_SHARE: f64 = 0.01;
+
+/// The factor of the chain rule, in a few words.
+pub fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ActivationSlope => "activation slope",
+        Cause::SlopeCorrelation => "slope correlation",
+        Cause::WeightScale => "weight scale",
+        Cause::Alignment => "alignment",
+        Cause::Rescale => "norm rescale",
+        Cause::Projection => "norm projection",
+        Cause::BranchSum => "branch sum",
+    }
+}
+
+/// What that factor is, in one sentence.
+pub fn cause_meaning(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ActivationSlope => "the RMS of the activation's derivative on this batch",
+        Cause::SlopeCorrelation => "whether large gradients meet steep or flat parts of the activation",
+        Cause::WeightScale => "how large the weights are for their number of inputs",
+        Cause::Alignment => "whether the gradient lies along strong or weak directions of the weights",
+        Cause::Rescale => "the normalisation's factor gamma / sigma",
+        Cause::Projection => "what centring and normalising take out of the gradient",
+        Cause::BranchSum => "what the residual branches add to the skip connection's gradient",
+    }
+}
+
+/// A cause as a reproach, where it drives what is wrong: `weights too small`.
+fn reproach(share: &CauseShare, recipe: &Recipe) -> String {
+    let grows = share.log_gain > 0.0;
+    match share.cause {
+        Cause::WeightScale => if grows {
+            "weights too large"
+        } else {
+            "weights too small"
+        }
+        .to_owned(),
+        Cause::ActivationSlope => match (slope_of(recipe), grows) {
+            (Some("relu"), false) => "ReLU's zero half".to_owned(),
+            (Some(name), true) => format!("{name}'s slope above 1"),
+            (Some(name), false) => format!("{name}'s slope below 1"),
+            (None, _) => "the activations' slope".to_owned(),
+        },
+        other => cause(other).to_owned(),
+    }
+}
+
+/// Name of the activation where the whole network has the same one.
+fn slope_of(recipe: &Recipe) -> Option<&'static str> {
+    (recipe.network.kind != NetworkKind::Layers).then(|| recipe.network.activation.name())
+}
+
+/// The causes of a finding over `layers` layers, largest first: `weights too small x0.577 per layer (61 %)`. Those that
+/// act against it come last. `None` where there is none.
+pub fn why(finding: &Finding, layers: usize, recipe: &Recipe) -> Option<String> {
+    let per_layer = |share: &CauseShare| {
+        if layers > 1 {
+            format!("{} per layer", factor(share.log_gain / layers as f64))
+        } else {
+            factor(share.log_gain)
+        }
+    };
+    let total: f64 = finding.causes.iter().map(|share| share.log_gain.abs()).sum();
+    let driving = finding.causes.iter().filter(|share| share.share >= SMALLEST_SHARE);
+    let against = finding
+        .causes
+        .iter()
+        .filter(|share| share.share == 0.0 && share.log_gain.abs() >= SMALLEST_SHARE * total && share.log_gain != 0.0);
+    let driving = driving.map(|share| {
+        format!(
+            "{} {} ({})",
+            reproach(share, recipe),
+            per_layer(share),
+            percent(share.share)
+        )
+    });
+    let against = against.map(|share| format!("against it: {} {}", cause(share.cause), per_layer(share)));
+    let parts: Vec<String> = driving.chain(against).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `improves`, `no effect`, `harms` or `inconclusive`.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Improves => "improves",
+        Verdict::NoEffect => "no effect",
+        Verdict::Harms => "harms",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}
+
+/// The predicted factor per layer: `x1.00`; a dash where nothing was predicted.
+pub fn predicted(tried: &PrescriptionResult) -> String {
+    match &tried.predicted {
+        Some(prediction) => prediction
+            .factor_per_layer
+            .map_or_else(|| "signal lost".to_owned(), |f| factor(f.ln())),
+        None => MISSING.to_owned(),
+    }
+}
+
+/// Seeds on which an arm ended with a smaller loss than the reference, and seeds both were run with.
+pub fn seeds_won(reference: &[SeedScore], arm: &[SeedScore]) -> (usize, usize) {
+    let pairs = arm.iter().filter_map(|run| {
+        let paired = reference.iter().find(|reference| reference.seed == run.seed)?;
+        Some((
+            paired.score.loss.unwrap_or(f64::INFINITY),
+            run.score.loss.unwrap_or(f64::INFINITY),
+        ))
+    });
+    pairs.fold((0, 0), |(won, all), (reference, arm)| {
+        (won + usize::from(arm < reference), all + 1)
+    })
+}
+
+/// What changed from one group of trainings to another: `loss 2.303 → 0.021, accuracy 0.10 → 1.00`.
+pub fn change(before: &[SeedScore], after: &[SeedScore]) -> String {
+    let mut text = format!("loss {} → {}", loss(median_loss(before)), loss(median_loss(after)));
+    if let (Some(before), Some(after)) = (median_train_accuracy(before), median_train_accuracy(after)) {
+        text += &format!(", accuracy {} → {}", accuracy(before), accuracy(after));
+    }
+    text
+}
+
+/// What is known of the gradient as one line, for a network without findings.
+pub fn healthy(report: &CheckReport) -> String {
+    let profile = Profile::of(&report.flow);
+    let layers = plural(profile.layers.len(), "layer");
+    let slope = factor_or_missing(profile.slope());
+    let depth = trainable_depth(report).map_or_else(String::new, |depth| format!("; {depth}"));
+    format!("the gradient changes by {slope} per layer over {layers}{depth}")
+}
+
+/// `trainable to about 12 layers (gradient scale)`; `None` where theory sets no limit.
+pub fn trainable_depth(report: &CheckReport) -> Option<String> {
+    let depth = report.limits.trainable_depth?;
+    let binding = report
+        .limits
+        .binding
+        .map_or_else(String::new, |binding| format!(" ({})", ceiling(binding)));
+    Some(format!("trainable to about {} layers{binding}", depth_number(depth)))
+}
+
+/// A ceiling of the trainable depth, in a few words.
+pub fn ceiling(ceiling: Ceiling) -> &'static str {
+    match ceiling {
+        Ceiling::Correlation => "correlation",
+        Ceiling::GradientScale => "gradient scale",
+        Ceiling::Fluctuation => "fluctuation",
+        Ceiling::Numerics => "numerics",
+        Ceiling::Death => "dead units",
+    }
+}
+
+/// What sets that ceiling, in one sentence.
+pub fn ceiling_meaning(ceiling: Ceiling) -> &'static str {
+    match ceiling {
+        Ceiling::Correlation => "all inputs become one, or all similarity is lost",
+        Ceiling::GradientScale => "the gradient spans too many orders of magnitude",
+        Ceiling::Fluctuation => "gradients differ too much from seed to seed",
+        Ceiling::Numerics => "the gradient leaves the floating-point range, or falls below Adam's eps",
+        Ceiling::Death => "the network is constant from the start",
+    }
+}
+
+/// A depth in layers, without false precision.
+pub fn depth_number(depth: f64) -> String {
+    if depth >= 1e6 {
+        "a million and more".to_owned()
+    } else {
+        format!("{depth:.0}")
+    }
+}
+
+/// How the whole ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A remedy improves.
+    Cured,
+    /// There was nothing to cure.
+    Healthy,
+    /// Nothing that was tried improves.
+    NotCured,
+}
+
+impl End {
+    /// How this report ends.
+    pub fn of(report: &CureReport) -> Self {
+        let is_ill = report.check.findings.iter().any(|finding| finding.level > Level::Note);
+        match &report.trial.cure {
+            Some(_) => Self::Cured,
+            None if is_ill => Self::NotCured,
+            None => Self::Healthy,
+        }
+    }
+
+    /// `cured`, `healthy` or `not cured`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cured => "cured",
+            Self::Healthy => "healthy",
+            Self::NotCured => "not cured",
+        }
+    }
+}
+
+/// The verdict on the whole in one sentence.
+pub fn outcome(report: &CureReport) -> String {
+    let baseline = &report.trial.baseline.seeds;
+    match (report.cure(), End::of(report)) {
+        (Some((cure, result)), _) => {
+            let (won, seeds) = seeds_won(baseline, &cure.seeds);
+            let change = change(baseline, &cure.seeds);
+            let test = median_test_accuracy(&cure.seeds)
+                .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
+            format!(
+                "{}: {change}{test}, better on {won} of {seeds} seeds",
+                named(&cure.remedies, &result.parameters)
+            )
+        }
+        (None, End::Healthy) => healthy(&report.check),
+        (None, _) => {
+            let loss = loss(median_loss(baseline));
+            format!("no remedy that was tried improves on the untreated network (loss {loss})")
+        }
+    }
+}
+
+/// A prescription's name with what was chosen: `rescale-init (init = he-normal)`.
+pub fn named(remedies: &[String], parameters: &str) -> String {
+    match (remedies.join(" + "), parameters) {
+        (names, "") => names,
+        (names, parameters) if names.is_empty() => parameters.to_owned(),
+        (names, parameters) => format!("{names} ({parameters})"),
+    }
+}
