@@ -27,7 +27,7 @@ const EXPECTED: &[(&str, u64, &str)] = &[
         "not a header line: invalid type: string \"mlp\", expected struct Network",
     ),
     ("kind-twice", 2, "duplicate field `line`"),
-    ("level-is-unknown", 2, "not a finding line: unknown variant `fatal`"),
+    ("level-is-unknown", 2, "not a finding line: unknown level 'fatal'"),
     (
         "loss-is-text",
         2,
