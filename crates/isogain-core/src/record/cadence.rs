@@ -10,9 +10,8 @@ pub const DENSE_STEPS: u64 = 20;
 pub const MOST_LINES: usize = 200;
 
 /// Twenty steps in each decade, a hundred times the preferred numbers of series R20 of ISO 3.
-const PREFERRED: [u64; 20] = [
-    100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900,
-];
+const PREFERRED: [u64; 20] =
+    [100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900];
 
 /// From here on only powers of ten: a run this long would exceed [`MOST_LINES`] otherwise.
 const SPARSE_FROM: u64 = 1_000_000_000;
@@ -39,12 +38,7 @@ fn is_preferred(step: u64) -> bool {
         scale *= 10;
     }
     let number = step / scale;
-    step.is_multiple_of(scale)
-        && if step > SPARSE_FROM {
-            number == 100
-        } else {
-            PREFERRED.contains(&number)
-        }
+    step.is_multiple_of(scale) && if step > SPARSE_FROM { number == 100 } else { PREFERRED.contains(&number) }
 }
 
 #[cfg(test)]
@@ -57,11 +51,7 @@ mod tests {
     fn candidates() -> Vec<u64> {
         let mut steps: Vec<u64> = (0..100).collect();
         for exponent in 0..=17 {
-            steps.extend(
-                PREFERRED
-                    .iter()
-                    .filter_map(|number| number.checked_mul(10_u64.pow(exponent))),
-            );
+            steps.extend(PREFERRED.iter().filter_map(|number| number.checked_mul(10_u64.pow(exponent))));
         }
         steps.retain(|&step| is_written(step, u64::MAX));
         steps
@@ -84,11 +74,7 @@ mod tests {
     fn each_decade_has_twenty() {
         for exponent in 2..9 {
             let decade = 10_u64.pow(exponent)..10_u64.pow(exponent + 1);
-            assert_eq!(
-                candidates().iter().filter(|step| decade.contains(step)).count(),
-                20,
-                "{decade:?}"
-            );
+            assert_eq!(candidates().iter().filter(|step| decade.contains(step)).count(), 20, "{decade:?}");
         }
     }
 

@@ -32,10 +32,6 @@ pub enum RecordError {
 impl RecordError {
     /// For `map_err` on what the operating system refused.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.into(),
-            source: Arc::new(source),
-        }
+        move |source| Self::Io { action, path: path.into(), source: Arc::new(source) }
     }
 }

@@ -23,10 +23,7 @@ struct Kept {
 impl FlightRecorder {
     /// Keeps the last `capacity` steps.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            kept: VecDeque::with_capacity(capacity),
-        }
+        Self { capacity, kept: VecDeque::with_capacity(capacity) }
     }
 
     /// Takes note of a step that was written; it is not handed out again.
@@ -36,18 +33,12 @@ impl FlightRecorder {
 
     /// Keeps a step that was not written.
     pub fn keep(&mut self, step: StepRecord) {
-        self.push(Kept {
-            unwritten: Some(Box::new(step)),
-        });
+        self.push(Kept { unwritten: Some(Box::new(step)) });
     }
 
     /// Hands out those of the last steps that are not written yet, oldest first, and forgets them.
     pub fn take_unwritten(&mut self) -> Vec<StepRecord> {
-        self.kept
-            .drain(..)
-            .filter_map(|kept| kept.unwritten)
-            .map(|step| *step)
-            .collect()
+        self.kept.drain(..).filter_map(|kept| kept.unwritten).map(|step| *step).collect()
     }
 
     fn push(&mut self, kept: Kept) {
@@ -68,10 +59,7 @@ impl StepRecord {
     /// Whether any value that was seen at this step is NaN or infinite.
     pub fn has_non_finite(&self) -> bool {
         !self.loss.is_finite()
-            || self
-                .joints
-                .iter()
-                .any(|joint| joint.activation.non_finite + joint.cotangent.non_finite > 0)
+            || self.joints.iter().any(|joint| joint.activation.non_finite + joint.cotangent.non_finite > 0)
             || self.parameters.iter().any(|parameter| {
                 parameter.weight.non_finite + parameter.gradient.non_finite + parameter.update.non_finite > 0
             })

@@ -147,19 +147,9 @@ impl Reader {
     /// # Errors
     /// `Io` when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let path = if path.is_dir() {
-            path.join(RUN_FILE)
-        } else {
-            path.into()
-        };
+        let path = if path.is_dir() { path.join(RUN_FILE) } else { path.into() };
         let file = File::open(&path).map_err(RecordError::io("open", &path))?;
-        Ok(Self {
-            path,
-            file: BufReader::new(file),
-            offset: 0,
-            lines: 0,
-            headed: false,
-        })
+        Ok(Self { path, file: BufReader::new(file), offset: 0, lines: 0, headed: false })
     }
 
     /// The whole lines that were added since the last call; empty when there are none.
@@ -190,11 +180,7 @@ impl Reader {
                 self.rewind()?;
                 return Ok(None);
             }
-            let parsed = if bytes.trim_ascii().is_empty() {
-                Ok(None)
-            } else {
-                self.parse(&bytes).map(Some)
-            };
+            let parsed = if bytes.trim_ascii().is_empty() { Ok(None) } else { self.parse(&bytes).map(Some) };
             match parsed {
                 Ok(line) => {
                     self.offset += bytes.len() as u64;
@@ -224,9 +210,7 @@ impl Reader {
     fn bytes_to_newline(&mut self) -> Result<Vec<u8>, RecordError> {
         let mut bytes = Vec::new();
         let limited = &mut self.file.by_ref().take(LONGEST_LINE + 1);
-        limited
-            .read_until(b'\n', &mut bytes)
-            .map_err(RecordError::io("read", &self.path))?;
+        limited.read_until(b'\n', &mut bytes).map_err(RecordError::io("read", &self.path))?;
         if bytes.len() as u64 > LONGEST_LINE {
             self.rewind()?;
             let mebibytes = LONGEST_LINE >> 20;
@@ -237,19 +221,11 @@ impl Reader {
 
     /// Back to the end of the last whole line, and forgets what was read beyond it.
     fn rewind(&mut self) -> Result<(), RecordError> {
-        let length = self
-            .file
-            .get_ref()
-            .metadata()
-            .map_err(RecordError::io("read", &self.path))?
-            .len();
+        let length = self.file.get_ref().metadata().map_err(RecordError::io("read", &self.path))?.len();
         if length < self.offset {
             return Err(self.error("the file got shorter while it was read; read it again from the start".into()));
         }
-        self.file
-            .seek(SeekFrom::Start(self.offset))
-            .map_err(RecordError::io("read", &self.path))
-            .map(drop)
+        self.file.seek(SeekFrom::Start(self.offset)).map_err(RecordError::io("read", &self.path)).map(drop)
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<Line, RecordError> {
@@ -262,11 +238,7 @@ impl Reader {
 
     /// Concerns the line after the last whole one.
     fn error(&self, message: String) -> RecordError {
-        RecordError::Format {
-            path: self.path.clone(),
-            line: self.lines + 1,
-            message,
-        }
+        RecordError::Format { path: self.path.clone(), line: self.lines + 1, message }
     }
 }
 

@@ -20,12 +20,7 @@ pub struct Recorder {
 impl Recorder {
     /// For a run whose last step is `last_step` (the number of updates less one).
     pub fn new(writer: Writer, last_step: u64) -> Self {
-        Self {
-            writer,
-            flight: FlightRecorder::default(),
-            last_step,
-            broken: false,
-        }
+        Self { writer, flight: FlightRecorder::default(), last_step, broken: false }
     }
 
     /// Takes in a watched step: it is written if the cadence says so, and kept in the flight recorder otherwise. The
@@ -65,10 +60,7 @@ impl Recorder {
     /// # Errors
     /// What [`Writer::write`] reports.
     pub fn write_last_steps(&mut self) -> Result<(), RecordError> {
-        self.flight
-            .take_unwritten()
-            .into_iter()
-            .try_for_each(|step| self.writer.write(&Line::Step(Box::new(step))))
+        self.flight.take_unwritten().into_iter().try_for_each(|step| self.writer.write(&Line::Step(Box::new(step))))
     }
 
     /// Writes any other line.

@@ -29,10 +29,7 @@ pub(super) fn moments() -> Moments {
 }
 
 fn finite() -> Moments {
-    Moments {
-        non_finite: 0,
-        ..moments()
-    }
+    Moments { non_finite: 0, ..moments() }
 }
 
 pub(super) fn header() -> Header {
@@ -45,17 +42,8 @@ pub(super) fn header() -> Header {
             activation: Activation::relu(),
         }),
     };
-    let block = Residual {
-        branch: vec![linear("block1.fc")],
-        scale: 0.5,
-        learnable: true,
-    };
-    let relu = Op {
-        name: "relu1".into(),
-        kind: OpKind::Activation {
-            activation: Activation::relu(),
-        },
-    };
+    let block = Residual { branch: vec![linear("block1.fc")], scale: 0.5, learnable: true };
+    let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::relu() } };
     Header {
         schema: SCHEMA,
         version: "0.1.0".into(),
@@ -63,15 +51,7 @@ pub(super) fn header() -> Header {
         network: Network {
             inputs: 3,
             outputs: 3,
-            ops: vec![
-                linear("fc1"),
-                relu,
-                Op {
-                    name: "block1".into(),
-                    kind: OpKind::Residual(block),
-                },
-                linear("head"),
-            ],
+            ops: vec![linear("fc1"), relu, Op { name: "block1".into(), kind: OpKind::Residual(block) }, linear("head")],
             loss: Loss::CrossEntropy,
         },
         data: DataSummary {
@@ -94,23 +74,14 @@ pub(super) fn step(step: u64) -> StepRecord {
         step,
         loss: 2.3 + step as f64 * 1e-9,
         learning_rate: 0.05,
-        joints: vec![JointRecord {
-            name: "fc1".into(),
-            activation: finite(),
-            cotangent: finite(),
-        }],
+        joints: vec![JointRecord { name: "fc1".into(), activation: finite(), cotangent: finite() }],
         parameters: vec![ParameterRecord {
             name: "fc1.weight".into(),
             weight: finite(),
             gradient: finite(),
             update: finite(),
         }],
-        clip: Some(ClipRecord {
-            norm_before: 1.5,
-            norm_after: 0.5,
-            cosine: 0.25,
-            acted: true,
-        }),
+        clip: Some(ClipRecord { norm_before: 1.5, norm_after: 0.5, cosine: 0.25, acted: true }),
         snapshot: None,
     }
 }
@@ -146,17 +117,9 @@ pub(super) fn full_step() -> StepRecord {
         }],
         parameters: step(7).parameters,
         joints: step(7).joints,
-        sharpness: Some(Sharpness {
-            gauss_newton: 12.5,
-            rehearsal_rise: Some(0.5),
-            rehearsal_first: 2.3,
-            seeds: 3,
-        }),
+        sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
     };
-    StepRecord {
-        snapshot: Some(snapshot),
-        ..step(7)
-    }
+    StepRecord { snapshot: Some(snapshot), ..step(7) }
 }
 
 pub(super) fn finding(step: u64) -> Finding {
@@ -188,10 +151,6 @@ pub(super) fn outcome() -> Outcome {
         test_loss: Some(0.2),
         train_accuracy: Some(0.5),
         test_accuracy: Some(0.25),
-        first_non_finite: Some(NonFinite {
-            step: 1,
-            name: "fc1".into(),
-            phase: "forward".into(),
-        }),
+        first_non_finite: Some(NonFinite { step: 1, name: "fc1".into(), phase: "forward".into() }),
     }
 }

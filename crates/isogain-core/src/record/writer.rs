@@ -42,10 +42,7 @@ impl Writer {
         lock(&file, &path)?;
         if file.metadata().map_err(RecordError::io("create", &path))?.len() > 0 {
             let reason = "a run is recorded there already; resume it or choose another folder";
-            return Err(RecordError::io("create", &path)(io::Error::new(
-                ErrorKind::AlreadyExists,
-                reason,
-            )));
+            return Err(RecordError::io("create", &path)(io::Error::new(ErrorKind::AlreadyExists, reason)));
         }
         write_recipe(&folder.join(RECIPE_FILE), &header.recipe)?;
         let bytes = bytes(&Line::Header(Box::new(header)), &path)?;
@@ -64,11 +61,7 @@ impl Writer {
     /// is no header this version can read.
     pub fn append(folder: &Path) -> Result<Self, RecordError> {
         let path = folder.join(RUN_FILE);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(RecordError::io("open", &path))?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(RecordError::io("open", &path))?;
         lock(&file, &path)?;
         header(&path)?;
         repair(&mut file).map_err(RecordError::io("repair", &path))?;
@@ -106,21 +99,14 @@ impl Writer {
             .name("isogain-record".into())
             .spawn(move || drain(file, &of_thread, &receiver))
             .map_err(RecordError::io("start the thread that writes", &path))?;
-        Ok(Self {
-            path,
-            lines: Some(sender),
-            thread: Some(thread),
-            failure: None,
-        })
+        Ok(Self { path, lines: Some(sender), thread: Some(thread), failure: None })
     }
 
     fn close(&mut self) -> Result<(), RecordError> {
         self.lines = None;
         if let Some(thread) = self.thread.take() {
             let ended = thread.join().unwrap_or_else(|_| {
-                Err(RecordError::io("write to", &self.path)(io::Error::other(
-                    "the writing thread panicked",
-                )))
+                Err(RecordError::io("write to", &self.path)(io::Error::other("the writing thread panicked")))
             });
             self.failure = ended.err();
         }
@@ -138,9 +124,7 @@ impl Drop for Writer {
 /// The writing thread: one `write_all` for each line, so that a crash can cut short only the last one.
 fn drain(mut file: File, path: &Path, lines: &Receiver<Vec<u8>>) -> Result<(), RecordError> {
     for line in lines {
-        file.write_all(&line)
-            .and_then(|()| file.flush())
-            .map_err(RecordError::io("write to", path))?;
+        file.write_all(&line).and_then(|()| file.flush()).map_err(RecordError::io("write to", path))?;
     }
     match file.sync_all() {
         // Pipes and some network file systems have no such operation.
@@ -152,15 +136,12 @@ fn drain(mut file: File, path: &Path, lines: &Receiver<Vec<u8>>) -> Result<(), R
 }
 
 fn bytes(line: &Line, path: &Path) -> Result<Vec<u8>, RecordError> {
-    line.to_bytes()
-        .map_err(|error| RecordError::io("write to", path)(error.into()))
+    line.to_bytes().map_err(|error| RecordError::io("write to", path)(error.into()))
 }
 
 fn write_recipe(path: &Path, recipe: &str) -> Result<(), RecordError> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => file
-            .write_all(recipe.as_bytes())
-            .map_err(RecordError::io("write to", path)),
+        Ok(mut file) => file.write_all(recipe.as_bytes()).map_err(RecordError::io("write to", path)),
         // Possibly the user's own, with comments; the header holds what was run.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(RecordError::io("create", path)(error)),
@@ -175,10 +156,7 @@ fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
             let reason = "another process is writing to this run";
-            Err(RecordError::io("open", path)(io::Error::new(
-                ErrorKind::ResourceBusy,
-                reason,
-            )))
+            Err(RecordError::io("open", path)(io::Error::new(ErrorKind::ResourceBusy, reason)))
         }
         // Some network file systems have no locks; the run is still worth recording there.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),

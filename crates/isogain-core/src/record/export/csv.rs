@@ -36,14 +36,7 @@ fn step_rows(output: &mut impl Write, record: &StepRecord) -> io::Result<()> {
         row(output, step, "run", "clip", "norm_before", Some(clip.norm_before))?;
         row(output, step, "run", "clip", "norm_after", Some(clip.norm_after))?;
         row(output, step, "run", "clip", "cosine", Some(clip.cosine))?;
-        row(
-            output,
-            step,
-            "run",
-            "clip",
-            "acted",
-            Some(f64::from(u8::from(clip.acted))),
-        )?;
+        row(output, step, "run", "clip", "acted", Some(f64::from(u8::from(clip.acted))))?;
     }
     for joint in &record.joints {
         moments_rows(output, step, &joint.name, "activation", &joint.activation)?;
@@ -72,9 +65,7 @@ fn moments_rows(output: &mut impl Write, step: u64, name: &str, kind: &str, mome
         ("zeros", Some(moments.zeros as f64)),
         ("non_finite", Some(moments.non_finite as f64)),
     ];
-    statistics
-        .into_iter()
-        .try_for_each(|(statistic, value)| row(output, step, name, kind, statistic, value))
+    statistics.into_iter().try_for_each(|(statistic, value)| row(output, step, name, kind, statistic, value))
 }
 
 fn row(
@@ -91,11 +82,7 @@ fn row(
 
 /// A field as RFC 4180 has it: in quotes when it would be taken for several fields or lines otherwise.
 fn quoted(field: &str) -> String {
-    if field.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.into()
-    }
+    if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.into() }
 }
 
 #[cfg(test)]

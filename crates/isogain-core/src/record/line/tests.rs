@@ -7,19 +7,8 @@ use crate::record::{ClipRecord, JointRecord, Sharpness};
 
 /// One line of each kind.
 fn every_kind() -> Vec<Line> {
-    let job = Job {
-        id: 1,
-        arm: 2,
-        learning_rate: 0.05,
-        seed: 3,
-        steps: 100,
-    };
-    let score = Score {
-        loss: Some(0.5),
-        train_accuracy: Some(0.25),
-        test_accuracy: None,
-        test_loss: None,
-    };
+    let job = Job { id: 1, arm: 2, learning_rate: 0.05, seed: 3, steps: 100 };
+    let score = Score { loss: Some(0.5), train_accuracy: Some(0.25), test_accuracy: None, test_loss: None };
     vec![
         Line::Header(Box::new(header())),
         Line::Step(Box::new(full_step())),
@@ -55,10 +44,7 @@ fn the_kind_stands_in_the_key_line() {
         .iter()
         .map(|line| serde_json::to_value(line).unwrap()["line"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        kinds,
-        ["header", "step", "finding", "trial", "outcome", "note", "resumed"]
-    );
+    assert_eq!(kinds, ["header", "step", "finding", "trial", "outcome", "note", "resumed"]);
 }
 
 /// Paths of all floating-point numbers in a JSON value.
@@ -108,34 +94,17 @@ fn a_null_in_place_of_any_number_reads_back() {
 
 #[test]
 fn non_finite_numbers_read_back_exactly() {
-    for special in [
-        f64::NAN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        -0.0,
-        f64::MIN_POSITIVE / 8.0,
-    ] {
+    for special in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE / 8.0] {
         let mut record = full_step();
         record.loss = special;
         record.learning_rate = special;
-        record.clip = Some(ClipRecord {
-            norm_before: special,
-            norm_after: special,
-            cosine: special,
-            acted: true,
-        });
+        record.clip = Some(ClipRecord { norm_before: special, norm_after: special, cosine: special, acted: true });
         let snapshot = record.snapshot.as_mut().unwrap();
         snapshot.units[0].saturated_fraction = special;
         snapshot.units[0].signal_fraction = special;
-        snapshot.sharpness = Some(Sharpness {
-            gauss_newton: special,
-            rehearsal_rise: None,
-            rehearsal_first: special,
-            seeds: 1,
-        });
-        let Line::Step(read) = again(&Line::Step(Box::new(record))) else {
-            panic!("another kind of line")
-        };
+        snapshot.sharpness =
+            Some(Sharpness { gauss_newton: special, rehearsal_rise: None, rehearsal_first: special, seeds: 1 });
+        let Line::Step(read) = again(&Line::Step(Box::new(record))) else { panic!("another kind of line") };
         let clip = read.clip.unwrap();
         let snapshot = read.snapshot.unwrap();
         let sharpness = snapshot.sharpness.unwrap();
@@ -150,23 +119,15 @@ fn non_finite_numbers_read_back_exactly() {
             sharpness.gauss_newton,
             sharpness.rehearsal_first,
         ] {
-            assert!(
-                value.to_bits() == special.to_bits() || (value.is_nan() && special.is_nan()),
-                "{value} {special}"
-            );
+            assert!(value.to_bits() == special.to_bits() || (value.is_nan() && special.is_nan()), "{value} {special}");
         }
 
         let mut head = header();
         head.data.feature_rms_ratio = special;
         head.data.baseline_loss = special;
-        let Line::Header(read) = again(&Line::Header(Box::new(head))) else {
-            panic!("another kind of line")
-        };
+        let Line::Header(read) = again(&Line::Header(Box::new(head))) else { panic!("another kind of line") };
         for value in [read.data.feature_rms_ratio, read.data.baseline_loss] {
-            assert!(
-                value.to_bits() == special.to_bits() || (value.is_nan() && special.is_nan()),
-                "{value} {special}"
-            );
+            assert!(value.to_bits() == special.to_bits() || (value.is_nan() && special.is_nan()), "{value} {special}");
         }
     }
 }
@@ -174,16 +135,8 @@ fn non_finite_numbers_read_back_exactly() {
 #[test]
 fn non_finite_values_inside_a_tensor_stay_counted() {
     let mut record = step(0);
-    let broken = crate::statistics::Moments {
-        count: 4,
-        non_finite: 4,
-        ..Default::default()
-    };
-    record.joints = vec![JointRecord {
-        name: "fc1".into(),
-        activation: broken,
-        cotangent: moments(),
-    }];
+    let broken = crate::statistics::Moments { count: 4, non_finite: 4, ..Default::default() };
+    record.joints = vec![JointRecord { name: "fc1".into(), activation: broken, cotangent: moments() }];
     let line = Line::Step(Box::new(record));
     assert_eq!(again(&line), line);
 }

@@ -41,14 +41,7 @@ fn read_bytes(content: &[u8]) -> Result<Run, String> {
 
 #[test]
 fn a_whole_run() {
-    let lines = [
-        head(),
-        watched(0),
-        Line::Finding(finding(1)),
-        watched(1),
-        note("hello"),
-        Line::Outcome(outcome()),
-    ];
+    let lines = [head(), watched(0), Line::Finding(finding(1)), watched(1), note("hello"), Line::Outcome(outcome())];
     let run = read_bytes(&bytes(&lines)).unwrap();
     assert_eq!(run.header, header());
     assert_eq!(run.steps, [step(0), step(1)]);
@@ -61,19 +54,13 @@ fn a_whole_run() {
 #[test]
 fn a_file_of_its_own_is_read_like_a_folder() {
     let folder = folder(&bytes(&[head(), watched(0)]));
-    assert_eq!(
-        read(&folder.path().join(RUN_FILE)).unwrap(),
-        read(folder.path()).unwrap()
-    );
+    assert_eq!(read(&folder.path().join(RUN_FILE)).unwrap(), read(folder.path()).unwrap());
 }
 
 #[test]
 fn steps_of_the_flight_recorder_are_put_in_order() {
     let run = read_bytes(&bytes(&[head(), watched(100), watched(98), watched(99), watched(101)])).unwrap();
-    assert_eq!(
-        run.steps.iter().map(|step| step.step).collect::<Vec<_>>(),
-        [98, 99, 100, 101]
-    );
+    assert_eq!(run.steps.iter().map(|step| step.step).collect::<Vec<_>>(), [98, 99, 100, 101]);
 }
 
 #[test]
@@ -107,11 +94,7 @@ fn cut_anywhere_after_the_header_it_reads_what_is_whole() {
         // A line that lacks nothing but its newline counts.
         let complete = ends.iter().filter(|&&end| end <= cut + 1).count();
         let between = !ends.iter().any(|&end| end == cut || end == cut + 1);
-        assert_eq!(
-            1 + run.steps.len() + run.notes.len() + usize::from(run.outcome.is_some()),
-            complete,
-            "{cut}"
-        );
+        assert_eq!(1 + run.steps.len() + run.notes.len() + usize::from(run.outcome.is_some()), complete, "{cut}");
         assert_eq!(run.truncated, between, "{cut}");
     }
 }
@@ -138,10 +121,7 @@ fn errors_name_the_line() {
 fn a_missing_run_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = read(folder.path()).unwrap_err();
-    assert!(
-        matches!(&error, RecordError::Io { path, .. } if path.ends_with(RUN_FILE)),
-        "{error}"
-    );
+    assert!(matches!(&error, RecordError::Io { path, .. } if path.ends_with(RUN_FILE)), "{error}");
     assert!(error.to_string().starts_with("cannot open "), "{error}");
 }
 
@@ -149,14 +129,7 @@ fn a_missing_run_is_named() {
 fn a_run_is_followed_while_it_grows() {
     let folder = folder(b"");
     let path = folder.path().join(RUN_FILE);
-    let add = |content: &[u8]| {
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(content)
-            .unwrap()
-    };
+    let add = |content: &[u8]| OpenOptions::new().append(true).open(&path).unwrap().write_all(content).unwrap();
     let mut reader = Reader::open(folder.path()).unwrap();
     assert_eq!(reader.poll().unwrap(), []);
 
@@ -172,12 +145,7 @@ fn a_run_is_followed_while_it_grows() {
     add(&second[..10]);
     assert_eq!(reader.poll().unwrap(), []);
     let end = (first.len() + second.len()) as u64;
-    OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(end)
-        .unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(end).unwrap();
     add(&bytes(&[note("resumed here")]));
     assert_eq!(reader.poll().unwrap(), [note("resumed here")]);
 }
@@ -209,10 +177,7 @@ fn an_endless_line_is_refused_and_not_held_in_memory() {
     // A hole: a gibibyte of zeros that takes no room on the disk.
     file.set_len(1 << 30).unwrap();
     let error = read(folder.path()).unwrap_err().to_string();
-    assert!(
-        error.ends_with("run.jsonl:2: longer than 64 MiB, which no line of a run is"),
-        "{error}"
-    );
+    assert!(error.ends_with("run.jsonl:2: longer than 64 MiB, which no line of a run is"), "{error}");
 }
 
 #[test]

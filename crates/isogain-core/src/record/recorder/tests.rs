@@ -11,20 +11,12 @@ fn recorder(last_step: u64) -> (tempfile::TempDir, Recorder) {
 /// Kind and step of every line, in the order of the file.
 fn lines(folder: &tempfile::TempDir) -> Vec<(String, Option<u64>)> {
     let text = std::fs::read_to_string(folder.path().join(RUN_FILE)).unwrap();
-    let values = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    values
-        .map(|value| (value["line"].as_str().unwrap().to_owned(), value["step"].as_u64()))
-        .collect()
+    let values = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    values.map(|value| (value["line"].as_str().unwrap().to_owned(), value["step"].as_u64())).collect()
 }
 
 fn steps(folder: &tempfile::TempDir) -> Vec<u64> {
-    lines(folder)
-        .into_iter()
-        .filter(|(kind, _)| kind == "step")
-        .filter_map(|(_, step)| step)
-        .collect()
+    lines(folder).into_iter().filter(|(kind, _)| kind == "step").filter_map(|(_, step)| step).collect()
 }
 
 #[test]
@@ -46,19 +38,12 @@ fn a_resumed_run_writes_the_same_steps() {
     }
     drop(recorder);
     let mut recorder = Recorder::new(Writer::append(folder.path()).unwrap(), 999);
-    recorder
-        .write(&Line::Resumed(super::super::line::Resumed { step: 400 }))
-        .unwrap();
+    recorder.write(&Line::Resumed(super::super::line::Resumed { step: 400 })).unwrap();
     for number in 400..1000 {
         recorder.step(&step(number)).unwrap();
     }
     recorder.finish().unwrap();
-    let read: Vec<u64> = read(folder.path())
-        .unwrap()
-        .steps
-        .iter()
-        .map(|step| step.step)
-        .collect();
+    let read: Vec<u64> = read(folder.path()).unwrap().steps.iter().map(|step| step.step).collect();
     let expected: Vec<u64> = (0..1000).filter(|&number| is_written(number, 999)).collect();
     assert_eq!(read, expected);
 }
@@ -84,18 +69,9 @@ fn the_first_non_finite_value_is_written_with_the_steps_before_it() {
         }
         recorder.finish().unwrap();
         let run = read(folder.path()).unwrap();
-        assert!(
-            run.steps
-                .iter()
-                .find(|step| step.step == 1130)
-                .unwrap()
-                .has_non_finite()
-        );
+        assert!(run.steps.iter().find(|step| step.step == 1130).unwrap().has_non_finite());
         // The last sixteen steps before it, of which 1120 was written by the cadence; nothing more after it.
-        let expected: Vec<u64> = (0..1114)
-            .filter(|&number| is_written(number, 9999))
-            .chain(1114..=1130)
-            .collect();
+        let expected: Vec<u64> = (0..1114).filter(|&number| is_written(number, 9999)).chain(1114..=1130).collect();
         assert_eq!(run.steps.iter().map(|step| step.step).collect::<Vec<_>>(), expected);
         let written = steps(&folder);
         assert_eq!(written.len(), expected.len(), "no step twice");
@@ -109,20 +85,15 @@ fn a_finding_that_training_fails_follows_the_steps_that_led_to_it() {
     for number in 0..=30 {
         recorder.step(&step(number)).unwrap();
     }
-    let mild = Finding {
-        level: Level::Warn,
-        ..finding(30)
-    };
+    let mild = Finding { level: Level::Warn, ..finding(30) };
     recorder.finding(&mild).unwrap();
     recorder.finding(&finding(30)).unwrap();
     recorder.finding(&finding(30)).unwrap();
     recorder.finish().unwrap();
     let lines = lines(&folder);
     assert_eq!(lines[..2], [("header".into(), None), ("finding".into(), Some(0))]);
-    let tail: Vec<(&str, u64)> = lines[24..]
-        .iter()
-        .filter_map(|(kind, step)| Some((kind.as_str(), (*step)?)))
-        .collect();
+    let tail: Vec<(&str, u64)> =
+        lines[24..].iter().filter_map(|(kind, step)| Some((kind.as_str(), (*step)?))).collect();
     let expected = [
         ("step", 28),
         ("finding", 30),

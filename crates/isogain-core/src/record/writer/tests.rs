@@ -21,16 +21,9 @@ fn what_is_written_reads_back() {
     }
     writer.write(&Line::Outcome(outcome())).unwrap();
     writer.finish().unwrap();
-    let expected = Run {
-        steps: (0..300).map(step).collect(),
-        outcome: Some(outcome()),
-        ..Run::new(header())
-    };
+    let expected = Run { steps: (0..300).map(step).collect(), outcome: Some(outcome()), ..Run::new(header()) };
     assert_eq!(read(&run_folder).unwrap(), expected);
-    assert_eq!(
-        fs::read_to_string(run_folder.join(RECIPE_FILE)).unwrap(),
-        header().recipe
-    );
+    assert_eq!(fs::read_to_string(run_folder.join(RECIPE_FILE)).unwrap(), header().recipe);
 }
 
 #[test]
@@ -63,10 +56,7 @@ fn a_run_is_never_overwritten() {
     Writer::create(folder.path(), header()).unwrap().finish().unwrap();
     let before = written(folder.path());
     let error = Writer::create(folder.path(), header()).unwrap_err().to_string();
-    assert!(
-        error.contains(RUN_FILE) && error.contains("a run is recorded there already"),
-        "{error}"
-    );
+    assert!(error.contains(RUN_FILE) && error.contains("a run is recorded there already"), "{error}");
     assert_eq!(written(folder.path()), before);
 }
 
@@ -126,10 +116,7 @@ fn what_is_no_run_is_not_appended_to() {
         ("notes of mine", "run.jsonl:1: not JSON"),
         ("notes of mine\n", "run.jsonl:1: not JSON"),
         ("{\"line\":\"header\",\"schema\":99}\n", "written by a newer version"),
-        (
-            "{\"line\":\"note\",\"text\":\"x\"}\n",
-            "run.jsonl:1: a run starts with a header line",
-        ),
+        ("{\"line\":\"note\",\"text\":\"x\"}\n", "run.jsonl:1: a run starts with a header line"),
     ] {
         fs::write(folder.path().join(RUN_FILE), content).unwrap();
         let error = Writer::append(folder.path()).unwrap_err().to_string();
@@ -149,10 +136,7 @@ fn an_unwritable_folder_is_named() {
     fs::write(&occupied, "").unwrap();
     for target in [occupied.clone(), occupied.join("run")] {
         let error = Writer::create(&target, header()).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("cannot create the folder {}: ", target.display())),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("cannot create the folder {}: ", target.display())), "{error}");
     }
     let error = Writer::append(&occupied).unwrap_err().to_string();
     assert!(error.starts_with("cannot open "), "{error}");
@@ -180,9 +164,7 @@ mod full_disk {
     }
 
     fn is_full(error: &RecordError) -> bool {
-        error
-            .to_string()
-            .starts_with("cannot write to /dev/full: No space left on device")
+        error.to_string().starts_with("cannot write to /dev/full: No space left on device")
     }
 
     #[test]
@@ -199,9 +181,7 @@ mod full_disk {
     #[test]
     fn is_reported_by_every_later_write() {
         let mut writer = full();
-        let first = (0..)
-            .find_map(|number: u32| writer.write(&note(number.to_string())).err())
-            .unwrap();
+        let first = (0..).find_map(|number: u32| writer.write(&note(number.to_string())).err()).unwrap();
         assert!(is_full(&first), "{first}");
         for _ in 0..3 {
             assert!(is_full(&writer.write(&note("y")).unwrap_err()));
@@ -220,10 +200,7 @@ mod full_disk {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", folder.path().join(RUN_FILE)).unwrap();
         let error = Writer::create(folder.path(), header()).unwrap_err().to_string();
-        assert!(
-            error.starts_with("cannot write to ") && error.contains("No space left"),
-            "{error}"
-        );
+        assert!(error.starts_with("cannot write to ") && error.contains("No space left"), "{error}");
     }
 
     #[test]

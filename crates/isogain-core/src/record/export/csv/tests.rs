@@ -9,10 +9,7 @@ fn csv(run: &Run) -> String {
 
 #[test]
 fn one_number_a_row() {
-    let text = csv(&Run {
-        steps: vec![full_step()],
-        ..Run::new(header())
-    });
+    let text = csv(&Run { steps: vec![full_step()], ..Run::new(header()) });
     let has = |row: &str| assert!(text.lines().any(|line| line == row), "{row} in\n{text}");
     assert_eq!(text.lines().next(), Some("step,name,kind,statistic,value"));
     has("7,run,step,loss,2.300000007");
@@ -27,16 +24,9 @@ fn one_number_a_row() {
 
 #[test]
 fn the_loss_of_every_step_of_a_run_that_ended() {
-    let text = csv(&Run {
-        steps: vec![step(0)],
-        outcome: Some(outcome()),
-        ..Run::new(header())
-    });
+    let text = csv(&Run { steps: vec![step(0)], outcome: Some(outcome()), ..Run::new(header()) });
     let losses: Vec<&str> = text.lines().filter(|line| line.contains(",loss,")).collect();
-    assert_eq!(
-        losses,
-        ["0,run,step,loss,2.3", "1,run,step,loss,NaN", "2,run,step,loss,0.1"]
-    );
+    assert_eq!(losses, ["0,run,step,loss,2.3", "1,run,step,loss,NaN", "2,run,step,loss,0.1"]);
 }
 
 #[test]
@@ -44,10 +34,7 @@ fn what_is_not_finite_and_what_does_not_exist_can_be_told_apart() {
     let mut broken = step(0);
     broken.loss = f64::NEG_INFINITY;
     broken.joints[0].activation = Moments::default();
-    let text = csv(&Run {
-        steps: vec![broken],
-        ..Run::new(header())
-    });
+    let text = csv(&Run { steps: vec![broken], ..Run::new(header()) });
     assert!(text.contains("0,run,step,loss,-inf\n"));
     assert!(text.contains("0,fc1,activation,mean,\n"));
 }
