@@ -38,7 +38,7 @@ fn is_preferred(step: u64) -> bool {
         scale *= 10;
     }
     let number = step / scale;
-    step % scale == 0 && if step > SPARSE_FROM { number == 100 } else { PREFERRED.contains(&number) }
+    step.is_multiple_of(scale) && if step > SPARSE_FROM { number == 100 } else { PREFERRED.contains(&number) }
 }
 
 #[cfg(test)]

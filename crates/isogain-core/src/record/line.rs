@@ -97,6 +97,8 @@ impl Line {
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(format!("not UTF-8 text (byte {} of the line)", error.valid_up_to() + 1));
         }
+        // So that a column is never counted from the newline at the end.
+        let bytes = bytes.trim_ascii_end();
         let Tag { line: kind } = read("record", bytes)?;
         match kind.as_str() {
             "header" => {

@@ -51,12 +51,7 @@ pub(super) fn header() -> Header {
         network: Network {
             inputs: 3,
             outputs: 3,
-            ops: vec![
-                linear("fc1"),
-                relu,
-                Op { name: "block1".into(), kind: OpKind::Residual(block) },
-                linear("head"),
-            ],
+            ops: vec![linear("fc1"), relu, Op { name: "block1".into(), kind: OpKind::Residual(block) }, linear("head")],
             loss: Loss::CrossEntropy,
         },
         data: DataSummary {
@@ -122,12 +117,7 @@ pub(super) fn full_step() -> StepRecord {
         }],
         parameters: step(7).parameters,
         joints: step(7).joints,
-        sharpness: Some(Sharpness {
-            gauss_newton: 12.5,
-            rehearsal_rise: Some(0.5),
-            rehearsal_first: 2.3,
-            seeds: 3,
-        }),
+        sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
     };
     StepRecord { snapshot: Some(snapshot), ..step(7) }
 }

@@ -61,8 +61,7 @@ impl Writer {
     /// is no header this version can read.
     pub fn append(folder: &Path) -> Result<Self, RecordError> {
         let path = folder.join(RUN_FILE);
-        let mut file =
-            OpenOptions::new().read(true).write(true).open(&path).map_err(RecordError::io("open", &path))?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(RecordError::io("open", &path))?;
         lock(&file, &path)?;
         header(&path)?;
         repair(&mut file).map_err(RecordError::io("repair", &path))?;

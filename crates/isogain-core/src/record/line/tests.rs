@@ -155,7 +155,7 @@ fn errors_say_what_is_wrong_and_where() {
     insta::assert_snapshot!(error(r#"{"line":"reboot"}"#), @r#"unknown kind of line "reboot"; known are header, step, finding, trial, outcome, note and resumed"#);
     insta::assert_snapshot!(error(r#"{"line":"note","text""#), @"not JSON: EOF while parsing an object (column 21)");
     insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":"inf"}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity", found "inf" (column 37)"#);
-    insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":[1]}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity" (column 34)"#);
+    insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":[1]}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity" (column 35)"#);
 }
 
 #[test]

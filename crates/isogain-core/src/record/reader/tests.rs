@@ -41,8 +41,7 @@ fn read_bytes(content: &[u8]) -> Result<Run, String> {
 
 #[test]
 fn a_whole_run() {
-    let lines =
-        [head(), watched(0), Line::Finding(finding(1)), watched(1), note("hello"), Line::Outcome(outcome())];
+    let lines = [head(), watched(0), Line::Finding(finding(1)), watched(1), note("hello"), Line::Outcome(outcome())];
     let run = read_bytes(&bytes(&lines)).unwrap();
     assert_eq!(run.header, header());
     assert_eq!(run.steps, [step(0), step(1)]);

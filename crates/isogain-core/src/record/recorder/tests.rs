@@ -71,8 +71,7 @@ fn the_first_non_finite_value_is_written_with_the_steps_before_it() {
         let run = read(folder.path()).unwrap();
         assert!(run.steps.iter().find(|step| step.step == 1130).unwrap().has_non_finite());
         // The last sixteen steps before it, of which 1120 was written by the cadence; nothing more after it.
-        let expected: Vec<u64> =
-            (0..1114).filter(|&number| is_written(number, 9999)).chain(1114..=1130).collect();
+        let expected: Vec<u64> = (0..1114).filter(|&number| is_written(number, 9999)).chain(1114..=1130).collect();
         assert_eq!(run.steps.iter().map(|step| step.step).collect::<Vec<_>>(), expected);
         let written = steps(&folder);
         assert_eq!(written.len(), expected.len(), "no step twice");
