@@ -81,9 +81,7 @@ pub struct Ended {
 /// # Errors
 /// When the folder cannot be written; [`Error::Interrupted`] when stopped, with everything on disk.
 pub fn fresh(subject: &Subject, data_folder: &Path, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
-    std::fs::create_dir_all(folder.path()).map_err(Error::io("create", folder.path()))?;
     let text = to_toml(&at_home(&subject.recipe, data_folder)?);
-    std::fs::write(folder.recipe(), &text).map_err(Error::io("write", folder.recipe()))?;
     let header = Header {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),

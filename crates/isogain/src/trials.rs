@@ -75,7 +75,7 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs until the schedule asks for nothing more.
+    /// Runs until the schedule asks for nothing more. The first arm is the untreated network.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
@@ -130,7 +130,7 @@ impl Runner<'_> {
             }
             (self.progress)(&job, &outcome);
             let mut state = lock(shared);
-            if let Err(error) = state.0.tell(job.id, score(&outcome)) {
+            if let Err(error) = state.0.tell(job.id, Score::new(&outcome, &arms[job.arm].data.summary, &arms[0].data.summary)) {
                 state.1 = Some(Error::Mismatch(error.to_string()));
             }
             told.notify_all();
@@ -163,13 +163,4 @@ pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Outcome {
     trainer.outcome(&arm.data)
 }
 
-/// What a schedule is told; a training that broke off has no loss.
-pub fn score(outcome: &Outcome) -> Score {
-    let broken = outcome.first_non_finite.is_some();
-    Score {
-        loss: outcome.loss.filter(|_| !broken),
-        train_accuracy: outcome.train_accuracy,
-        test_accuracy: outcome.test_accuracy,
-        test_loss: outcome.test_loss.filter(|_| !broken),
-    }
-}
+
