@@ -89,8 +89,10 @@ pub(crate) struct Cure {
     #[command(flatten)]
     pub(crate) common: Common,
     /// Folder for the cured recipe, its weights, both records and the report
-    #[arg(long, short, value_name = "DIR", default_value = "runs/cure")]
-    pub(crate) out: PathBuf,
+    ///
+    /// runs/cure when left out, or runs/cure-2, -3 ... when that is taken
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     /// How the result is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
@@ -118,8 +120,10 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) common: Common,
     /// Folder of the run: recipe, record, checkpoint, weights
-    #[arg(long, short, value_name = "DIR", default_value = "runs/train")]
-    pub(crate) out: PathBuf,
+    ///
+    /// runs/train when left out, or runs/train-2, -3 ... when that is taken; with --resume the last of these
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     /// Go on with the run in that folder, to the same losses bit for bit
     #[arg(long, conflicts_with = "seed")]
     pub(crate) resume: bool,

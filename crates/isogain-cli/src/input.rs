@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use isogain_core::recipe::{Recipe, parse_with_rules, to_toml};
+use isogain_core::render::{Context, RecipeFile};
 use isogain_core::rules;
 
 use crate::args::Common;
+use crate::output;
 
 /// A recipe, as read.
 #[derive(Debug)]
@@ -38,6 +40,20 @@ impl Input {
             input.recipe.run.seed = seed;
         }
         Ok(input)
+    }
+
+    /// Adds file and line to an error about the recipe.
+    pub(crate) fn place<T>(&self, result: Result<T, isogain::Error>) -> Result<T> {
+        Ok(result.map_err(|error| match error {
+            isogain::Error::Recipe(error) => isogain::Error::Recipe(error.in_text(&self.text, &self.name)),
+            other => other,
+        })?)
+    }
+
+    /// What renderers need besides a report.
+    pub(crate) fn context(&self) -> Context<'_> {
+        let path = if self.name == BUILT_IN { "" } else { self.name.as_str() };
+        Context { style: output::style(), file: RecipeFile { path, text: &self.text } }
     }
 
     /// Reads a recipe file.

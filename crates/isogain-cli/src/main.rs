@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod folder;
 mod input;
 mod interrupt;
 mod output;

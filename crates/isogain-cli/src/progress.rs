@@ -3,7 +3,14 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// A pool of one thread. Everything is computed in such pools, so that a trial, a training and a check give the same
+/// numbers whatever the machine.
+pub(crate) fn single_thread() -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().context("cannot start a thread")
+}
 
 /// A bar over `total` steps of `what`; hidden when `quiet` or not on a terminal.
 pub(crate) fn bar(what: &'static str, total: u64, quiet: bool) -> ProgressBar {

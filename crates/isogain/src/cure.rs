@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use isogain_core::recipe::Recipe;
+use isogain_core::record::Outcome;
 use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
 use isogain_core::rules::Finding;
+use isogain_core::summary::{Curve, Curves};
+use isogain_core::trial::Job;
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
 use isogain_core::trial::result::{Finished, TrialReport};
@@ -43,6 +46,10 @@ pub struct Search {
     pub prescriptions: Vec<Prescription>,
     /// What came out.
     pub report: TrialReport,
+    /// Loss by step of the untreated network and of the cure.
+    pub curves: Curves,
+    /// The cured recipe with its network and one batch before training; `None` when nothing improves.
+    pub cured: Option<Subject>,
 }
 
 /// Diagnoses the recipe's network, tries what may help, and judges it over paired seeds.
@@ -94,7 +101,16 @@ pub fn search(
 
     stage(Stage::Try(plan.untreated_steps() + plan.most_search_steps()));
     let mut schedule = Schedule::new(plan.clone()).map_err(|error| Error::Mismatch(error.to_string()))?;
-    runner.run(&mut schedule as &mut dyn AskTell, &runnable)?;
+    let curves: Mutex<BTreeMap<Whole, Curve>> = Mutex::default();
+    let keep = |job: &Job, outcome: &Outcome| {
+        if job.steps == recipe.run.steps {
+            let curve = Curve::thinned(job.seed, &outcome.losses);
+            let whole = (job.arm, job.learning_rate.to_bits(), job.seed);
+            curves.lock().unwrap_or_else(PoisonError::into_inner).insert(whole, curve);
+        }
+        (runner.progress)(job, outcome);
+    };
+    Runner { progress: &keep, ..runner }.run(&mut schedule as &mut dyn AskTell, &runnable)?;
 
     stage(Stage::Compare(schedule.search_steps()));
     let mut random = RandomSearch::new(&plan, schedule.search_steps(), first);
@@ -110,8 +126,23 @@ pub fn search(
     };
     let report = finished.report(0.0);
     let report = report.ok_or_else(|| Error::Mismatch("the search ended before its schedule was done".into()))?;
-    Ok(Search { subject, findings, prescriptions, report })
+
+    let curves = curves.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let of = |arm: usize, rate: f64| {
+        let whole = (arm, rate.to_bits(), 0)..=(arm, rate.to_bits(), u64::MAX);
+        curves.range(whole).map(|(_, curve)| curve.clone()).collect()
+    };
+    let cure = report.cure.as_ref();
+    let curves = Curves {
+        before: of(0, report.baseline.learning_rate),
+        after: cure.map(|cure| of(cure.prescription + 1, cure.recipe.optimizer.learning_rate)).unwrap_or_default(),
+    };
+    let cured = cure.map(|cure| Subject::new(&cure.recipe, datasets.of(&cure.recipe)?)).transpose()?;
+    Ok(Search { subject, findings, prescriptions, report, curves, cured })
 }
+
+/// A whole training: arm, bits of the learning rate, seed.
+type Whole = (usize, u64, u64);
 
 fn expectation(subject: &Subject) -> Expectation {
     Expectation {

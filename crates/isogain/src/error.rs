@@ -8,6 +8,9 @@ pub enum Error {
     /// The recipe is not usable.
     #[error(transparent)]
     Recipe(#[from] isogain_core::recipe::RecipeError),
+    /// The record of a run could not be written or read.
+    #[error(transparent)]
+    Record(#[from] isogain_core::record::RecordError),
     /// A data file is not usable.
     #[error("{}:{line}: {message}", path.display())]
     Data {

@@ -15,6 +15,7 @@ pub mod initialize;
 pub mod model;
 pub mod optimizer;
 pub mod probe;
+pub mod run;
 pub mod sharpness;
 pub mod snapshot;
 pub mod train;

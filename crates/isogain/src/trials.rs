@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
+use isogain_core::record::Outcome;
 use isogain_core::trial::error::TrialError;
 use isogain_core::trial::random_search::RandomSearch;
 use isogain_core::trial::schedule::Schedule;
@@ -69,12 +70,12 @@ pub struct Runner<'a> {
     pub threads: usize,
     /// Set from outside to stop.
     pub stop: &'a AtomicBool,
-    /// Called after each trial with the job and its score.
-    pub progress: &'a (dyn Fn(&Job, &Score) + Sync),
+    /// Called after each trial with the job and how it ended.
+    pub progress: &'a (dyn Fn(&Job, &Outcome) + Sync),
 }
 
 impl Runner<'_> {
-    /// Runs until the schedule asks for nothing more.
+    /// Runs until the schedule asks for nothing more. The first arm is the untreated network.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
@@ -122,14 +123,14 @@ impl Runner<'_> {
                 }
             };
             drop(state);
-            let score = pool.install(|| run_job(&job, &arms[job.arm], self.stop));
+            let outcome = pool.install(|| run_job(&job, &arms[job.arm], self.stop));
             if self.stop.load(Ordering::Relaxed) {
                 told.notify_all();
                 return;
             }
-            (self.progress)(&job, &score);
+            (self.progress)(&job, &outcome);
             let mut state = lock(shared);
-            if let Err(error) = state.0.tell(job.id, score) {
+            if let Err(error) = state.0.tell(job.id, Score::new(&outcome, &arms[job.arm].data.summary, &arms[0].data.summary)) {
                 state.1 = Some(Error::Mismatch(error.to_string()));
             }
             told.notify_all();
@@ -153,18 +154,13 @@ pub fn job_recipe(job: &Job, recipe: &Recipe) -> Recipe {
 }
 
 /// Trains and judges; stops early where the loss stopped being finite.
-pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Score {
+pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Outcome {
     let recipe = job_recipe(job, &arm.recipe);
     let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed);
     while trainer.step < job.steps && !trainer.is_broken() && !stop.load(Ordering::Relaxed) {
         trainer.advance(&arm.data, false);
     }
-    let outcome = trainer.outcome(&arm.data);
-    let broken = trainer.is_broken();
-    Score {
-        loss: outcome.loss.filter(|_| !broken),
-        train_accuracy: outcome.train_accuracy,
-        test_accuracy: outcome.test_accuracy,
-        test_loss: outcome.test_loss.filter(|_| !broken),
-    }
+    trainer.outcome(&arm.data)
 }
+
+

@@ -1,9 +1,35 @@
 //! The run on disk: what is kept, in which lines, and how it is read again.
+//!
+//! A run is a folder with `recipe.toml` and `run.jsonl`: a header, then one JSON object a line, appended and never
+//! rewritten. That survives a crash, can be followed while it grows, and can be written by any language. A number that
+//! is not finite stays visible: NaN is `null`, the infinities are `"Infinity"` and `"-Infinity"`.
+
+pub mod cadence;
+pub mod error;
+pub mod export;
+pub mod flight;
+pub mod line;
+mod number;
+pub mod reader;
+pub mod recorder;
+pub mod writer;
+
+pub use error::RecordError;
+pub use line::{Header, Line};
+pub use reader::{Reader, Run, read};
+pub use recorder::Recorder;
+pub use writer::Writer;
 
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
 use crate::statistics::Moments;
+
+/// The lines of a run, in its folder.
+pub const RUN_FILE: &str = "run.jsonl";
+
+/// What was run, in its folder.
+pub const RECIPE_FILE: &str = "recipe.toml";
 
 /// What was measured on one batch at one moment, with full tensors at hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,8 +62,10 @@ pub struct UnitRecord {
     /// Units whose output equals another unit's on every sample.
     pub duplicates: usize,
     /// Share of values with |phi'| below 0.01 although the activation is not piecewise linear, in [0, 1].
+    #[serde(with = "number")]
     pub saturated_fraction: f64,
     /// Share of the output's mean square that varies between samples, in [0, 1]; 0 means every sample looks alike.
+    #[serde(with = "number")]
     pub signal_fraction: f64,
 }
 
@@ -45,11 +73,13 @@ pub struct UnitRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sharpness {
     /// Largest eigenvalue of the Gauss-Newton matrix of the loss on one batch.
+    #[serde(with = "number")]
     pub gauss_newton: f64,
     /// Largest rise of the loss above its running minimum while a copy of the network takes some steps of the recipe's
     /// optimizer on one batch again and again; `None` when the loss stopped being finite.
     pub rehearsal_rise: Option<f64>,
     /// The loss before those steps.
+    #[serde(with = "number")]
     pub rehearsal_first: f64,
     /// Seeds that the medians are taken over.
     pub seeds: usize,
@@ -61,8 +91,10 @@ pub struct StepRecord {
     /// Optimizer updates done before this one.
     pub step: u64,
     /// Loss on the step's batch.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Step size used.
+    #[serde(with = "number")]
     pub learning_rate: f64,
     /// Activations and cotangents.
     pub joints: Vec<JointRecord>,
@@ -103,10 +135,13 @@ pub struct ParameterRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipRecord {
     /// L2 norm of all gradients before.
+    #[serde(with = "number")]
     pub norm_before: f64,
     /// L2 norm after.
+    #[serde(with = "number")]
     pub norm_after: f64,
     /// Cosine between the gradient before and after.
+    #[serde(with = "number")]
     pub cosine: f64,
     /// Whether the threshold acted.
     pub acted: bool,
@@ -124,12 +159,14 @@ pub struct DataSummary {
     /// Input statistics over the training part.
     pub input: Moments,
     /// Largest ratio between the RMS of two input features (features that are constant left out).
+    #[serde(with = "number")]
     pub feature_rms_ratio: f64,
     /// Target statistics for regression.
     pub target: Option<Moments>,
     /// Classes, for classification.
     pub classes: Option<usize>,
     /// Loss of always predicting the class frequencies or the mean: the loss of a network that learned nothing.
+    #[serde(with = "number")]
     pub baseline_loss: f64,
 }
 
@@ -164,3 +201,6 @@ pub struct NonFinite {
     /// `forward`, `loss`, `backward` or `update`.
     pub phase: String,
 }
+
+#[cfg(test)]
+mod samples;

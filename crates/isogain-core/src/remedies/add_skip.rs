@@ -15,11 +15,7 @@ pub(super) static REMEDY: Remedy = Remedy {
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let variants = [
         ("branch_scale = depth", BranchScale::Named(NamedScale::Depth), false),
-        (
-            "branch_scale = 0.0, learnable_scale = true",
-            BranchScale::Number(0.0),
-            true,
-        ),
+        ("branch_scale = 0.0, learnable_scale = true", BranchScale::Number(0.0), true),
         ("branch_scale = 1.0", BranchScale::Number(1.0), false),
     ];
     variants

@@ -18,13 +18,8 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let present = recipe.optimizer.learning_rate;
     let mut rates = learning_rates::grid(present);
     rates.retain(|rate| *rate != present);
-    rates.sort_by(|a, b| {
-        (a / present)
-            .ln()
-            .abs()
-            .total_cmp(&(b / present).ln().abs())
-            .then(a.total_cmp(b))
-    });
+    let distance = |rate: f64| ((rate / present).ln().abs() * 1e6).round();
+    rates.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)).then(a.total_cmp(b)));
     rates
         .into_iter()
         .map(|rate| {

@@ -17,10 +17,5 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let Some(measured) = measured(case, recipe) else {
         return Vec::new();
     };
-    clipped(
-        &REMEDY,
-        recipe,
-        ClipKind::Norm,
-        measured.global_norm / measured.tensors.sqrt(),
-    )
+    clipped(&REMEDY, recipe, ClipKind::Norm, measured.global_norm / measured.tensors.sqrt())
 }

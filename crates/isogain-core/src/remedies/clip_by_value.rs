@@ -20,10 +20,5 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let Some(measured) = measured(case, recipe) else {
         return Vec::new();
     };
-    clipped(
-        &REMEDY,
-        recipe,
-        ClipKind::Value,
-        PEAK * measured.global_norm / measured.elements.sqrt(),
-    )
+    clipped(&REMEDY, recipe, ClipKind::Value, PEAK * measured.global_norm / measured.elements.sqrt())
 }

@@ -31,9 +31,7 @@ pub(super) fn measured(case: &Case<'_>, recipe: &Recipe) -> Option<Measured> {
     let seen: Vec<&[ParameterRecord]> = std::iter::once(case.start.parameters.as_slice()).chain(steps).collect();
     let is_finite = |parameters: &&[ParameterRecord]| parameters.iter().all(|p| p.gradient.non_finite == 0);
     let finite = seen.into_iter().filter(is_finite);
-    let mut norms: Vec<f64> = finite
-        .map(|parameters| norm(parameters, |p| p.gradient.norm()))
-        .collect();
+    let mut norms: Vec<f64> = finite.map(|parameters| norm(parameters, |p| p.gradient.norm())).collect();
     norms.retain(|norm| *norm > 0.0);
     norms.sort_by(f64::total_cmp);
     let (median, largest) = (*norms.get(norms.len() / 2)?, *norms.last()?);
@@ -43,13 +41,7 @@ pub(super) fn measured(case: &Case<'_>, recipe: &Recipe) -> Option<Measured> {
     let has_work = largest > SPIKE * median || largest > harmless;
     has_work.then(|| Measured {
         global_norm,
-        elements: case
-            .start
-            .parameters
-            .iter()
-            .map(|p| p.gradient.count as f64)
-            .sum::<f64>()
-            .max(1.0),
+        elements: case.start.parameters.iter().map(|p| p.gradient.count as f64).sum::<f64>().max(1.0),
         tensors: (case.start.parameters.len() as f64).max(1.0),
     })
 }
@@ -60,17 +52,9 @@ pub(super) fn clipped(remedy: &Remedy, recipe: &Recipe, kind: ClipKind, threshol
     let threshold = format!("{threshold:.1e}").parse::<f64>().unwrap_or(threshold);
     let mut treated = recipe.clone();
     treated.clip = Clip { kind, threshold };
-    if treated == *recipe {
-        Vec::new()
-    } else {
-        vec![remedy.variant(format!("threshold = {threshold}"), treated)]
-    }
+    if treated == *recipe { Vec::new() } else { vec![remedy.variant(format!("threshold = {threshold}"), treated)] }
 }
 
 fn norm(parameters: &[ParameterRecord], of: impl Fn(&ParameterRecord) -> f64) -> f64 {
-    parameters
-        .iter()
-        .map(|parameter| of(parameter).powi(2))
-        .sum::<f64>()
-        .sqrt()
+    parameters.iter().map(|parameter| of(parameter).powi(2)).sum::<f64>().sqrt()
 }

@@ -30,12 +30,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let fitting = fitting.and_then(|std| format!("{std:.1e}").parse::<f64>().ok());
     let choices = fitting.into_iter().chain(is_carried.then_some(GPT_2_STD));
     choices
-        .filter_map(|std| {
-            Initializer::named("fixed-variance")
-                .ok()?
-                .with_parameter("std", std)
-                .ok()
-        })
+        .filter_map(|std| Initializer::named("fixed-variance").ok()?.with_parameter("std", std).ok())
         .filter_map(|init| {
             let mut treated = recipe.clone();
             edit::set_init(&mut treated.network, init);

@@ -17,11 +17,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     if edit::insert_norm(&mut treated.network, NormKind::Layer).is_err() {
         replace_batch_norm(&mut treated.network);
     }
-    if treated == *recipe {
-        Vec::new()
-    } else {
-        vec![REMEDY.variant("norm = layer", treated)]
-    }
+    if treated == *recipe { Vec::new() } else { vec![REMEDY.variant("norm = layer", treated)] }
 }
 
 /// Turns every batch norm into a layer norm: the same places, without the dependence on the batch.

@@ -22,9 +22,5 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     };
     let mut treated = recipe.clone();
     edit::set_init(&mut treated.network, init);
-    if treated == *recipe {
-        Vec::new()
-    } else {
-        vec![REMEDY.variant(format!("init = {init}"), treated)]
-    }
+    if treated == *recipe { Vec::new() } else { vec![REMEDY.variant(format!("init = {init}"), treated)] }
 }

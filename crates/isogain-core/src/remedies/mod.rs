@@ -75,16 +75,20 @@ pub fn named(name: &str) -> Option<&'static Remedy> {
     TABLE.iter().copied().find(|remedy| remedy.name == name)
 }
 
+/// The recipe of a remedy's page that it repairs: complete, small, and ill without it.
+pub fn reference_recipe(remedy: &Remedy) -> &'static str {
+    let after = remedy.page.split("```toml reference\n").nth(1).unwrap_or_default();
+    after.split("```").next().unwrap_or_default()
+}
+
 impl Remedy {
     /// A prescription of this remedy alone, for its own file.
     fn variant(&self, parameters: impl Into<String>, recipe: Recipe) -> Prescription {
-        Prescription {
-            remedies: vec![self.name.to_owned()],
-            parameters: parameters.into(),
-            recipe,
-        }
+        Prescription { remedies: vec![self.name.to_owned()], parameters: parameters.into(), recipe }
     }
 }
 
+#[cfg(test)]
+mod bench;
 #[cfg(test)]
 mod tests;

@@ -27,11 +27,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     };
     let mut treated = recipe.clone();
     edit::set_init(&mut treated.network, init);
-    if treated == *recipe {
-        Vec::new()
-    } else {
-        vec![REMEDY.variant(format!("init = {init}"), treated)]
-    }
+    if treated == *recipe { Vec::new() } else { vec![REMEDY.variant(format!("init = {init}"), treated)] }
 }
 
 /// For activations that are linear near 0 (tanh and its kin) the critical gain at pre-activation variance 1/L, which
@@ -41,11 +37,7 @@ fn gain(net: &PlainNet) -> f64 {
     let variance = 1.0 / net.depth.max(1) as f64;
     let (sw2, sb2) = critical_at(net.activation, variance);
     let linear_near_zero = !net.activation.is_homogeneous() && net.activation.value(0.0) == 0.0 && sb2 >= 0.0;
-    let gain = if linear_near_zero {
-        sw2.sqrt()
-    } else {
-        Gains::at(net.activation, 1.0).forward()
-    };
+    let gain = if linear_near_zero { sw2.sqrt() } else { Gains::at(net.activation, 1.0).forward() };
     // Four digits are far below what finite width does, and stay readable in a recipe.
     (gain * 1e4).round() / 1e4
 }

@@ -27,30 +27,19 @@ impl PlainNet {
     /// Depth and width of the case's network, with the first hidden activation of `recipe`. `None` without a hidden layer
     /// or without an activation.
     pub(super) fn of(case: &Case<'_>, recipe: &Recipe) -> Option<Self> {
-        let fans: Vec<(usize, usize)> = case
-            .network
-            .linears()
-            .map(|(_, linear)| (linear.fan_in, linear.fan_out))
-            .collect();
+        let fans: Vec<(usize, usize)> =
+            case.network.linears().map(|(_, linear)| (linear.fan_in, linear.fan_out)).collect();
         let (_head, hidden) = fans.split_last()?;
         // The first layer's fan-in is that of the data; the second is like the others.
         let (fan_in, fan_out) = *hidden.get(1).or(hidden.first())?;
         let activation = edit::activations(&recipe.network).first().copied()?;
-        Some(Self {
-            depth: hidden.len(),
-            fan_in,
-            fan_out,
-            activation,
-        })
+        Some(Self { depth: hidden.len(), fan_in, fan_out, activation })
     }
 
     /// sw2 = fan_in Var W and sb2 = Var b under `init`.
     pub(super) fn variances(&self, init: Initializer) -> (f64, f64) {
         let weight = init.weight_variance(self.fan_in, self.fan_out, self.activation);
-        (
-            self.fan_in as f64 * weight,
-            init.bias_variance(self.fan_in, self.activation),
-        )
+        (self.fan_in as f64 * weight, init.bias_variance(self.fan_in, self.activation))
     }
 
     /// Largest of |ln RMS of the last pre-activation over the first| and |ln RMS of the first cotangent over the last|,

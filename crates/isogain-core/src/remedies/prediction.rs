@@ -17,6 +17,10 @@ const HALF_SPREAD: f64 = 2.0;
 /// Share of the last activations that varies between samples at which half of the score is lost.
 const HALF_SIGNAL: f64 = 0.01;
 
+/// RMS of the outputs, in nepers above 1, at which half of the score is lost: there the head's cotangent no longer depends
+/// on the size of the error, and the first step is as large as the weights.
+const HALF_OUTPUT: f64 = 2.0;
+
 /// How far below the recipe's learning rate the trial searches.
 const SEARCHED_BELOW: f64 = 25.0;
 
@@ -110,43 +114,22 @@ impl Prediction {
     fn questions(&self, snapshot: &Snapshot, expected: &Expectation, is_finite: bool, depth: f64) -> Vec<ScorePart> {
         let spread = |spread: Option<f64>| spread.map_or(0.0, |spread| falling(spread / HALF_SPREAD));
         let forward_spread = spread_of_logs(snapshot.flow.joints.iter().map(|joint| joint.activation_rms));
-        let ceiling = self
-            .learning_rate_ceiling
-            .map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
-        let part = |question: &str, value: f64| ScorePart {
-            question: question.to_owned(),
-            value,
-        };
+        let ceiling = self.learning_rate_ceiling.map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
+        let part = |question: &str, value: f64| ScorePart { question: question.to_owned(), value };
         let mut parts = vec![
             part("are all values finite", f64::from(u8::from(is_finite))),
-            part(
-                "does the gradient keep its size from layer to layer",
-                spread(self.cotangent_spread),
-            ),
-            part(
-                "does the signal keep its size from layer to layer",
-                spread(forward_spread),
-            ),
-            part(
-                "do all weights change at the same relative rate",
-                spread(self.relative_gradient_spread),
-            ),
+            part("does the gradient keep its size from layer to layer", spread(self.cotangent_spread)),
+            part("does the signal keep its size from layer to layer", spread(forward_spread)),
+            part("are the outputs of moderate size", moderate_output(snapshot.flow.head.output_rms)),
+            part("do all weights change at the same relative rate", spread(self.relative_gradient_spread)),
             part("what share of the units is alive", living_share(snapshot)),
         ];
         let optional = [
-            (
-                "do different samples look different at the end",
-                self.signal_fraction.map(|s| s / (s + HALF_SIGNAL)),
-            ),
+            ("do different samples look different at the end", self.signal_fraction.map(|s| s / (s + HALF_SIGNAL))),
             ("is a usable learning rate within the search", ceiling),
-            (
-                "is the network within its trainable depth",
-                self.trainable_depth.map(|limit| limit / depth),
-            ),
+            ("is the network within its trainable depth", self.trainable_depth.map(|limit| limit / depth)),
         ];
-        let known = optional
-            .into_iter()
-            .filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));
+        let known = optional.into_iter().filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));
         parts.extend(known);
         parts
     }
@@ -162,6 +145,11 @@ pub fn best_first(predictions: &[Prediction]) -> Vec<usize> {
 /// 1 at 0, 1/2 at 1, falling to 0.
 fn falling(x: f64) -> f64 {
     1.0 / (1.0 + x * x)
+}
+
+/// 1 up to outputs of RMS 1, then falling with their logarithm; 0 where they are not finite.
+fn moderate_output(output_rms: f64) -> f64 {
+    if output_rms.is_finite() { falling(output_rms.ln().max(0.0) / HALF_OUTPUT) } else { 0.0 }
 }
 
 /// Operations that count as a layer: what multiplies by weights, a residual block as one.

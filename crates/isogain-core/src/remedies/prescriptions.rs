@@ -39,23 +39,15 @@ const PAIRS: [[&str; 2]; 12] = [
 /// their order, then the others that apply in the order of the table, then pairs. Deterministic.
 pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
     let named_first = remedies_named(findings);
-    let others = TABLE
-        .iter()
-        .copied()
-        .filter(|remedy| !named_first.iter().any(|named| named.name == remedy.name));
-    let named_variants = named_first
-        .iter()
-        .flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
+    let others = TABLE.iter().copied().filter(|remedy| !named_first.iter().any(|named| named.name == remedy.name));
+    let named_variants = named_first.iter().flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
     let other_variants = others.flat_map(|remedy| variants(remedy, case, recipe, MOST_OTHER_VARIANTS));
     let singles = distinct(recipe, named_variants.chain(other_variants));
 
     let mut pairs: Vec<[&str; 2]> = PAIRS.to_vec();
     let is_named = |name: &str| named_first.iter().any(|remedy| remedy.name == name);
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.iter().filter(|name| is_named(name)).count()));
-    let paired = distinct(
-        recipe,
-        pairs.into_iter().flat_map(|names| combinations(names, case, recipe)),
-    );
+    let paired = distinct(recipe, pairs.into_iter().flat_map(|names| combinations(names, case, recipe)));
 
     let places = MOST - paired.len().min(PLACES_FOR_PAIRS);
     let all = distinct(recipe, singles.into_iter().take(places).chain(paired));
@@ -65,10 +57,7 @@ pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> 
 /// The remedies that findings name, each once: those of the first finding first, those of consequences after.
 fn remedies_named(findings: &[Finding]) -> Vec<&'static Remedy> {
     let consequences = findings.iter().flat_map(|finding| &finding.consequences);
-    let names = findings
-        .iter()
-        .chain(consequences)
-        .flat_map(|finding| &finding.remedies);
+    let names = findings.iter().chain(consequences).flat_map(|finding| &finding.remedies);
     let mut found: Vec<&'static Remedy> = Vec::new();
     for remedy in names.filter_map(|name| named(name)) {
         if !found.iter().any(|known| known.name == remedy.name) {
@@ -91,13 +80,11 @@ fn combinations(names: [&str; 2], case: &Case<'_>, recipe: &Recipe) -> Vec<Presc
     };
     let of_first = variants(first, case, recipe, MOST_PAIRED_VARIANTS);
     let both = of_first.into_iter().flat_map(|start| {
-        variants(second, case, &start.recipe, MOST_PAIRED_VARIANTS)
-            .into_iter()
-            .map(move |end| Prescription {
-                remedies: [start.remedies.clone(), end.remedies].concat(),
-                parameters: format!("{}; {}", start.parameters, end.parameters),
-                recipe: end.recipe,
-            })
+        variants(second, case, &start.recipe, MOST_PAIRED_VARIANTS).into_iter().map(move |end| Prescription {
+            remedies: [start.remedies.clone(), end.remedies].concat(),
+            parameters: format!("{}; {}", start.parameters, end.parameters),
+            recipe: end.recipe,
+        })
     });
     // The best of the first with each of the second, then one with the second best of the first.
     both.take(MOST_PAIRED_VARIANTS + 1).collect()

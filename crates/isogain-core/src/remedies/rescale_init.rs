@@ -14,16 +14,11 @@ pub(super) static REMEDY: Remedy = Remedy {
 };
 
 /// One of each scale; uniform and truncated forms have the same variance and so the same signal.
-const SCALES: [&str; 5] = [
-    "he-normal",
-    "glorot-normal",
-    "lecun-normal",
-    "quadrature-gain",
-    "edge-of-chaos",
-];
+const SCALES: [&str; 5] = ["he-normal", "glorot-normal", "lecun-normal", "quadrature-gain", "edge-of-chaos"];
 
-/// Two scales closer than this are the same (He, quadrature gain and edge of chaos for ReLU).
-const SAME: f64 = 1e-9;
+/// Two variances, or drifts in nepers, closer than this are the same (He, quadrature gain and edge of chaos for ReLU):
+/// what quadrature is good for across a kink.
+const SAME: f64 = 1e-6;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     ranked(case, recipe)
@@ -51,7 +46,8 @@ pub(super) fn ranked(case: &Case<'_>, recipe: &Recipe) -> Vec<Initializer> {
             distinct.push((init, (sw2, sb2)));
         }
     }
-    let mut scales: Vec<(f64, Initializer)> = distinct.into_iter().map(|(init, _)| (net.drift(init), init)).collect();
+    let drift = |init| (net.drift(init) / SAME).round();
+    let mut scales: Vec<(f64, Initializer)> = distinct.into_iter().map(|(init, _)| (drift(init), init)).collect();
     scales.sort_by(|a, b| a.0.total_cmp(&b.0));
     scales.into_iter().map(|(_, init)| init).collect()
 }

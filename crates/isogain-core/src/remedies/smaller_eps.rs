@@ -18,16 +18,10 @@ const NOTICEABLE: f64 = 0.01;
 const SMALLEST: f64 = 1e-30;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
-    let weights = case
-        .start
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.name.ends_with(".weight"));
+    let weights = case.start.parameters.iter().filter(|parameter| parameter.name.ends_with(".weight"));
     // An exactly zero gradient is no matter of eps.
-    let smallest = weights
-        .filter_map(|parameter| parameter.gradient.rms())
-        .filter(|rms| *rms > 0.0)
-        .min_by(f64::total_cmp);
+    let smallest =
+        weights.filter_map(|parameter| parameter.gradient.rms()).filter(|rms| *rms > 0.0).min_by(f64::total_cmp);
     let is_hidden = smallest.is_some_and(|rms| recipe.optimizer.eps > NOTICEABLE * rms);
     if recipe.optimizer.name != OptimizerName::Adam || !is_hidden || recipe.optimizer.eps <= SMALLEST {
         return Vec::new();

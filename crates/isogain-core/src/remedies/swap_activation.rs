@@ -55,9 +55,9 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
 /// The activation of that name; the tailored slope is the one for this depth.
 fn choice(name: &str, depth: usize) -> Option<Activation> {
     if name == "tailored-relu" {
-        // Five digits, as in a recipe people read.
-        let slope = tailored::slope(depth, tailored::DEFAULT_OUTPUT_CORRELATION);
-        return Some(Activation::tailored_relu((slope * 1e5).round() / 1e5));
+        // Five digits, as in a recipe people read. A shallow net needs no slope: it is the plain ReLU.
+        let slope = (tailored::slope(depth, tailored::DEFAULT_OUTPUT_CORRELATION) * 1e5).round() / 1e5;
+        return (slope > 0.0).then(|| Activation::tailored_relu(slope));
     }
     Activation::named(name).ok()
 }

@@ -1,1 +1,332 @@
+use std::collections::BTreeSet;
+use std::path::Path;
 
+use super::bench::Bench;
+use super::prediction::{Expectation, Prediction};
+use super::prescriptions::{MOST, prescriptions};
+use super::{Prescription, TABLE, named};
+use crate::recipe::Level;
+use crate::recipe::{Recipe, edit, parse, to_toml};
+use crate::rules::{self, Finding};
+
+/// Headings of a page, in order.
+const SECTIONS: [&str; 7] =
+    ["What it does", "Formula", "When it helps", "When it hurts", "In a recipe", "In PyTorch", "References"];
+
+fn network(depth: usize, activation: &str, rest: &str) -> String {
+    format!("[network]\nkind = \"mlp\"\ndepth = {depth}\nwidth = 64\nactivation = \"{activation}\"\n{rest}\n")
+}
+
+fn plain(depth: usize, activation: &str, init: &str) -> Bench {
+    Bench::new(&network(depth, activation, &format!("init = {init}")))
+}
+
+fn prescribe(remedy: &str, bench: &Bench) -> Vec<Prescription> {
+    (named(remedy).unwrap().prescribe)(&bench.case(), &bench.recipe)
+}
+
+fn parameters(remedy: &str, bench: &Bench) -> Vec<String> {
+    prescribe(remedy, bench).into_iter().map(|prescription| prescription.parameters).collect()
+}
+
+#[test]
+fn the_table_is_the_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/remedies");
+    let pages: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+        .collect();
+    let table: BTreeSet<String> = TABLE.iter().map(|remedy| remedy.name.to_owned()).collect();
+    assert_eq!(table, pages);
+    assert_eq!(table.len(), TABLE.len());
+}
+
+#[test]
+fn every_remedy_that_a_rule_names_exists() {
+    for rule in rules::TABLE {
+        let section = rule.page.split("## Remedies").nth(1).unwrap_or_default();
+        let section = section.split("\n## ").next().unwrap_or_default();
+        for name in section.split('`').skip(1).step_by(2).filter(|name| name.contains('-')) {
+            let is_rule = rules::TABLE.iter().any(|other| other.name == name);
+            let is_code = name.contains([' ', '=', '_', '"', '.']);
+            assert!(named(name).is_some() || is_rule || is_code, "{}: `{name}` is no remedy", rule.name);
+        }
+    }
+}
+
+#[test]
+fn every_page_has_its_sections_and_recipes_that_parse() {
+    for remedy in TABLE {
+        let page = remedy.page;
+        assert!(page.starts_with(&format!("# {}: ", remedy.name)), "{}", remedy.name);
+        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(headings, SECTIONS, "{}", remedy.name);
+        for block in page.split("```toml").skip(1) {
+            let text = block.split_once('\n').unwrap().1.split("```").next().unwrap();
+            // What a snippet leaves out is the default.
+            let whole = if text.contains("[network]") { text.to_owned() } else { format!("{text}\n[network]\n") };
+            parse(&whole, remedy.name).unwrap_or_else(|error| panic!("{}: {error}", remedy.name));
+        }
+        assert_eq!(page.matches("```toml reference\n").count(), 1, "{}", remedy.name);
+        assert!(page.contains("```python\n"), "{}", remedy.name);
+        assert!(!remedy.summary.is_empty() && !remedy.summary.ends_with('.'), "{}", remedy.name);
+    }
+}
+
+/// The remedy applies to its own reference recipe, and what it prescribes can be written, read and expanded.
+#[test]
+fn every_remedy_treats_its_reference_recipe() {
+    for remedy in TABLE {
+        let bench = Bench::new(super::reference_recipe(remedy));
+        let variants = (remedy.prescribe)(&bench.case(), &bench.recipe);
+        assert!(!variants.is_empty(), "{}", remedy.name);
+        for variant in variants {
+            assert_eq!(variant.remedies, [remedy.name]);
+            assert_ne!(variant.recipe, bench.recipe, "{}: {}", remedy.name, variant.parameters);
+            let text = to_toml(&variant.recipe);
+            assert_eq!(parse(&text, "treated").unwrap(), variant.recipe, "{}: {}", remedy.name, variant.parameters);
+            crate::recipe::expand::network(&variant.recipe, 64, 10).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_scale_that_fits_the_activation_comes_first() {
+    let first = |activation: &str| parameters("rescale-init", &plain(30, activation, "\"pytorch-default\""))[0].clone();
+    assert_eq!(first("relu"), "init = he-normal");
+    assert_eq!(first("leaky-relu"), "init = he-normal");
+    assert_eq!(first("tanh"), "init = edge-of-chaos");
+    assert_eq!(first("gelu"), "init = edge-of-chaos");
+    assert_eq!(first("silu"), "init = edge-of-chaos");
+    // Against the critical sw2 = 1.76: 2 is slightly chaotic, 1 lets the signal decay like 1/sqrt(2n), 2.54 is the
+    // forward gain at q = 1 and chaotic.
+    let tanh = parameters("rescale-init", &plain(30, "tanh", "\"pytorch-default\""));
+    assert_eq!(tanh[1..], ["init = he-normal", "init = glorot-normal", "init = quadrature-gain"]);
+    // For ReLU He, quadrature gain and edge of chaos are one scale; Glorot and LeCun are one for equal widths.
+    let relu = parameters("rescale-init", &plain(30, "relu", "\"pytorch-default\""));
+    assert_eq!(relu, ["init = he-normal", "init = glorot-normal"]);
+    assert!(!parameters("rescale-init", &plain(30, "relu", "\"he-normal\"")).contains(&"init = he-normal".to_owned()));
+}
+
+#[test]
+fn the_orthogonal_gain_fits_the_activation() {
+    let relu = parameters("orthogonal-init", &plain(30, "relu", "\"pytorch-default\""));
+    assert_eq!(relu, ["init = orthogonal(gain = 1.4142)"]);
+    let selu = parameters("orthogonal-init", &plain(30, "selu", "\"pytorch-default\""));
+    assert_eq!(selu.len(), 1);
+    // tanh at q = 0.01: sw2 = 1.01971076 (L = 100).
+    let tanh = parameters("orthogonal-init", &plain(100, "tanh", "\"pytorch-default\""));
+    assert_eq!(tanh, [format!("init = orthogonal(gain = {:.4})", 1.01971076_f64.sqrt())]);
+}
+
+#[test]
+fn the_tailored_slope_is_the_one_for_the_depth() {
+    // Zhang et al. 2022 at eta = 0.9: 0.18138028 for 20 layers, 0.43052295 for 50.
+    for (depth, slope) in [(20, "0.18138"), (50, "0.43052")] {
+        let variants = parameters("swap-activation", &plain(depth, "relu", "\"pytorch-default\""));
+        assert!(variants[0].starts_with(&format!("activation = tailored-relu(slope = {slope})")), "{variants:?}");
+        assert!(!variants.iter().any(|variant| variant.contains("activation = relu")));
+    }
+    // The initialiser is the one for the new activation.
+    let variants = parameters("swap-activation", &plain(20, "sigmoid", "\"pytorch-default\""));
+    assert!(variants.contains(&"activation = tanh, init = edge-of-chaos".to_owned()), "{variants:?}");
+    assert!(variants.contains(&"activation = relu, init = he-normal".to_owned()), "{variants:?}");
+    assert!(variants.contains(&"activation = selu, init = edge-of-chaos".to_owned()), "{variants:?}");
+}
+
+#[test]
+fn an_output_activation_is_taken_away_first() {
+    let bench = Bench::new(&network(3, "relu", "output_activation = \"sigmoid\""));
+    assert_eq!(parameters("swap-activation", &bench)[0], "output_activation = none");
+}
+
+#[test]
+fn skips_are_added_or_scaled() {
+    let bench = plain(30, "relu", "\"he-normal\"");
+    assert_eq!(prescribe("add-skip", &bench).len(), 3);
+    assert!(prescribe("add-skip", &bench).iter().all(|variant| edit::has_skip(&variant.recipe.network)));
+    let residual = Bench::new("[network]\nkind = \"residual\"\ndepth = 8\nwidth = 16\ninit = \"he-normal\"\n");
+    let variants = parameters("add-skip", &residual);
+    assert_eq!(variants, ["branch_scale = depth", "branch_scale = 0.0, learnable_scale = true"]);
+}
+
+#[test]
+fn batch_norm_is_not_for_small_batches_and_layer_norm_replaces_it_there() {
+    let small = Bench::new(&format!("[data]\nbatch = 4\n\n{}", network(5, "relu", "")));
+    assert!(prescribe("insert-batch-norm", &small).is_empty());
+    assert_eq!(parameters("insert-layer-norm", &small), ["norm = layer"]);
+    let normed = Bench::new(&format!("[data]\nbatch = 4\n\n{}", network(5, "relu", "norm = \"batch\"")));
+    assert_eq!(parameters("insert-layer-norm", &normed), ["norm = layer"]);
+    let listed = "[data]\nbatch = 4\n\n[network]\nkind = \"layers\"\nlayers = [{ linear = 16 }, { norm = \"batch\" }, \
+                  { activation = \"relu\" }, { linear = 10 }]\n";
+    let treated = prescribe("insert-layer-norm", &Bench::new(listed));
+    assert_eq!(treated.len(), 1);
+    assert_eq!(treated[0].recipe.network.layers[1].norm, Some(crate::network::NormKind::Layer));
+    assert!(prescribe("insert-layer-norm", &Bench::new(&network(5, "relu", "norm = \"layer\""))).is_empty());
+}
+
+#[test]
+fn only_a_large_gradient_is_clipped_at_a_measured_norm() {
+    for kind in ["clip-by-global-norm", "clip-by-norm", "clip-by-value"] {
+        assert!(prescribe(kind, &plain(5, "relu", "\"he-normal\"")).is_empty(), "{kind}");
+        let exploding = plain(12, "relu", "{ name = \"normal\", weight_variance = 8.0 }");
+        assert_eq!(prescribe(kind, &exploding).len(), 1, "{kind}");
+    }
+    let exploding = plain(12, "relu", "{ name = \"normal\", weight_variance = 8.0 }");
+    let weights: f64 = exploding.start.parameters.iter().map(|p| p.weight.norm().powi(2)).sum::<f64>().sqrt();
+    let threshold = prescribe("clip-by-global-norm", &exploding)[0].recipe.clip.threshold;
+    let expected = 0.01 * weights / exploding.recipe.optimizer.learning_rate;
+    assert!((threshold / expected - 1.0).abs() < 0.05, "{threshold} {expected}");
+    // A gradient that is not finite cannot be clipped.
+    let mut broken = exploding;
+    broken.start.parameters[0].gradient.non_finite = 1;
+    assert!(prescribe("clip-by-global-norm", &broken).is_empty());
+}
+
+#[test]
+fn eps_matters_to_adam_with_a_vanishing_gradient_only() {
+    let adam = "\n[optimizer]\nname = \"adam\"\nlearning_rate = 0.001\n";
+    let vanishing = network(30, "relu", "init = \"pytorch-default\"");
+    let healthy = network(5, "relu", "init = \"he-normal\"");
+    assert_eq!(parameters("smaller-eps", &Bench::new(&format!("{vanishing}{adam}"))), ["eps = 1e-30"]);
+    assert!(prescribe("smaller-eps", &Bench::new(&format!("{healthy}{adam}"))).is_empty());
+    assert!(prescribe("smaller-eps", &Bench::new(&vanishing)).is_empty());
+}
+
+#[test]
+fn inputs_and_targets_are_scaled_together_first() {
+    let bench = Bench::new(&format!(
+        "[data]\nsource = \"x.csv\"\ntask = \"regression\"\nstandardize = false\nstandardize_target = false\n\n{}",
+        network(3, "relu", "")
+    ));
+    let variants = parameters("scale-input", &bench);
+    assert_eq!(
+        variants,
+        ["standardize = true, standardize_target = true", "standardize = true", "standardize_target = true",]
+    );
+    assert!(prescribe("scale-input", &plain(3, "relu", "\"he-normal\"")).is_empty());
+}
+
+#[test]
+fn learning_rates_are_those_of_the_untreated_search() {
+    let bench = plain(3, "relu", "\"he-normal\"");
+    let grid = crate::trial::learning_rates::grid(bench.recipe.optimizer.learning_rate);
+    let variants = prescribe("change-learning-rate", &bench);
+    assert_eq!(variants.len(), grid.len() - 1);
+    assert!(variants.iter().all(|variant| grid.contains(&variant.recipe.optimizer.learning_rate)));
+    assert_eq!(variants[0].parameters, "learning_rate = 0.01");
+}
+
+fn finding(remedies: &[&str]) -> Finding {
+    Finding {
+        rule: "vanishing-gradient".into(),
+        level: Level::Deny,
+        layers: ["fc1".into(), "fc30".into()],
+        step: 0,
+        message: String::new(),
+        evidence: Vec::new(),
+        causes: Vec::new(),
+        theory: None,
+        remedies: remedies.iter().map(|name| (*name).to_owned()).collect(),
+        consequences: Vec::new(),
+    }
+}
+
+#[test]
+fn prescriptions_begin_with_what_the_findings_name() {
+    let bench = plain(30, "relu", "\"pytorch-default\"");
+    let findings = [finding(&["add-skip", "lsuv-init"]), finding(&["rescale-init"])];
+    let all = prescriptions(&bench.case(), &bench.recipe, &findings);
+    let singles: Vec<&str> =
+        all.iter().filter(|p| p.remedies.len() == 1).map(|prescription| prescription.remedies[0].as_str()).collect();
+    assert_eq!(singles[..6], ["add-skip", "add-skip", "add-skip", "lsuv-init", "rescale-init", "rescale-init"]);
+    assert!(all.len() <= MOST);
+    assert!(all.iter().any(|prescription| prescription.remedies == ["rescale-init", "add-skip"]));
+    assert!(all.iter().any(|prescription| prescription.remedies == ["rescale-init", "insert-batch-norm"]));
+    for (index, prescription) in all.iter().enumerate() {
+        assert_ne!(prescription.recipe, bench.recipe);
+        assert!(all[..index].iter().all(|earlier| earlier.recipe != prescription.recipe), "{prescription:?}");
+        crate::recipe::expand::network(&prescription.recipe, 64, 10).unwrap();
+    }
+    assert_eq!(all, prescriptions(&bench.case(), &bench.recipe, &findings));
+}
+
+#[test]
+fn remedies_work_on_an_explicit_list_of_layers() {
+    let mut layers = String::new();
+    for _ in 0..12 {
+        layers += "{ linear = 64 }, { activation = \"relu\" }, ";
+    }
+    let bench = Bench::new(&format!("[network]\nkind = \"layers\"\nlayers = [{layers}{{ linear = 10 }}]\n"));
+    let all = prescriptions(&bench.case(), &bench.recipe, &[]);
+    for name in ["rescale-init", "add-skip", "insert-batch-norm", "insert-layer-norm", "swap-activation", "lsuv-init"] {
+        assert!(all.iter().any(|prescription| prescription.remedies == [name]), "{name}");
+    }
+}
+
+fn predicted(bench: &Bench) -> Prediction {
+    let expectation = Expectation {
+        learning_rate: bench.recipe.optimizer.learning_rate,
+        learning_rate_ceiling: None,
+        trainable_depth: None,
+    };
+    Prediction::new(&bench.start, &expectation)
+}
+
+fn prediction(recipe: &Recipe) -> Prediction {
+    predicted(&Bench::new(&to_toml(recipe)))
+}
+
+/// Thirty layers of width 64 that are known to train or not (see the rules' pages): the score orders them.
+#[test]
+fn the_score_separates_what_trains_from_what_does_not() {
+    let of = |activation: &str, rest: &str| prediction(&parse(&network(30, activation, rest), "t").unwrap());
+    let residual = |rest: &str| {
+        prediction(&parse(&format!("[network]\nkind = \"residual\"\ndepth = 30\nwidth = 64\n{rest}\n"), "t").unwrap())
+    };
+    let trains = [
+        ("he", of("relu", "init = \"he-normal\"")),
+        ("tanh glorot", of("tanh", "init = \"glorot-normal\"")),
+        ("tanh edge of chaos", of("tanh", "init = \"edge-of-chaos\"")),
+        ("batch norm", of("relu", "init = \"glorot-normal\"\nnorm = \"batch\"")),
+        ("1/sqrt(L)", residual("init = \"he-normal\"\nbranch_scale = \"depth\"")),
+        ("zero skip", residual("init = \"he-normal\"\nbranch_scale = 0.0\nlearnable_scale = true")),
+    ];
+    let stuck = [
+        ("default", of("relu", "init = \"pytorch-default\"")),
+        ("relu glorot", of("relu", "init = \"glorot-normal\"")),
+        ("relu sw2 = 3", of("relu", "init = { name = \"normal\", weight_variance = 3.0 }")),
+        ("tanh default", of("tanh", "init = \"pytorch-default\"")),
+        ("sigmoid", of("sigmoid", "init = \"glorot-normal\"")),
+        ("plain skip", residual("init = \"he-normal\"")),
+    ];
+    for (name, prediction) in trains.iter().chain(&stuck) {
+        println!("{name:20} {:.4} {}", prediction.score, prediction.headline());
+        for part in &prediction.parts {
+            println!("    {:.3} {}", part.value, part.question);
+        }
+    }
+    let worst = trains.iter().map(|(_, prediction)| prediction.score).fold(1.0, f64::min);
+    let best = stuck.iter().map(|(_, prediction)| prediction.score).fold(0.0, f64::max);
+    assert!(worst > best, "{worst} {best}");
+}
+
+#[test]
+fn the_headline_is_the_factor_per_layer() {
+    let default = prediction(&parse(&network(30, "relu", "init = \"pytorch-default\""), "t").unwrap());
+    // sqrt(1/6) = 0.408 at infinite width.
+    assert!((default.factor_per_layer.unwrap() - 0.408).abs() < 0.02, "{}", default.headline());
+    let he = prediction(&parse(&network(30, "relu", "init = \"he-normal\""), "t").unwrap());
+    assert!((he.factor_per_layer.unwrap() - 1.0).abs() < 0.05, "{}", he.headline());
+    assert!(he.headline().starts_with("x1.0") || he.headline().starts_with("x0.9"), "{}", he.headline());
+}
+
+#[test]
+fn a_value_that_is_not_finite_scores_zero() {
+    let mut bench = plain(5, "relu", "\"he-normal\"");
+    bench.start.joints[4].activation.non_finite = 1;
+    let prediction = predicted(&bench);
+    assert_eq!((prediction.score, prediction.factor_per_layer), (0.0, None));
+    assert_eq!(prediction.headline(), "the signal is lost");
+}

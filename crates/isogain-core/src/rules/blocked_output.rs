@@ -115,3 +115,50 @@ fn stopped(case: &Case<'_>, head: &str, activation: Activation) -> Option<Findin
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    fn classifier(output: &str) -> Bench {
+        Bench::new(&format!("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n{output}\n"))
+    }
+
+    #[test]
+    fn logits_that_cannot_move_apart() {
+        assert_eq!(classifier("").ask("blocked-output"), None);
+        let finding = classifier("output_activation = \"sigmoid\"").ask("blocked-output").unwrap();
+        // ln(1 + 9/e)
+        assert!((finding.evidence[0].value.unwrap() - 1.461_150_2).abs() < 1e-6, "{finding:?}");
+        assert_eq!((finding.level, finding.layers), (Level::Deny, ["head".into(), "output".into()]));
+        assert_eq!(classifier("output_activation = \"tanh\"").ask("blocked-output").unwrap().level, Level::Deny);
+    }
+
+    #[test]
+    fn a_flat_output_stops_the_gradient_of_what_is_below_zero() {
+        let mut bench = classifier("output_activation = \"relu\"");
+        assert_eq!(bench.ask("blocked-output").unwrap().level, Level::Warn);
+        let cotangent = &mut bench.joint("head").cotangent;
+        cotangent.zeros = cotangent.count;
+        assert_eq!(bench.ask("blocked-output").unwrap().level, Level::Deny);
+        assert_eq!(classifier("output_activation = \"leaky-relu\"").ask("blocked-output"), None);
+    }
+
+    #[test]
+    fn regression_targets_outside_of_the_range() {
+        let head = "[data]\ntask = \"regression\"\n[network]\ndepth = 2\nwidth = 16\noutput_activation = \"sigmoid\"\n";
+        let mut bench = Bench::new(head);
+        assert!(bench.ask("blocked-output").unwrap().message.contains("targets reach from"));
+        let target = bench.data.target.as_mut().unwrap();
+        (target.min, target.max) = (Some(0.1), Some(0.9));
+        assert_eq!(bench.ask("blocked-output"), None);
+    }
+
+    #[test]
+    fn a_softmax_over_one_unit() {
+        let mut bench = classifier("");
+        bench.network.outputs = 1;
+        assert!(bench.ask("blocked-output").unwrap().message.contains("softmax over one output"));
+    }
+}

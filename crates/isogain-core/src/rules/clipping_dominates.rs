@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G019",
     summary: "clipping acts on most steps and sets their size or direction",
     page: include_str!("clipping-dominates.md"),
-    explains: &["learning-rate-too-low", "frozen-layer"],
+    explains: &["frozen-layer"],
     check,
 };
 
@@ -52,8 +52,53 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         Finding::new(RULE.name, Level::Warn, whole(case), message)
             .at(acted.first()?.0)
             .against("share of steps on which clipping acts", share, STEPS, "it is meant for rare spikes")
-            .against("norm after over before, median", left, LEAVES, "Pascanu et al. 2013: 0.5 to 10 times the mean norm")
+            .against(
+                "norm after over before, median",
+                left,
+                LEAVES,
+                "Pascanu et al. 2013: 0.5 to 10 times the mean norm",
+            )
             .against("cosine of the gradient before and after, median", cosine, TURNS, "45 degrees")
             .remedies(&["clip-by-global-norm", "rescale-init", "change-learning-rate"]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{ClipRecord, StepRecord};
+    use crate::rules::fixture::Bench;
+
+    fn watched(kind: &str, clip: impl Fn(u64) -> ClipRecord) -> Option<Finding> {
+        let recipe = format!("[network]\ndepth = 2\nwidth = 8\n[clip]\nkind = \"{kind}\"\n");
+        let mut bench = Bench::new(&recipe);
+        let step = |step: u64| StepRecord {
+            step,
+            loss: 2.0,
+            learning_rate: 0.05,
+            joints: Vec::new(),
+            parameters: Vec::new(),
+            clip: Some(clip(step)),
+            snapshot: None,
+        };
+        bench.history = (0..20).map(step).collect();
+        bench.ask("clipping-dominates")
+    }
+
+    fn record(before: f64, after: f64, cosine: f64) -> ClipRecord {
+        ClipRecord { norm_before: before, norm_after: after, cosine, acted: before != after }
+    }
+
+    #[test]
+    fn size_and_direction() {
+        let level = |found: Option<Finding>| found.map(|finding| finding.level);
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 0.01, 1.0))), Some(Level::Warn));
+        assert_eq!(level(watched("global-norm", |_| record(3.0, 1.0, 1.0))), None, "a usual threshold");
+        let spikes = |step: u64| {
+            if step.is_multiple_of(7) { record(300.0, 1.0, 1.0) } else { record(0.5, 0.5, 1.0) }
+        };
+        assert_eq!(level(watched("global-norm", spikes)), None, "rare spikes are what it is for");
+        let turned = watched("value", |_| record(3.0, 1.0, 0.4)).unwrap();
+        assert!(turned.message.contains("turns the gradient (cosine 0.400)"), "{}", turned.message);
+    }
 }

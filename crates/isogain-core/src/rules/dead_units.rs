@@ -6,7 +6,7 @@ use crate::record::{Snapshot, UnitRecord};
 
 pub(super) static RULE: Rule = Rule {
     name: "dead-units",
-    code: "G015",
+    code: "G016",
     summary: "units return zero on every sample",
     page: include_str!("dead-units.md"),
     explains: &["exactly-zero-gradient", "learning-rate-too-low", "frozen-layer"],
@@ -25,11 +25,15 @@ fn chance(units: usize) -> f64 {
 }
 
 fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
-    let sick = |record: &&UnitRecord| record.dead as f64 > chance(record.units) || (record.dead == record.units && record.units > 0);
+    let sick = |record: &&UnitRecord| {
+        record.dead as f64 > chance(record.units) || (record.dead == record.units && record.units > 0)
+    };
     let layers: Vec<&UnitRecord> = snapshot.units.iter().filter(sick).collect();
     let (first, last) = (layers.first()?, layers.last()?);
     // A dead layer on the main path cuts everything before it off; one in a branch only loses the branch.
-    let blocked = layers.iter().find(|record| record.dead == record.units && case.network.ops.iter().any(|op| op.name == record.name));
+    let blocked = layers
+        .iter()
+        .find(|record| record.dead == record.units && case.network.ops.iter().any(|op| op.name == record.name));
     let worst = layers.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let message = match blocked {
         Some(record) => format!(
@@ -63,4 +67,40 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
 
 fn share(record: &UnitRecord) -> f64 {
     record.dead as f64 / record.units.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn more_than_chance_and_all() {
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 64\ninit = \"he-normal\"\n");
+        assert_eq!(bench.ask("dead-units"), None);
+        bench.start.units[2].dead = 40;
+        assert_eq!(bench.ask("dead-units"), None, "chance leaves half of the units off where samples look alike");
+        bench.start.units[2].dead = 50;
+        assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
+        bench.start.units[2].dead = 64;
+        let finding = bench.ask("dead-units").unwrap();
+        assert_eq!((finding.level, &finding.layers[0]), (Level::Deny, &"relu3".to_owned()));
+    }
+
+    #[test]
+    fn a_dead_branch_does_not_cut_the_network() {
+        let skip =
+            "[network]\nkind = \"residual\"\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\nbranch_scale = \"depth\"\n";
+        let mut bench = Bench::new(skip);
+        let unit = &mut bench.start.units[0];
+        unit.dead = unit.units;
+        assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
+    }
+
+    #[test]
+    fn consequences_stand_under_the_cause() {
+        let found = Bench::new("[network]\ndepth = 40\nwidth = 2\ninit = \"he-normal\"\n").diagnose();
+        assert_eq!((found.len(), found[0].rule.as_str()), (1, "dead-units"), "{found:#?}");
+        assert!(found[0].consequences.iter().any(|finding| finding.rule == "exactly-zero-gradient"), "{found:#?}");
+    }
 }

@@ -14,7 +14,9 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     let learned = learned(case) == Some(true);
     let mut found: Vec<(&Rule, Finding)> = Vec::new();
     for rule in TABLE {
-        let Some(mut finding) = (rule.check)(case) else { continue };
+        let Some(mut finding) = (rule.check)(case) else {
+            continue;
+        };
         if learned && finding.level == Level::Deny {
             finding.level = Level::Warn;
         }
@@ -34,7 +36,9 @@ fn nest(mut found: Vec<(&Rule, Finding)>, case: &Case<'_>) -> Vec<Finding> {
     while index > 0 {
         index -= 1;
         let name = found[index].0.name;
-        let Some(cause) = found[..index].iter().position(|(rule, _)| rule.explains.contains(&name)) else { continue };
+        let Some(cause) = found[..index].iter().position(|(rule, _)| rule.explains.contains(&name)) else {
+            continue;
+        };
         let (_, consequence) = found.remove(index);
         let given = case.recipe.rules.contains_key(found[cause].0.name);
         let cause = &mut found[cause].1;

@@ -8,7 +8,7 @@ use crate::record::Snapshot;
 
 pub(super) static RULE: Rule = Rule {
     name: "exactly-zero-gradient",
-    code: "G016",
+    code: "G017",
     summary: "weights whose gradient is exactly zero, for no healthy reason",
     page: include_str!("exactly-zero-gradient.md"),
     explains: &["learning-rate-too-low", "frozen-layer"],
@@ -30,7 +30,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     Some(
         Finding::new(RULE.name, Level::Deny, [first, last], message)
-            .against("weights without any gradient", zero.len() as f64, 0.0, "no zero weight behind them that could open")
+            .against(
+                "weights without any gradient",
+                zero.len() as f64,
+                0.0,
+                "no zero weight behind them that could open",
+            )
             .with("RMS of the cotangent at the outputs", case.start.flow.head.cotangent_rms)
             .remedies(&["rescale-init", "swap-activation", "insert-layer-norm"]),
     )
@@ -77,5 +82,41 @@ fn inside(op: &Op, name: &str) -> bool {
     match &op.kind {
         OpKind::Residual(residual) => residual.branch.iter().any(|op| op.name == name || inside(op, name)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+    use crate::statistics::kernel::moments_f64;
+
+    fn ask(network: &str) -> Option<Finding> {
+        Bench::new(&format!("[network]\ndepth = 4\nwidth = 16\n{network}\n")).ask("exactly-zero-gradient")
+    }
+
+    #[test]
+    fn healthy_zeros_open_by_themselves() {
+        let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\n";
+        assert_eq!(ask(&format!("{skip}learnable_scale = true")), None);
+        assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);
+        // A scale that is zero and stays zero opens nothing.
+        assert_eq!(ask(skip).unwrap().layers, ["block2.fc", "block4.fc"]);
+    }
+
+    #[test]
+    fn a_cut_network() {
+        assert_eq!(ask("init = \"he-normal\""), None);
+        assert_eq!(ask("init = \"zeros\"").unwrap().level, Level::Deny);
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.parameter("fc1.weight").gradient = moments_f64(&[0.0; 8]);
+        assert_eq!(bench.ask("exactly-zero-gradient").unwrap().layers, ["fc1", "fc1"]);
+    }
+
+    #[test]
+    fn small_is_not_zero() {
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.parameter("fc1.weight").gradient = moments_f64(&[1e-30; 8]);
+        assert_eq!(bench.ask("exactly-zero-gradient"), None);
     }
 }

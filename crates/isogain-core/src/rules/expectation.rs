@@ -1,30 +1,40 @@
 //! What theory says about this network, in one line.
 
 use super::Case;
-use super::finding::number;
 use crate::network::{Network, NormKind, Op, OpKind};
-use crate::theory::batch_norm::gradient_factor;
-use crate::theory::mean_field::MeanField;
+use crate::theory::limits::Ceiling;
 
-/// `he-normal + relu: x1.00 per layer; trainable to about 40 layers (fluctuations)`. The factor is that of the
-/// gradient's RMS; it is left out where the body is not a repetition of one plain layer.
+/// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers (inputs become alike or unlike)`: the gradient's RMS
+/// factor of one layer of the body, and the lowest of the ceilings on depth.
 pub(super) fn line(case: &Case<'_>) -> Option<String> {
-    let factor = per_layer(case.network, case.recipe.data.batch).map(|(layer, factor)| format!("{layer}: x{factor:.5} per layer"));
-    let depth = depth(case);
-    match (factor, depth) {
-        (Some(factor), Some(depth)) => Some(format!("{factor}; {depth}")),
-        (one, other) => one.or(other),
+    let factor = case.limits.gradient_rms_per_layer.map(|factor| format!("x{factor:.5} per layer"));
+    let depth = case
+        .limits
+        .trainable_depth
+        .zip(case.limits.binding)
+        .map(|(depth, binding)| format!("trainable to about {depth:.0} layers ({})", name(binding)));
+    let expected = match (factor, depth) {
+        (Some(factor), Some(depth)) => format!("{factor}; {depth}"),
+        (one, other) => one.or(other)?,
+    };
+    Some(format!("{}: {expected}", layer(case.network)?))
+}
+
+fn name(ceiling: Ceiling) -> &'static str {
+    match ceiling {
+        Ceiling::Correlation => "inputs become alike or unlike",
+        Ceiling::GradientScale => "gradient scale",
+        Ceiling::Fluctuation => "the seed decides",
+        Ceiling::Numerics => "number format",
+        Ceiling::Death => "dead layers",
     }
 }
 
-/// Name and factor of the layer that the body repeats.
-fn per_layer(network: &Network, batch: usize) -> Option<(String, f64)> {
-    let body = &network.ops[..network.head()?];
-    if body.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) {
-        return None;
-    }
-    // The second layer: the first one has the data's fan-in.
-    let (index, linear) = body
+/// The layer that the body repeats, in words: its second linear operation, with what follows. The first one has the
+/// data's fan-in.
+fn layer(network: &Network) -> Option<String> {
+    let ops = network.walk();
+    let (index, linear) = ops
         .iter()
         .enumerate()
         .filter_map(|(index, op)| match &op.kind {
@@ -32,33 +42,33 @@ fn per_layer(network: &Network, batch: usize) -> Option<(String, f64)> {
             _ => None,
         })
         .nth(1)?;
-    let activation = body[index..].iter().find_map(|op| match op.kind {
-        OpKind::Activation { activation } => Some(activation),
-        _ => None,
-    })?;
-    let norm = match body.get(index + 1) {
-        Some(Op { kind: OpKind::Norm(norm), .. }) => Some(norm.norm),
+    let norm = |op: &&Op| match &op.kind {
+        OpKind::Norm(norm) => Some(match norm.norm {
+            NormKind::Batch => " + batch norm",
+            NormKind::Layer => " + layer norm",
+            NormKind::Rms => " + RMS norm",
+        }),
         _ => None,
     };
-    match norm {
-        Some(NormKind::Batch) => {
-            let factor = gradient_factor(activation, batch).sqrt();
-            Some((format!("batch norm over {} samples + {activation}", number(batch as f64)), factor))
-        }
-        Some(NormKind::Layer | NormKind::Rms) => None,
-        None => {
-            let field = MeanField {
-                activation,
-                weight_variance: linear.fan_in as f64 * linear.init.weight_variance(linear.fan_in, linear.fan_out, linear.activation),
-                bias_variance: linear.init.bias_variance(linear.fan_in, linear.activation),
-            };
-            let factor = field.propagation(1.0).chi.sqrt();
-            factor.is_finite().then(|| (format!("{} + {activation}", linear.init), factor))
-        }
-    }
+    let skip = if ops.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) { " + skip" } else { "" };
+    // In a plain net the norm follows the linear operation, in a branch it comes first.
+    let norm = ops.get(index + 1).and_then(norm).or_else(|| ops.iter().take(index).find_map(norm)).unwrap_or("");
+    Some(format!("{} + {}{norm}{skip}", linear.init, linear.activation))
 }
 
-/// The depth that theory expects to train, and what limits it.
-fn depth(case: &Case<'_>) -> Option<String> {
-    None
+#[cfg(test)]
+mod tests {
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn names_the_layer_its_factor_and_what_limits_the_depth() {
+        let line = |recipe: &str| super::line(&Bench::new(recipe).case()).unwrap();
+        let plain = line("[network]\ndepth = 4\nwidth = 32\n");
+        assert!(plain.starts_with("pytorch-default + relu: x0.4"), "{plain}");
+        assert!(plain.ends_with(" layers (inputs become alike or unlike)"), "{plain}");
+        let normed = line("[network]\ndepth = 4\nwidth = 32\nnorm = \"batch\"\n");
+        assert!(normed.starts_with("pytorch-default + relu + batch norm: x1.2"), "{normed}");
+        let skip = line("[network]\nkind = \"residual\"\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n");
+        assert!(skip.starts_with("he-normal + relu + skip: x1.4"), "{skip}");
+    }
 }

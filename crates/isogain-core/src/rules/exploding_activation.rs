@@ -34,7 +34,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let span = forward(case.start);
     let growth = span.as_ref().map_or(0.0, |span| span.log_gain);
     // A regression with unscaled targets starts with a large loss too; then the outputs are small against them.
-    let outputs_are_large = case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
+    let outputs_are_large =
+        case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
     let fails = head.loss.is_finite() && head.loss > LOSS * baseline && outputs_are_large;
     if !fails && growth < GROWTH {
         return None;
@@ -53,7 +54,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             )
         },
     );
-    let message = format!("{grows}: the first loss is {}, knowing nothing costs {}", number(head.loss), number(baseline));
+    let message =
+        format!("{grows}: the first loss is {}, knowing nothing costs {}", number(head.loss), number(baseline));
     let mut finding = Finding::new(RULE.name, level, names, message)
         .against(
             "first loss over the loss of knowing nothing",
@@ -63,8 +65,43 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         )
         .with("RMS of the outputs", head.output_rms)
         .against("ln of the activations' growth through the body", growth, GROWTH, "an isometric body has 0")
-        .remedies(&["rescale-init", "lsuv-init", "insert-batch-norm", "insert-layer-norm", "orthogonal-init", "scale-input"]);
+        .remedies(&[
+            "rescale-init",
+            "lsuv-init",
+            "insert-batch-norm",
+            "insert-layer-norm",
+            "orthogonal-init",
+            "scale-input",
+        ]);
     finding.causes = span.map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
     finding.theory = super::expectation::line(case);
     Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Cause;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn a_first_loss_far_above_knowing_nothing() {
+        let ask = |variance: f64| {
+            let init = format!("init = {{ name = \"normal\", weight_variance = {variance:?} }}");
+            Bench::new(&format!("[network]\ndepth = 20\nwidth = 32\n{init}\n")).ask("exploding-activation")
+        };
+        assert_eq!(ask(2.0), None);
+        let finding = ask(3.5).unwrap();
+        assert_eq!(finding.level, Level::Deny);
+        assert_eq!(finding.causes[0].cause, Cause::WeightScale);
+    }
+
+    #[test]
+    fn a_regression_with_large_targets_is_not_an_explosion() {
+        let head = "[data]\ntask = \"regression\"\n[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n";
+        let mut bench = Bench::new(head);
+        bench.data.target.as_mut().unwrap().sum_of_squares *= 1e4;
+        bench.start.flow.head.loss = 1e4;
+        assert_eq!(bench.ask("exploding-activation"), None);
+    }
 }

@@ -76,3 +76,34 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn a_chaotic_network_whose_activations_stay() {
+        let deep = |variance: f64| {
+            let init = format!("init = {{ name = \"normal\", weight_variance = {variance:?} }}");
+            Bench::new(&format!("[network]\ndepth = 30\nwidth = 32\nactivation = \"tanh\"\n{init}\n"))
+        };
+        let found = deep(12.0).diagnose();
+        assert_eq!((found[0].rule.as_str(), found[0].level), ("exploding-gradient", Level::Deny), "{found:#?}");
+        assert_eq!(deep(1.0).ask("exploding-gradient"), None);
+        // PyTorch's tanh gain 5/3: chaotic, and trains.
+        assert_eq!(deep(25.0 / 9.0).ask("exploding-gradient"), None);
+    }
+
+    #[test]
+    fn batch_norm_grows_by_a_known_factor_and_trains() {
+        let ask = |depth: usize| {
+            let recipe =
+                format!("[network]\ndepth = {depth}\nwidth = 32\ninit = \"glorot-normal\"\nnorm = \"batch\"\n");
+            Bench::new(&recipe).ask("exploding-gradient")
+        };
+        assert_eq!(ask(25), None);
+        let finding = ask(80).unwrap();
+        assert!(finding.theory.unwrap().contains("batch norm"));
+    }
+}

@@ -31,7 +31,12 @@ impl Finding {
 
     /// The same finding with one more number behind it.
     pub(super) fn with(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.evidence.push(Evidence { name: name.into(), value: finite(value), threshold: None, source: String::new() });
+        self.evidence.push(Evidence {
+            name: name.into(),
+            value: finite(value),
+            threshold: None,
+            source: String::new(),
+        });
         self
     }
 

@@ -7,25 +7,26 @@ use super::{Case, Finding, named};
 use crate::flow::attribute;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::flow::reference::{self, Parameters, Targets};
+use crate::forecast;
 use crate::network::{Network, Norm, Op, OpKind};
 use crate::recipe::{Recipe, Task, expand, parse};
 use crate::record::{DataSummary, JointRecord, Outcome, ParameterRecord, Snapshot, StepRecord, UnitRecord};
+use crate::statistics::Moments;
 use crate::statistics::kernel::moments_f64;
-use crate::statistics::moments::Moments;
 use crate::statistics::unit_statistics;
 use crate::theory::limits::Limits;
 use crate::theory::sampling::standard_normal;
 
 /// Everything a case refers to.
-pub(super) struct Bench {
-    pub(super) network: Network,
-    pub(super) recipe: Recipe,
-    pub(super) data: DataSummary,
-    pub(super) start: Snapshot,
-    pub(super) limits: Limits,
-    pub(super) history: Vec<StepRecord>,
-    pub(super) end: Option<Snapshot>,
-    pub(super) outcome: Option<Outcome>,
+pub(crate) struct Bench {
+    pub(crate) network: Network,
+    pub(crate) recipe: Recipe,
+    pub(crate) data: DataSummary,
+    pub(crate) start: Snapshot,
+    pub(crate) limits: Limits,
+    pub(crate) history: Vec<StepRecord>,
+    pub(crate) end: Option<Snapshot>,
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// Features and classes of the made-up task, those of the 8x8 digits.
@@ -37,11 +38,11 @@ const BATCH: usize = 64;
 impl Bench {
     /// A network before training. The task: ten random prototypes with noise, standardised; for regression, a noisy
     /// linear function of deviation 1.
-    pub(super) fn new(recipe: &str) -> Self {
+    pub(crate) fn new(recipe: &str) -> Self {
         Self::seeded(recipe, 0)
     }
 
-    pub(super) fn seeded(recipe: &str, seed: u64) -> Self {
+    pub(crate) fn seeded(recipe: &str, seed: u64) -> Self {
         let recipe = parse(recipe, "test.toml").unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let regression = recipe.data.task == Task::Regression;
@@ -76,11 +77,11 @@ impl Bench {
             classes: (!regression).then_some(CLASSES),
             baseline_loss: if regression { 1.0 } else { (CLASSES as f64).ln() },
         };
-        let limits = super::expectation::test_limits(&network);
+        let limits = forecast::limits(&network, &recipe, &start);
         Self { network, recipe, data, start, limits, history: Vec::new(), end: None, outcome: None }
     }
 
-    pub(super) fn case(&self) -> Case<'_> {
+    pub(crate) fn case(&self) -> Case<'_> {
         Case {
             network: &self.network,
             recipe: &self.recipe,
@@ -94,25 +95,25 @@ impl Bench {
     }
 
     /// What one rule says.
-    pub(super) fn ask(&self, rule: &str) -> Option<Finding> {
+    pub(crate) fn ask(&self, rule: &str) -> Option<Finding> {
         (named(rule).unwrap().check)(&self.case())
     }
 
     /// What all rules say, nested.
-    pub(super) fn diagnose(&self) -> Vec<Finding> {
+    pub(crate) fn diagnose(&self) -> Vec<Finding> {
         super::diagnose(&self.case())
     }
 
-    pub(super) fn parameter(&mut self, name: &str) -> &mut ParameterRecord {
+    pub(crate) fn parameter(&mut self, name: &str) -> &mut ParameterRecord {
         self.start.parameters.iter_mut().find(|parameter| parameter.name == name).unwrap()
     }
 
-    pub(super) fn joint(&mut self, name: &str) -> &mut JointRecord {
+    pub(crate) fn joint(&mut self, name: &str) -> &mut JointRecord {
         self.start.joints.iter_mut().find(|joint| joint.name == name).unwrap()
     }
 
     /// A finished training with these losses.
-    pub(super) fn finish(&mut self, losses: impl IntoIterator<Item = f64>) {
+    pub(crate) fn finish(&mut self, losses: impl IntoIterator<Item = f64>) {
         let losses: Vec<Option<f64>> = losses.into_iter().map(|loss| loss.is_finite().then_some(loss)).collect();
         let loss = losses.last().copied().flatten();
         self.outcome = Some(Outcome {
@@ -129,7 +130,7 @@ impl Bench {
 }
 
 /// A snapshot as an engine takes it.
-pub(super) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets: &Targets) -> Snapshot {
+pub(crate) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets: &Targets) -> Snapshot {
     let pass = reference::run(network, parameters, inputs, targets).unwrap();
     let batch = pass.capture.batch();
     let (mut joints, mut units) = (Vec::new(), Vec::new());
@@ -139,11 +140,16 @@ pub(super) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64
         .map(|(name, values)| ParameterRecord {
             name: name.clone(),
             weight: moments_f64(values),
-            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| moments_f64(values)),
+            gradient: pass.gradients.get(name).map_or_else(Moments::default, |values| rounded(values)),
             update: Moments::default(),
         })
         .collect();
     Snapshot { step: 0, batch, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
+}
+
+/// Moments of values as single precision would hold them.
+fn rounded(values: &[f64]) -> Moments {
+    moments_f64(&values.iter().map(|&value| f64::from(value as f32)).collect::<Vec<f64>>())
 }
 
 fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
@@ -151,15 +157,16 @@ fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units:
         let output = op.output.to_f64();
         joints.push(JointRecord {
             name: op.name.clone(),
-            activation: moments_f64(&output),
-            cotangent: moments_f64(&op.cotangent_out.to_f64()),
+            activation: rounded(&output),
+            cotangent: rounded(&op.cotangent_out.to_f64()),
         });
         match &op.kind {
             OpCaptureKind::Activation(activation) => {
                 let count = output.len() / batch;
                 let report = unit_statistics(&output, batch, count).unwrap();
                 let smooth = !activation.is_homogeneous();
-                let flat = op.input.to_f64().iter().filter(|&&z| smooth && activation.derivative(z).abs() < 0.01).count();
+                let flat =
+                    op.input.to_f64().iter().filter(|&&z| smooth && activation.derivative(z).abs() < 0.01).count();
                 let mean_square = moments_f64(&output).mean_square().unwrap_or(0.0);
                 let variance = report.variance.iter().flatten().sum::<f64>() / count as f64;
                 units.push(UnitRecord {

@@ -56,3 +56,40 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     }
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::record::NonFinite;
+    use crate::rules::fixture::Bench;
+
+    const DEEP: &str = "[network]\ndepth = 20\nwidth = 16\ninit = { name = \"fixed-variance\", std = 1e3 }\n";
+
+    #[test]
+    fn told_apart_from_an_exploding_gradient() {
+        let bench = Bench::new(DEEP);
+        let finding = bench.ask("forward-overflow").unwrap();
+        assert!(finding.message.contains("clipping cannot help"));
+        assert!(finding.remedies.iter().all(|remedy| !remedy.starts_with("clip")), "{:?}", finding.remedies);
+        let found = bench.diagnose();
+        assert_eq!((found.len(), found[0].rule.as_str()), (1, "forward-overflow"), "{found:#?}");
+    }
+
+    #[test]
+    fn large_but_finite_is_not_overflow() {
+        let bench =
+            Bench::new("[network]\ndepth = 20\nwidth = 16\ninit = { name = \"normal\", weight_variance = 4.0 }\n");
+        assert_eq!(bench.ask("forward-overflow"), None);
+        assert!(bench.ask("exploding-activation").is_some());
+    }
+
+    #[test]
+    fn what_comes_later_is_another_rule() {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
+        bench.finish([2.3, 3.0, f64::NAN]);
+        let found = NonFinite { step: 2, name: "fc1".into(), phase: "forward".into() };
+        bench.outcome.as_mut().unwrap().first_non_finite = Some(found.clone());
+        assert_eq!(bench.ask("forward-overflow"), None);
+        bench.outcome.as_mut().unwrap().first_non_finite = Some(NonFinite { step: 0, ..found });
+        assert_eq!(bench.ask("forward-overflow").unwrap().layers[0], "fc1");
+    }
+}

@@ -65,3 +65,52 @@ fn measured(case: &Case<'_>, op: &str) -> Option<f64> {
     });
     median(ratios)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::StepRecord;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn planned_steps_count() {
+        let ask = |steps: usize| {
+            let recipe = format!(
+                "[network]\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n[optimizer]\nlearning_rate = 1e-6\n[run]\nsteps = {steps}\n"
+            );
+            Bench::new(&recipe).ask("frozen-layer")
+        };
+        assert_eq!(ask(100).unwrap().level, Level::Warn);
+        assert_eq!(ask(10_000_000), None);
+    }
+
+    #[test]
+    fn measured_updates_replace_the_prediction() {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");
+        assert_eq!(bench.ask("frozen-layer"), None);
+        let parameters: Vec<_> = bench
+            .start
+            .parameters
+            .iter()
+            .cloned()
+            .map(|mut record| {
+                let scale = if record.name == "fc1.weight" { 1e-9 } else { 1e-3 };
+                record.update = record.weight;
+                record.update.sum_of_squares *= scale * scale;
+                record
+            })
+            .collect();
+        let step = |step| StepRecord {
+            step,
+            loss: 2.0,
+            learning_rate: 0.05,
+            joints: Vec::new(),
+            parameters: parameters.clone(),
+            clip: None,
+            snapshot: None,
+        };
+        bench.history = (0..10).map(step).collect();
+        let finding = bench.ask("frozen-layer").unwrap();
+        assert_eq!((finding.layers, finding.step), (["fc1".into(), "fc1".into()], 9));
+    }
+}

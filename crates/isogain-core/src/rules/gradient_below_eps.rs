@@ -46,8 +46,40 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     Some(
         Finding::new(RULE.name, level, [first.0, last.0], message)
-            .against(format!("RMS of the gradient of {} over eps", worst.0), worst.1, HALF, "g / (g + eps) = 1/2 at g = eps")
+            .against(
+                format!("RMS of the gradient of {} over eps", worst.0),
+                worst.1,
+                HALF,
+                "g / (g + eps) = 1/2 at g = eps",
+            )
             .with("weights whose gradient is below eps", ratios.len() as f64)
             .remedies(&["smaller-eps", "rescale-init", "add-skip", "insert-batch-norm"]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn eps_alone_decides() {
+        let ask = |name: &str, eps: &str| {
+            let recipe = format!(
+                "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"{name}\"\nlearning_rate = 1e-3\n{eps}\n"
+            );
+            Bench::new(&recipe).ask("gradient-below-eps").map(|finding| finding.level)
+        };
+        assert_eq!(ask("adam", "eps = 1e-8"), Some(Level::Deny));
+        assert_eq!(ask("adam", "eps = 1e-30"), None);
+        assert_eq!(ask("sgd", ""), None);
+    }
+
+    #[test]
+    fn a_consequence_of_the_vanishing_gradient() {
+        let recipe = "[network]\ndepth = 30\nwidth = 32\n[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\n";
+        let found = Bench::new(recipe).diagnose();
+        assert_eq!(found[0].rule, "vanishing-gradient", "{found:#?}");
+        assert!(found[0].consequences.iter().any(|finding| finding.rule == RULE.name), "{found:#?}");
+    }
 }

@@ -56,10 +56,38 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .with(format!("RMS of the gradient at {from}, the layer after"), before)
                 .with("share of exact zeros", lost)
                 .remedies(&["rescale-init", "add-skip", "swap-activation", "insert-batch-norm"]);
-            finding.theory = Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
+            finding.theory =
+                Some(format!("what is left before rounding is {} of the smallest normal number", factor(fell)));
             return Some(finding);
         }
         after = Some((&layer.name, rms));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::fixture::Bench;
+    use crate::statistics::kernel::moments_f64;
+
+    #[test]
+    fn small_zero_and_cut_off_are_three_things() {
+        let sigmoid = |depth: usize| format!("[network]\ndepth = {depth}\nwidth = 16\nactivation = \"sigmoid\"\n");
+        assert_eq!(Bench::new(&sigmoid(10)).ask("gradient-underflow"), None);
+        let bench = Bench::new(&sigmoid(60));
+        let finding = bench.ask("gradient-underflow").unwrap();
+        assert!(finding.message.contains("below the smallest normal f32"), "{}", finding.message);
+        // The same network in f64 has room to spare.
+        let bench = Bench::new(&format!("{}[run]\nprecision = \"f64\"\n", sigmoid(60)));
+        assert_eq!(bench.ask("gradient-underflow"), None);
+    }
+
+    #[test]
+    fn a_zero_behind_a_large_cotangent_is_no_underflow() {
+        let mut bench = Bench::new("[network]\ndepth = 5\nwidth = 16\ninit = \"he-normal\"\n");
+        for name in ["fc1", "fc2", "fc3"] {
+            bench.joint(name).cotangent = moments_f64(&[0.0; 64]);
+        }
+        assert_eq!(bench.ask("gradient-underflow"), None);
+    }
 }

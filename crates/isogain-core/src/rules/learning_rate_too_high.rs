@@ -6,7 +6,7 @@ use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
     name: "learning-rate-too-high",
-    code: "G017",
+    code: "G015",
     summary: "steps are too long for the curvature of the loss",
     page: include_str!("learning-rate-too-high.md"),
     explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite"],
@@ -42,7 +42,9 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         _ if rise == f64::INFINITY => Level::Deny,
         (true, true) => Level::Deny,
         (false, false) => return None,
-        (true, false) | (false, true) => Level::Warn,
+        (false, true) => Level::Warn,
+        // Batch norm and chaotic networks have a curvature that means nothing beyond a tiny neighbourhood.
+        (true, false) => Level::Note,
     };
     let message = match (steep, rises) {
         _ if rise == f64::INFINITY => {
@@ -97,9 +99,10 @@ fn after(case: &Case<'_>) -> Option<Finding> {
     let rate = number(case.recipe.optimizer.learning_rate);
     let (step, message) = match &outcome.first_non_finite {
         Some(found) if found.step == 0 => return None,
-        Some(found) => {
-            (found.step, format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step))
-        }
+        Some(found) => (
+            found.step,
+            format!("at a learning rate of {rate} a healthy start ends in non-finite values at step {}", found.step),
+        ),
         None => (outcome.steps, format!("at a learning rate of {rate} training ends far above where it started")),
     };
     Some(
@@ -109,4 +112,50 @@ fn after(case: &Case<'_>) -> Option<Finding> {
             .against("final loss", outcome.loss.unwrap_or(f64::INFINITY), 2.0 * baseline.max(first), "twice the start")
             .remedies(REMEDIES),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{NonFinite, Sharpness};
+    use crate::rules::fixture::Bench;
+
+    fn measured(gauss_newton: f64, rise: Option<f64>) -> Bench {
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 16\ninit = \"he-normal\"\n");
+        let rehearsal_first = bench.start.flow.head.loss;
+        bench.start.sharpness = Some(Sharpness { gauss_newton, rehearsal_rise: rise, rehearsal_first, seeds: 5 });
+        bench
+    }
+
+    #[test]
+    fn curvature_and_rehearsal_must_agree() {
+        let level = |gauss_newton, rise| {
+            measured(gauss_newton, rise).ask("learning-rate-too-high").map(|finding| finding.level)
+        };
+        assert_eq!(level(40.0, Some(0.3)), None);
+        assert_eq!(level(1e6, Some(0.1)), Some(Level::Note), "batch norm: steep, and the loss falls");
+        assert_eq!(level(40.0, Some(1.0)), Some(Level::Warn));
+        assert_eq!(level(145.0, Some(1.7)), Some(Level::Deny));
+        assert_eq!(level(40.0, None), Some(Level::Deny));
+        assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 8\n").ask("learning-rate-too-high"), None, "not measured");
+    }
+
+    #[test]
+    fn curvature_says_nothing_behind_an_explosion() {
+        let mut bench = measured(1e6, Some(0.1));
+        bench.start.flow.head.loss = 300.0;
+        assert_eq!(bench.ask("learning-rate-too-high"), None);
+    }
+
+    #[test]
+    fn a_healthy_start_with_a_broken_end() {
+        let mut bench = measured(40.0, Some(0.3));
+        bench.finish([2.3, 2.2, 8.0, f64::NAN]);
+        let found = NonFinite { step: 3, name: "loss".into(), phase: "loss".into() };
+        bench.outcome.as_mut().unwrap().first_non_finite = Some(found);
+        let finding = bench.ask("learning-rate-too-high").unwrap();
+        assert_eq!((finding.level, finding.step), (Level::Deny, 3));
+        bench.finish((0..20).map(|_| 1.0));
+        assert_eq!(bench.ask("learning-rate-too-high"), None);
+    }
 }

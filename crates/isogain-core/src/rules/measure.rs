@@ -14,8 +14,6 @@ use crate::statistics::Moments;
 pub(super) struct Weight<'a> {
     /// The linear operation.
     pub(super) op: &'a str,
-    /// Statistics of the matrix.
-    pub(super) weight: &'a Moments,
     /// Statistics of its gradient.
     pub(super) gradient: &'a Moments,
     /// Size of one step relative to the matrix, |update| / |W|, if the gradient stays as it is; clipping included.
@@ -54,7 +52,6 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
             let relative_step = relative_step(case, record, shrink);
             Weight {
                 op: &op.name,
-                weight: &record.weight,
                 gradient: &record.gradient,
                 relative_step,
                 reach: relative_step.map(|step| step * steps),
@@ -142,10 +139,10 @@ pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
     let measured = |layer: &Layer| layer.cotangent_rms > 0.0 && layer.cotangent_rms.is_finite();
     let end = layers.iter().rposition(measured)?;
     let gain = |layer: &Layer| (layer.cotangent_rms / layers[end].cotangent_rms).ln();
-    let signed = |index: &usize| if largest { -gain(&layers[*index]) } else { gain(&layers[*index]) };
-    let first = (0..end)
-        .filter(|&index| measured(&layers[index]))
-        .min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
+    let signed = |index: &usize| {
+        if largest { -gain(&layers[*index]) } else { gain(&layers[*index]) }
+    };
+    let first = (0..end).filter(|&index| measured(&layers[index])).min_by(|a, b| signed(a).total_cmp(&signed(b)))?;
     Some(Span {
         log_gain: gain(&layers[first]),
         layers: end - first,
@@ -159,7 +156,9 @@ pub(super) fn backward(snapshot: &Snapshot, largest: bool) -> Option<Span> {
 /// one of the two sizes is zero or not finite.
 pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
     let layers = Profile::of(&snapshot.flow).layers;
-    let [first, .., last] = layers.as_slice() else { return None };
+    let [first, .., last] = layers.as_slice() else {
+        return None;
+    };
     let log_gain = (last.activation_rms / first.activation_rms).ln();
     log_gain.is_finite().then(|| Span {
         log_gain,

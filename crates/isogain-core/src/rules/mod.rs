@@ -35,15 +35,15 @@ mod vanishing_activation;
 mod vanishing_gradient;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
-use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::recipe::{Level, Recipe};
+use crate::record::{DataSummary, Outcome, Snapshot, StepRecord};
 use crate::theory::limits::Limits;
 
 pub use crate::flow::CauseShare;
@@ -146,9 +146,9 @@ pub static TABLE: [&Rule; 23] = [
     &vanishing_gradient::RULE,
     &gradient_underflow::RULE,
     &gradient_below_eps::RULE,
+    &learning_rate_too_high::RULE,
     &dead_units::RULE,
     &exactly_zero_gradient::RULE,
-    &learning_rate_too_high::RULE,
     &learning_rate_too_low::RULE,
     &clipping_dominates::RULE,
     &frozen_layer::RULE,

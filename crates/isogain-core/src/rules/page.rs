@@ -92,7 +92,9 @@ impl<'a> Page<'a> {
 fn example<'a>(sections: &[(&'a str, &'a str)], index: usize) -> Result<Example<'a>, PageError> {
     let error = PageError::NoRecipe { section: SECTIONS[index] };
     let mut fences = sections[index].1.split("```toml ").skip(1);
-    let (Some(fence), None) = (fences.next(), fences.next()) else { return Err(error) };
+    let (Some(fence), None) = (fences.next(), fences.next()) else {
+        return Err(error);
+    };
     let (tag, rest) = fence.split_once('\n').ok_or_else(|| error.clone())?;
     let (recipe, _) = rest.split_once("```").ok_or_else(|| error.clone())?;
     let when = match tag.trim() {

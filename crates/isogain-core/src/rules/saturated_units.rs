@@ -55,3 +55,32 @@ fn saturated(snapshot: &Snapshot) -> Option<Finding> {
             .remedies(&["rescale-init", "scale-input", "insert-batch-norm", "insert-layer-norm", "swap-activation"]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn slopes_count_not_outputs() {
+        let ask = |std: f64| {
+            let init = format!("init = {{ name = \"fixed-variance\", std = {std:?} }}");
+            Bench::new(&format!("[network]\ndepth = 3\nwidth = 32\nactivation = \"tanh\"\n{init}\n"))
+                .ask("saturated-units")
+        };
+        assert_eq!(ask(0.15), None);
+        assert_eq!(ask(1.0).unwrap().level, Level::Warn);
+        assert_eq!(ask(20.0).unwrap().level, Level::Deny);
+    }
+
+    #[test]
+    fn seen_at_the_end_of_training_too() {
+        let mut bench =
+            Bench::new("[network]\ndepth = 2\nwidth = 16\nactivation = \"tanh\"\ninit = \"glorot-normal\"\n");
+        let mut end = bench.start.clone();
+        (end.step, end.units[0].saturated_fraction) = (100, 0.95);
+        bench.end = Some(end);
+        let finding = bench.ask("saturated-units").unwrap();
+        assert_eq!((finding.step, finding.level), (100, Level::Deny));
+    }
+}

@@ -8,19 +8,12 @@ use serde::{Deserialize, Deserializer, Serializer};
 use crate::recipe::Level;
 
 /// Every level and its word.
-const WORDS: [(Level, &str); 4] = [
-    (Level::Deny, "error"),
-    (Level::Warn, "warning"),
-    (Level::Note, "note"),
-    (Level::Allow, "allowed"),
-];
+const WORDS: [(Level, &str); 4] =
+    [(Level::Deny, "error"), (Level::Warn, "warning"), (Level::Note, "note"), (Level::Allow, "allowed")];
 
 /// The word for a level.
 pub fn word(level: Level) -> &'static str {
-    WORDS
-        .iter()
-        .find(|(known, _)| *known == level)
-        .map_or("", |(_, word)| word)
+    WORDS.iter().find(|(known, _)| *known == level).map_or("", |(_, word)| word)
 }
 
 /// Writes the word.

@@ -57,3 +57,21 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn only_batch_norm_over_few_samples() {
+        let ask = |batch: usize, norm: &str| {
+            let recipe = format!("[data]\nbatch = {batch}\n[network]\ndepth = 2\nwidth = 16\nnorm = \"{norm}\"\n");
+            Bench::new(&recipe).ask("small-batch-norm").map(|finding| finding.level)
+        };
+        assert_eq!(ask(2, "batch"), Some(Level::Deny));
+        assert_eq!(ask(8, "batch"), Some(Level::Warn));
+        assert_eq!(ask(16, "batch"), None);
+        assert_eq!(ask(2, "layer"), None);
+    }
+}

@@ -74,7 +74,9 @@ fn collect<'a>(case: &Case<'a>, ops: &'a [Op], in_branch: bool, found: &mut Vec<
         match &op.kind {
             OpKind::Residual(residual) => collect(case, &residual.branch, true, found),
             OpKind::Linear(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
-                let Some(record) = parameter(case.start, &format!("{}.weight", op.name)) else { continue };
+                let Some(record) = parameter(case.start, &format!("{}.weight", op.name)) else {
+                    continue;
+                };
                 let zero = record.weight.abs_max == 0.0;
                 if record.weight.min.is_some() && record.weight.min == record.weight.max && !(zero && in_branch) {
                     found.push(&op.name);
@@ -90,5 +92,32 @@ fn list(names: &[&str]) -> String {
         [only] => (*only).into(),
         [first, .., last] => format!("{} layers from {first} to {last}", names.len()),
         [] => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn constant_weights_and_repeated_units() {
+        let ask =
+            |init: &str| Bench::new(&format!("[network]\ndepth = 3\nwidth = 16\n{init}\n")).ask("symmetric-weights");
+        assert_eq!(ask("init = \"he-normal\""), None);
+        assert_eq!(ask("init = { name = \"constant\", value = 0.1 }").unwrap().layers, ["fc1", "fc3"]);
+        assert_eq!(ask("init = \"zeros\"").unwrap().level, Level::Deny);
+        // A head that starts at zero breaks no symmetry.
+        assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);
+    }
+
+    #[test]
+    fn random_weights_whose_units_repeat() {
+        let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 16\ninit = \"he-normal\"\n");
+        bench.start.units[1].duplicates = 14;
+        assert_eq!(bench.ask("symmetric-weights").unwrap().layers, ["relu2", "relu2"]);
+        // At the flat end of an activation units agree by rounding.
+        bench.start.units[1].signal_fraction = 0.0;
+        assert_eq!(bench.ask("symmetric-weights"), None);
     }
 }

@@ -46,7 +46,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::new(RULE.name, Level::Note, whole(case), message)
             .at(outcome.steps)
-            .against("fall of the loss over the last fifth, over that of knowing nothing", fall / baseline, FALLS, "a plateau has 0")
+            .against(
+                "fall of the loss over the last fifth, over that of knowing nothing",
+                fall / baseline,
+                FALLS,
+                "a plateau has 0",
+            )
             .against("the same in standard errors", fall / last_error.hypot(before_error), SURELY, "three sigma")
             .with("passes over the data", epochs),
     )
@@ -57,4 +62,36 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
     (mean, (variance / count).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    fn ask(losses: impl IntoIterator<Item = f64>) -> Option<Finding> {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
+        bench.finish(losses);
+        bench.ask("too-few-steps")
+    }
+
+    fn course(length: f64, count: u32) -> impl Iterator<Item = f64> {
+        (0..count).map(move |t| 2.3 * (-f64::from(t) / length).exp() + 0.01 * f64::from(t).sin())
+    }
+
+    #[test]
+    fn still_falling_is_a_note_and_no_illness() {
+        assert_eq!(ask(course(50.0, 60)).unwrap().level, Level::Note);
+        assert_eq!(ask(course(50.0, 1000)), None, "arrived");
+        assert_eq!(ask((0..60).map(|t| 2.303 + 0.05 * f64::from(t).sin())), None, "stuck");
+    }
+
+    #[test]
+    fn an_under_trained_network_is_not_called_sick() {
+        let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n[run]\nsteps = 60\n");
+        bench.finish(course(50.0, 60));
+        let found = bench.diagnose();
+        let rules: Vec<_> = found.iter().map(|finding| (finding.rule.as_str(), finding.level)).collect();
+        assert_eq!(rules, [("too-few-steps", Level::Note)]);
+    }
 }

@@ -63,3 +63,31 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .remedies(&["scale-input", "insert-batch-norm", "change-learning-rate"]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    const HEALTHY: &str = "[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n";
+
+    #[test]
+    fn the_scale_counts_in_both_directions() {
+        let level = |scale: f64| {
+            let recipe = format!("[data]\ninput_scale = {scale:?}\n{HEALTHY}");
+            Bench::new(&recipe).ask("unscaled-input").map(|finding| finding.level)
+        };
+        assert_eq!(level(1.0), None);
+        assert_eq!(level(4.0), None);
+        assert_eq!(level(8.0), Some(Level::Warn));
+        assert_eq!(level(500.0), Some(Level::Deny));
+        assert_eq!(level(0.05), Some(Level::Warn));
+    }
+
+    #[test]
+    fn features_of_different_size() {
+        let mut bench = Bench::new(HEALTHY);
+        bench.data.feature_rms_ratio = 1e4;
+        assert!(bench.ask("unscaled-input").unwrap().message.contains("10000 times"));
+    }
+}

@@ -41,8 +41,11 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             _ => None,
         })
         .collect();
-    let [first, .., last] = blocks.as_slice() else { return None };
-    let rms = |name: &str| case.start.flow.joints.iter().find(|joint| joint.name == name).map(|joint| joint.activation_rms);
+    let [first, .., last] = blocks.as_slice() else {
+        return None;
+    };
+    let rms =
+        |name: &str| case.start.flow.joints.iter().find(|joint| joint.name == name).map(|joint| joint.activation_rms);
     let growth = (rms(last.0)? / rms(first.0)?).ln();
     if growth.is_nan() || growth < SUFFERS {
         return None;
@@ -65,4 +68,24 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.causes = forward(case.start).map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
     finding.theory = Some("a He-initialised branch of full size doubles the variance: x1.414 per block".into());
     Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    #[test]
+    fn growth_decides_not_the_scale() {
+        let ask = |depth: usize, more: &str| {
+            let recipe =
+                format!("[network]\nkind = \"residual\"\ndepth = {depth}\nwidth = 32\ninit = \"he-normal\"\n{more}\n");
+            Bench::new(&recipe).ask("unscaled-residual").map(|finding| finding.level)
+        };
+        assert_eq!(ask(24, "branch_scale = 1.0"), Some(Level::Deny));
+        assert_eq!(ask(24, "branch_scale = \"depth\""), None);
+        assert_eq!(ask(24, "branch_scale = 0.0\nlearnable_scale = true"), None);
+        assert_eq!(ask(5, "branch_scale = 1.0"), None);
+        assert_eq!(ask(24, "branch_scale = 1.0\nnorm = \"layer\""), None);
+    }
 }

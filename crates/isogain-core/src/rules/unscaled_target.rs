@@ -54,3 +54,36 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .remedies(&["change-learning-rate", "clip-by-global-norm"]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    const REGRESSION: &str = "[data]\ntask = \"regression\"\n[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n";
+
+    fn scaled(factor: f64, offset: f64) -> Option<Finding> {
+        let mut bench = Bench::new(REGRESSION);
+        let target = bench.data.target.as_mut().unwrap();
+        let count = target.count as f64;
+        target.sum_of_squares =
+            factor * factor * target.sum_of_squares + 2.0 * factor * offset * target.sum + count * offset * offset;
+        target.sum = factor * target.sum + count * offset;
+        for parameter in &mut bench.start.parameters {
+            parameter.gradient.sum_of_squares *= factor * factor;
+        }
+        bench.ask("unscaled-target")
+    }
+
+    #[test]
+    fn standardised_targets_are_healthy_and_raw_ones_are_not() {
+        assert_eq!(scaled(1.0, 0.0), None);
+        assert_eq!(scaled(77.0, 152.0).unwrap().level, Level::Deny);
+        assert_eq!(scaled(1e-3, 0.0).unwrap().level, Level::Warn);
+    }
+
+    #[test]
+    fn classification_has_no_such_target() {
+        assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 16\n").ask("unscaled-target"), None);
+    }
+}

@@ -28,6 +28,11 @@ const LOST: f64 = 3.4;
 /// Same, for an optimizer that makes up for the size of gradients: the range that theory tolerates, ln 1e4.
 const LOST_ANYWAY: f64 = 9.21;
 
+/// Whether this rule has something to say.
+pub(super) fn fires(case: &Case<'_>) -> bool {
+    check(case).is_some()
+}
+
 fn check(case: &Case<'_>) -> Option<Finding> {
     let span = forward(case.start)?;
     scale(case, &span).or_else(|| information(case, &span))
@@ -53,7 +58,7 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
     let message = format!(
         "the activations shrink by {} from {first} to {last}, x{} per layer; no hidden layer can move by more than {} % in \
          {} steps",
-        factor(span.log_gain),
+        factor(-span.log_gain),
         number(span.per_layer()),
         number(100.0 * reach),
         case.recipe.run.steps
@@ -67,7 +72,14 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
             vanishing_gradient::REACH_SOURCE,
         )
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
-        .remedies(&["rescale-init", "orthogonal-init", "lsuv-init", "insert-batch-norm", "add-skip", "swap-activation"]);
+        .remedies(&[
+            "rescale-init",
+            "orthogonal-init",
+            "lsuv-init",
+            "insert-batch-norm",
+            "add-skip",
+            "swap-activation",
+        ]);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);
     Some(finding)
@@ -93,8 +105,56 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
     );
     let [_, last] = span.names();
     let mut finding = Finding::new(RULE.name, Level::Deny, [&lost.name, last], message)
-        .against("part of the activation that differs between samples", share, roundoff, "half a unit in the last place")
+        .against(
+            "part of the activation that differs between samples",
+            share,
+            roundoff,
+            "half a unit in the last place",
+        )
         .remedies(&["rescale-init", "orthogonal-init", "add-skip", "swap-activation", "insert-batch-norm"]);
     finding.theory = super::expectation::line(case);
     Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Precision;
+    use crate::rules::fixture::Bench;
+
+    fn plain(init: &str, more: &str) -> Bench {
+        Bench::new(&format!("[network]\ndepth = 20\nwidth = 32\ninit = {init}\n{more}"))
+    }
+
+    /// |dW| of the first layer over that of the last is near 1, and nothing learns.
+    #[test]
+    fn a_flat_and_tiny_gradient_is_a_dead_forward_signal() {
+        for init in ["\"glorot-normal\"", "{ name = \"fixed-variance\", std = 0.02 }"] {
+            let mut bench = plain(init, "");
+            let norm = |bench: &mut Bench, name: &str| bench.parameter(name).gradient.norm();
+            let ratio = norm(&mut bench, "fc2.weight") / norm(&mut bench, "fc19.weight");
+            assert!((0.05..20.0).contains(&ratio), "{ratio}");
+            let found = bench.diagnose();
+            assert_eq!((found[0].rule.as_str(), found[0].level), ("vanishing-activation", Level::Deny), "{found:#?}");
+            assert_eq!(found.len(), 1, "{found:#?}");
+        }
+    }
+
+    #[test]
+    fn shallow_networks_survive_the_same_factor() {
+        assert_eq!(Bench::new("[network]\ndepth = 8\ninit = \"glorot-normal\"\n").ask("vanishing-activation"), None);
+        assert_eq!(plain("\"he-normal\"", "").ask("vanishing-activation"), None);
+    }
+
+    #[test]
+    fn samples_that_differ_by_less_than_rounding() {
+        let adam = "[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\neps = 1e-30\n";
+        let mut bench = plain("\"he-normal\"", adam);
+        assert_eq!(bench.ask("vanishing-activation"), None);
+        bench.start.units[15].signal_fraction = 1e-16;
+        let finding = bench.ask("vanishing-activation").unwrap();
+        assert!(finding.message.contains("less than the rounding of f32"), "{}", finding.message);
+        bench.recipe.run.precision = Precision::F64;
+        assert_eq!(bench.ask("vanishing-activation"), None);
+    }
 }

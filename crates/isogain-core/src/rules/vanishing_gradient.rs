@@ -11,7 +11,6 @@ pub(super) static RULE: Rule = Rule {
     summary: "the gradient shrinks on its way back until the first layers cannot move",
     page: include_str!("vanishing-gradient.md"),
     explains: &[
-        "vanishing-activation",
         "gradient-underflow",
         "gradient-below-eps",
         "dead-units",
@@ -72,7 +71,12 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         number(span.per_layer())
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against("ln of the gradient's change on its way back", span.log_gain, -SHRINKS, "healthy networks lose up to 3.0")
+        .against(
+            "ln of the gradient's change on its way back",
+            span.log_gain,
+            -SHRINKS,
+            "healthy networks lose up to 3.0",
+        )
         .against(format!("steps x |update| / |W| of {}", weight.op), reach, STUCK, REACH_SOURCE)
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .remedies(&[
@@ -87,4 +91,39 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);
     Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+    use crate::rules::measure::is_zero;
+
+    fn plain(depth: usize, more: &str) -> Bench {
+        Bench::new(&format!("[network]\ndepth = {depth}\nwidth = 32\n{more}"))
+    }
+
+    #[test]
+    fn depth_decides() {
+        assert_eq!(plain(4, "").ask("vanishing-gradient"), None);
+        let finding = plain(12, "").ask("vanishing-gradient").unwrap();
+        assert_eq!((finding.level, finding.layers), (Level::Deny, ["fc1".into(), "fc12".into()]));
+        assert_eq!(finding.remedies[0], "rescale-init");
+    }
+
+    /// The same ratio between layers is no illness where the optimizer makes up for it.
+    #[test]
+    fn adam_rescales_until_eps() {
+        let adam = |eps: &str| format!("[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\neps = {eps}\n");
+        assert_eq!(plain(12, &adam("1e-30")).ask("vanishing-gradient"), None);
+        assert!(plain(20, &adam("1e-3")).ask("vanishing-gradient").is_some());
+    }
+
+    #[test]
+    fn zero_initialised_skips_are_healthy() {
+        let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\nlearnable_scale = true\n";
+        let bench = plain(20, skip);
+        assert!(bench.start.parameters.iter().any(|parameter| is_zero(&parameter.gradient)));
+        assert!(bench.diagnose().is_empty(), "{:#?}", bench.diagnose());
+    }
 }

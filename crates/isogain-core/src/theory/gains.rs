@@ -69,6 +69,8 @@ impl Gains {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::SQRT_2;
+
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
@@ -98,9 +100,7 @@ mod tests {
         (
             "relu",
             None,
-            [
-                0.39894228, 0.5, 0.5, 1.41421356, 1.41421356, 1.71285855, 1.0, 1.46694221,
-            ],
+            [0.39894228, 0.5, 0.5, SQRT_2, SQRT_2, 1.71285855, 1.0, 1.46694221],
         ),
         (
             "leaky-relu",

@@ -12,7 +12,7 @@ pub(crate) fn root(f: impl Fn(f64) -> f64, a: f64, b: f64) -> Option<f64> {
     if fb == 0.0 {
         return Some(b);
     }
-    if !(fa * fb < 0.0) {
+    if fa * fb > 0.0 || fa.is_nan() || fb.is_nan() {
         return None;
     }
     let (mut c, mut fc) = (a, fa);

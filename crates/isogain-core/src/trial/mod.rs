@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::{DataSummary, Outcome};
+
 pub mod error;
 pub mod learning_rates;
 pub mod paired;
@@ -44,6 +46,26 @@ pub struct Score {
     pub test_accuracy: Option<f64>,
     /// Test loss; `None` when not finite.
     pub test_loss: Option<f64>,
+}
+
+impl Score {
+    /// What a training's outcome is worth, its losses in the units of the untreated recipe.
+    ///
+    /// `data` is what the network was trained on, `untreated` the same data as the untreated recipe sees it. A remedy that
+    /// scales a regression target makes the squared error smaller without predicting any better; the loss of predicting
+    /// the mean shrinks alike, so that the ratio of the two baselines takes it back. For classification it is 1.
+    pub fn new(outcome: &Outcome, data: &DataSummary, untreated: &DataSummary) -> Self {
+        let ratio = untreated.baseline_loss / data.baseline_loss;
+        let factor = if ratio.is_finite() { ratio } else { 1.0 };
+        let broken = outcome.first_non_finite.is_some();
+        let in_units = |loss: Option<f64>| loss.filter(|_| !broken).map(|loss| factor * loss);
+        Self {
+            loss: in_units(outcome.loss),
+            train_accuracy: outcome.train_accuracy,
+            test_accuracy: outcome.test_accuracy,
+            test_loss: in_units(outcome.test_loss),
+        }
+    }
 }
 
 /// One seed's job and what came out of it.

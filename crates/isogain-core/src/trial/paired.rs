@@ -43,23 +43,15 @@ impl Paired {
         let mut pairs: Vec<(&SeedScore, &SeedScore)> = arm
             .iter()
             .filter_map(|of_arm| {
-                Some((
-                    reference.iter().find(|of_reference| of_reference.seed == of_arm.seed)?,
-                    of_arm,
-                ))
+                Some((reference.iter().find(|of_reference| of_reference.seed == of_arm.seed)?, of_arm))
             })
             .collect();
         pairs.sort_by_key(|(_, of_arm)| of_arm.seed);
-        let log_losses: Vec<(f64, f64)> = pairs
-            .iter()
-            .map(|(r, a)| (log_loss(r.score.loss, floor), log_loss(a.score.loss, floor)))
-            .collect();
+        let log_losses: Vec<(f64, f64)> =
+            pairs.iter().map(|(r, a)| (log_loss(r.score.loss, floor), log_loss(a.score.loss, floor))).collect();
         Self {
             seeds: pairs.iter().map(|(_, of_arm)| of_arm.seed).collect(),
-            log_loss_gains: log_losses
-                .iter()
-                .map(|(r, a)| if r == a { 0.0 } else { r - a })
-                .collect(),
+            log_loss_gains: log_losses.iter().map(|(r, a)| if r == a { 0.0 } else { r - a }).collect(),
             accuracy_gains: pairs
                 .iter()
                 .filter_map(|(r, a)| Some(a.score.train_accuracy? - r.score.train_accuracy?))
@@ -87,17 +79,14 @@ impl Paired {
             return 0.5;
         }
         let won = self.arm.iter().flat_map(|a| self.reference.iter().map(move |r| (a, r)));
-        let won: f64 = won
-            .map(|(a, r)| if a < r { 1.0 } else { 0.5 * f64::from(u8::from(a == r)) })
-            .sum();
+        let won: f64 = won.map(|(a, r)| if a < r { 1.0 } else { 0.5 * f64::from(u8::from(a == r)) }).sum();
         won / pairs as f64
     }
 }
 
 /// ln max(loss, floor); positive infinity for a loss that is missing or not finite.
 pub fn log_loss(loss: Option<f64>, floor: f64) -> f64 {
-    loss.filter(|loss| loss.is_finite())
-        .map_or(f64::INFINITY, |loss| loss.max(floor).ln())
+    loss.filter(|loss| loss.is_finite()).map_or(f64::INFINITY, |loss| loss.max(floor).ln())
 }
 
 /// Median of values that may be infinite; 0 without values. Between two infinities of different sign it is 0.
@@ -155,11 +144,7 @@ mod tests {
 
     #[test]
     fn divergence_is_worse_than_any_loss_and_equal_to_divergence() {
-        let paired = Paired::new(
-            &[run(0, 1e30), run(1, f64::NAN)],
-            &[run(0, f64::INFINITY), run(1, f64::NAN)],
-            FLOOR,
-        );
+        let paired = Paired::new(&[run(0, 1e30), run(1, f64::NAN)], &[run(0, f64::INFINITY), run(1, f64::NAN)], FLOOR);
         assert_eq!(paired.log_loss_gains, [f64::NEG_INFINITY, 0.0]);
         assert_eq!(paired.effect().median_loss_ratio, None);
         assert_eq!(paired.effect().superiority, 0.25);

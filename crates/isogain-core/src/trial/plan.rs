@@ -66,6 +66,8 @@ pub struct Plan {
     pub budget_steps: usize,
     /// Loss below which the task is learnt and differences mean nothing.
     pub loss_floor: f64,
+    /// Loss of a network that learnt nothing: what does not beat it improves nothing.
+    pub untrained_loss: f64,
 }
 
 impl Arm {
@@ -89,11 +91,7 @@ impl Arm {
 
     /// The untreated network at another learning rate of its grid.
     pub fn other_learning_rate(learning_rate: f64) -> Self {
-        Self {
-            learning_rates: vec![learning_rate],
-            against: Against::RecipeLearningRate,
-            remedies: 1,
-        }
+        Self { learning_rates: vec![learning_rate], against: Against::RecipeLearningRate, remedies: 1 }
     }
 }
 
@@ -118,10 +116,7 @@ impl Plan {
         for share in RUNG_SHARES {
             let steps = ((full_steps as f64 * share).round() as usize).max(FEWEST_STEPS);
             if steps < full_steps && rungs.last().is_none_or(|last| last.steps < steps) {
-                rungs.push(Rung {
-                    steps,
-                    seeds: vec![search_seed],
-                });
+                rungs.push(Rung { steps, seeds: vec![search_seed] });
                 search_seed = search_seed.wrapping_add(1);
             }
         }
@@ -134,6 +129,7 @@ impl Plan {
             finalists: FINALISTS,
             budget_steps: BUDGET_TRAININGS.saturating_mul(full_steps),
             loss_floor: (0.01 * untrained_loss).max(f64::MIN_POSITIVE),
+            untrained_loss,
         };
         plan.within_budget(plan.budget_steps)
     }
@@ -144,10 +140,7 @@ impl Plan {
     /// [`TrialError::BudgetTooSmall`] when not even one remedy can be compared fairly; anything [`Plan::check`] reports.
     pub fn within_budget(&self, budget_steps: usize) -> Result<Self, TrialError> {
         self.check()?;
-        let mut plan = Self {
-            budget_steps,
-            ..self.clone()
-        };
+        let mut plan = Self { budget_steps, ..self.clone() };
         while plan.most_steps() > budget_steps {
             if plan.finalists > 2 {
                 plan.finalists -= 1;
@@ -156,10 +149,7 @@ impl Plan {
             } else if plan.finalists > 1 {
                 plan.finalists -= 1;
             } else {
-                return Err(TrialError::BudgetTooSmall {
-                    needed: plan.most_steps(),
-                    budget: budget_steps,
-                });
+                return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: budget_steps });
             }
         }
         Ok(plan)
@@ -222,18 +212,13 @@ impl Plan {
             }
         }
         if !untreated.learning_rates.contains(&self.recipe_learning_rate) {
-            return Err(TrialError::UnfairLearningRate {
-                arm: 0,
-                learning_rate: self.recipe_learning_rate,
-            });
+            return Err(TrialError::UnfairLearningRate { arm: 0, learning_rate: self.recipe_learning_rate });
         }
         let mut distinct = self.seeds.clone();
         distinct.sort_unstable();
         distinct.dedup();
         if distinct.is_empty() || distinct.len() != self.seeds.len() {
-            return Err(TrialError::BadSeeds {
-                seeds: self.seeds.clone(),
-            });
+            return Err(TrialError::BadSeeds { seeds: self.seeds.clone() });
         }
         let mut before = 0;
         for (index, rung) in self.rungs.iter().enumerate() {

@@ -40,13 +40,7 @@ impl RandomSearch {
             .enumerate()
             .map(|(id, configuration)| job(id, *configuration, drawing_seed, plan.full_steps))
             .collect();
-        Self {
-            plan: plan.clone(),
-            scores: vec![None; jobs.len()],
-            drawn: jobs.len(),
-            jobs,
-            handed_out: 0,
-        }
+        Self { plan: plan.clone(), scores: vec![None; jobs.len()], drawn: jobs.len(), jobs, handed_out: 0 }
     }
 
     /// The next job, or `None` when there is none now.
@@ -66,12 +60,13 @@ impl RandomSearch {
             _ => return Err(TrialError::UnexpectedAnswer { id }),
         }
         let all_drawn_answered = self.scores[..self.drawn].iter().all(Option::is_some);
-        if all_drawn_answered && self.jobs.len() == self.drawn {
-            if let Some(best) = self.best_drawn() {
-                for seed in &self.plan.seeds {
-                    self.jobs.push(job(self.jobs.len(), best, *seed, self.plan.full_steps));
-                    self.scores.push(None);
-                }
+        if all_drawn_answered
+            && self.jobs.len() == self.drawn
+            && let Some(best) = self.best_drawn()
+        {
+            for seed in &self.plan.seeds {
+                self.jobs.push(job(self.jobs.len(), best, *seed, self.plan.full_steps));
+                self.scores.push(None);
             }
         }
         Ok(())
@@ -96,43 +91,23 @@ impl RandomSearch {
     pub fn best(&self) -> Option<(Configuration, Vec<SeedScore>)> {
         let best = self.best_drawn().filter(|_| self.is_finished())?;
         let judged = self.jobs.iter().zip(&self.scores).skip(self.drawn);
-        let runs = judged
-            .filter_map(|(job, score)| {
-                Some(SeedScore {
-                    seed: job.seed,
-                    score: score.clone()?,
-                })
-            })
-            .collect();
+        let runs =
+            judged.filter_map(|(job, score)| Some(SeedScore { seed: job.seed, score: score.clone()? })).collect();
         Some((best, runs))
     }
 
     /// The drawn configuration with the smallest loss; between equals the first drawn.
     fn best_drawn(&self) -> Option<Configuration> {
-        let loss = |id: &usize| {
-            log_loss(
-                self.scores[*id].as_ref().and_then(|score| score.loss),
-                self.plan.loss_floor,
-            )
-        };
+        let loss = |id: &usize| log_loss(self.scores[*id].as_ref().and_then(|score| score.loss), self.plan.loss_floor);
         let best = (0..self.drawn).min_by(|a, b| loss(a).total_cmp(&loss(b)))?;
         Some(configuration(&self.jobs[best]))
     }
 }
 
 fn configuration(job: &Job) -> Configuration {
-    Configuration {
-        arm: job.arm,
-        learning_rate: job.learning_rate,
-    }
+    Configuration { arm: job.arm, learning_rate: job.learning_rate }
 }
 
 fn job(id: usize, configuration: Configuration, seed: u64, steps: usize) -> Job {
-    Job {
-        id,
-        arm: configuration.arm,
-        learning_rate: configuration.learning_rate,
-        seed,
-        steps,
-    }
+    Job { id, arm: configuration.arm, learning_rate: configuration.learning_rate, seed, steps }
 }

@@ -159,6 +159,7 @@ impl Finished<'_> {
     fn judge(&self) -> Judge {
         Judge {
             comparisons: self.schedule.finalists().len(),
+            untrained_loss: self.schedule.plan().untrained_loss,
             ..Judge::default()
         }
     }
@@ -175,19 +176,10 @@ impl Finished<'_> {
         let best = self.schedule.best_learning_rate(0, self.full_steps())?;
         let rates = &self.schedule.plan().arms.first()?.learning_rates;
         let at = |&learning_rate: &f64| {
-            let seeds = self
-                .schedule
-                .scores(Configuration { arm: 0, learning_rate }, self.full_steps());
-            let losses: Vec<f64> = seeds
-                .iter()
-                .map(|run| run.score.loss.unwrap_or(f64::INFINITY))
-                .collect();
+            let seeds = self.schedule.scores(Configuration { arm: 0, learning_rate }, self.full_steps());
+            let losses: Vec<f64> = seeds.iter().map(|run| run.score.loss.unwrap_or(f64::INFINITY)).collect();
             let median_loss = Some(median(&losses)).filter(|loss| loss.is_finite());
-            RateResult {
-                learning_rate,
-                median_loss,
-                seeds,
-            }
+            RateResult { learning_rate, median_loss, seeds }
         };
         Some(Baseline {
             learning_rate: best.learning_rate,
@@ -197,14 +189,10 @@ impl Finished<'_> {
     }
 
     fn prescription(&self, index: usize) -> PrescriptionResult {
-        let Prescription {
-            remedies, parameters, ..
-        } = &self.prescriptions[index];
+        let Prescription { remedies, parameters, .. } = &self.prescriptions[index];
         let run = self.schedule.longest(index + 1);
         let steps = run.map_or(0, |(_, steps)| steps);
-        let seeds = run.map_or_else(Vec::new, |(configuration, steps)| {
-            self.schedule.scores(configuration, steps)
-        });
+        let seeds = run.map_or_else(Vec::new, |(configuration, steps)| self.schedule.scores(configuration, steps));
         let reference = self.schedule.reference(index + 1, steps);
         let paired = reference
             .map(|reference| Paired::new(&self.schedule.scores(reference, steps), &seeds, self.floor()))
@@ -229,11 +217,7 @@ impl Finished<'_> {
     fn random_search(&self, random: &RandomSearch) -> Option<RandomSearchResult> {
         let (best, seeds) = random.best()?;
         let reference = self.schedule.reference(best.arm, self.full_steps())?;
-        let paired = Paired::new(
-            &self.schedule.scores(reference, self.full_steps()),
-            &seeds,
-            self.floor(),
-        );
+        let paired = Paired::new(&self.schedule.scores(reference, self.full_steps()), &seeds, self.floor());
         let prescription = best.arm.checked_sub(1).and_then(|index| self.prescriptions.get(index));
         Some(RandomSearchResult {
             remedies: prescription.map_or_else(Vec::new, |prescription| prescription.remedies.clone()),
@@ -251,28 +235,14 @@ impl Finished<'_> {
     /// the one with fewer remedies, then the smaller median loss, then the earlier.
     fn cure(&self, results: &[PrescriptionResult], random: Option<&RandomSearchResult>) -> Option<Cure> {
         let key = |result: &PrescriptionResult| {
-            let floored: Vec<f64> = result
-                .seeds
-                .iter()
-                .map(|run| log_loss(run.score.loss, self.floor()))
-                .collect();
+            let floored: Vec<f64> = result.seeds.iter().map(|run| log_loss(run.score.loss, self.floor())).collect();
             let exact: Vec<f64> = result.seeds.iter().map(|run| log_loss(run.score.loss, 0.0)).collect();
-            (
-                floored.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                result.remedies.len(),
-                median(&exact),
-            )
+            (floored.iter().copied().fold(f64::NEG_INFINITY, f64::max), result.remedies.len(), median(&exact))
         };
-        let improving = results
-            .iter()
-            .enumerate()
-            .filter(|(_, result)| result.verdict == Verdict::Improves);
+        let improving = results.iter().enumerate().filter(|(_, result)| result.verdict == Verdict::Improves);
         let (prescription, result) = improving.min_by(|(_, a), (_, b)| {
             let ((worst_a, remedies_a, median_a), (worst_b, remedies_b, median_b)) = (key(a), key(b));
-            worst_a
-                .total_cmp(&worst_b)
-                .then(remedies_a.cmp(&remedies_b))
-                .then(median_a.total_cmp(&median_b))
+            worst_a.total_cmp(&worst_b).then(remedies_a.cmp(&remedies_b)).then(median_a.total_cmp(&median_b))
         })?;
         let mut recipe = self.prescriptions[prescription].recipe.clone();
         recipe.optimizer.learning_rate = result.learning_rate?;

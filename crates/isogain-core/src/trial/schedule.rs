@@ -28,11 +28,7 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     /// The jobs of a rung, by number.
-    Rung {
-        rung: usize,
-        waiting: std::ops::Range<usize>,
-        configurations: Vec<Configuration>,
-    },
+    Rung { rung: usize, waiting: std::ops::Range<usize>, configurations: Vec<Configuration> },
     /// Everything that was asked.
     Final,
 }
@@ -54,10 +50,7 @@ impl Schedule {
     pub fn new(plan: Plan) -> Result<Self, TrialError> {
         plan.check()?;
         if plan.most_steps() > plan.budget_steps {
-            return Err(TrialError::BudgetTooSmall {
-                needed: plan.most_steps(),
-                budget: plan.budget_steps,
-            });
+            return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: plan.budget_steps });
         }
         let configurations: Vec<Configuration> = plan.contenders().flat_map(|arm| of_arm(&plan, arm)).collect();
         let mut schedule = Self {
@@ -93,12 +86,7 @@ impl Schedule {
             Some(slot @ None) if id < self.handed_out => *slot = Some(score),
             _ => return Err(TrialError::UnexpectedAnswer { id }),
         }
-        while let Stage::Rung {
-            rung,
-            waiting,
-            configurations,
-        } = &self.stage
-        {
+        while let Stage::Rung { rung, waiting, configurations } = &self.stage {
             if self.scores[waiting.clone()].iter().any(Option::is_none) {
                 break;
             }
@@ -128,13 +116,7 @@ impl Schedule {
     /// random search over the same space may spend.
     pub fn search_steps(&self) -> usize {
         let whole_untreated = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
-        self.total_steps()
-            - self
-                .jobs
-                .iter()
-                .filter(whole_untreated)
-                .map(|job| job.steps)
-                .sum::<usize>()
+        self.total_steps() - self.jobs.iter().filter(whole_untreated).map(|job| job.steps).sum::<usize>()
     }
 
     /// Optimizer updates of all jobs.
@@ -153,14 +135,7 @@ impl Schedule {
             job.arm == configuration.arm && job.learning_rate == configuration.learning_rate && job.steps == steps
         };
         let answered = self.jobs.iter().zip(&self.scores).filter(|(job, _)| wanted(job));
-        answered
-            .filter_map(|(job, score)| {
-                Some(SeedScore {
-                    seed: job.seed,
-                    score: score.clone()?,
-                })
-            })
-            .collect()
+        answered.filter_map(|(job, score)| Some(SeedScore { seed: job.seed, score: score.clone()? })).collect()
     }
 
     /// The learning rate with the smallest median loss of this arm after that many steps, if it was run so far. Between
@@ -180,32 +155,18 @@ impl Schedule {
             self.stage = Stage::Final;
             return;
         };
-        let kept = if rung == 0 {
-            configurations
-        } else {
-            self.survivors(configurations)
-        };
+        let kept = if rung == 0 { configurations } else { self.survivors(configurations) };
         let start = self.jobs.len();
         let untreated = of_arm(&self.plan, 0);
         self.add(&untreated, &description.seeds, description.steps);
         self.add(&kept, &description.seeds, description.steps);
-        self.stage = Stage::Rung {
-            rung,
-            waiting: start..self.jobs.len(),
-            configurations: kept,
-        };
+        self.stage = Stage::Rung { rung, waiting: start..self.jobs.len(), configurations: kept };
     }
 
     fn add(&mut self, configurations: &[Configuration], seeds: &[u64], steps: usize) {
         for &Configuration { arm, learning_rate } in configurations {
             for &seed in seeds {
-                self.jobs.push(Job {
-                    id: self.jobs.len(),
-                    arm,
-                    learning_rate,
-                    seed,
-                    steps,
-                });
+                self.jobs.push(Job { id: self.jobs.len(), arm, learning_rate, seed, steps });
                 self.scores.push(None);
             }
         }
@@ -269,14 +230,8 @@ fn first_of_each_arm(ranked: &[Configuration]) -> Vec<Configuration> {
 
 /// An arm at each of its learning rates.
 pub(super) fn of_arm(plan: &Plan, arm: usize) -> Vec<Configuration> {
-    let rates = plan
-        .arms
-        .get(arm)
-        .map_or(&[][..], |description| &description.learning_rates);
-    rates
-        .iter()
-        .map(|&learning_rate| Configuration { arm, learning_rate })
-        .collect()
+    let rates = plan.arms.get(arm).map_or(&[][..], |description| &description.learning_rates);
+    rates.iter().map(|&learning_rate| Configuration { arm, learning_rate }).collect()
 }
 
 impl Schedule {
@@ -285,10 +240,9 @@ impl Schedule {
     pub fn reference(&self, arm: usize, steps: usize) -> Option<Configuration> {
         match self.plan.arms.get(arm)?.against {
             Against::BestLearningRate => self.best_learning_rate(0, steps),
-            Against::RecipeLearningRate => Some(Configuration {
-                arm: 0,
-                learning_rate: self.plan.recipe_learning_rate,
-            }),
+            Against::RecipeLearningRate => {
+                Some(Configuration { arm: 0, learning_rate: self.plan.recipe_learning_rate })
+            }
         }
     }
 
@@ -304,8 +258,6 @@ impl Schedule {
         let rungs = self.plan.rungs.iter().map(|rung| rung.steps);
         let mut steps: Vec<usize> = rungs.chain([self.plan.full_steps]).collect();
         steps.reverse();
-        steps
-            .into_iter()
-            .find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))
+        steps.into_iter().find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))
     }
 }

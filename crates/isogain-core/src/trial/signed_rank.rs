@@ -8,11 +8,7 @@
 /// least as large as the observed one. 1 without differences; never below `2^-n`.
 pub fn p_value(differences: &[f64]) -> f64 {
     let doubled_ranks = doubled_signed_ranks(differences);
-    let observed: usize = doubled_ranks
-        .iter()
-        .filter(|(positive, _)| *positive)
-        .map(|(_, rank)| rank)
-        .sum();
+    let observed: usize = doubled_ranks.iter().filter(|(positive, _)| *positive).map(|(_, rank)| rank).sum();
     let total: usize = doubled_ranks.iter().map(|(_, rank)| rank).sum();
     // ways[s]: the share of sign assignments whose positive ranks add up to s.
     let mut ways = vec![0.0; total + 1];
@@ -28,26 +24,16 @@ pub fn p_value(differences: &[f64]) -> f64 {
 
 /// Sign and twice the mid-rank of each non-zero difference; NaN counts as zero.
 fn doubled_signed_ranks(differences: &[f64]) -> Vec<(bool, usize)> {
-    let mut sizes: Vec<(f64, f64)> = differences
-        .iter()
-        .map(|d| if d.is_nan() { (0.0, 0.0) } else { (d.abs(), *d) })
-        .collect();
+    let mut sizes: Vec<(f64, f64)> =
+        differences.iter().map(|d| if d.is_nan() { (0.0, 0.0) } else { (d.abs(), *d) }).collect();
     sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut ranks = Vec::with_capacity(sizes.len());
     let mut start = 0;
     while start < sizes.len() {
-        let end = start
-            + sizes[start..]
-                .iter()
-                .take_while(|(size, _)| *size == sizes[start].0)
-                .count();
+        let end = start + sizes[start..].iter().take_while(|(size, _)| *size == sizes[start].0).count();
         // Ranks start+1 ..= end; twice their mean is start + 1 + end.
-        ranks.extend(
-            sizes[start..end]
-                .iter()
-                .filter(|(size, _)| *size > 0.0)
-                .map(|(_, d)| (*d > 0.0, start + 1 + end)),
-        );
+        ranks
+            .extend(sizes[start..end].iter().filter(|(size, _)| *size > 0.0).map(|(_, d)| (*d > 0.0, start + 1 + end)));
         start = end;
     }
     ranks
@@ -81,19 +67,11 @@ mod tests {
 
     fn by_enumeration(differences: &[f64]) -> f64 {
         let ranks = doubled_signed_ranks(differences);
-        let observed: usize = ranks
-            .iter()
-            .filter(|(positive, _)| *positive)
-            .map(|(_, rank)| rank)
-            .sum();
+        let observed: usize = ranks.iter().filter(|(positive, _)| *positive).map(|(_, rank)| rank).sum();
         let assignments = 1_u32 << ranks.len();
         let extreme = (0..assignments).filter(|signs| {
-            let sum: usize = ranks
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| signs >> i & 1 == 1)
-                .map(|(_, (_, rank))| rank)
-                .sum();
+            let sum: usize =
+                ranks.iter().enumerate().filter(|(i, _)| signs >> i & 1 == 1).map(|(_, (_, rank))| rank).sum();
             sum >= observed
         });
         extreme.count() as f64 / f64::from(assignments)

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::learning_rates::grid;
 use super::paired::Paired;
 use super::plan::{Arm, Plan};
 use super::random_search::RandomSearch;
@@ -15,7 +16,9 @@ use super::schedule::{Configuration, Schedule};
 use super::verdict::Judge;
 use super::{Job, Score, Verdict};
 use crate::recipe::Recipe;
+use crate::record::{DataSummary, Outcome};
 use crate::remedies::Prescription;
+use crate::statistics::Moments;
 
 const LEARNING_RATE: f64 = 0.05;
 const UNTRAINED: f64 = std::f64::consts::LN_10;
@@ -28,12 +31,7 @@ fn plan(treated: usize, full_steps: usize) -> Plan {
 }
 
 fn score(loss: f64) -> Score {
-    Score {
-        loss: loss.is_finite().then_some(loss),
-        train_accuracy: None,
-        test_accuracy: None,
-        test_loss: None,
-    }
+    Score { loss: loss.is_finite().then_some(loss), train_accuracy: None, test_accuracy: None, test_loss: None }
 }
 
 /// Runs a search with up to `workers` jobs in flight, which finish in an order that `order` draws.
@@ -56,10 +54,7 @@ fn run(plan: Plan, workers: usize, order: u64, train: &dyn Fn(&Job) -> f64) -> S
 
 fn verdicts(schedule: &Schedule) -> BTreeMap<usize, Verdict> {
     let plan = schedule.plan();
-    let judge = Judge {
-        comparisons: schedule.finalists().len(),
-        ..Judge::default()
-    };
+    let judge = Judge { comparisons: schedule.finalists().len(), ..Judge::default() };
     let judged = |c: &Configuration| {
         let reference = schedule.reference(c.arm, plan.full_steps).unwrap();
         let paired = Paired::new(
@@ -72,13 +67,18 @@ fn verdicts(schedule: &Schedule) -> BTreeMap<usize, Verdict> {
     schedule.finalists().iter().map(judged).collect()
 }
 
-/// A standard normal number that belongs to these values (Box-Muller).
+/// A standard normal number that belongs to these values: SplitMix64 (Steele et al. 2014) and Box-Muller.
 fn noise(values: &[u64]) -> f64 {
-    let seed = values.iter().fold(0x9E37_79B9_7F4A_7C15_u64, |hash, value| {
-        (hash ^ value).wrapping_mul(0x2545_F491_4F6C_DD1D).rotate_left(29)
+    let mix = |state: u64| {
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let seed = values.iter().fold(0, |state: u64, value| {
+        mix(state.wrapping_add(0x9E37_79B9_7F4A_7C15) ^ mix(value.wrapping_add(0x9E37_79B9_7F4A_7C15)))
     });
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    let uniform = |bits: u64| (bits >> 11) as f64 / (1_u64 << 53) as f64;
+    let (u, v) = (uniform(mix(seed.wrapping_add(1))), uniform(mix(seed.wrapping_add(2))));
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
@@ -100,9 +100,7 @@ fn false_alarm_rate(spread: f64) -> f64 {
     let wrong = (0..searches)
         .filter(|world| {
             let schedule = run(plan(20, 1000), 2, 0, &without_effect(*world, spread));
-            verdicts(&schedule)
-                .values()
-                .any(|verdict| *verdict == Verdict::Improves)
+            verdicts(&schedule).values().any(|verdict| *verdict == Verdict::Improves)
         })
         .count();
     wrong as f64 / f64::from(searches as u32)
@@ -113,10 +111,7 @@ fn where_nothing_helps_nothing_improves() {
     for spread in [0.02, 0.1, 0.3, 1.0] {
         let rate = false_alarm_rate(spread);
         println!("spread {spread}: {rate}");
-        assert!(
-            rate < 0.05,
-            "spread {spread}: {rate} of the searches claim an improvement"
-        );
+        assert!(rate < 0.05, "spread {spread}: {rate} of the searches claim an improvement");
     }
 }
 
@@ -137,23 +132,14 @@ fn luck_of_the_seeds_is_not_an_improvement() {
                     } else {
                         -0.842
                     };
-                    if draw > threshold {
-                        2.3
-                    } else {
-                        0.05 * (100.0 / job.steps as f64).sqrt()
-                    }
+                    if draw > threshold { 2.3 } else { 0.05 * (100.0 / job.steps as f64).sqrt() }
                 };
                 let schedule = run(plan(20, 1000), 2, 0, &train);
-                verdicts(&schedule)
-                    .values()
-                    .any(|verdict| *verdict == Verdict::Improves)
+                verdicts(&schedule).values().any(|verdict| *verdict == Verdict::Improves)
             })
             .count();
         println!("stuck {stuck}: {}", wrong as f64 / 1000.0);
-        assert!(
-            wrong < 50,
-            "stuck {stuck}: {wrong} of 1000 searches claim an improvement"
-        );
+        assert!(wrong < 50, "stuck {stuck}: {wrong} of 1000 searches claim an improvement");
     }
 }
 
@@ -175,9 +161,7 @@ fn the_arm_that_helps_is_found() {
                 let schedule = run(plan(20, 1000), 2, *world, &train);
                 let verdicts = verdicts(&schedule);
                 verdicts.get(&helpful) != Some(&Verdict::Improves)
-                    || verdicts
-                        .iter()
-                        .any(|(arm, verdict)| *arm != helpful && *verdict != Verdict::NoEffect)
+                    || verdicts.iter().any(|(arm, verdict)| *arm != helpful && *verdict != Verdict::NoEffect)
             })
             .count();
         assert_eq!(missed, 0, "arm {helpful}");
@@ -192,12 +176,7 @@ fn the_usual_plan_for_a_thousand_steps_stays_within_sixty_thousand() {
     let schedule = run(plan.clone(), 2, 0, &without_effect(0, 0.3));
     let random = run_random(&plan, schedule.search_steps(), &without_effect(0, 0.3));
     let steps = schedule.total_steps() + random.total_steps();
-    println!(
-        "arms {} search {} random {} all {steps}",
-        plan.arms.len(),
-        schedule.search_steps(),
-        random.total_steps()
-    );
+    println!("arms {} search {} random {} all {steps}", plan.arms.len(), schedule.search_steps(), random.total_steps());
     assert!(steps <= 60_000 && schedule.total_steps() == plan.untreated_steps() + schedule.search_steps());
     // All but less than one whole training of the random search's share is spent.
     assert!(random.total_steps() + plan.full_steps > schedule.search_steps());
@@ -218,24 +197,14 @@ fn random_search_judges_its_best_on_every_seed() {
     let random = run_random(&plan, 2000, &without_effect(3, 0.5));
     let (best, runs) = random.best().unwrap();
     assert_eq!(runs.iter().map(|run| run.seed).collect::<Vec<_>>(), plan.seeds);
-    let (judged, drawn): (Vec<Job>, Vec<Job>) = random
-        .jobs()
-        .iter()
-        .cloned()
-        .partition(|job| plan.seeds.contains(&job.seed));
+    let (judged, drawn): (Vec<Job>, Vec<Job>) =
+        random.jobs().iter().cloned().partition(|job| plan.seeds.contains(&job.seed));
     let train = without_effect(3, 0.5);
     let winner = drawn.iter().min_by(|a, b| train(a).total_cmp(&train(b))).unwrap();
-    assert!(
-        judged
-            .iter()
-            .all(|job| (job.arm, job.learning_rate) == (winner.arm, winner.learning_rate))
-    );
+    assert!(judged.iter().all(|job| (job.arm, job.learning_rate) == (winner.arm, winner.learning_rate)));
     assert_eq!((drawn.len(), judged.len()), (17, 3));
     assert!(plan.arms[best.arm].learning_rates.contains(&best.learning_rate));
-    assert!(
-        RandomSearch::new(&plan, 299, 7).is_finished(),
-        "three seeds of 100 steps do not fit 299 steps"
-    );
+    assert!(RandomSearch::new(&plan, 299, 7).is_finished(), "three seeds of 100 steps do not fit 299 steps");
 }
 
 #[test]
@@ -259,12 +228,7 @@ fn unfair_plans_are_refused() {
     let mut alone = fair.clone();
     alone.arms.clear();
     assert!(alone.check().is_err());
-    assert!(
-        fair.within_budget(100)
-            .unwrap_err()
-            .to_string()
-            .contains("the budget is 100")
-    );
+    assert!(fair.within_budget(100).unwrap_err().to_string().contains("the budget is 100"));
 }
 
 proptest! {
@@ -334,11 +298,7 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
         prescription(&["change-learning-rate"]),
     ];
     let mut arms = vec![Arm::untreated(LEARNING_RATE)];
-    arms.extend(
-        prescriptions[..4]
-            .iter()
-            .map(|p| Arm::treated(LEARNING_RATE, p.remedies.len(), None)),
-    );
+    arms.extend(prescriptions[..4].iter().map(|p| Arm::treated(LEARNING_RATE, p.remedies.len(), None)));
     arms.push(Arm::other_learning_rate(arms[0].learning_rates[0]));
     let plan = Plan::usual(arms, LEARNING_RATE, vec![0, 1, 2], 1000, UNTRAINED).unwrap();
     let train = |job: &Job| {
@@ -354,32 +314,49 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
     };
     let schedule = run(plan, 2, 5, &train);
     let random = run_random(schedule.plan(), schedule.search_steps(), &train);
-    let finished = Finished {
-        schedule: &schedule,
-        random: Some(&random),
-        prescriptions: &prescriptions,
-        predictions: &[],
-    };
+    let finished =
+        Finished { schedule: &schedule, random: Some(&random), prescriptions: &prescriptions, predictions: &[] };
     let report = finished.report(1.5).unwrap();
 
     let verdicts: Vec<Verdict> = report.prescriptions.iter().map(|result| result.verdict).collect();
     use Verdict::{Harms, Improves, NoEffect};
     assert_eq!(verdicts, [Improves, Improves, Improves, Harms, NoEffect]);
-    assert!(
-        report
-            .prescriptions
-            .iter()
-            .all(|result| result.seeds.len() == 3 && result.steps == 1000)
-    );
+    assert!(report.prescriptions.iter().all(|result| result.seeds.len() == 3 && result.steps == 1000));
     let cure = report.cure.unwrap();
     // Both it and the pair are below the floor; it is one remedy.
-    assert_eq!(
-        (cure.prescription, cure.remedies.as_slice()),
-        (2, &["add-skip".to_owned()][..])
-    );
-    assert_eq!(cure.recipe.optimizer.learning_rate, LEARNING_RATE / 5.0);
+    assert_eq!((cure.prescription, cure.remedies.as_slice()), (2, &["add-skip".to_owned()][..]));
+    assert_eq!(cure.recipe.optimizer.learning_rate, grid(LEARNING_RATE)[1]);
     assert_eq!(report.baseline.learning_rate, LEARNING_RATE);
     assert_eq!(report.baseline.learning_rates.len(), 4);
     assert_eq!(report.spent.steps, schedule.total_steps() + random.total_steps());
     assert_eq!(report.prescriptions[3].effect.as_ref().unwrap().median_loss_ratio, None);
+}
+
+/// Scaling the target by its deviation s divides the squared error by s^2: no better, and so judged.
+#[test]
+fn a_score_is_in_the_units_of_the_untreated_target() {
+    let data = |baseline_loss: f64| DataSummary {
+        source: "made up".into(),
+        train_samples: 10,
+        test_samples: 2,
+        input: Moments::default(),
+        feature_rms_ratio: 1.0,
+        target: None,
+        classes: None,
+        baseline_loss,
+    };
+    let outcome = |loss: f64| Outcome {
+        seed: 0,
+        steps: 1,
+        losses: Vec::new(),
+        loss: Some(loss),
+        test_loss: Some(2.0 * loss),
+        train_accuracy: None,
+        test_accuracy: None,
+        first_non_finite: None,
+    };
+    let raw = Score::new(&outcome(3000.0), &data(6000.0), &data(6000.0));
+    let scaled = Score::new(&outcome(0.5), &data(1.0), &data(6000.0));
+    assert_eq!(raw, scaled);
+    assert_eq!(scaled.test_loss, Some(6000.0));
 }

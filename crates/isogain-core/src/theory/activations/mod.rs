@@ -1,6 +1,6 @@
 //! Activation functions: value, derivative and what theory needs to know of each.
 //!
-//! One file each, one line each in [`TABLE`]; nothing else names them.
+//! One file each, one line each in `TABLE`; nothing else names them.
 
 mod elu;
 mod gelu;

@@ -1,6 +1,6 @@
 //! Initialisers: how weights and biases are drawn before training.
 //!
-//! One file each, one line each in [`TABLE`]; nothing else names them. Weights are drawn in f64, row-major
+//! One file each, one line each in `TABLE`; nothing else names them. Weights are drawn in f64, row-major
 //! `[fan_in, fan_out]`, so that a layer computes y = x W + b.
 
 mod constant;

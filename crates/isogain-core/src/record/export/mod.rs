@@ -1,0 +1,3 @@
+//! A run in the formats of other programs: one file each.
+
+pub mod csv;

@@ -1,0 +1,84 @@
+//! Decides which of the watched steps reach the disk: those of the cadence, and all of the last ones when something
+//! breaks.
+
+use crate::recipe::Level;
+use crate::rules::Finding;
+
+use super::cadence::is_written;
+use super::flight::FlightRecorder;
+use super::{Line, RecordError, StepRecord, Writer};
+
+/// A writer with its cadence and flight recorder.
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer,
+    flight: FlightRecorder,
+    last_step: u64,
+    broken: bool,
+}
+
+impl Recorder {
+    /// For a run whose last step is `last_step` (the number of updates less one).
+    pub fn new(writer: Writer, last_step: u64) -> Self {
+        Self { writer, flight: FlightRecorder::default(), last_step, broken: false }
+    }
+
+    /// Takes in a watched step: it is written if the cadence says so, and kept in the flight recorder otherwise. The
+    /// first step with a value that is not finite is always written, after the unwritten ones that led to it.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn step(&mut self, step: &StepRecord) -> Result<(), RecordError> {
+        let breaks = !self.broken && step.has_non_finite();
+        if breaks {
+            self.broken = true;
+            self.write_last_steps()?;
+        }
+        if breaks || is_written(step.step, self.last_step) {
+            self.flight.written();
+            self.writer.write(&Line::Step(Box::new(step.clone())))
+        } else {
+            self.flight.keep(step.clone());
+            Ok(())
+        }
+    }
+
+    /// Writes a finding; one that says that training fails (level [`Level::Deny`], seen after its start) follows the
+    /// unwritten steps that led to it.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn finding(&mut self, finding: &Finding) -> Result<(), RecordError> {
+        if finding.level == Level::Deny && finding.step > 0 {
+            self.write_last_steps()?;
+        }
+        self.writer.write(&Line::Finding(finding.clone()))
+    }
+
+    /// Writes those of the last steps that are not on disk yet, for a break that no watched step shows.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn write_last_steps(&mut self) -> Result<(), RecordError> {
+        self.flight.take_unwritten().into_iter().try_for_each(|step| self.writer.write(&Line::Step(Box::new(step))))
+    }
+
+    /// Writes any other line.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn write(&mut self, line: &Line) -> Result<(), RecordError> {
+        self.writer.write(line)
+    }
+
+    /// Waits until everything is on disk.
+    ///
+    /// # Errors
+    /// The first failure of the run.
+    pub fn finish(self) -> Result<(), RecordError> {
+        self.writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

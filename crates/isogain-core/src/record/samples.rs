@@ -1,0 +1,156 @@
+//! Records for tests. Every floating-point number has a fraction, so that tests can tell it from a count.
+
+use serde_json::json;
+
+use crate::network::{Linear, Loss, Network, Op, OpKind, Residual};
+use crate::recipe::{Level, Precision, Recipe};
+use crate::rules::{Evidence, Finding};
+use crate::statistics::Moments;
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
+
+use super::line::{Header, SCHEMA};
+use super::{
+    ClipRecord, DataSummary, JointRecord, NonFinite, Outcome, ParameterRecord, Sharpness, Snapshot, StepRecord,
+    UnitRecord,
+};
+
+pub(super) fn moments() -> Moments {
+    Moments {
+        count: 8,
+        sum: 1.5,
+        sum_of_squares: 2.25,
+        min: Some(-0.5),
+        max: Some(1.25),
+        abs_max: 1.25,
+        zeros: 2,
+        non_finite: 1,
+    }
+}
+
+fn finite() -> Moments {
+    Moments { non_finite: 0, ..moments() }
+}
+
+pub(super) fn header() -> Header {
+    let linear = |name: &str| Op {
+        name: name.into(),
+        kind: OpKind::Linear(Linear {
+            fan_in: 3,
+            fan_out: 3,
+            init: Initializer::PYTORCH_DEFAULT,
+            activation: Activation::relu(),
+        }),
+    };
+    let block = Residual { branch: vec![linear("block1.fc")], scale: 0.5, learnable: true };
+    let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::relu() } };
+    Header {
+        schema: SCHEMA,
+        version: "0.1.0".into(),
+        recipe: toml::to_string(&Recipe::default()).unwrap(),
+        network: Network {
+            inputs: 3,
+            outputs: 3,
+            ops: vec![linear("fc1"), relu, Op { name: "block1".into(), kind: OpKind::Residual(block) }, linear("head")],
+            loss: Loss::CrossEntropy,
+        },
+        data: DataSummary {
+            source: "digits".into(),
+            train_samples: 1438,
+            test_samples: 359,
+            input: moments(),
+            feature_rms_ratio: 3.5,
+            target: Some(moments()),
+            classes: None,
+            baseline_loss: 2.3,
+        },
+        seed: u64::MAX,
+        precision: Precision::F32,
+    }
+}
+
+pub(super) fn step(step: u64) -> StepRecord {
+    StepRecord {
+        step,
+        loss: 2.3 + step as f64 * 1e-9,
+        learning_rate: 0.05,
+        joints: vec![JointRecord { name: "fc1".into(), activation: finite(), cotangent: finite() }],
+        parameters: vec![ParameterRecord {
+            name: "fc1.weight".into(),
+            weight: finite(),
+            gradient: finite(),
+            update: finite(),
+        }],
+        clip: Some(ClipRecord { norm_before: 1.5, norm_after: 0.5, cosine: 0.25, acted: true }),
+        snapshot: None,
+    }
+}
+
+/// A step with everything that a step can hold.
+pub(super) fn full_step() -> StepRecord {
+    let joint = json!({
+        "name": "block1", "kind": "residual", "log_gain": -0.5, "split": [{ "cause": "branch-sum", "log_gain": -0.5 }],
+        "cotangent_rms": 0.5, "cotangent_in_rms": 0.5, "activation_rms": 0.5,
+        "branch": { "skip_share": 0.5, "branch_share": 0.5, "ratio": 0.5, "cosine": 0.5, "joints": [] },
+    });
+    let flow = json!({
+        "total_log_gain": -0.5,
+        "joints": [joint],
+        "head": {
+            "loss": 0.5, "output_rms": 0.5, "output_spread_rms": 0.5, "cotangent_rms": 0.5, "joints": [joint],
+        },
+        "weights": [
+            { "name": "fc1", "log_norm": 0.5, "backward_signal": 0.5, "input_size": 0.5, "coherence": 0.5 },
+        ],
+    });
+    let snapshot = Snapshot {
+        step: 7,
+        batch: 64,
+        flow: serde_json::from_value(flow).unwrap(),
+        units: vec![UnitRecord {
+            name: "relu1".into(),
+            units: 3,
+            dead: 1,
+            duplicates: 0,
+            saturated_fraction: 0.5,
+            signal_fraction: 0.25,
+        }],
+        parameters: step(7).parameters,
+        joints: step(7).joints,
+        sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
+    };
+    StepRecord { snapshot: Some(snapshot), ..step(7) }
+}
+
+pub(super) fn finding(step: u64) -> Finding {
+    Finding {
+        rule: "vanishing-gradient".into(),
+        level: Level::Deny,
+        layers: ["fc1".into(), "head".into()],
+        step,
+        message: "the gradient shrinks, \"by 10^11.6\"\nfrom head to fc1".into(),
+        evidence: vec![Evidence {
+            name: "slope".into(),
+            value: Some(-0.8959),
+            threshold: Some(-0.5),
+            source: "theory".into(),
+        }],
+        causes: Vec::new(),
+        theory: Some("x0.40825 per layer".into()),
+        remedies: vec!["rescale-init".into()],
+        consequences: Vec::new(),
+    }
+}
+
+pub(super) fn outcome() -> Outcome {
+    Outcome {
+        seed: 3,
+        steps: 3,
+        losses: vec![Some(2.3), None, Some(0.1)],
+        loss: Some(0.1),
+        test_loss: Some(0.2),
+        train_accuracy: Some(0.5),
+        test_accuracy: Some(0.25),
+        first_non_finite: Some(NonFinite { step: 1, name: "fc1".into(), phase: "forward".into() }),
+    }
+}
