@@ -16,13 +16,8 @@ struct Step {
     needs: Option<(&'static [&'static str], &'static str)>,
 }
 
-const FORMAT: Step = Step {
-    what: "format",
-    program: "cargo",
-    arguments: &["fmt", "--all", "--check"],
-    environment: &[],
-    needs: None,
-};
+const FORMAT: Step =
+    Step { what: "format", program: "cargo", arguments: &["fmt", "--all", "--check"], environment: &[], needs: None };
 
 const LINTS: Step = Step {
     what: "lints",

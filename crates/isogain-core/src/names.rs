@@ -20,10 +20,7 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 }
 
 fn normalised(name: &str) -> Vec<char> {
-    name.chars()
-        .flat_map(char::to_lowercase)
-        .map(|c| if c == '_' || c == ' ' { '-' } else { c })
-        .collect()
+    name.chars().flat_map(char::to_lowercase).map(|c| if c == '_' || c == ' ' { '-' } else { c }).collect()
 }
 
 fn edit_distance(a: &[char], b: &[char]) -> usize {
@@ -55,12 +52,9 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        for (typed, meant) in [
-            ("rleu", "relu"),
-            ("Leaky_ReLU", "leaky-relu"),
-            ("sigmoyd", "sigmoid"),
-            ("sotfplus", "softplus"),
-        ] {
+        for (typed, meant) in
+            [("rleu", "relu"), ("Leaky_ReLU", "leaky-relu"), ("sigmoyd", "sigmoid"), ("sotfplus", "softplus")]
+        {
             assert_eq!(nearest(typed, KNOWN.into_iter()), Some(meant), "{typed}");
         }
     }

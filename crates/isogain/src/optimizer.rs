@@ -52,7 +52,6 @@ impl Optimizer {
     }
 
     /// Update, first and second moment.
-    #[expect(clippy::type_complexity, reason = "one tensor and two optional moments of the same rank")]
     fn rule<const D: usize>(
         &self,
         gradient: Tensor<D>,

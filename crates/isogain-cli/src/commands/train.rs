@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use isogain::check::Subject;
 use isogain::run::{self, Ended, RunFolder, Watch};
 use isogain_core::recipe::Level;
-use isogain_core::rules::Finding;
 use isogain_core::render::{self, Format};
+use isogain_core::rules::Finding;
 use isogain_core::summary::CheckReport;
 
 use crate::args::Train;
@@ -56,8 +56,7 @@ pub(crate) fn run(options: &Train) -> Result<Status> {
 
 fn show(options: &Train, input: &Input, subject: Subject, ended: &Ended, folder: &RunFolder) -> Result<()> {
     let format: Format = options.format.into();
-    let report =
-        CheckReport::new(input.recipe.clone(), ended.findings.clone(), subject.start.flow, subject.limits);
+    let report = CheckReport::new(input.recipe.clone(), ended.findings.clone(), subject.start.flow, subject.limits);
     output::result(&render::check(&report, format, &input.context())?);
     if format == Format::Text {
         let outcome = &ended.outcome;
