@@ -37,7 +37,8 @@ pub fn save_weights(model: &Model, path: &Path) -> Result<(), Error> {
 pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
     let mut tensors = weights(&trainer.model);
     for (prefix, state) in [("first", &trainer.optimizer.first), ("second", &trainer.optimizer.second)] {
-        tensors.extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
+        tensors
+            .extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
     }
     tensors.insert("losses".into(), doubles(&trainer.losses));
     let metadata = HashMap::from([

@@ -128,7 +128,8 @@ impl Model {
     /// The same network with this other type and the same values.
     pub fn cast(&self, dtype: DType) -> Self {
         let parameters = self.parameters.iter();
-        let parameters = parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &self.device)));
+        let parameters =
+            parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &self.device)));
         Self { parameters: parameters.collect(), dtype, ..self.clone() }
     }
 

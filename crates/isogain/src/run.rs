@@ -160,7 +160,8 @@ fn drive(
     checkpoint::save(&trainer, &folder.checkpoint())?;
     checkpoint::save_weights(&trainer.model, &folder.weights())?;
     let outcome = trainer.outcome(&subject.data);
-    let end = snapshot(&trainer.model, &first_batch(&subject.recipe, &subject.data, trainer.seed()), trainer.step as u64)?;
+    let end =
+        snapshot(&trainer.model, &first_batch(&subject.recipe, &subject.data, trainer.seed()), trainer.step as u64)?;
     let findings = diagnose(&case(subject, &history, Some(&end), Some(&outcome)));
     for finding in findings.iter().filter(|finding| !announced.contains(&finding.rule)) {
         recorder.finding(finding)?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use isogain_core::flow::Values;
 use isogain_core::flow::attribute;
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
-use isogain_core::flow::Values;
 use isogain_core::network::{Op, OpKind};
 use isogain_core::record::{JointRecord, ParameterRecord, Snapshot, UnitRecord};
 use isogain_core::statistics::{Moments, unit_statistics};
@@ -12,7 +12,7 @@ use isogain_core::theory::activations::Activation;
 
 use crate::Error;
 use crate::data::Samples;
-use crate::model::{Model, branch_joint, to_f64, Value};
+use crate::model::{Model, Value, branch_joint, to_f64};
 use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
 
 /// Gradient of each parameter, by name.

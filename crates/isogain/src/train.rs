@@ -6,12 +6,12 @@ use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
 use isogain_core::record::{NonFinite, Outcome, ParameterRecord, StepRecord};
 
+use crate::clip::clip;
 use crate::data::{Dataset, EpochOrder, Samples, Targets, batch_rows};
 use crate::model::{Mode, Model, Value, dtype, to_f64};
 use crate::optimizer::Optimizer;
 use crate::probe::{Keep, Probes};
 use crate::snapshot::{gradient, joint_records, scalar, value_moments};
-use crate::clip::clip;
 
 /// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
 #[derive(Clone, Debug)]

@@ -95,12 +95,7 @@ impl Runner<'_> {
         }
     }
 
-    fn work(
-        &self,
-        shared: &Mutex<(&mut dyn AskTell, Option<Error>)>,
-        told: &Condvar,
-        arms: &[TrialArm],
-    ) {
+    fn work(&self, shared: &Mutex<(&mut dyn AskTell, Option<Error>)>, told: &Condvar, arms: &[TrialArm]) {
         // A pool of one thread for each worker: Burn's parallel operations then stay on it instead of competing for a
         // common pool, and a trial computes the same numbers whatever runs beside it.
         let pool = match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
@@ -130,7 +125,9 @@ impl Runner<'_> {
             }
             (self.progress)(&job, &outcome);
             let mut state = lock(shared);
-            if let Err(error) = state.0.tell(job.id, Score::new(&outcome, &arms[job.arm].data.summary, &arms[0].data.summary)) {
+            if let Err(error) =
+                state.0.tell(job.id, Score::new(&outcome, &arms[job.arm].data.summary, &arms[0].data.summary))
+            {
                 state.1 = Some(Error::Mismatch(error.to_string()));
             }
             told.notify_all();
@@ -162,5 +159,3 @@ pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Outcome {
     }
     trainer.outcome(&arm.data)
 }
-
-

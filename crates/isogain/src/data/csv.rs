@@ -41,7 +41,10 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
         lines.push(line);
     }
     if labels.len() < 2 {
-        return Err(problem(0, format!("{} samples; at least 2 are needed, one to train and one to test", labels.len())));
+        return Err(problem(
+            0,
+            format!("{} samples; at least 2 are needed, one to train and one to test", labels.len()),
+        ));
     }
     let targets = match recipe.task {
         Task::Regression => {
@@ -52,7 +55,9 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             });
             Targets::Values(values.collect::<Result<_, _>>()?)
         }
-        Task::Classification => classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?,
+        Task::Classification => {
+            classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?
+        }
     };
     Ok(Table { features: header.len() - 1, inputs, targets })
 }
@@ -88,7 +93,10 @@ fn classes(labels: &[String], lines: &[usize], column: &str) -> Result<Targets, 
     let mut names: BTreeMap<&str, usize> = labels.iter().map(|label| (label.as_str(), 0)).collect();
     names.values_mut().enumerate().for_each(|(index, class)| *class = index);
     if names.len() > MOST_CLASSES {
-        return Err((0, format!("target '{column}' has {} different values; more than {MOST_CLASSES} classes", names.len())));
+        return Err((
+            0,
+            format!("target '{column}' has {} different values; more than {MOST_CLASSES} classes", names.len()),
+        ));
     }
     let indices = labels.iter().map(|label| names[label.as_str()]).collect();
     Ok(Targets::Classes(indices, names.len().max(2)))

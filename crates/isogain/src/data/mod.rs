@@ -113,7 +113,8 @@ impl Dataset {
         let whole = Samples { features: table.features, inputs: table.inputs, targets: table.targets };
         let mut rows: Vec<usize> = (0..whole.len()).collect();
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
-        let test_count = ((whole.len() as f64 * recipe.test_fraction).round() as usize).clamp(1, whole.len().max(2) - 1);
+        let test_count =
+            ((whole.len() as f64 * recipe.test_fraction).round() as usize).clamp(1, whole.len().max(2) - 1);
         let (test_rows, train_rows) = rows.split_at(test_count.min(rows.len()));
         if train_rows.len() < recipe.batch {
             return Err(Error::Mismatch(format!(
