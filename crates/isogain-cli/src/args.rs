@@ -54,11 +54,15 @@ pub(crate) struct Common {
     /// The recipe, a TOML file; the built-in one when left out
     pub(crate) recipe: Option<PathBuf>,
     /// Seed instead of the recipe's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// No progress, only the result
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
 
 /// How the result is written.
