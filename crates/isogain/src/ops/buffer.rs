@@ -159,7 +159,7 @@ impl<L: Loop> pulp::NullaryFnOnce for Vectorised<L> {
 }
 
 /// Multiplies every value.
-pub(super) fn scale<T: Real>(buffer: &mut Buffer, factor: T) {
+pub(crate) fn scale<T: Real>(buffer: &mut Buffer, factor: T) {
     vectorised(Scale(T::write(buffer), factor));
 }
 
