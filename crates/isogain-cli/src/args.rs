@@ -8,7 +8,11 @@ use isogain_core::render::Format;
 /// Finds where a deep network's gradient vanishes or explodes, explains which factor of the chain rule does it, tries
 /// the remedies on your own network and data, and proves which one works.
 #[derive(Debug, Parser)]
-#[command(name = "isogain", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "isogain",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Without a recipe, check, cure and train use the built-in one: 30 ReLU layers of width 64 with PyTorch's default \
 initialisation on 1,797 images of digits, the most common real case of a vanishing gradient.
 
@@ -24,7 +28,8 @@ A recipe is a short TOML file:
     name = \"sgd\"
     learning_rate = 0.05
 
-Exit status: 0 nothing is wrong (cure: a cure was proved), 1 findings (cure: none was), 2 an error, 130 stopped by Ctrl-C.")]
+Exit status: 0 nothing is wrong (cure: a cure was proved), 1 findings (cure: none was), 2 an error, 130 stopped by Ctrl-C."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -49,11 +54,15 @@ pub(crate) struct Common {
     /// The recipe, a TOML file; the built-in one when left out
     pub(crate) recipe: Option<PathBuf>,
     /// Seed instead of the recipe's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// No progress, only the result
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
 
 /// How the result is written.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use isogain::run::RunFolder;
 
 /// The folder asked for, which must hold nothing; or the default one, with a number behind it where that is taken.
 pub(crate) fn fresh(asked: Option<&Path>, default: &str) -> Result<PathBuf> {
@@ -13,7 +14,8 @@ pub(crate) fn fresh(asked: Option<&Path>, default: &str) -> Result<PathBuf> {
         bail!("--out {}: is a file; a folder is needed", path.display());
     }
     if is_taken(path) {
-        bail!("--out {}: is not empty; choose another folder (train: or go on with --resume)", path.display());
+        let hint = if RunFolder::new(path).checkpoint().exists() { ", or go on with the run in it: isogain train --resume" } else { "" };
+        bail!("--out {}: is not empty; choose another folder{hint}", path.display());
     }
     Ok(path.to_path_buf())
 }

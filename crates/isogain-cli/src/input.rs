@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use isogain_core::recipe::{Recipe, parse_with_rules, to_toml};
 use isogain_core::render::{Context, RecipeFile};
 use isogain_core::rules;
@@ -60,7 +60,14 @@ impl Input {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).with_context(|| format!("cannot read the recipe {name}"))?;
-        let text = String::from_utf8(bytes).with_context(|| format!("{name} is not a text file (UTF-8)"))?;
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+                bail!("{name}:{line}: not UTF-8 text; a recipe is a TOML file");
+            }
+        };
         let known: Vec<&str> = rules::TABLE.iter().map(|rule| rule.name).collect();
         let recipe = parse_with_rules(&text, &name, &known)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();

@@ -8,6 +8,7 @@ mod input;
 mod interrupt;
 mod output;
 mod progress;
+mod search_record;
 
 use std::process::ExitCode;
 
@@ -17,12 +18,12 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match &args.command {
+    let result = interrupt::listen().and_then(|()| match &args.command {
         Command::Cure(options) => commands::cure::run(options),
         Command::Check(options) => commands::check::run(options),
         Command::Train(options) => commands::train::run(options),
         Command::Explain(options) => commands::explain::run(options),
-    };
+    });
     match result {
         Ok(status) => status.into(),
         Err(error) => output::failure(&error),

@@ -1,8 +1,9 @@
 //! The one place that writes to the terminal.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use isogain_core::render::Style;
 
 use crate::interrupt;
@@ -28,25 +29,36 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// Writes the result. A closed pipe (`isogain check | head`) is not an error.
-pub(crate) fn result(text: &str) {
+/// Writes the result. Who closes the pipe (`isogain check | head`) has read enough; that is not an error.
+pub(crate) fn result(text: &str) -> Result<()> {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the result"),
+        _ => Ok(()),
+    }
 }
 
-/// Writes a line for people, beside the result.
+/// Writes a line for people, beside the result. Where nobody listens, nobody misses it.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    writeln!(anstream::stderr(), "{text}").ok();
 }
 
 /// One clear line, exit status 2; 130 where Ctrl-C was the cause.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     if matches!(error.downcast_ref(), Some(isogain::Error::Interrupted)) {
-        note("stopped");
         return Status::Interrupted.into();
     }
-    note(&format!("error: {error:#}"));
+    note(&format!("error: {}", told_once(error)));
     ExitCode::from(2)
+}
+
+/// The error with its causes. An error that quotes its cause and also names it as its source would tell it twice.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.ends_with(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 /// Coloured on a terminal; anstream takes the colours out again where NO_COLOR or a pipe asks for it.

@@ -6,20 +6,43 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Time between two pictures of the line.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How the line looks while nobody knows how long it takes.
+const UNKNOWN: &str = "{prefix:>10} {spinner} {elapsed}";
+
+/// How the line looks while steps are counted.
+const COUNTED: &str = "{prefix:>10} {bar:32} {human_pos} of {human_len} steps, {elapsed}, {eta} left  {msg}";
+
 /// A pool of one thread. Everything is computed in such pools, so that a trial, a training and a check give the same
 /// numbers whatever the machine.
 pub(crate) fn single_thread() -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().context("cannot start a thread")
 }
 
-/// A bar over `total` steps of `what`; hidden when `quiet` or not on a terminal.
-pub(crate) fn bar(what: &'static str, total: u64, quiet: bool) -> ProgressBar {
+/// A line for `what`; hidden when `quiet` or not on a terminal.
+pub(crate) fn line(what: &'static str, quiet: bool) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{prefix:>10} {bar:32} {pos}/{len}  {elapsed}  {msg}");
-    let bar = ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(what);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    let line = ProgressBar::no_length();
+    stage(&line, what, None);
+    line.enable_steady_tick(TICK);
+    line
+}
+
+/// Begins something else, of that many steps where that is known.
+pub(crate) fn stage(line: &ProgressBar, what: &'static str, steps: Option<u64>) {
+    let template = if steps.is_some() { COUNTED } else { UNKNOWN };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    line.set_style(style);
+    line.set_prefix(what);
+    line.set_message("");
+    line.set_position(0);
+    if let Some(steps) = steps {
+        line.set_length(steps);
+    }
+    // The estimate of the time left must not rest on the stage before.
+    line.reset_eta();
 }

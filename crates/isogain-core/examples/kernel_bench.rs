@@ -18,9 +18,7 @@ const ROUNDS: usize = 15;
 fn main() -> Result<(), String> {
     let megabytes = match std::env::args().nth(1) {
         None => 64,
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|e| format!("not a number of megabytes: '{text}' ({e})"))?,
+        Some(text) => text.parse::<usize>().map_err(|e| format!("not a number of megabytes: '{text}' ({e})"))?,
     };
     let values = gaussian(megabytes.max(1) * 1_000_000 / 4);
     let gigabytes = (values.len() * 4) as f64 * 1e-9;
@@ -102,11 +100,7 @@ fn exclusive_or<const AHEAD: usize>(values: &[f32]) -> u32 {
             *lane ^= value.to_bits();
         }
     }
-    lanes
-        .iter()
-        .copied()
-        .chain(rest.iter().map(|value| value.to_bits()))
-        .fold(0, |all, bits| all ^ bits)
+    lanes.iter().copied().chain(rest.iter().map(|value| value.to_bits())).fold(0, |all, bits| all ^ bits)
 }
 
 /// Asks for the line of memory at an address; nothing is read through it.

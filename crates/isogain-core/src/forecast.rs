@@ -36,7 +36,8 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     };
     // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
     let inner = if hidden.len() > 1 { &hidden[1..] } else { &hidden[..] };
-    let weight_variance = median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?)));
+    let weight_variance =
+        median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?)));
     let bias_variance = median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias")));
     let first = hidden.first().and_then(|(op, ..)| start.joints.iter().find(|joint| joint.name == op.name));
     let head_gradient = start.flow.head.joints.first().map_or(f64::NAN, |head| head.cotangent_in_rms);

@@ -4,7 +4,7 @@
 ///
 /// Distance is the number of insertions, deletions, substitutions and swaps of neighbours (optimal string
 /// alignment); case and the difference between `_`, `-` and a space are ignored. At most half of the characters
-/// (and always up to two) may differ; of equally near names the first wins. Nothing is near to a text of more than
+/// (and always up to two) may differ, but not all of them; of equally near names the first wins. Nothing is near to a text of more than
 /// 64 bytes: nobody mistypes a name into one, and the distance would take long to compute.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
@@ -13,17 +13,15 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     }
     let wanted = normalised(name);
     known
-        .map(|candidate| (edit_distance(&wanted, &normalised(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= (wanted.len() / 2).max(2))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|candidate| (normalised(candidate), candidate))
+        .map(|(letters, candidate)| (edit_distance(&wanted, &letters), letters.len(), candidate))
+        .filter(|&(distance, length, _)| distance <= (wanted.len() / 2).max(2) && distance < wanted.len().max(length))
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate)
 }
 
 fn normalised(name: &str) -> Vec<char> {
-    name.chars()
-        .flat_map(char::to_lowercase)
-        .map(|c| if c == '_' || c == ' ' { '-' } else { c })
-        .collect()
+    name.chars().flat_map(char::to_lowercase).map(|c| if c == '_' || c == ' ' { '-' } else { c }).collect()
 }
 
 fn edit_distance(a: &[char], b: &[char]) -> usize {
@@ -55,12 +53,9 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        for (typed, meant) in [
-            ("rleu", "relu"),
-            ("Leaky_ReLU", "leaky-relu"),
-            ("sigmoyd", "sigmoid"),
-            ("sotfplus", "softplus"),
-        ] {
+        for (typed, meant) in
+            [("rleu", "relu"), ("Leaky_ReLU", "leaky-relu"), ("sigmoyd", "sigmoid"), ("sotfplus", "softplus")]
+        {
             assert_eq!(nearest(typed, KNOWN.into_iter()), Some(meant), "{typed}");
         }
     }

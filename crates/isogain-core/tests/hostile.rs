@@ -23,10 +23,7 @@ fn message(text: &str) -> String {
 #[test]
 fn every_hostile_recipe_gives_its_message() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 90, "{} files", files.len());
     let mut wrong = Vec::new();
@@ -46,11 +43,7 @@ fn every_hostile_recipe_gives_its_message() {
 fn an_empty_file_says_what_the_shortest_recipe_is() {
     let shortest = "the shortest recipe is the two lines `[network]` and `depth = 30`";
     for text in ["", "\n\n", "\u{feff}", "# nothing\r\n"] {
-        assert_eq!(
-            message(text),
-            format!("net.toml: the recipe is empty; {shortest}"),
-            "{text:?}"
-        );
+        assert_eq!(message(text), format!("net.toml: the recipe is empty; {shortest}"), "{text:?}");
     }
     assert!(read("[network]\ndepth = 30", "net.toml").is_ok());
 }
@@ -72,10 +65,7 @@ fn garbage_ends_in_one_short_message() {
         format!("[network]\nactivation = \"{}\"", "x".repeat(1_000_000)),
         format!("[network]\n{} = 1", "x".repeat(1_000_000)),
         format!("[network]\ndepth = {}", "9".repeat(1_000_000)),
-        format!(
-            "[network]\nkind = \"layers\"\nlayers = [{}]",
-            "{linear=9},".repeat(90_000)
-        ),
+        format!("[network]\nkind = \"layers\"\nlayers = [{}]", "{linear=9},".repeat(90_000)),
         format!("{noise}x"),
     ];
     for (index, text) in texts.iter().enumerate() {
@@ -86,19 +76,10 @@ fn garbage_ends_in_one_short_message() {
     }
     assert_eq!(
         message(&texts[6]),
-        format!(
-            "net.toml:2: network.depth = {}...: must be from 1 to 10000",
-            "9".repeat(60)
-        )
+        format!("net.toml:2: network.depth = {}...: must be from 1 to 10000", "9".repeat(60))
     );
-    assert_eq!(
-        message(&texts[7]),
-        "net.toml:3: network.layers: has 90000 layers: must be at most 10000"
-    );
-    assert_eq!(
-        message(&texts[8]),
-        "net.toml: 1048577 bytes are too many for a recipe: must be at most 1048576"
-    );
+    assert_eq!(message(&texts[7]), "net.toml:3: network.layers: has 90000 layers: must be at most 10000");
+    assert_eq!(message(&texts[8]), "net.toml: 1048577 bytes are too many for a recipe: must be at most 1048576");
 }
 
 #[test]
@@ -111,33 +92,15 @@ fn branches_nest_sixteen_deep_and_no_deeper() {
     };
     assert_eq!(read(&nested(16), "net.toml"), Ok(()));
     let message_17 = message(&nested(17));
-    assert!(
-        message_17.starts_with("net.toml:4: network.layers[1].residual[0]."),
-        "{message_17}"
-    );
-    assert!(
-        message_17.ends_with(": must not be nested deeper than 16 branches"),
-        "{message_17}"
-    );
-    assert!(
-        message(&nested(10_000)).starts_with("net.toml:4: "),
-        "{}",
-        message(&nested(10_000))
-    );
+    assert!(message_17.starts_with("net.toml:4: network.layers[1].residual[0]."), "{message_17}");
+    assert!(message_17.ends_with(": must not be nested deeper than 16 branches"), "{message_17}");
+    assert!(message(&nested(10_000)).starts_with("net.toml:4: "), "{}", message(&nested(10_000)));
 }
 
 #[test]
 fn errors_are_data_too() {
     let error = read("[network]\n\nwidht = 64\n", "net.toml").unwrap_err();
-    let RecipeError::UnknownKey {
-        place,
-        key,
-        table,
-        suggestion,
-    } = error
-    else {
-        panic!("{error}")
-    };
+    let RecipeError::UnknownKey { place, key, table, suggestion } = error else { panic!("{error}") };
     assert_eq!((place.file.as_str(), place.line), ("net.toml", Some(3)));
     assert_eq!((key.as_str(), table.as_str()), ("widht", "network"));
     assert_eq!(suggestion.nearest.as_deref(), Some("width"));

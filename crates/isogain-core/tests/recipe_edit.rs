@@ -29,16 +29,11 @@ fn listed() -> NetworkRecipe {
 }
 
 fn read(network: &str) -> NetworkRecipe {
-    parse(&format!("[network]\n{network}"), "net.toml")
-        .unwrap_or_else(|error| panic!("{error}"))
-        .network
+    parse(&format!("[network]\n{network}"), "net.toml").unwrap_or_else(|error| panic!("{error}")).network
 }
 
 fn expanded(network: &NetworkRecipe) -> Network {
-    let recipe = Recipe {
-        network: network.clone(),
-        ..Recipe::default()
-    };
+    let recipe = Recipe { network: network.clone(), ..Recipe::default() };
     validate(&recipe).unwrap();
     expand::network(&recipe, 64, 10).unwrap()
 }
@@ -65,9 +60,7 @@ fn a_shape_and_its_list_change_alike() {
         ("activation", |net| edit::set_activation(net, relu())),
         ("norm", |net| edit::insert_norm(net, NormKind::Layer)),
         ("skip", |net| edit::add_skip(net, DEPTH, true)),
-        ("skip, then norm", |net| {
-            edit::add_skip(net, DEPTH, false).and(edit::insert_norm(net, NormKind::Batch))
-        }),
+        ("skip, then norm", |net| edit::add_skip(net, DEPTH, false).and(edit::insert_norm(net, NormKind::Batch))),
         ("skip, then scale", |net| {
             edit::add_skip(net, BranchScale::Number(1.0), false)?;
             edit::set_skip_scale(net, BranchScale::Number(0.0), true)
@@ -96,12 +89,7 @@ fn norm_comes_before_the_activation_also_when_the_skip_comes_second() {
         edit::insert_norm(net, NormKind::Layer).unwrap();
         edit::add_skip(net, DEPTH, false).unwrap();
     }
-    let first = |net: &NetworkRecipe| {
-        expanded(net).walk()[2..5]
-            .iter()
-            .map(|op| op.name.clone())
-            .collect::<Vec<_>>()
-    };
+    let first = |net: &NetworkRecipe| expanded(net).walk()[2..5].iter().map(|op| op.name.clone()).collect::<Vec<_>>();
     assert_eq!(first(&by_shape), ["block2.norm", "block2.tanh", "block2.fc"]);
     assert_eq!(first(&by_list), first(&by_shape));
     // A list keeps the norm before its last activation, which belongs to no branch.
@@ -144,12 +132,7 @@ fn a_new_init_reaches_branches_and_spares_the_head() {
         "kind = \"layers\"\ninit = \"he-normal\"\nlayers = [{ linear = 8, init = \"zeros\" }, \
          { residual = [{ linear = 8, init = \"orthogonal\" }] }, { linear = 10, init = \"lecun-normal\" }]",
     );
-    let names = |net: &NetworkRecipe| {
-        edit::initializers(net)
-            .iter()
-            .map(|init| init.name())
-            .collect::<Vec<_>>()
-    };
+    let names = |net: &NetworkRecipe| edit::initializers(net).iter().map(|init| init.name()).collect::<Vec<_>>();
     assert_eq!(names(&net), ["zeros", "orthogonal", "lecun-normal"]);
     edit::set_init(&mut net, init("glorot-uniform"));
     assert_eq!(names(&net), ["glorot-uniform", "lecun-normal"]);
@@ -165,17 +148,8 @@ fn skips_are_added_only_where_the_width_stays() {
     edit::add_skip(&mut net, DEPTH, false).unwrap();
     assert_eq!(net.kind, NetworkKind::Layers);
     let network = expanded(&net);
-    let blocks: Vec<_> = network
-        .ops
-        .iter()
-        .map(|op| op.name.as_str())
-        .filter(|name| name.starts_with("block"))
-        .collect();
+    let blocks: Vec<_> =
+        network.ops.iter().map(|op| op.name.as_str()).filter(|name| name.starts_with("block")).collect();
     assert_eq!(blocks, ["block2", "block4", "block5"]);
-    assert!(
-        net.layers
-            .iter()
-            .filter_map(|layer| layer.scale)
-            .all(|scale| scale == 3_f64.sqrt().recip())
-    );
+    assert!(net.layers.iter().filter_map(|layer| layer.scale).all(|scale| scale == 3_f64.sqrt().recip()));
 }

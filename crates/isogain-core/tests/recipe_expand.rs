@@ -22,15 +22,7 @@ fn names(network: &Network) -> Vec<&str> {
 fn linears(network: &Network) -> Vec<(&str, usize, usize, &str, &str)> {
     network
         .linears()
-        .map(|(op, l)| {
-            (
-                op.name.as_str(),
-                l.fan_in,
-                l.fan_out,
-                l.init.name(),
-                l.activation.name(),
-            )
-        })
+        .map(|(op, l)| (op.name.as_str(), l.fan_in, l.fan_out, l.init.name(), l.activation.name()))
         .collect()
 }
 
@@ -46,10 +38,7 @@ fn plain_networks() {
             ("head", 5, 10, "lecun-normal", "linear"),
         ]
     );
-    assert_eq!(
-        (network.inputs, network.outputs, network.loss),
-        (64, 10, Loss::CrossEntropy)
-    );
+    assert_eq!((network.inputs, network.outputs, network.loss), (64, 10, Loss::CrossEntropy));
     assert_eq!(network.head(), Some(4));
     assert_eq!(expand::parameter_count(&network), 64 * 5 + 5 + 5 * 5 + 5 + 5 * 10 + 10);
 }
@@ -61,9 +50,7 @@ fn normalised_networks_with_an_activation_after_the_head() {
     let network = network(text);
     assert_eq!(names(&network), ["fc1", "norm1", "tanh1", "head", "output"]);
     assert_eq!(network.loss, Loss::MeanSquaredError);
-    let Some(OpKind::Norm(norm)) = network.op("norm1").map(|op| &op.kind) else {
-        panic!("no norm")
-    };
+    let Some(OpKind::Norm(norm)) = network.op("norm1").map(|op| &op.kind) else { panic!("no norm") };
     assert_eq!((norm.norm, norm.features, norm.eps), (NormKind::Batch, 5, 0.1));
     assert_eq!(expand::parameter_count(&network), 64 * 5 + 5 + 2 * 5 + 5 * 10 + 10);
 }
@@ -75,18 +62,10 @@ fn residual_networks() {
     let network = network(text);
     let names = names(&network);
     assert_eq!(names[..5], ["fc1", "block2", "block2.norm", "block2.relu", "block2.fc"]);
-    assert_eq!(
-        names[names.len() - 6..],
-        ["block5", "block5.norm", "block5.relu", "block5.fc", "relu", "head"]
-    );
-    let Some(OpKind::Residual(block)) = network.op("block3").map(|op| &op.kind) else {
-        panic!("no block")
-    };
+    assert_eq!(names[names.len() - 6..], ["block5", "block5.norm", "block5.relu", "block5.fc", "relu", "head"]);
+    let Some(OpKind::Residual(block)) = network.op("block3").map(|op| &op.kind) else { panic!("no block") };
     assert_eq!((block.scale, block.learnable), (0.5, true), "1/sqrt(4 blocks)");
-    assert_eq!(
-        expand::parameter_count(&network),
-        64 * 8 + 8 + 4 * (8 + 8 * 8 + 8 + 1) + 8 * 10 + 10
-    );
+    assert_eq!(expand::parameter_count(&network), 64 * 8 + 8 + 4 * (8 + 8 * 8 + 8 + 1) + 8 * 10 + 10);
 }
 
 #[test]
@@ -187,10 +166,7 @@ fn an_initializer_without_an_answer_for_the_activation_is_refused() {
     assert!(expand::network(&recipe, 64, 10).is_ok());
     recipe.network.init = Initializer::named("edge-of-chaos").unwrap();
     let error = expand::network(&recipe, 64, 10).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "network.init = \"edge-of-chaos\": is not defined for softplus (fc1); take another one"
-    );
+    assert_eq!(error, "network.init = \"edge-of-chaos\": is not defined for softplus (fc1); take another one");
     recipe.network.activation = Activation::named("tanh").unwrap();
     assert!(expand::network(&recipe, 64, 10).is_ok());
 }

@@ -12,13 +12,7 @@ use proptest::prelude::*;
 use proptest::{collection, option, sample};
 
 fn positive() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        Just(1.0),
-        Just(0.05),
-        Just(f64::MIN_POSITIVE),
-        Just(f64::MAX),
-        1e-12..1e6
-    ]
+    prop_oneof![Just(1.0), Just(0.05), Just(f64::MIN_POSITIVE), Just(f64::MAX), 1e-12..1e6]
 }
 
 fn activation() -> impl Strategy<Value = Activation> {
@@ -30,15 +24,11 @@ fn activation() -> impl Strategy<Value = Activation> {
 }
 
 fn initializer() -> impl Strategy<Value = Initializer> {
-    (
-        sample::select(Initializer::all().collect::<Vec<_>>()),
-        [positive(), positive()],
-    )
-        .prop_map(|(init, values)| {
-            init.parameters().zip(values).fold(init, |init, ((key, _), value)| {
-                init.with_parameter(key, value).unwrap_or(init)
-            })
-        })
+    (sample::select(Initializer::all().collect::<Vec<_>>()), [positive(), positive()]).prop_map(|(init, values)| {
+        init.parameters()
+            .zip(values)
+            .fold(init, |init, ((key, _), value)| init.with_parameter(key, value).unwrap_or(init))
+    })
 }
 
 fn norm() -> impl Strategy<Value = NormKind> {
@@ -50,89 +40,40 @@ fn finite() -> impl Strategy<Value = f64> {
 }
 
 fn branch_scale() -> impl Strategy<Value = BranchScale> {
-    prop_oneof![
-        finite().prop_map(BranchScale::Number),
-        Just(BranchScale::Named(NamedScale::Depth))
-    ]
+    prop_oneof![finite().prop_map(BranchScale::Number), Just(BranchScale::Named(NamedScale::Depth))]
 }
 
 /// Layers that keep a width of 8, which any list of them does.
 fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     let leaf = prop_oneof![
-        option::of(initializer()).prop_map(|init| LayerRecipe {
-            linear: Some(8),
-            init,
-            ..LayerRecipe::default()
-        }),
-        activation().prop_map(|phi| LayerRecipe {
-            activation: Some(phi),
-            ..LayerRecipe::default()
-        }),
-        norm().prop_map(|norm| LayerRecipe {
-            norm: Some(norm),
-            ..LayerRecipe::default()
-        }),
+        option::of(initializer()).prop_map(|init| LayerRecipe { linear: Some(8), init, ..LayerRecipe::default() }),
+        activation().prop_map(|phi| LayerRecipe { activation: Some(phi), ..LayerRecipe::default() }),
+        norm().prop_map(|norm| LayerRecipe { norm: Some(norm), ..LayerRecipe::default() }),
     ];
     let layer = leaf.prop_recursive(4, 24, 4, |inner| {
         (collection::vec(inner, 1..4), option::of(finite()), any::<bool>()).prop_map(|(branch, scale, learnable)| {
-            LayerRecipe {
-                residual: Some(branch),
-                scale,
-                learnable,
-                ..LayerRecipe::default()
-            }
+            LayerRecipe { residual: Some(branch), scale, learnable, ..LayerRecipe::default() }
         })
     });
     (collection::vec(layer, 0..6), activation()).prop_map(|(mut layers, phi)| {
-        layers.push(LayerRecipe {
-            linear: Some(8),
-            ..LayerRecipe::default()
-        });
-        layers.push(LayerRecipe {
-            activation: Some(phi),
-            ..LayerRecipe::default()
-        });
+        layers.push(LayerRecipe { linear: Some(8), ..LayerRecipe::default() });
+        layers.push(LayerRecipe { activation: Some(phi), ..LayerRecipe::default() });
         layers
     })
 }
 
 fn network() -> impl Strategy<Value = NetworkRecipe> {
-    let common = (
-        activation(),
-        initializer(),
-        option::of(initializer()),
-        option::of(norm()),
-        0.0..1.0,
-    );
-    let shape = (
-        2..50_usize,
-        1..500_usize,
-        branch_scale(),
-        any::<bool>(),
-        option::of(activation()),
-    );
+    let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
+    let shape = (2..50_usize, 1..500_usize, branch_scale(), any::<bool>(), option::of(activation()));
     let kind = sample::select(vec![NetworkKind::Mlp, NetworkKind::Residual, NetworkKind::Layers]);
     (kind, common, shape, layers()).prop_map(|(kind, common, shape, layers)| {
         let default = NetworkRecipe::default();
         let (activation, init, head_init, norm, norm_eps) = common;
         let (depth, width, branch_scale, learnable_scale, output_activation) = shape;
-        let shaped = NetworkRecipe {
-            kind,
-            init,
-            head_init,
-            norm_eps,
-            ..default.clone()
-        };
+        let shaped = NetworkRecipe { kind, init, head_init, norm_eps, ..default.clone() };
         match kind {
             NetworkKind::Layers => NetworkRecipe { layers, ..shaped },
-            NetworkKind::Mlp => NetworkRecipe {
-                depth,
-                width,
-                activation,
-                norm,
-                output_activation,
-                ..shaped
-            },
+            NetworkKind::Mlp => NetworkRecipe { depth, width, activation, norm, output_activation, ..shaped },
             NetworkKind::Residual => NetworkRecipe {
                 depth,
                 width,
@@ -154,30 +95,10 @@ fn data() -> impl Strategy<Value = Data> {
         let default = Data::default();
         let (batch, test_fraction, input_scale) = numbers;
         let (is_file, is_regression, standardize, target_scaled) = flags;
-        let shared = Data {
-            batch,
-            test_fraction,
-            input_scale,
-            standardize,
-            ..default.clone()
-        };
-        let file = if is_file {
-            (format!("data/{}", texts.0), texts.1)
-        } else {
-            (default.source, default.target)
-        };
-        let task = if is_regression {
-            (Task::Regression, target_scaled)
-        } else {
-            (Task::Classification, true)
-        };
-        Data {
-            source: file.0,
-            target: file.1,
-            task: task.0,
-            standardize_target: task.1,
-            ..shared
-        }
+        let shared = Data { batch, test_fraction, input_scale, standardize, ..default.clone() };
+        let file = if is_file { (format!("data/{}", texts.0), texts.1) } else { (default.source, default.target) };
+        let task = if is_regression { (Task::Regression, target_scaled) } else { (Task::Classification, true) };
+        Data { source: file.0, target: file.1, task: task.0, standardize_target: task.1, ..shared }
     })
 }
 
@@ -185,11 +106,7 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
     let name = sample::select(vec![OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Adam]);
     (name, positive(), 0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1e-3).prop_map(
         |(name, learning_rate, momentum, betas, eps)| {
-            let default = Optimizer {
-                name,
-                learning_rate,
-                ..Optimizer::default()
-            };
+            let default = Optimizer { name, learning_rate, ..Optimizer::default() };
             match name {
                 OptimizerName::Sgd => default,
                 OptimizerName::Momentum => Optimizer { momentum, ..default },
@@ -206,24 +123,12 @@ fn clip() -> impl Strategy<Value = Clip> {
 }
 
 fn recipe() -> impl Strategy<Value = Recipe> {
-    let run = (
-        1..1_000_000_000_usize,
-        any::<u64>(),
-        sample::select(vec![Precision::F32, Precision::F64]),
-    )
+    let run = (1..1_000_000_000_usize, any::<u64>(), sample::select(vec![Precision::F32, Precision::F64]))
         .prop_map(|(steps, seed, precision)| Run { steps, seed, precision });
     let level = sample::select(vec![Level::Allow, Level::Note, Level::Warn, Level::Deny]);
     let rules = collection::btree_map("[a-z][a-z-]{0,12}|[a-z \"\\\\.é\u{1}]{0,6}", level, 0..4);
-    (data(), network(), optimizer(), clip(), run, rules).prop_map(|(data, network, optimizer, clip, run, rules)| {
-        Recipe {
-            data,
-            network,
-            optimizer,
-            clip,
-            run,
-            rules,
-        }
-    })
+    (data(), network(), optimizer(), clip(), run, rules)
+        .prop_map(|(data, network, optimizer, clip, run, rules)| Recipe { data, network, optimizer, clip, run, rules })
 }
 
 proptest! {
@@ -246,10 +151,7 @@ proptest! {
 fn a_written_recipe_is_what_a_person_would_write() {
     let mut recipe = Recipe::default();
     recipe.network.init = Initializer::named("he-normal").unwrap();
-    recipe.network.activation = Activation::named("leaky-relu")
-        .unwrap()
-        .with_parameter("slope", 0.2)
-        .unwrap();
+    recipe.network.activation = Activation::named("leaky-relu").unwrap().with_parameter("slope", 0.2).unwrap();
     recipe.run.steps = 200;
     recipe.rules.insert("dead-units".into(), Level::Allow);
     let expected = r#"[network]

@@ -26,10 +26,7 @@ fn all() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     collect(&folder(), &mut paths);
     paths.sort();
-    paths
-        .iter()
-        .map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap()))
-        .collect()
+    paths.iter().map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]

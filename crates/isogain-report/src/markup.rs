@@ -32,7 +32,8 @@ pub(crate) fn prose(sentence: &str) -> String {
     let mut raised = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let is_number = |(index, c): (usize, char)| c.is_ascii_digit() || (c == '-' && index == 0);
-        let whole = piece.char_indices().take_while(|found| is_number(*found)).map(|(_, c)| c.len_utf8()).sum::<usize>();
+        let whole =
+            piece.char_indices().take_while(|found| is_number(*found)).map(|(_, c)| c.len_utf8()).sum::<usize>();
         let rest = &piece[whole..];
         let digits = rest.strip_prefix('.').map_or(0, |rest| rest.chars().take_while(char::is_ascii_digit).count());
         let end = if digits > 0 { whole + 1 + digits } else { whole };
@@ -94,7 +95,9 @@ pub(crate) fn verdict(verdict: Verdict) -> String {
 
 /// A section with a heading that can be linked to. `id` and `title` are the page's own words.
 pub(crate) fn section(id: &str, title: &str, body: &str) -> String {
-    format!("<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{title}</h2>\n{body}\n</section>\n")
+    format!(
+        "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{title}</h2>\n{body}\n</section>\n"
+    )
 }
 
 #[cfg(test)]

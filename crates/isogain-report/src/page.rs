@@ -4,8 +4,8 @@ use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
 
 use crate::markup::{self, section};
-use crate::views::{findings, gradient, header, judged, limits, loss, recipe, remedies, waterfall};
 use crate::policy;
+use crate::views::{findings, gradient, header, judged, limits, loss, recipe, remedies, waterfall};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -19,9 +19,14 @@ const CAUSES: &str = "<p>By the chain rule the gradient is multiplied at every l
 
 pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
     let after = report.cured_flow.as_ref();
-    let charts = format!("<div class=\"pair\">{}{}</div>\n", loss::figure(report), gradient::figure(&report.check.flow, after));
+    let charts =
+        format!("<div class=\"pair\">{}{}</div>\n", loss::figure(report), gradient::figure(&report.check.flow, after));
     let mut body = header::cure(report) + "<main>\n" + &charts;
-    body += &section("causes", "Why: the causes", &format!("{CAUSES}<div class=\"pair\">{}</div>", waterfall::figures(&report.check.flow, after)));
+    body += &section(
+        "causes",
+        "Why: the causes",
+        &format!("{CAUSES}<div class=\"pair\">{}</div>", waterfall::figures(&report.check.flow, after)),
+    );
     body += &section("findings", "What was wrong", &findings::list(&report.check));
     body += &section("remedies", "Remedies tried", &remedies::table(report));
     if let Some((cure, _)) = report.cure() {
@@ -33,7 +38,11 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
 }
 
 pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
-    let charts = format!("<div class=\"pair\">{}{}</div>\n", gradient::figure(&report.flow, None), waterfall::figures(&report.flow, None));
+    let charts = format!(
+        "<div class=\"pair\">{}{}</div>\n",
+        gradient::figure(&report.flow, None),
+        waterfall::figures(&report.flow, None)
+    );
     let mut body = header::check(report) + "<main>\n" + &charts;
     body += &section("findings", "What is wrong", &findings::list(report));
     body += &section("limits", "How deep it could be", &limits::table(report));

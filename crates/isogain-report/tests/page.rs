@@ -1,5 +1,7 @@
 //! The page, as text and in a real browser.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,7 +56,7 @@ fn the_data_is_the_report() {
     let page = cure(document);
     let data = page.split_once("id=\"report\">").unwrap().1.split_once("</script>").unwrap().0;
     let expected: serde_json::Value = serde_json::from_str(document).unwrap();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(data).unwrap(), expected);
+    assert!(serde_json::from_str::<serde_json::Value>(data).unwrap() == expected, "the data differs from the document");
 }
 
 #[test]
@@ -97,7 +99,8 @@ fn everything_that_was_found_is_said() {
 /// A browser, or `None` where there is none; then the test is skipped, which is a failure when CI=true.
 fn browser() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let folders =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     let found = folders.iter().flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file());
     if found.is_none() {
         println!("skipped: chromium not found");
@@ -135,7 +138,10 @@ fn a_browser_shows_every_page_without_complaint() {
         assert!(dom.matches("<figure class=\"chart").count() >= charts, "{name}: {dom}");
         assert!(dom.matches("role=\"img\"").count() >= charts && dom.contains("</footer>"), "{name}");
         if dom.contains("id=\"copy\"") {
-            assert!(dom.contains("<button type=\"button\" id=\"copy\">Copy</button>"), "{name}: the script did not run");
+            assert!(
+                dom.contains("<button type=\"button\" id=\"copy\">Copy</button>"),
+                "{name}: the script did not run"
+            );
         }
     }
 }

@@ -7,12 +7,28 @@ use std::path::Path;
 use burn::tensor::DType;
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
+use isogain_core::record::NonFinite;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::Dataset;
 use crate::model::{Model, Value};
 use crate::train::Trainer;
+
+/// Key of the metadata. One key only: the order of several changes from run to run.
+const POSITION: &str = "training";
+
+/// Where a training stands.
+#[derive(Serialize, Deserialize)]
+struct Position {
+    /// Updates done.
+    step: usize,
+    /// Seed of initialisation and batches.
+    seed: u64,
+    /// Where the first non-finite value appeared.
+    first_non_finite: Option<NonFinite>,
+}
 
 /// A named tensor as bytes.
 struct Stored {
@@ -41,11 +57,14 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
             .extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
     }
     tensors.insert("losses".into(), doubles(&trainer.losses));
-    let metadata = HashMap::from([
-        ("step".to_string(), trainer.step.to_string()),
-        ("seed".to_string(), trainer.seed().to_string()),
-    ]);
-    write(path, tensors, metadata)
+    let position = Position {
+        step: trainer.step,
+        seed: trainer.seed(),
+        first_non_finite: trainer.first_non_finite.clone(),
+    };
+    let problem = |error: serde_json::Error| Error::Checkpoint { path: path.to_path_buf(), message: error.to_string() };
+    let position = serde_json::to_string(&position).map_err(problem)?;
+    write(path, tensors, HashMap::from([(POSITION.to_string(), position)]))
 }
 
 /// Puts a saved state into a fresh trainer of the same recipe.
@@ -57,12 +76,12 @@ pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> 
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
-    let field = |name: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(name).cloned());
-    let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
-    let step = number("step").ok_or_else(|| problem("has no step; it holds weights only".into()))?;
-    let seed = number("seed").ok_or_else(|| problem("has no seed".into()))?;
+    let position = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
+    let position = position.ok_or_else(|| problem("does not say where the training stands; it holds weights only".into()))?;
+    let position: Position =
+        serde_json::from_str(position).map_err(|error| problem(format!("damaged: where it stands: {error}")))?;
 
-    let mut trainer = Trainer::new(recipe, network, data, seed);
+    let mut trainer = Trainer::new(recipe, network, data, position.seed);
     let (dtype, device) = (trainer.model.dtype, trainer.model.device.clone());
     let read = |name: &str, like: &Value| -> Result<Value, Error> {
         let view = file.tensor(name).map_err(|_| problem(format!("has no '{name}'; it belongs to another network")))?;
@@ -94,7 +113,8 @@ pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> 
     }
     let losses = file.tensor("losses").map_err(|_| problem("has no losses".into()))?;
     trainer.losses = numbers(&losses);
-    trainer.step = step as usize;
+    trainer.step = position.step;
+    trainer.first_non_finite = position.first_non_finite;
     Ok(trainer)
 }
 
@@ -149,6 +169,10 @@ fn write(path: &Path, tensors: BTreeMap<String, Stored>, metadata: HashMap<Strin
     let metadata = (!metadata.is_empty()).then_some(metadata);
     let bytes = safetensors::serialize(views, metadata).map_err(|error| problem(error.to_string()))?;
     let partial = path.with_extension("safetensors.partial");
-    std::fs::write(&partial, bytes).map_err(Error::io("write", &partial))?;
+    if let Err(error) = std::fs::write(&partial, bytes) {
+        // Half a file is of no use to anyone; if it cannot be removed either, the error below says why.
+        std::fs::remove_file(&partial).ok();
+        return Err(Error::io("write", &partial)(error));
+    }
     std::fs::rename(&partial, path).map_err(Error::io("write", path))
 }

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use isogain_core::recipe::Recipe;
 use isogain_core::record::Outcome;
+use isogain_core::record::line::TrialRecord;
 use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
 use isogain_core::rules::Finding;
 use isogain_core::summary::{Curve, Curves};
-use isogain_core::trial::Job;
+use isogain_core::trial::{Job, Score};
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
 use isogain_core::trial::result::{Finished, TrialReport};
@@ -33,6 +34,17 @@ pub enum Stage {
     Try(usize),
     /// Random search gets the same, at most this many optimizer updates.
     Compare(usize),
+}
+
+/// Who watches a search.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Called when something else begins.
+    pub stage: &'a (dyn Fn(Stage) + Sync),
+    /// Called with the untreated network before the first trial; an error ends the search.
+    pub begin: &'a (dyn Fn(&Subject) -> Result<(), Error> + Sync),
+    /// Called with each trial as it ends, by whatever thread ran it.
+    pub trial: &'a (dyn Fn(TrialRecord) + Sync),
 }
 
 /// What a search found.
@@ -61,11 +73,14 @@ pub fn search(
     folder: &Path,
     seeds: usize,
     runner: Runner<'_>,
-    stage: &dyn Fn(Stage),
+    watch: Watch<'_>,
 ) -> Result<Search, Error> {
+    let stage = watch.stage;
     stage(Stage::Diagnose);
     let subject = Subject::load(recipe, folder)?.with_sharpness();
     let findings = subject.findings();
+
+    (watch.begin)(&subject)?;
 
     stage(Stage::Predict);
     let mut datasets = Datasets::new(folder, &subject);
@@ -101,6 +116,17 @@ pub fn search(
 
     stage(Stage::Try(plan.untreated_steps() + plan.most_search_steps()));
     let mut schedule = Schedule::new(plan.clone()).map_err(|error| Error::Mismatch(error.to_string()))?;
+    let told = |job: &Job, outcome: &Outcome| {
+        let of = job.arm.checked_sub(1).and_then(|index| tried.get(index));
+        let of = of.map(|(prescription, ..)| prescription);
+        (watch.trial)(TrialRecord {
+            remedies: of.map(|of| of.remedies.clone()).unwrap_or_default(),
+            parameters: of.map(|of| of.parameters.clone()).unwrap_or_default(),
+            job: job.clone(),
+            score: Score::new(outcome, &runnable[job.arm].data.summary, &subject.data.summary),
+        });
+        (runner.progress)(job, outcome);
+    };
     let curves: Mutex<BTreeMap<Whole, Curve>> = Mutex::default();
     let keep = |job: &Job, outcome: &Outcome| {
         if job.steps == recipe.run.steps {
@@ -108,13 +134,13 @@ pub fn search(
             let whole = (job.arm, job.learning_rate.to_bits(), job.seed);
             curves.lock().unwrap_or_else(PoisonError::into_inner).insert(whole, curve);
         }
-        (runner.progress)(job, outcome);
+        told(job, outcome);
     };
     Runner { progress: &keep, ..runner }.run(&mut schedule as &mut dyn AskTell, &runnable)?;
 
     stage(Stage::Compare(schedule.search_steps()));
     let mut random = RandomSearch::new(&plan, schedule.search_steps(), first);
-    runner.run(&mut random as &mut dyn AskTell, &runnable)?;
+    Runner { progress: &told, ..runner }.run(&mut random as &mut dyn AskTell, &runnable)?;
 
     let (prescriptions, predictions): (Vec<_>, Vec<_>) =
         tried.into_iter().map(|(prescription, _, prediction)| (prescription, Some(prediction))).unzip();

@@ -12,7 +12,7 @@ pub enum Error {
     #[error(transparent)]
     Record(#[from] isogain_core::record::RecordError),
     /// A data file is not usable.
-    #[error("{}:{line}: {message}", path.display())]
+    #[error("{}{}: {message}", path.display(), at_line(*line))]
     Data {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,19 @@ pub enum Error {
     Interrupted,
 }
 
+/// Nothing for line 0, which stands for the whole file.
+fn at_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
+}
+
 impl Error {
+    /// A value of the recipe that is at odds with the data; its place is found by the key
+    /// ([`RecipeError::in_text`](isogain_core::recipe::RecipeError::in_text)).
+    pub(crate) fn value(key: &str, value: impl std::fmt::Display, expected: String) -> Self {
+        let (place, key, value) = (isogain_core::recipe::Place::default(), key.to_owned(), Some(value.to_string()));
+        Self::Recipe(isogain_core::recipe::RecipeError::Value { place, key, value, expected })
+    }
+
     /// For `map_err` on file operations.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

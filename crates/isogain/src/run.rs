@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use isogain_core::recipe::{Data, Recipe, to_toml};
+use isogain_core::recipe::{self, Data, Recipe, to_toml};
 use isogain_core::record::cadence::is_written;
 use isogain_core::record::line::{Resumed, SCHEMA};
-use isogain_core::record::{Header, Line, Outcome, RECIPE_FILE, Recorder, Snapshot, StepRecord, Writer};
+use isogain_core::record::{
+    self, Header, Line, Outcome, RECIPE_FILE, RUN_FILE, Recorder, Run, Snapshot, StepRecord, Writer,
+};
 use isogain_core::rules::{Case, Finding, diagnose};
 
 use crate::Error;
@@ -50,9 +52,9 @@ impl RunFolder {
         self.0.join("weights.safetensors")
     }
 
-    /// Whether a run was begun here.
-    pub fn is_taken(&self) -> bool {
-        self.recipe().exists() || self.checkpoint().exists()
+    /// Whether nothing is recorded yet: a full disk leaves a record without its header.
+    fn record_is_empty(&self) -> bool {
+        std::fs::metadata(self.0.join(RUN_FILE)).is_ok_and(|record| record.len() == 0)
     }
 }
 
@@ -74,6 +76,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What is wrong, all evidence considered.
     pub findings: Vec<Finding>,
+    /// Whether it had come to its end before, so that there was nothing left to do.
+    pub was_over: bool,
 }
 
 /// Trains from the start.
@@ -81,19 +85,28 @@ pub struct Ended {
 /// # Errors
 /// When the folder cannot be written; [`Error::Interrupted`] when stopped, with everything on disk.
 pub fn fresh(subject: &Subject, data_folder: &Path, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
-    let text = to_toml(&at_home(&subject.recipe, data_folder)?);
-    let header = Header {
+    let writer = Writer::create(folder.path(), header(subject, data_folder)?)?;
+    Training::new(subject, begin(subject)).drive(writer, folder, watch)
+}
+
+/// What a record says about this subject before its first step.
+///
+/// # Errors
+/// As [`at_home`].
+pub fn header(subject: &Subject, data_folder: &Path) -> Result<Header, Error> {
+    Ok(Header {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
-        recipe: text,
+        recipe: to_toml(&at_home(&subject.recipe, data_folder)?),
         network: subject.network.clone(),
         data: subject.data.summary.clone(),
         seed: subject.recipe.run.seed,
         precision: subject.recipe.run.precision,
-    };
-    let writer = Writer::create(folder.path(), header)?;
-    let trainer = Trainer::new(&subject.recipe, &subject.network, &subject.data, subject.recipe.run.seed);
-    drive(subject, trainer, writer, folder, watch)
+    })
+}
+
+fn begin(subject: &Subject) -> Trainer {
+    Trainer::new(&subject.recipe, &subject.network, &subject.data, subject.recipe.run.seed)
 }
 
 /// The recipe with the path of its data made absolute, so that a copy in another folder still finds it.
@@ -109,73 +122,148 @@ pub fn at_home(recipe: &Recipe, folder: &Path) -> Result<Recipe, Error> {
     Ok(recipe)
 }
 
-/// Goes on from the last checkpoint.
+/// Goes on from the last checkpoint; from the start where the run was cut off before there was one.
+///
+/// `recipe.toml` may ask for more steps than before; a run that has done all of them is judged again, and nothing is
+/// written.
 ///
 /// # Errors
-/// When the checkpoint is damaged or belongs to another recipe; otherwise as [`fresh`].
+/// When the record or the checkpoint is damaged; when the recipe is not the recorded one; otherwise as [`fresh`].
 pub fn resume(subject: &Subject, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
-    let trainer = checkpoint::load(&subject.recipe, &subject.network, &subject.data, &folder.checkpoint())?;
+    let has_checkpoint = folder.checkpoint().exists();
+    if !has_checkpoint && folder.record_is_empty() {
+        return fresh(subject, folder.path(), folder, watch);
+    }
+    let recorded = record::read(folder.path())?;
+    if !recorded.trials.is_empty() {
+        let path = folder.path().display();
+        return Err(Error::Mismatch(format!("{path} holds a search of many trainings; only a single one can go on")));
+    }
+    let now = at_home(&subject.recipe, folder.path())?;
+    unchanged(&now, &recorded.header.recipe, folder)?;
+    let trainer = if has_checkpoint {
+        checkpoint::load(&subject.recipe, &subject.network, &subject.data, &folder.checkpoint())?
+    } else {
+        begin(subject)
+    };
+    let training = Training::new(subject, trainer).remembering(&recorded);
+    if training.is_over() && recorded.outcome.is_some() {
+        let (outcome, findings) = training.judged()?;
+        return Ok(Ended { outcome, findings, was_over: true });
+    }
     let mut writer = Writer::append(folder.path())?;
-    writer.write(&Line::Resumed(Resumed { step: trainer.step as u64 }))?;
-    drive(subject, trainer, writer, folder, watch)
+    writer.write(&Line::Resumed(Resumed { step: training.trainer.step as u64 }))?;
+    training.drive(writer, folder, watch)
 }
 
-fn drive(
-    subject: &Subject,
-    mut trainer: Trainer,
-    writer: Writer,
-    folder: &RunFolder,
-    watch: Watch<'_>,
-) -> Result<Ended, Error> {
-    let steps = subject.recipe.run.steps;
-    let last = steps.saturating_sub(1) as u64;
-    let mut recorder = Recorder::new(writer, last);
-    let mut history: Vec<StepRecord> = Vec::new();
-    let mut announced: Vec<String> = Vec::new();
-    let mut saved = Instant::now();
-    while trainer.step < steps && !trainer.is_broken() {
-        if watch.stop.load(Ordering::Relaxed) {
-            checkpoint::save(&trainer, &folder.checkpoint())?;
-            recorder.finish()?;
-            return Err(Error::Interrupted);
-        }
-        let Some(record) = trainer.advance(&subject.data, true) else { break };
-        (watch.progress)(trainer.step, record.loss);
-        recorder.step(&record)?;
-        if trainer.is_broken() || is_written(record.step, last) {
-            history.push(record);
-            let findings = diagnose(&case(subject, &history, None, None));
-            for finding in findings.into_iter().filter(|finding| !announced.contains(&finding.rule)).collect::<Vec<_>>()
-            {
-                recorder.finding(&finding)?;
-                (watch.finding)(&finding);
-                announced.push(finding.rule);
+/// Whatever a step depends on must be as it was, or the run would not go on to the same losses.
+fn unchanged(now: &Recipe, recorded: &str, folder: &RunFolder) -> Result<(), Error> {
+    let before = recipe::parse(recorded, RUN_FILE)?;
+    let tables = [
+        ("[data]", now.data != before.data),
+        ("[network]", now.network != before.network),
+        ("[optimizer]", now.optimizer != before.optimizer),
+        ("[clip]", now.clip != before.clip),
+        ("run.seed", now.run.seed != before.run.seed),
+        ("run.precision", now.run.precision != before.run.precision),
+    ];
+    let Some((changed, _)) = tables.into_iter().find(|(_, changed)| *changed) else { return Ok(()) };
+    Err(Error::Mismatch(format!(
+        "{}: {changed} is not what {RUN_FILE} says the run began with; only run.steps and [rules] may change when a run \
+         goes on. Undo the change, or train it as a run of its own",
+        folder.recipe().display()
+    )))
+}
+
+/// A run in progress.
+struct Training<'a> {
+    subject: &'a Subject,
+    trainer: Trainer,
+    /// The steps that are written, as rules look at them.
+    history: Vec<StepRecord>,
+    /// Rules whose finding is written.
+    announced: Vec<String>,
+}
+
+impl<'a> Training<'a> {
+    fn new(subject: &'a Subject, trainer: Trainer) -> Self {
+        Self { subject, trainer, history: Vec::new(), announced: Vec::new() }
+    }
+
+    /// Takes over what an earlier part of the run has seen, so that it is judged as one run.
+    fn remembering(mut self, recorded: &Run) -> Self {
+        let step = self.trainer.step as u64;
+        let last = self.last_step();
+        let seen = recorded.steps.iter().filter(|record| record.step < step);
+        self.history = seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned().collect();
+        let found = recorded.findings.iter().filter(|finding| finding.step < step);
+        self.announced = found.map(|finding| finding.rule.clone()).collect();
+        self
+    }
+
+    fn steps(&self) -> usize {
+        self.subject.recipe.run.steps
+    }
+
+    fn last_step(&self) -> u64 {
+        self.steps().saturating_sub(1) as u64
+    }
+
+    fn is_over(&self) -> bool {
+        self.trainer.step >= self.steps() || self.trainer.is_broken()
+    }
+
+    fn case<'b>(&'b self, end: Option<&'b Snapshot>, outcome: Option<&'b Outcome>) -> Case<'b> {
+        Case { history: &self.history, end, outcome, ..self.subject.case() }
+    }
+
+    /// How it ended, and what is wrong, all evidence considered.
+    fn judged(&self) -> Result<(Outcome, Vec<Finding>), Error> {
+        let Subject { recipe, data, .. } = self.subject;
+        let trainer = &self.trainer;
+        let outcome = trainer.outcome(data);
+        let end = snapshot(&trainer.model, &first_batch(recipe, data, trainer.seed()), trainer.step as u64)?;
+        let findings = diagnose(&self.case(Some(&end), Some(&outcome)));
+        Ok((outcome, findings))
+    }
+
+    fn drive(mut self, writer: Writer, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
+        let last = self.last_step();
+        let mut recorder = Recorder::new(writer, last);
+        let mut saved = Instant::now();
+        while !self.is_over() {
+            if watch.stop.load(Ordering::Relaxed) {
+                checkpoint::save(&self.trainer, &folder.checkpoint())?;
+                recorder.finish()?;
+                return Err(Error::Interrupted);
+            }
+            let Some(record) = self.trainer.advance(&self.subject.data, true) else { break };
+            (watch.progress)(self.trainer.step, record.loss);
+            recorder.step(&record)?;
+            if self.trainer.is_broken() || is_written(record.step, last) {
+                self.history.push(record);
+                for finding in diagnose(&self.case(None, None)) {
+                    if self.announced.contains(&finding.rule) {
+                        continue;
+                    }
+                    recorder.finding(&finding)?;
+                    (watch.finding)(&finding);
+                    self.announced.push(finding.rule);
+                }
+            }
+            if saved.elapsed() > CHECKPOINT_EVERY {
+                checkpoint::save(&self.trainer, &folder.checkpoint())?;
+                saved = Instant::now();
             }
         }
-        if saved.elapsed() > CHECKPOINT_EVERY {
-            checkpoint::save(&trainer, &folder.checkpoint())?;
-            saved = Instant::now();
+        checkpoint::save(&self.trainer, &folder.checkpoint())?;
+        checkpoint::save_weights(&self.trainer.model, &folder.weights())?;
+        let (outcome, findings) = self.judged()?;
+        for finding in findings.iter().filter(|finding| !self.announced.contains(&finding.rule)) {
+            recorder.finding(finding)?;
         }
+        recorder.write(&Line::Outcome(outcome.clone()))?;
+        recorder.finish()?;
+        Ok(Ended { outcome, findings, was_over: false })
     }
-    checkpoint::save(&trainer, &folder.checkpoint())?;
-    checkpoint::save_weights(&trainer.model, &folder.weights())?;
-    let outcome = trainer.outcome(&subject.data);
-    let end =
-        snapshot(&trainer.model, &first_batch(&subject.recipe, &subject.data, trainer.seed()), trainer.step as u64)?;
-    let findings = diagnose(&case(subject, &history, Some(&end), Some(&outcome)));
-    for finding in findings.iter().filter(|finding| !announced.contains(&finding.rule)) {
-        recorder.finding(finding)?;
-    }
-    recorder.write(&Line::Outcome(outcome.clone()))?;
-    recorder.finish()?;
-    Ok(Ended { outcome, findings })
-}
-
-fn case<'a>(
-    subject: &'a Subject,
-    history: &'a [StepRecord],
-    end: Option<&'a Snapshot>,
-    outcome: Option<&'a Outcome>,
-) -> Case<'a> {
-    Case { history, end, outcome, ..subject.case() }
 }

@@ -1,14 +1,13 @@
 //! `isogain cure`: find, explain, try, verify.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use isogain::check::Subject;
 use isogain::cure::{self, Search, Stage};
-use isogain::run::{self, RunFolder, Watch};
+use isogain::run::{self, RunFolder};
 use isogain::trials::Runner;
 use isogain_core::recipe::{Recipe, to_toml};
 use isogain_core::record::Outcome;
@@ -21,6 +20,7 @@ use crate::args::Cure;
 use crate::folder;
 use crate::input::Input;
 use crate::output::{self, Status};
+use crate::search_record::SearchRecord;
 use crate::{interrupt, progress};
 
 /// Where the results go when nobody says.
@@ -28,70 +28,89 @@ const DEFAULT: &str = "runs/cure";
 
 pub(crate) fn run(options: &Cure) -> Result<Status> {
     let start = Instant::now();
-    let stop = interrupt::flag()?;
     let input = Input::of(&options.common)?;
     let out = folder::fresh(options.out.as_deref(), DEFAULT)?;
-    std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let line = progress::line("diagnosing", options.common.quiet);
+    let ended = cure(options, &input, &out, &line, start);
+    line.finish_and_clear();
+    if matches!(ended.as_ref().map_err(|error| error.downcast_ref()), Err(Some(isogain::Error::Interrupted))) {
+        output::note(&format!("stopped; what was done so far is in {}", out.display()));
+    }
+    ended
+}
 
-    let bar = progress::bar("diagnosing", 0, options.common.quiet);
-    let search = search(options, &input, stop, &bar)?;
-    bar.set_prefix("recording");
-    record(&input, &search, &out, stop)?;
-    bar.finish_and_clear();
+fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: Instant) -> Result<Status> {
+    let record = SearchRecord::new(out);
+    let search = search(options, input, &record, line)?;
+    let recorded = record.finish();
+    progress::stage(line, "writing", None);
 
     let Search { subject, findings, report: mut trial, curves, cured, .. } = search;
     trial.spent.seconds = start.elapsed().as_secs_f64();
-    let check = CheckReport::new(input.recipe.clone(), findings, subject.start.flow, subject.limits);
-    let report = CureReport::new(check, trial, cured.map(|cured| cured.start.flow), curves);
+    let start = subject.start.flow.clone();
+    let check = CheckReport::new(input.recipe.clone(), findings, start, subject.limits.clone());
+    let after = cured.as_ref().map(|cured| cured.start.flow.clone());
+    let report = CureReport::new(check, trial, after, curves);
+
+    // The result is told before it is written: a full disk must not cost what took minutes to find.
+    let format: Format = options.format.into();
+    let text = render::cure(&report, format, &input.context())?;
+    line.suspend(|| output::result(&text))?;
+    recorded?;
     write(&out.join("cure.json"), &render::cure(&report, Format::Json, &input.context())?)?;
     write(&out.join("report.html"), &isogain_report::html(&report)?)?;
-
-    let format: Format = options.format.into();
-    output::result(&render::cure(&report, format, &input.context())?);
-    if format == Format::Text {
-        output::result(&files(&out, report.trial.cure.is_some()));
+    if let Some(cured) = &cured {
+        write(&out.join("cured.toml"), &cured_recipe(&cured.recipe, &input.folder)?)?;
     }
-    Ok(if report.trial.cure.is_some() { Status::Clean } else { Status::Findings })
+    progress::stage(line, "recording", None);
+    let mut untreated = subject.recipe.clone();
+    untreated.optimizer.learning_rate = report.trial.baseline.learning_rate;
+    let untreated = Subject::new(&untreated, subject.data)?;
+    watched(&untreated, input, &out.join("untreated"))?;
+    if let Some(cured) = &cured {
+        watched(cured, input, &out.join("cured"))?;
+    }
+    if format == Format::Text {
+        line.suspend(|| output::result(&files(out, cured.is_some())))?;
+    }
+    Ok(if cured.is_some() { Status::Clean } else { Status::Findings })
 }
 
-fn search(options: &Cure, input: &Input, stop: &AtomicBool, bar: &ProgressBar) -> Result<Search> {
+fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressBar) -> Result<Search> {
     let threads = match options.threads {
         Some(threads) => usize::from(threads),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let told = |job: &Job, _: &Outcome| bar.inc(job.steps as u64);
-    let stage = |stage: Stage| {
-        let (what, steps) = match stage {
-            Stage::Diagnose => ("diagnosing", 0),
-            Stage::Predict => ("predicting", 0),
-            Stage::Try(steps) => ("trying", steps),
-            Stage::Compare(steps) => ("comparing", steps),
-        };
-        bar.set_prefix(what);
-        bar.set_length(steps as u64);
-        bar.set_position(0);
+    let told = |job: &Job, _: &Outcome| line.inc(job.steps as u64);
+    let stage = |stage: Stage| match stage {
+        Stage::Diagnose => progress::stage(line, "diagnosing", None),
+        Stage::Predict => progress::stage(line, "predicting", None),
+        Stage::Try(steps) => progress::stage(line, "trying", Some(steps as u64)),
+        Stage::Compare(steps) => {
+            record.note("From here on random search over the same space, with as many steps.");
+            progress::stage(line, "comparing", Some(steps as u64));
+        }
     };
-    let runner = Runner { threads, stop, progress: &told };
+    let watch = cure::Watch {
+        stage: &stage,
+        begin: &|subject| {
+            record.begin(subject, &input.folder)?;
+            // Until here Ctrl-C ends at once: nothing was tried that could be lost.
+            interrupt::orderly();
+            Ok(())
+        },
+        trial: &|trial| record.trial(trial),
+    };
+    let runner = Runner { threads, stop: interrupt::flag(), progress: &told };
     let found = progress::single_thread()?
-        .install(|| cure::search(&input.recipe, &input.folder, usize::from(options.seeds), runner, &stage));
+        .install(|| cure::search(&input.recipe, &input.folder, usize::from(options.seeds), runner, watch));
     input.place(found)
 }
 
-/// Trains the untreated and the cured network once more on the first seed, watched, for the records and the weights.
-fn record(input: &Input, search: &Search, out: &Path, stop: &AtomicBool) -> Result<()> {
-    let mut untreated = search.subject.recipe.clone();
-    untreated.optimizer.learning_rate = search.report.baseline.learning_rate;
-    let before = Subject::new(&untreated, search.subject.data.clone())?;
-    let runs = [("untreated", Some(&before)), ("cured", search.cured.as_ref())];
-    for (name, subject) in runs {
-        let Some(subject) = subject else { continue };
-        let silent = Watch { stop, progress: &|_, _| {}, finding: &|_: &Finding| {} };
-        let folder = RunFolder::new(out.join(name));
-        progress::single_thread()?.install(|| run::fresh(subject, &input.folder, &folder, silent))?;
-    }
-    if let Some(cured) = &search.cured {
-        write(&out.join("cured.toml"), &cured_recipe(&cured.recipe, &input.folder)?)?;
-    }
+/// Trains a network once more on the first seed, watched, for its record and its weights.
+fn watched(subject: &Subject, input: &Input, out: &Path) -> Result<()> {
+    let silent = run::Watch { stop: interrupt::flag(), progress: &|_, _| {}, finding: &|_: &Finding| {} };
+    progress::single_thread()?.install(|| run::fresh(subject, &input.folder, &RunFolder::new(out), silent))?;
     Ok(())
 }
 
@@ -109,6 +128,7 @@ fn files(out: &Path, cured: bool) -> String {
     }
     text += &line("report.html", "the report; opens in any browser, offline");
     text += &line("cure.json", "everything, for programs");
+    text += &line("run.jsonl", "every training of the search");
     text + &line(if cured { "untreated/, cured/" } else { "untreated/" }, "records of every watched step")
 }
 

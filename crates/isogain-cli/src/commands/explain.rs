@@ -14,29 +14,39 @@ pub(crate) fn run(options: &Explain) -> Result<Status> {
         Some(name) => page(name)?.to_owned(),
         None => list()?,
     };
-    output::result(&text);
+    output::result(&text)?;
     Ok(Status::Clean)
 }
 
 fn page(name: &str) -> Result<&'static str> {
-    let rule = rules::TABLE.iter().find(|rule| rule.name == name || rule.code.eq_ignore_ascii_case(name));
-    if let Some(rule) = rule {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    if let Some(rule) = rules::TABLE.iter().find(|rule| is(rule.name) || is(rule.code)) {
         return Ok(rule.page);
     }
-    if let Some(remedy) = remedies::named(name) {
+    if let Some(remedy) = remedies::TABLE.iter().find(|remedy| is(remedy.name)) {
         return Ok(remedy.page);
     }
-    let known = rules::TABLE.iter().map(|rule| rule.name).chain(remedies::TABLE.iter().map(|remedy| remedy.name));
-    match nearest(name, known) {
-        Some(near) => bail!("no rule or remedy '{name}'; did you mean '{near}'?"),
-        None => bail!("no rule or remedy '{name}'; `isogain explain` lists them"),
+    match meant(name).as_slice() {
+        [] => bail!("no rule or remedy '{name}'; `isogain explain` lists them"),
+        names => bail!("no rule or remedy '{name}'; did you mean {}?", names.join(" or ")),
     }
+}
+
+/// The names of which `name` is a part; else the nearest one.
+fn meant(name: &str) -> Vec<String> {
+    let known = || rules::TABLE.iter().map(|rule| rule.name).chain(remedies::TABLE.iter().map(|remedy| remedy.name));
+    let part = name.to_ascii_lowercase();
+    let mut names: Vec<&str> = known().filter(|known| part.len() > 2 && known.contains(&part)).collect();
+    if names.is_empty() {
+        names.extend(nearest(name, known()));
+    }
+    names.into_iter().map(|name| format!("'{name}'")).collect()
 }
 
 fn list() -> Result<String> {
     let mut text = String::from("What can be wrong (isogain explain RULE):\n\n");
     for rule in rules::TABLE {
-        writeln!(text, "  {:<24} {}", rule.name, rule.summary)?;
+        writeln!(text, "  {:<5} {:<24} {}", rule.code, rule.name, rule.summary)?;
     }
     text += "\nWhat can be done (isogain explain REMEDY):\n\n";
     for remedy in remedies::TABLE {

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, bail};
 use isogain::check::Subject;
 use isogain::run::{self, Ended, RunFolder, Watch};
 use isogain_core::recipe::Level;
-use isogain_core::rules::Finding;
 use isogain_core::render::{self, Format};
+use isogain_core::rules::Finding;
 use isogain_core::summary::CheckReport;
 
 use crate::args::Train;
@@ -21,57 +22,84 @@ use crate::{interrupt, progress};
 const DEFAULT: &str = "runs/train";
 
 pub(crate) fn run(options: &Train) -> Result<Status> {
-    let stop = interrupt::flag()?;
     let (input, folder) = if options.resume { resumed(options)? } else { fresh(options)? };
-    let subject = input.place(Subject::load(&input.recipe, &input.folder))?;
-    let bar = progress::bar("training", input.recipe.run.steps as u64, options.common.quiet);
+    let quiet = options.common.quiet;
+    let pool = progress::single_thread()?;
+    let subject = input.place(pool.install(|| Subject::load(&input.recipe, &input.folder)))?;
+    let line = progress::line("training", quiet);
+    let steps = input.recipe.run.steps;
+    progress::stage(&line, "training", Some(steps as u64));
+    let done = AtomicUsize::new(0);
     let report = |step: usize, loss: f64| {
-        bar.set_position(step as u64);
-        bar.set_message(format!("loss {loss:.4}"));
+        done.store(step, Ordering::Relaxed);
+        line.set_position(step as u64);
+        line.set_message(format!("loss {loss:.4}"));
     };
     let announce = |finding: &Finding| {
-        bar.suspend(|| output::note(&format!("step {}: {}: {}", finding.step, finding.rule, finding.message)));
+        if !quiet {
+            line.suspend(|| output::note(&format!("step {}: {}: {}", finding.step, finding.rule, finding.message)));
+        }
     };
-    let watch = Watch { stop, progress: &report, finding: &announce };
-    let ended = progress::single_thread()?.install(|| {
+    interrupt::orderly();
+    let watch = Watch { stop: interrupt::flag(), progress: &report, finding: &announce };
+    let ended = pool.install(|| {
         if options.resume {
             run::resume(&subject, &folder, watch)
         } else {
             run::fresh(&subject, &input.folder, &folder, watch)
         }
     });
-    bar.finish_and_clear();
+    line.finish_and_clear();
+    let path = folder.path().display();
     if matches!(ended, Err(isogain::Error::Interrupted)) {
-        output::note(&format!(
-            "stopped; everything is in {0}. Go on with: isogain train --resume --out {0}",
-            folder.path().display()
-        ));
+        let done = match done.into_inner() {
+            0 => String::new(),
+            done => format!(" after {done} of {steps} steps"),
+        };
+        output::note(&format!("stopped{done}; go on with: isogain train --resume --out {path}"));
         return Ok(Status::Interrupted);
     }
     let ended = ended?;
+    if ended.was_over {
+        output::note(&over(&ended, &folder));
+    }
     let ill = ended.findings.iter().any(|finding| finding.level > Level::Note);
     show(options, &input, subject, &ended, &folder)?;
     Ok(if ill { Status::Findings } else { Status::Clean })
 }
 
+/// Why a finished run does not go on.
+fn over(ended: &Ended, folder: &RunFolder) -> String {
+    let recipe = folder.recipe();
+    match &ended.outcome.first_non_finite {
+        Some(found) => format!(
+            "nothing left to do: {} stopped being finite at step {}, and no further step can mend that",
+            found.name, found.step
+        ),
+        None => format!(
+            "nothing left to do: all {} steps are done. To train on, raise run.steps in {}",
+            ended.outcome.steps,
+            recipe.display()
+        ),
+    }
+}
+
 fn show(options: &Train, input: &Input, subject: Subject, ended: &Ended, folder: &RunFolder) -> Result<()> {
     let format: Format = options.format.into();
-    let report =
-        CheckReport::new(input.recipe.clone(), ended.findings.clone(), subject.start.flow, subject.limits);
-    output::result(&render::check(&report, format, &input.context())?);
+    let report = CheckReport::new(input.recipe.clone(), ended.findings.clone(), subject.start.flow, subject.limits);
+    let mut text = render::check(&report, format, &input.context())?;
     if format == Format::Text {
         let outcome = &ended.outcome;
         let number = |value: Option<f64>| value.map_or_else(|| "not finite".to_owned(), |value| format!("{value:.4}"));
-        let mut text = format!("\nafter {} steps: loss {}", outcome.steps, number(outcome.loss));
+        write!(text, "\nafter {} steps: loss {}", outcome.steps, number(outcome.loss))?;
         if let (Some(train), Some(test)) = (outcome.train_accuracy, outcome.test_accuracy) {
             write!(text, ", accuracy {train:.3} (training), {test:.3} (test)")?;
         } else {
             write!(text, " (training), {} (test)", number(outcome.test_loss))?;
         }
         writeln!(text, "\nrecord, checkpoint and weights: {}", folder.path().display())?;
-        output::result(&text);
     }
-    Ok(())
+    output::result(&text)
 }
 
 fn fresh(options: &Train) -> Result<(Input, RunFolder)> {
@@ -89,8 +117,8 @@ fn resumed(options: &Train) -> Result<(Input, RunFolder)> {
         None => folder::latest(DEFAULT).unwrap_or_else(|| PathBuf::from(DEFAULT)),
     };
     let folder = RunFolder::new(path);
-    if !folder.checkpoint().exists() {
-        bail!("{} holds no checkpoint to go on from", folder.path().display());
+    if !folder.recipe().exists() {
+        bail!("{0} holds no run to go on with; begin one with: isogain train --out {0}", folder.path().display());
     }
     Ok((Input::read(&folder.recipe())?, folder))
 }

@@ -36,17 +36,12 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         OpCaptureKind::Linear { weight, .. } => linear::split(weight, batch, op, gain),
         OpCaptureKind::Activation(activation) => activation::split(*activation, op, gain),
         OpCaptureKind::Norm { norm, gamma, eps } => norm::split(*norm, gamma, *eps, op, rms_out, gain),
-        OpCaptureKind::Residual { .. } => vec![Part {
-            cause: Cause::BranchSum,
-            log_gain: gain,
-        }],
+        OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
     });
     let branch = match &op.kind {
-        OpCaptureKind::Residual {
-            branch,
-            branch_cotangent_in,
-            ..
-        } => Some(residual::branch(op, branch, branch_cotangent_in, batch)),
+        OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {
+            Some(residual::branch(op, branch, branch_cotangent_in, batch))
+        }
         _ => None,
     };
     Joint {
@@ -76,19 +71,7 @@ pub(super) fn log(a: f64) -> Option<f64> {
 /// engine whose derivative at a kink differs from ours, say) the second is all of it.
 pub(super) fn two_parts(first: Cause, measured: f64, second: Cause, gain: f64) -> Vec<Part> {
     if !measured.is_finite() {
-        return vec![Part {
-            cause: second,
-            log_gain: gain,
-        }];
+        return vec![Part { cause: second, log_gain: gain }];
     }
-    vec![
-        Part {
-            cause: first,
-            log_gain: measured,
-        },
-        Part {
-            cause: second,
-            log_gain: gain - measured,
-        },
-    ]
+    vec![Part { cause: first, log_gain: measured }, Part { cause: second, log_gain: gain - measured }]
 }

@@ -117,10 +117,7 @@ impl Capture {
 
     /// Index of the head, the last linear operation outside of branches; the number of operations without one.
     pub fn head(&self) -> usize {
-        self.ops
-            .iter()
-            .rposition(|op| matches!(op.kind, OpCaptureKind::Linear { .. }))
-            .unwrap_or(self.ops.len())
+        self.ops.iter().rposition(|op| matches!(op.kind, OpCaptureKind::Linear { .. })).unwrap_or(self.ops.len())
     }
 }
 
@@ -140,12 +137,7 @@ impl OpCapture {
         if found == expected {
             return Ok(());
         }
-        Err(CaptureError::Length {
-            op: self.name.clone(),
-            buffer,
-            expected,
-            found,
-        })
+        Err(CaptureError::Length { op: self.name.clone(), buffer, expected, found })
     }
 }
 
@@ -162,10 +154,7 @@ fn check_chain(ops: &[OpCapture], batch: usize) -> Result<(), CaptureError> {
         let (fan_in, fan_out) = (op.input.len() / batch, op.output.len() / batch);
         op.expect("output", &op.output, fan_out * batch)?;
         match &op.kind {
-            OpCaptureKind::Linear {
-                weight,
-                weight_gradient,
-            } => {
+            OpCaptureKind::Linear { weight, weight_gradient } => {
                 op.expect("weight", weight, fan_in * fan_out)?;
                 op.expect("weight_gradient", weight_gradient, fan_in * fan_out)?;
             }
@@ -174,11 +163,7 @@ fn check_chain(ops: &[OpCapture], batch: usize) -> Result<(), CaptureError> {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("gamma", gamma, fan_in)?;
             }
-            OpCaptureKind::Residual {
-                branch,
-                branch_cotangent_in,
-                ..
-            } => {
+            OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
                 check_chain(branch, batch)?;
@@ -197,10 +182,7 @@ mod tests {
         let zeros = |n: usize| Values::from(vec![0.0_f64; n]);
         OpCapture {
             name: "fc1".into(),
-            kind: OpCaptureKind::Linear {
-                weight: zeros(weight),
-                weight_gradient: zeros(weight),
-            },
+            kind: OpCaptureKind::Linear { weight: zeros(weight), weight_gradient: zeros(weight) },
             input: zeros(input),
             output: zeros(output),
             cotangent_in: zeros(input),

@@ -8,13 +8,7 @@ use super::{Head, Joint};
 pub(super) fn head(capture: &Capture, joints: Vec<Joint>) -> Head {
     let batch = capture.batch();
     let Some(last) = capture.ops().last() else {
-        return Head {
-            loss: capture.loss(),
-            output_rms: 0.0,
-            output_spread_rms: 0.0,
-            cotangent_rms: 0.0,
-            joints,
-        };
+        return Head { loss: capture.loss(), output_rms: 0.0, output_spread_rms: 0.0, cotangent_rms: 0.0, joints };
     };
     Head {
         loss: capture.loss(),
@@ -34,11 +28,8 @@ fn spread(values: &[f64], batch: usize) -> f64 {
             *mean += value / batch as f64;
         }
     }
-    let deviations: Vec<f64> = values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| value - means[index % features])
-        .collect();
+    let deviations: Vec<f64> =
+        values.iter().enumerate().map(|(index, value)| value - means[index % features]).collect();
     rms(&deviations)
 }
 

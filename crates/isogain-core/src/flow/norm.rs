@@ -23,11 +23,7 @@ pub(super) fn split(norm: NormKind, gamma: &Values, eps: f64, op: &OpCapture, rm
         .enumerate()
         .map(|(index, g)| {
             let feature = index % features;
-            let sigma = deviations[if norm == NormKind::Batch {
-                feature
-            } else {
-                index / features
-            }];
+            let sigma = deviations[if norm == NormKind::Batch { feature } else { index / features }];
             g * gamma[feature] / sigma
         })
         .collect();
@@ -58,11 +54,7 @@ fn deviations(norm: NormKind, input: &[f64], features: usize, eps: f64) -> Vec<f
             .chunks_exact(features)
             .map(|row| {
                 let count = features as f64;
-                let mean = if norm == NormKind::Layer {
-                    row.iter().sum::<f64>() / count
-                } else {
-                    0.0
-                };
+                let mean = if norm == NormKind::Layer { row.iter().sum::<f64>() / count } else { 0.0 };
                 let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
                 (variance + eps).sqrt()
             })

@@ -44,11 +44,7 @@ impl Profile {
             }
         }
         let ends = starts.iter().skip(1).copied().chain([flow.joints.len()]);
-        let layers = starts
-            .iter()
-            .zip(ends)
-            .map(|(&start, end)| layer(&flow.joints, start..end))
-            .collect();
+        let layers = starts.iter().zip(ends).map(|(&start, end)| layer(&flow.joints, start..end)).collect();
         Self { layers }
     }
 
@@ -60,10 +56,7 @@ impl Profile {
 
     /// Mean log-gain of an interior layer, nepers; `None` when none has one.
     pub fn slope(&self) -> Option<f64> {
-        let gains: Vec<f64> = self.layers[self.interior()]
-            .iter()
-            .filter_map(|layer| layer.log_gain)
-            .collect();
+        let gains: Vec<f64> = self.layers[self.interior()].iter().filter_map(|layer| layer.log_gain).collect();
         (!gains.is_empty()).then(|| gains.iter().sum::<f64>() / gains.len() as f64)
     }
 
@@ -94,11 +87,7 @@ pub fn causes(joints: &[Joint]) -> Vec<CauseShare> {
     for part in joints.iter().flat_map(|joint| &joint.split) {
         match sums.iter_mut().find(|sum| sum.cause == part.cause) {
             Some(sum) => sum.log_gain += part.log_gain,
-            None => sums.push(CauseShare {
-                cause: part.cause,
-                log_gain: part.log_gain,
-                share: 0.0,
-            }),
+            None => sums.push(CauseShare { cause: part.cause, log_gain: part.log_gain, share: 0.0 }),
         }
     }
     let total: f64 = sums.iter().map(|sum| sum.log_gain).sum();
@@ -109,12 +98,7 @@ pub fn causes(joints: &[Joint]) -> Vec<CauseShare> {
             sum.share = sum.log_gain / acting;
         }
     }
-    sums.sort_by(|a, b| {
-        b.log_gain
-            .abs()
-            .total_cmp(&a.log_gain.abs())
-            .then(a.cause.cmp(&b.cause))
-    });
+    sums.sort_by(|a, b| b.log_gain.abs().total_cmp(&a.log_gain.abs()).then(a.cause.cmp(&b.cause)));
     sums
 }
 
@@ -128,10 +112,7 @@ mod tests {
             name: kind.into(),
             kind: kind.into(),
             log_gain: (!split.is_empty()).then(|| split.iter().map(|part| part.1).sum()),
-            split: split
-                .iter()
-                .map(|&(cause, log_gain)| Part { cause, log_gain })
-                .collect(),
+            split: split.iter().map(|&(cause, log_gain)| Part { cause, log_gain }).collect(),
             cotangent_rms: 1.0,
             cotangent_in_rms: 1.0,
             activation_rms: 1.0,
@@ -143,10 +124,7 @@ mod tests {
     fn shares_are_of_what_acts_in_the_direction_of_the_total() {
         let joints = [
             joint("linear", &[(Cause::WeightScale, -3.0), (Cause::Alignment, 0.5)]),
-            joint(
-                "activation",
-                &[(Cause::ActivationSlope, -1.0), (Cause::SlopeCorrelation, 0.0)],
-            ),
+            joint("activation", &[(Cause::ActivationSlope, -1.0), (Cause::SlopeCorrelation, 0.0)]),
             joint("linear", &[(Cause::WeightScale, -3.0), (Cause::Alignment, 0.5)]),
         ];
         let found = causes(&joints);

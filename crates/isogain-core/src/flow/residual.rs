@@ -21,11 +21,7 @@ pub(super) fn branch(op: &OpCapture, inner: &[OpCapture], returned: &Values, bat
         let unit = |values: &[f64], rms: f64| -> Vec<f64> { values.iter().map(|value| value / rms).collect() };
         dot(&unit(a, rms_a), &unit(c, rms_c)) / a.len() as f64
     };
-    let skip_share = if rms_in == 0.0 {
-        1.0
-    } else {
-        cosine(&g, rms_g, &g_in, rms_in) * (rms_g / rms_in)
-    };
+    let skip_share = if rms_in == 0.0 { 1.0 } else { cosine(&g, rms_g, &g_in, rms_in) * (rms_g / rms_in) };
     Branch {
         skip_share,
         branch_share: 1.0 - skip_share,

@@ -25,13 +25,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 let input_size = log(op.input.rms()).map(|ln| ln + half_log(fan_in));
                 let rest = |norm: f64| Some(norm - backward_signal? - input_size?);
                 let coherence = log_norm.and_then(rest);
-                found.push(WeightGradient {
-                    name: op.name.clone(),
-                    log_norm,
-                    backward_signal,
-                    input_size,
-                    coherence,
-                });
+                found.push(WeightGradient { name: op.name.clone(), log_norm, backward_signal, input_size, coherence });
             }
             OpCaptureKind::Residual { branch, .. } => collect(branch, batch, found),
             OpCaptureKind::Activation(_) | OpCaptureKind::Norm { .. } => {}

@@ -78,18 +78,13 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
         network.norm = Some(kind);
         return Ok(());
     }
-    let norm = LayerRecipe {
-        norm: Some(kind),
-        ..LayerRecipe::default()
-    };
+    let norm = LayerRecipe { norm: Some(kind), ..LayerRecipe::default() };
     let output = network.layers.split_off(hidden_layers(&network.layers));
     let mut inserted = 0;
     network.layers = insert(std::mem::take(&mut network.layers), &norm, false, &mut inserted);
     network.layers.extend(output);
     if inserted == 0 {
-        return Err(CannotApply(
-            "the list of layers has no linear layer that an activation follows",
-        ));
+        return Err(CannotApply("the list of layers has no linear layer that an activation follows"));
     }
     Ok(())
 }
@@ -134,10 +129,7 @@ fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
             Some(from) if layer.linear.is_some() && layer.linear == width => {
                 let mut branch = result.split_off(from);
                 branch.push(layer);
-                result.push(LayerRecipe {
-                    residual: Some(branch),
-                    ..LayerRecipe::default()
-                });
+                result.push(LayerRecipe { residual: Some(branch), ..LayerRecipe::default() });
             }
             _ => {
                 width = layer.linear.or(width);
@@ -181,14 +173,8 @@ pub fn remove_output_activation(network: &mut NetworkRecipe) -> Result<(), Canno
         return network.output_activation.take().map(drop).ok_or(NONE);
     }
     let before = network.layers.len();
-    network
-        .layers
-        .truncate(head_index(&network.layers).map_or(before, |head| head + 1));
-    if network.layers.len() < before {
-        Ok(())
-    } else {
-        Err(NONE)
-    }
+    network.layers.truncate(head_index(&network.layers).map_or(before, |head| head + 1));
+    if network.layers.len() < before { Ok(()) } else { Err(NONE) }
 }
 
 /// Whether there is a normalisation anywhere.
@@ -214,9 +200,7 @@ pub fn activations(network: &NetworkRecipe) -> Vec<Activation> {
     match network.kind {
         NetworkKind::Layers => {
             let hidden = hidden_layers(&network.layers);
-            visit(&network.layers[..hidden], &mut |layer| {
-                add(&mut found, layer.activation)
-            });
+            visit(&network.layers[..hidden], &mut |layer| add(&mut found, layer.activation));
         }
         NetworkKind::Mlp | NetworkKind::Residual => found.push(network.activation),
     }
@@ -236,10 +220,7 @@ pub fn initializers(network: &NetworkRecipe) -> Vec<Initializer> {
     visit(&network.layers[..hidden], &mut |layer| {
         add(&mut found, layer.linear.map(|_| layer.init.unwrap_or(network.init)));
     });
-    add(
-        &mut found,
-        network.layers.get(hidden).map(|head| head.init.unwrap_or(of_head)),
-    );
+    add(&mut found, network.layers.get(hidden).map(|head| head.init.unwrap_or(of_head)));
     found
 }
 

@@ -19,10 +19,7 @@ pub struct Place {
 
 impl Place {
     pub(super) fn new(file: &str, line: usize) -> Self {
-        Self {
-            file: file.to_owned(),
-            line: Some(line),
-        }
+        Self { file: file.to_owned(), line: Some(line) }
     }
 }
 
@@ -51,10 +48,7 @@ impl Suggestion {
     pub(super) fn new(name: &str, known: &[&str]) -> Box<Self> {
         let nearest = nearest(name, known.iter().copied());
         let known = known.iter().map(|&name| name.to_owned()).collect();
-        Box::new(Self {
-            nearest: nearest.map(str::to_owned),
-            known,
-        })
+        Box::new(Self { nearest: nearest.map(str::to_owned), known })
     }
 }
 
@@ -147,22 +141,12 @@ impl RecipeError {
     /// A value that cannot be used, place unknown so far.
     pub(super) fn value(key: impl Into<String>, value: impl fmt::Display, expected: impl Into<String>) -> Self {
         let value = Some(shortened(&value.to_string()));
-        Self::Value {
-            place: Place::default(),
-            key: key.into(),
-            value,
-            expected: expected.into(),
-        }
+        Self::Value { place: Place::default(), key: key.into(), value, expected: expected.into() }
     }
 
     /// A key that is missing, place unknown so far.
     pub(super) fn missing(key: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Value {
-            place: Place::default(),
-            key: key.into(),
-            value: None,
-            expected: expected.into(),
-        }
+        Self::Value { place: Place::default(), key: key.into(), value: None, expected: expected.into() }
     }
 
     /// The same error with file and line, and the value as it stands in `text`, found by the error's key.
@@ -179,16 +163,11 @@ impl RecipeError {
             }
             Self::Syntax { place, .. } | Self::UnknownKey { place, .. } => file.clone_into(&mut place.file),
             Self::UnknownName { place, key, .. } => {
-                *place = Place {
-                    file: file.to_owned(),
-                    line: document.and_then(|document| document.line_of(key)),
-                };
+                *place = Place { file: file.to_owned(), line: document.and_then(|document| document.line_of(key)) };
             }
             Self::Value { place, key, value, .. } => {
-                *place = Place {
-                    file: file.to_owned(),
-                    line: document.as_ref().and_then(|document| document.line_of(key)),
-                };
+                *place =
+                    Place { file: file.to_owned(), line: document.as_ref().and_then(|document| document.line_of(key)) };
                 if let Some(written) = document.and_then(|document| document.written(key)) {
                     *value = Some(written);
                 }
@@ -202,26 +181,14 @@ impl RecipeError {
 pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
     let escape = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
     };
     let short: String = text.chars().take(LONGEST).map(escape).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        format!("{short}...")
-    } else {
-        short
-    }
+    if text.chars().nth(LONGEST).is_some() { format!("{short}...") } else { short }
 }
 
 fn key_of(key: &str, table: &str) -> String {
-    if table.is_empty() {
-        format!("table '{key}'")
-    } else {
-        format!("key '{key}' in [{table}]")
-    }
+    if table.is_empty() { format!("table '{key}'") } else { format!("key '{key}' in [{table}]") }
 }
 
 fn equals(value: Option<&str>) -> String {
@@ -229,9 +196,5 @@ fn equals(value: Option<&str>) -> String {
 }
 
 fn near(found: &str) -> String {
-    if found.is_empty() {
-        String::new()
-    } else {
-        format!(" (at '{found}')")
-    }
+    if found.is_empty() { String::new() } else { format!(" (at '{found}')") }
 }

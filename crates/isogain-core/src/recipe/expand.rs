@@ -25,10 +25,7 @@ pub fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Result<Network
     validate(recipe)?;
     for (count, what) in [(inputs, "input columns"), (outputs, "outputs")] {
         if count == 0 {
-            return Err(RecipeError::missing(
-                "data.source",
-                format!("must have {what}, found none"),
-            ));
+            return Err(RecipeError::missing("data.source", format!("must have {what}, found none")));
         }
     }
     let net = &recipe.network;
@@ -40,21 +37,13 @@ pub fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Result<Network
     if net.kind != NetworkKind::Layers {
         let init = net.head_init.unwrap_or(net.init);
         ops.push(linear("head".into(), net.width, outputs, init, Activation::linear()));
-        ops.extend(
-            net.output_activation
-                .map(|activation| self::activation("output".into(), activation)),
-        );
+        ops.extend(net.output_activation.map(|activation| self::activation("output".into(), activation)));
     }
     let loss = match recipe.data.task {
         Task::Classification => Loss::CrossEntropy,
         Task::Regression => Loss::MeanSquaredError,
     };
-    let network = Network {
-        inputs,
-        outputs,
-        ops,
-        loss,
-    };
+    let network = Network { inputs, outputs, ops, loss };
     initializers_support_activations(&network, net)?;
     validate::parameters(net, parameter_count(&network))?;
     Ok(network)
@@ -62,10 +51,7 @@ pub fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Result<Network
 
 /// Refuses an initialiser that has no answer for an activation, such as the edge of chaos of softplus.
 fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> Result<(), RecipeError> {
-    let Some((op, linear)) = network
-        .linears()
-        .find(|(_, linear)| !linear.init.supports(linear.activation))
-    else {
+    let Some((op, linear)) = network.linears().find(|(_, linear)| !linear.init.supports(linear.activation)) else {
         return Ok(());
     };
     let key = match linear.init {
@@ -73,10 +59,7 @@ fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> R
         init if Some(init) == net.head_init => "network.head_init",
         _ => "network.layers",
     };
-    let expected = format!(
-        "is not defined for {} ({}); take another one",
-        linear.activation, op.name
-    );
+    let expected = format!("is not defined for {} ({}); take another one", linear.activation, op.name);
     Err(RecipeError::value(key, format!("\"{}\"", linear.init), expected))
 }
 
@@ -84,11 +67,7 @@ fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> R
 pub fn parameter_count(network: &Network) -> u64 {
     let of = |op: &Op| match &op.kind {
         OpKind::Linear(linear) => (linear.fan_in as u64 + 1).saturating_mul(linear.fan_out as u64),
-        OpKind::Norm(Norm {
-            norm: NormKind::Rms,
-            features,
-            ..
-        }) => *features as u64,
+        OpKind::Norm(Norm { norm: NormKind::Rms, features, .. }) => *features as u64,
         OpKind::Norm(Norm { features, .. }) => 2 * *features as u64,
         OpKind::Residual(residual) => u64::from(residual.learnable),
         OpKind::Activation { .. } => 0,
@@ -108,17 +87,8 @@ fn mlp(net: &NetworkRecipe, inputs: usize) -> Vec<Op> {
     let mut ops = Vec::new();
     let mut fan_in = inputs;
     for layer in 1..=net.depth {
-        ops.push(linear(
-            format!("fc{layer}"),
-            fan_in,
-            net.width,
-            net.init,
-            net.activation,
-        ));
-        ops.extend(
-            net.norm
-                .map(|kind| norm(format!("norm{layer}"), kind, net.width, net.norm_eps)),
-        );
+        ops.push(linear(format!("fc{layer}"), fan_in, net.width, net.init, net.activation));
+        ops.extend(net.norm.map(|kind| norm(format!("norm{layer}"), kind, net.width, net.norm_eps)));
         ops.push(activation(format!("{}{layer}", net.activation.name()), net.activation));
         fan_in = net.width;
     }
@@ -126,62 +96,32 @@ fn mlp(net: &NetworkRecipe, inputs: usize) -> Vec<Op> {
 }
 
 fn residual(net: &NetworkRecipe, inputs: usize) -> Vec<Op> {
-    let NetworkRecipe {
-        depth,
-        width,
-        activation: phi,
-        init,
-        ..
-    } = *net;
+    let NetworkRecipe { depth, width, activation: phi, init, .. } = *net;
     let scale = branch_scale(net.branch_scale, depth - 1);
     let mut ops = vec![linear("fc1".into(), inputs, width, init, phi)];
     for layer in 2..=depth {
         let name = format!("block{layer}");
         let mut branch = Vec::new();
-        branch.extend(
-            net.norm
-                .map(|kind| norm(format!("{name}.norm"), kind, width, net.norm_eps)),
-        );
+        branch.extend(net.norm.map(|kind| norm(format!("{name}.norm"), kind, width, net.norm_eps)));
         branch.push(activation(format!("{name}.{}", phi.name()), phi));
         branch.push(linear(format!("{name}.fc"), width, width, init, phi));
-        let residual = Residual {
-            branch,
-            scale,
-            learnable: net.learnable_scale,
-        };
-        ops.push(Op {
-            name,
-            kind: OpKind::Residual(residual),
-        });
+        let residual = Residual { branch, scale, learnable: net.learnable_scale };
+        ops.push(Op { name, kind: OpKind::Residual(residual) });
     }
     ops.push(activation(phi.name().into(), phi));
     ops
 }
 
 fn linear(name: String, fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Op {
-    Op {
-        name,
-        kind: OpKind::Linear(Linear {
-            fan_in,
-            fan_out,
-            init,
-            activation,
-        }),
-    }
+    Op { name, kind: OpKind::Linear(Linear { fan_in, fan_out, init, activation }) }
 }
 
 fn activation(name: String, activation: Activation) -> Op {
-    Op {
-        name,
-        kind: OpKind::Activation { activation },
-    }
+    Op { name, kind: OpKind::Activation { activation } }
 }
 
 fn norm(name: String, norm: NormKind, features: usize, eps: f64) -> Op {
-    Op {
-        name,
-        kind: OpKind::Norm(Norm { norm, features, eps }),
-    }
+    Op { name, kind: OpKind::Norm(Norm { norm, features, eps }) }
 }
 
 /// Expands the list of kind `layers`.
@@ -197,13 +137,7 @@ struct Explicit<'n> {
 
 impl<'n> Explicit<'n> {
     fn new(net: &'n NetworkRecipe, inputs: usize, outputs: usize) -> Self {
-        Self {
-            net,
-            inputs,
-            outputs,
-            following: following(&net.layers).into_iter(),
-            given: HashMap::new(),
-        }
+        Self { net, inputs, outputs, following: following(&net.layers).into_iter(), given: HashMap::new() }
     }
 
     fn expand(mut self) -> Result<Vec<Op>, RecipeError> {
@@ -212,15 +146,8 @@ impl<'n> Explicit<'n> {
         if let Some((head, units)) = head.and_then(|head| Some((head, net.layers[head].linear?)))
             && units != self.outputs
         {
-            let expected = format!(
-                "must be {}, the number of outputs, in the last linear layer",
-                self.outputs
-            );
-            return Err(RecipeError::value(
-                format!("network.layers[{head}].linear"),
-                units,
-                expected,
-            ));
+            let expected = format!("must be {}, the number of outputs, in the last linear layer", self.outputs);
+            return Err(RecipeError::value(format!("network.layers[{head}].linear"), units, expected));
         }
         let inputs = self.inputs;
         Ok(self.list(&net.layers, "network.layers", "", inputs, head)?.0)
@@ -238,45 +165,27 @@ impl<'n> Explicit<'n> {
     ) -> Result<(Vec<Op>, usize), RecipeError> {
         let single =
             |kind: fn(&LayerRecipe) -> bool| !prefix.is_empty() && list.iter().filter(|layer| kind(layer)).count() == 1;
-        let (one_linear, one_norm, one_activation) = (
-            single(|l| l.linear.is_some()),
-            single(|l| l.norm.is_some()),
-            single(|l| l.activation.is_some()),
-        );
+        let (one_linear, one_norm, one_activation) =
+            (single(|l| l.linear.is_some()), single(|l| l.norm.is_some()), single(|l| l.activation.is_some()));
         let (mut width, mut linears, mut ops) = (inputs, 0, Vec::new());
         for (index, layer) in list.iter().enumerate() {
             let mut name = |kind: &str, number: usize, alone: bool| {
-                let name = if alone {
-                    format!("{prefix}{kind}")
-                } else {
-                    format!("{prefix}{kind}{number}")
-                };
+                let name = if alone { format!("{prefix}{kind}") } else { format!("{prefix}{kind}{number}") };
                 self.unique(name)
             };
             if let Some(units) = layer.linear {
                 linears += 1;
                 let is_head = head == Some(index);
-                let name = if is_head {
-                    self.unique("head".into())
-                } else {
-                    name("fc", linears, one_linear)
-                };
-                let network_init = if is_head {
-                    self.net.head_init.unwrap_or(self.net.init)
-                } else {
-                    self.net.init
-                };
+                let name = if is_head { self.unique("head".into()) } else { name("fc", linears, one_linear) };
+                let network_init = if is_head { self.net.head_init.unwrap_or(self.net.init) } else { self.net.init };
                 let init = layer.init.unwrap_or(network_init);
                 let phi = self.following.next().unwrap_or(Activation::linear());
                 ops.push(linear(name, width, units, init, phi));
                 width = units;
             } else if let Some(phi) = layer.activation {
                 let after_head = head.is_some_and(|head| index > head);
-                let name = if after_head {
-                    self.unique("output".into())
-                } else {
-                    name(phi.name(), linears, one_activation)
-                };
+                let name =
+                    if after_head { self.unique("output".into()) } else { name(phi.name(), linears, one_activation) };
                 ops.push(activation(name, phi));
             } else if let Some(kind) = layer.norm {
                 ops.push(norm(name("norm", linears, one_norm), kind, width, self.net.norm_eps));
@@ -289,15 +198,8 @@ impl<'n> Explicit<'n> {
                     let expected = format!("must keep the width of its input: x has {width} features, F(x) has {out}");
                     return Err(RecipeError::missing(path, expected));
                 }
-                let residual = Residual {
-                    branch,
-                    scale: layer.scale.unwrap_or(1.0),
-                    learnable: layer.learnable,
-                };
-                ops.push(Op {
-                    name,
-                    kind: OpKind::Residual(residual),
-                });
+                let residual = Residual { branch, scale: layer.scale.unwrap_or(1.0), learnable: layer.learnable };
+                ops.push(Op { name, kind: OpKind::Residual(residual) });
             }
         }
         Ok((ops, width))
@@ -331,10 +233,7 @@ fn following(list: &[LayerRecipe]) -> Vec<Activation> {
         }
     }
     // What follows the head is not what its initialiser refers to.
-    let head = list
-        .iter()
-        .rposition(|layer| layer.linear.is_some())
-        .map_or(list.len(), |head| head + 1);
+    let head = list.iter().rposition(|layer| layer.linear.is_some()).map_or(list.len(), |head| head + 1);
     let mut found = Vec::new();
     backwards(&list[..head], &mut Activation::linear(), &mut found);
     found.reverse();

@@ -56,21 +56,12 @@ pub enum ClipKind {
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self {
-            name: OptimizerName::Sgd,
-            learning_rate: 0.05,
-            momentum: 0.9,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-        }
+        Self { name: OptimizerName::Sgd, learning_rate: 0.05, momentum: 0.9, betas: [0.9, 0.999], eps: 1e-8 }
     }
 }
 
 impl Default for Clip {
     fn default() -> Self {
-        Self {
-            kind: ClipKind::None,
-            threshold: 1.0,
-        }
+        Self { kind: ClipKind::None, threshold: 1.0 }
     }
 }

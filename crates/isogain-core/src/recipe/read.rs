@@ -56,13 +56,7 @@ fn recipe(document: &Document<'_>) -> Result<Recipe, RecipeError> {
     // Before the missing network: `[netwrok]` is better answered by the key that was meant.
     let has_network = document.root().contains_key("network");
     root.finish()?;
-    if has_network {
-        Ok(recipe)
-    } else {
-        Err(RecipeError::NoNetwork {
-            place: document.whole(),
-        })
-    }
+    if has_network { Ok(recipe) } else { Err(RecipeError::NoNetwork { place: document.whole() }) }
 }
 
 fn data(mut table: Table<'_>) -> Result<Data, RecipeError> {
@@ -105,23 +99,12 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
     };
     match network.kind {
         NetworkKind::Mlp => {
-            table.refuse(
-                &["branch_scale", "learnable_scale"],
-                "has no effect: only for kind = \"residual\"",
-            )?;
+            table.refuse(&["branch_scale", "learnable_scale"], "has no effect: only for kind = \"residual\"")?;
             table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?;
         }
         NetworkKind::Residual => table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?,
         NetworkKind::Layers => table.refuse(
-            &[
-                "depth",
-                "width",
-                "activation",
-                "norm",
-                "branch_scale",
-                "learnable_scale",
-                "output_activation",
-            ],
+            &["depth", "width", "activation", "norm", "branch_scale", "learnable_scale", "output_activation"],
             "has no effect: with kind = \"layers\" the list says it all",
         )?,
     }
@@ -141,11 +124,7 @@ fn layers(entry: Entry<'_>, nesting: usize) -> Result<Vec<LayerRecipe>, RecipeEr
     if nesting > MAX_NESTING {
         return Err(entry.wrong(&format!("must not be nested deeper than {MAX_NESTING} branches")));
     }
-    entry
-        .list()?
-        .into_iter()
-        .map(|entry| layer(entry.table()?, nesting))
-        .collect()
+    entry.list()?.into_iter().map(|entry| layer(entry.table()?, nesting)).collect()
 }
 
 fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeError> {
@@ -191,10 +170,7 @@ fn clip(mut table: Table<'_>) -> Result<Clip, RecipeError> {
         threshold: table.get("threshold", default.threshold, Entry::number)?,
     };
     if clip.kind == ClipKind::None {
-        table.refuse(
-            &["threshold"],
-            "has no effect: say kind = \"value\", \"norm\" or \"global-norm\"",
-        )?;
+        table.refuse(&["threshold"], "has no effect: say kind = \"value\", \"norm\" or \"global-norm\"")?;
     }
     table.finish()?;
     Ok(clip)

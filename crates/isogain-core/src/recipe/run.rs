@@ -40,10 +40,6 @@ pub enum Level {
 
 impl Default for Run {
     fn default() -> Self {
-        Self {
-            steps: 1000,
-            seed: 0,
-            precision: Precision::F32,
-        }
+        Self { steps: 1000, seed: 0, precision: Precision::F32 }
     }
 }

@@ -23,29 +23,15 @@ impl<'t> Document<'t> {
     /// # Errors
     /// A text that is too long, not TOML, or says nothing.
     pub(super) fn parse(text: &'t str, file: &'t str) -> Result<Self, RecipeError> {
-        let whole = Place {
-            file: file.to_owned(),
-            line: None,
-        };
+        let whole = Place { file: file.to_owned(), line: None };
         if text.len() > LONGEST {
-            return Err(RecipeError::TooLong {
-                place: whole,
-                bytes: text.len(),
-                limit: LONGEST,
-            });
+            return Err(RecipeError::TooLong { place: whole, bytes: text.len(), limit: LONGEST });
         }
         let root = DeTable::parse(text).map_err(|error| {
             let span = error.span().unwrap_or(text.len()..text.len());
-            let found = text
-                .get(span.clone())
-                .map(|found| shortened(found.trim_end()))
-                .unwrap_or_default();
+            let found = text.get(span.clone()).map(|found| shortened(found.trim_end())).unwrap_or_default();
             let place = Place::new(file, line_at(text, span.start));
-            RecipeError::Syntax {
-                place,
-                message: error.message().to_owned(),
-                found,
-            }
+            RecipeError::Syntax { place, message: error.message().to_owned(), found }
         })?;
         let root = root.into_inner();
         if root.is_empty() {
@@ -65,10 +51,7 @@ impl<'t> Document<'t> {
 
     /// The file, no line.
     pub(super) fn whole(&self) -> Place {
-        Place {
-            file: self.file.to_owned(),
-            line: None,
-        }
+        Place { file: self.file.to_owned(), line: None }
     }
 
     /// What stands at `span`, shortened.
@@ -104,10 +87,7 @@ impl<'t> Document<'t> {
             };
             let mut span = key.span();
             while let Some((index, tail)) = after.strip_prefix('[').and_then(|tail| tail.split_once(']')) {
-                let item = value
-                    .get_ref()
-                    .as_array()
-                    .and_then(|items| items.get(index.parse::<usize>().ok()?));
+                let item = value.get_ref().as_array().and_then(|items| items.get(index.parse::<usize>().ok()?));
                 let Some(item) = item else { return Some((span, None)) };
                 (span, value, after) = (item.span(), item, tail);
             }
@@ -156,10 +136,7 @@ mod tests {
     #[test]
     fn shows_values_as_they_were_written() {
         let document = Document::parse(TEXT, "net.toml").unwrap();
-        assert_eq!(
-            document.written("network.layers[1].residual[0].linear").as_deref(),
-            Some("0x9")
-        );
+        assert_eq!(document.written("network.layers[1].residual[0].linear").as_deref(), Some("0x9"));
         assert_eq!(document.written("network.kind").as_deref(), Some("\"layers\""));
         assert_eq!(document.written("network.layers"), None);
         assert_eq!(document.written("network.depth"), None);

@@ -31,23 +31,14 @@ pub(super) struct Entry<'a> {
 impl<'a> Table<'a> {
     /// The whole recipe.
     pub(super) fn root(document: &'a Document<'a>) -> Self {
-        Self {
-            document,
-            path: String::new(),
-            entries: document.root(),
-            asked: Vec::new(),
-        }
+        Self { document, path: String::new(), entries: document.root(), asked: Vec::new() }
     }
 
     /// The value of `key`, if it is there.
     pub(super) fn entry(&mut self, key: &'static str) -> Option<Entry<'a>> {
         self.asked.push(key);
         let value = self.entries.get(key)?;
-        Some(Entry {
-            document: self.document,
-            path: self.path_of(key),
-            value,
-        })
+        Some(Entry { document: self.document, path: self.path_of(key), value })
     }
 
     /// The value of `key`, or `default` when it is not there.
@@ -73,11 +64,7 @@ impl<'a> Table<'a> {
     pub(super) fn refuse(&self, keys: &[&str], why: &str) -> Result<(), RecipeError> {
         let found = keys.iter().find_map(|key| Some((key, self.entries.get(*key)?)));
         let Some((key, value)) = found else { return Ok(()) };
-        let entry = Entry {
-            document: self.document,
-            path: self.path_of(key),
-            value,
-        };
+        let entry = Entry { document: self.document, path: self.path_of(key), value };
         Err(entry.wrong(why))
     }
 
@@ -87,14 +74,7 @@ impl<'a> Table<'a> {
         entries.sort_by_key(|(key, _)| key.span().start);
         let entry = |(key, value): (&'a Spanned<_>, _)| -> (&'a str, Entry<'a>) {
             let key: &str = AsRef::<str>::as_ref(key.get_ref());
-            (
-                key,
-                Entry {
-                    document: self.document,
-                    path: self.path_of(key),
-                    value,
-                },
-            )
+            (key, Entry { document: self.document, path: self.path_of(key), value })
         };
         entries.into_iter().map(entry).collect()
     }
@@ -104,10 +84,7 @@ impl<'a> Table<'a> {
     /// # Errors
     /// The first key that nobody asked for.
     pub(super) fn finish(self) -> Result<(), RecipeError> {
-        let unknown = self
-            .entries
-            .iter()
-            .filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref()));
+        let unknown = self.entries.iter().filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref()));
         let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else {
             return Ok(());
         };
@@ -120,11 +97,7 @@ impl<'a> Table<'a> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
 
@@ -132,12 +105,9 @@ impl<'a> Entry<'a> {
     /// A table.
     pub(super) fn table(self) -> Result<Table<'a>, RecipeError> {
         match self.value.get_ref() {
-            DeValue::Table(entries) => Ok(Table {
-                document: self.document,
-                path: self.path,
-                entries,
-                asked: Vec::new(),
-            }),
+            DeValue::Table(entries) => {
+                Ok(Table { document: self.document, path: self.path, entries, asked: Vec::new() })
+            }
             _ => Err(self.wrong("must be a table")),
         }
     }
@@ -147,11 +117,7 @@ impl<'a> Entry<'a> {
         let DeValue::Array(items) = self.value.get_ref() else {
             return Err(self.wrong("must be a list"));
         };
-        let entry = |(index, value)| Entry {
-            document: self.document,
-            path: format!("{}[{index}]", self.path),
-            value,
-        };
+        let entry = |(index, value)| Entry { document: self.document, path: format!("{}[{index}]", self.path), value };
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
@@ -168,11 +134,7 @@ impl<'a> Entry<'a> {
         let Some(number) = self.value.get_ref().as_integer() else {
             return Err(self.wrong("must be a whole number"));
         };
-        let nearest = if number.as_str().starts_with('-') {
-            0
-        } else {
-            usize::MAX
-        };
+        let nearest = if number.as_str().starts_with('-') { 0 } else { usize::MAX };
         Ok(usize::from_str_radix(number.as_str(), number.radix()).unwrap_or(nearest))
     }
 
@@ -180,9 +142,9 @@ impl<'a> Entry<'a> {
     /// validation to say.
     pub(super) fn number(self) -> Result<f64, RecipeError> {
         let number = match self.value.get_ref() {
-            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .map(|number| number as f64),
+            DeValue::Integer(number) => {
+                i128::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
+            }
             DeValue::Float(number) => number.as_str().parse().ok(),
             _ => None,
         };
@@ -191,28 +153,18 @@ impl<'a> Entry<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(self) -> Result<bool, RecipeError> {
-        self.value
-            .get_ref()
-            .as_bool()
-            .ok_or_else(|| self.wrong("must be true or false"))
+        self.value.get_ref().as_bool().ok_or_else(|| self.wrong("must be true or false"))
     }
 
     /// A text.
     pub(super) fn text(&self) -> Result<&'a str, RecipeError> {
-        self.value
-            .get_ref()
-            .as_str()
-            .ok_or_else(|| self.wrong("must be a text in quotes"))
+        self.value.get_ref().as_str().ok_or_else(|| self.wrong("must be a text in quotes"))
     }
 
     /// Two numbers.
     pub(super) fn pair(self) -> Result<[f64; 2], RecipeError> {
         let wrong = self.wrong("must be a list of two numbers");
-        let numbers = self
-            .list()?
-            .into_iter()
-            .map(Entry::number)
-            .collect::<Result<Vec<_>, _>>()?;
+        let numbers = self.list()?.into_iter().map(Entry::number).collect::<Result<Vec<_>, _>>()?;
         numbers.try_into().map_err(|_| wrong)
     }
 
@@ -268,11 +220,7 @@ impl<'a> Entry<'a> {
     }
 
     fn copy(&self) -> Entry<'a> {
-        Entry {
-            document: self.document,
-            path: self.path.clone(),
-            value: self.value,
-        }
+        Entry { document: self.document, path: self.path.clone(), value: self.value }
     }
 
     fn unknown(&self, what: &str, name: &str, known: &[&str]) -> RecipeError {
@@ -292,11 +240,7 @@ impl<'a> Entry<'a> {
             NameError::UnknownKey { key, known, .. } => RecipeError::UnknownKey {
                 place: self.document.place(&self.value.span()),
                 key: shortened(&key),
-                table: self
-                    .path
-                    .strip_suffix(&format!(".{key}"))
-                    .unwrap_or(&self.path)
-                    .to_owned(),
+                table: self.path.strip_suffix(&format!(".{key}")).unwrap_or(&self.path).to_owned(),
                 suggestion: Suggestion::new(&key, &std::iter::once("name").chain(known).collect::<Vec<_>>()),
             },
             NameError::OutOfRange { domain, .. } => self.wrong(&format!("must be {domain}")),

@@ -50,27 +50,13 @@ pub fn validate_rules(recipe: &Recipe, known_rules: &[&str]) -> Result<(), Recip
 
 fn data(data: &Data) -> Result<(), RecipeError> {
     if data.source.trim().is_empty() {
-        return Err(RecipeError::value(
-            "data.source",
-            "\"\"",
-            "must be \"digits\" or the path of a CSV file",
-        ));
+        return Err(RecipeError::value("data.source", "\"\"", "must be \"digits\" or the path of a CSV file"));
     }
     within("data.batch", data.batch, MAX_BATCH)?;
     let fraction = data.test_fraction;
-    must(
-        "data.test_fraction",
-        fraction,
-        fraction > 0.0 && fraction < 1.0,
-        "must be above 0 and below 1",
-    )?;
+    must("data.test_fraction", fraction, fraction > 0.0 && fraction < 1.0, "must be above 0 and below 1")?;
     let scale = data.input_scale;
-    must(
-        "data.input_scale",
-        scale,
-        scale.is_finite() && scale != 0.0,
-        "must be a finite number other than 0",
-    )
+    must("data.input_scale", scale, scale.is_finite() && scale != 0.0, "must be a finite number other than 0")
 }
 
 fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
@@ -80,12 +66,7 @@ fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
         shaped(network)?;
     }
     let eps = network.norm_eps;
-    must(
-        "network.norm_eps",
-        eps,
-        eps.is_finite() && eps >= 0.0,
-        "must be a finite number, 0 or more",
-    )?;
+    must("network.norm_eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
     if batch == 1
         && let Some((key, norm)) = norms(network).into_iter().find(|(_, norm)| *norm == NormKind::Batch)
     {
@@ -104,25 +85,12 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     let hidden = (width as u64 * width as u64 + width as u64) * (depth as u64 - 1);
     parameters(network, hidden)?;
     if !network.layers.is_empty() {
-        return Err(RecipeError::missing(
-            "network.layers",
-            "has no effect: only for kind = \"layers\"",
-        ));
+        return Err(RecipeError::missing("network.layers", "has no effect: only for kind = \"layers\""));
     }
     if kind == NetworkKind::Residual {
-        must(
-            "network.depth",
-            depth,
-            depth >= 2,
-            "must be 2 or more for kind = \"residual\": a stem and a block",
-        )?;
+        must("network.depth", depth, depth >= 2, "must be 2 or more for kind = \"residual\": a stem and a block")?;
         if let BranchScale::Number(scale) = network.branch_scale {
-            must(
-                "network.branch_scale",
-                scale,
-                scale.is_finite(),
-                "must be a finite number or \"depth\"",
-            )?;
+            must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
         }
     }
     Ok(())
@@ -144,20 +112,12 @@ fn explicit(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     parameters(network, count.parameters)?;
     let Some(head) = network.layers.iter().rposition(|layer| layer.linear.is_some()) else {
-        return Err(RecipeError::missing(
-            KEY,
-            "needs a linear layer outside of branches, the head",
-        ));
+        return Err(RecipeError::missing(KEY, "needs a linear layer outside of branches, the head"));
     };
-    let after = network.layers[head + 1..]
-        .iter()
-        .position(|layer| layer.activation.is_none());
+    let after = network.layers[head + 1..].iter().position(|layer| layer.activation.is_none());
     after.map_or(Ok(()), |offset| {
         let key = format!("{KEY}[{}]", head + 1 + offset);
-        Err(RecipeError::missing(
-            key,
-            "must be an activation: nothing else may follow the last linear layer, the head",
-        ))
+        Err(RecipeError::missing(key, "must be an activation: nothing else may follow the last linear layer, the head"))
     })
 }
 
@@ -178,23 +138,13 @@ fn layers(
     for (index, layer) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
         count.layers += 1;
-        let kinds = [
-            layer.linear.is_some(),
-            layer.activation.is_some(),
-            layer.norm.is_some(),
-            layer.residual.is_some(),
-        ];
+        let kinds =
+            [layer.linear.is_some(), layer.activation.is_some(), layer.norm.is_some(), layer.residual.is_some()];
         if kinds.iter().filter(|kind| **kind).count() != 1 {
-            return Err(RecipeError::missing(
-                path,
-                "must have exactly one of linear, activation, norm, residual",
-            ));
+            return Err(RecipeError::missing(path, "must have exactly one of linear, activation, norm, residual"));
         }
         if layer.init.is_some() && layer.linear.is_none() {
-            return Err(RecipeError::missing(
-                format!("{path}.init"),
-                "has no effect: only beside linear",
-            ));
+            return Err(RecipeError::missing(format!("{path}.init"), "has no effect: only beside linear"));
         }
         if let Some(units) = layer.linear {
             within(&format!("{path}.linear"), units, MAX_WIDTH)?;
@@ -217,12 +167,7 @@ fn layers(
             }
             width = width.or(out);
             let scale = layer.scale.unwrap_or(1.0);
-            must(
-                &format!("{path}.scale"),
-                scale,
-                scale.is_finite(),
-                "must be a finite number",
-            )?;
+            must(&format!("{path}.scale"), scale, scale.is_finite(), "must be a finite number")?;
         }
     }
     Ok(width)
@@ -234,18 +179,10 @@ fn norms(network: &NetworkRecipe) -> Vec<(String, NormKind)> {
         for (index, layer) in list.iter().enumerate() {
             let path = format!("{path}[{index}]");
             found.extend(layer.norm.map(|norm| (format!("{path}.norm"), norm)));
-            collect(
-                layer.residual.as_deref().unwrap_or_default(),
-                &format!("{path}.residual"),
-                found,
-            );
+            collect(layer.residual.as_deref().unwrap_or_default(), &format!("{path}.residual"), found);
         }
     }
-    let mut found: Vec<_> = network
-        .norm
-        .map(|norm| ("network.norm".to_owned(), norm))
-        .into_iter()
-        .collect();
+    let mut found: Vec<_> = network.norm.map(|norm| ("network.norm".to_owned(), norm)).into_iter().collect();
     collect(&network.layers, "network.layers", &mut found);
     found
 }
@@ -257,12 +194,7 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     decay("optimizer.betas[0]", optimizer.betas[0])?;
     decay("optimizer.betas[1]", optimizer.betas[1])?;
     let eps = optimizer.eps;
-    must(
-        "optimizer.eps",
-        eps,
-        eps.is_finite() && eps >= 0.0,
-        "must be a finite number, 0 or more",
-    )
+    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")
 }
 
 fn clip(clip: &Clip) -> Result<(), RecipeError> {
@@ -287,27 +219,13 @@ pub(super) fn parameters(network: &NetworkRecipe, count: u64) -> Result<(), Reci
 }
 
 fn within(key: &str, value: usize, most: usize) -> Result<(), RecipeError> {
-    must(
-        key,
-        value,
-        (1..=most).contains(&value),
-        &format!("must be from 1 to {most}"),
-    )
+    must(key, value, (1..=most).contains(&value), &format!("must be from 1 to {most}"))
 }
 
 fn positive(key: &str, value: f64) -> Result<(), RecipeError> {
-    must(
-        key,
-        value,
-        value.is_finite() && value > 0.0,
-        "must be a finite number above 0",
-    )
+    must(key, value, value.is_finite() && value > 0.0, "must be a finite number above 0")
 }
 
 fn must(key: &str, value: impl fmt::Display, holds: bool, expected: &str) -> Result<(), RecipeError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(RecipeError::value(key, value, expected))
-    }
+    if holds { Ok(()) } else { Err(RecipeError::value(key, value, expected)) }
 }

@@ -27,12 +27,7 @@ pub fn to_toml(recipe: &Recipe) -> String {
         ("rules", rules(&recipe.rules)),
     ];
     let text = |(name, lines): (&str, Lines)| format!("[{name}]\n{}", lines.0);
-    tables
-        .into_iter()
-        .filter(|(_, lines)| !lines.0.is_empty())
-        .map(text)
-        .collect::<Vec<_>>()
-        .join("\n")
+    tables.into_iter().filter(|(_, lines)| !lines.0.is_empty()).map(text).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of one table.
@@ -65,11 +60,7 @@ fn data(data: &Data) -> Lines {
     lines.changed("test_fraction", &data.test_fraction, &default.test_fraction);
     lines.changed("standardize", &data.standardize, &default.standardize);
     if data.task == Task::Regression {
-        lines.changed(
-            "standardize_target",
-            &data.standardize_target,
-            &default.standardize_target,
-        );
+        lines.changed("standardize_target", &data.standardize_target, &default.standardize_target);
     }
     lines.changed("input_scale", &data.input_scale, &default.input_scale);
     lines
@@ -108,10 +99,7 @@ fn network(network: &NetworkRecipe) -> Lines {
 /// A list of layers, one a line; branches indented below the layer that holds them.
 fn layers(list: &[LayerRecipe], nesting: usize) -> String {
     let indent = "  ".repeat(nesting + 1);
-    let lines: String = list
-        .iter()
-        .map(|entry| format!("{indent}{},\n", layer(entry, nesting)))
-        .collect();
+    let lines: String = list.iter().map(|entry| format!("{indent}{},\n", layer(entry, nesting))).collect();
     format!("[\n{lines}{}]", "  ".repeat(nesting))
 }
 
@@ -119,14 +107,9 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
     let parts = [
         layer.linear.map(|units| format!("linear = {units}")),
         layer.init.as_ref().map(|init| format!("init = {}", init.written())),
-        layer
-            .activation
-            .map(|activation| format!("activation = {}", activation.written())),
+        layer.activation.map(|activation| format!("activation = {}", activation.written())),
         layer.norm.map(|norm| format!("norm = {}", quoted(&norm))),
-        layer
-            .residual
-            .as_ref()
-            .map(|branch| format!("residual = {}", layers(branch, nesting + 1))),
+        layer.residual.as_ref().map(|branch| format!("residual = {}", layers(branch, nesting + 1))),
         layer.scale.map(|scale| format!("scale = {}", scale.written())),
         layer.learnable.then(|| "learnable = true".to_owned()),
     ];
@@ -138,11 +121,7 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
     let mut lines = Lines::default();
     lines.put(true, "name", quoted(&optimizer.name));
     lines.put(true, "learning_rate", optimizer.learning_rate.written());
-    lines.put(
-        optimizer.name == OptimizerName::Momentum,
-        "momentum",
-        optimizer.momentum.written(),
-    );
+    lines.put(optimizer.name == OptimizerName::Momentum, "momentum", optimizer.momentum.written());
     if optimizer.name == OptimizerName::Adam {
         lines.changed("betas", &optimizer.betas, &default.betas);
         lines.changed("eps", &optimizer.eps, &default.eps);
@@ -182,11 +161,7 @@ fn key(name: &str) -> String {
         return name.to_owned();
     }
     let escape = |c| {
-        if is_plain(c) {
-            c.to_string()
-        } else {
-            format!("\\U{:08X}", u32::from(c))
-        }
+        if is_plain(c) { c.to_string() } else { format!("\\U{:08X}", u32::from(c)) }
     };
     format!("\"{}\"", name.chars().map(escape).collect::<String>())
 }
@@ -236,23 +211,14 @@ impl Written for String {
 impl Written for Activation {
     fn written(&self) -> String {
         let default = Self::named(self.name()).ok().and_then(Self::parameter);
-        named(
-            self.name(),
-            self.parameter().filter(|parameter| Some(*parameter) != default),
-        )
+        named(self.name(), self.parameter().filter(|parameter| Some(*parameter) != default))
     }
 }
 
 impl Written for Initializer {
     fn written(&self) -> String {
-        let default: Vec<_> = Self::named(self.name())
-            .into_iter()
-            .flat_map(Self::parameters)
-            .collect();
-        named(
-            self.name(),
-            self.parameters().filter(|parameter| !default.contains(parameter)),
-        )
+        let default: Vec<_> = Self::named(self.name()).into_iter().flat_map(Self::parameters).collect();
+        named(self.name(), self.parameters().filter(|parameter| !default.contains(parameter)))
     }
 }
 
@@ -263,13 +229,6 @@ fn quoted<T: Serialize>(variant: &T) -> String {
 
 /// `"leaky-relu"`, or `{ name = "leaky-relu", slope = 0.2 }`.
 fn named(name: &str, numbers: impl IntoIterator<Item = (&'static str, f64)>) -> String {
-    let numbers: String = numbers
-        .into_iter()
-        .map(|(key, value)| format!(", {key} = {value:?}"))
-        .collect();
-    if numbers.is_empty() {
-        format!("\"{name}\"")
-    } else {
-        format!("{{ name = \"{name}\"{numbers} }}")
-    }
+    let numbers: String = numbers.into_iter().map(|(key, value)| format!(", {key} = {value:?}")).collect();
+    if numbers.is_empty() { format!("\"{name}\"") } else { format!("{{ name = \"{name}\"{numbers} }}") }
 }

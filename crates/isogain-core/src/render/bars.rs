@@ -16,27 +16,19 @@ pub fn bar(fraction: f64, width: usize) -> String {
     let eighths = ((fraction.min(1.0) * most as f64).round() as usize).clamp(1, most.max(1));
     let full = eighths / EIGHTHS.len();
     let mut bar = "█".repeat(full);
-    bar.extend(
-        eighths
-            .checked_rem(EIGHTHS.len())
-            .and_then(|rest| EIGHTHS.get(rest.checked_sub(1)?)),
-    );
+    bar.extend(eighths.checked_rem(EIGHTHS.len()).and_then(|rest| EIGHTHS.get(rest.checked_sub(1)?)));
     bar
 }
 
 /// Length of each value's bar in [0, 1] on a logarithmic scale: the largest is 1, the smallest just above 0, and at
 /// least four decades lie between. 0 for what is zero, negative or not finite.
 pub fn log_fractions(values: &[f64]) -> Vec<f64> {
-    let logs: Vec<Option<f64>> = values
-        .iter()
-        .map(|value| (*value > 0.0 && value.is_finite()).then(|| value.log10()))
-        .collect();
+    let logs: Vec<Option<f64>> =
+        values.iter().map(|value| (*value > 0.0 && value.is_finite()).then(|| value.log10())).collect();
     let top = logs.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     let bottom = logs.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     let decades = (top - bottom).max(FEWEST_DECADES);
-    logs.iter()
-        .map(|log| log.map_or(0.0, |log| (1.0 - (top - log) / decades).max(f64::MIN_POSITIVE)))
-        .collect()
+    logs.iter().map(|log| log.map_or(0.0, |log| (1.0 - (top - log) / decades).max(f64::MIN_POSITIVE))).collect()
 }
 
 #[cfg(test)]

@@ -3,15 +3,7 @@
 /// The text on one line: control characters and those that change the direction of writing are escaped, so that no name
 /// can move a cursor or make a line read as another one.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if is_treacherous(c) {
-                c.escape_unicode().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
+    text.chars().map(|c| if is_treacherous(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// The same over several lines.

@@ -15,10 +15,8 @@ use super::{Context, layers, text, words};
 
 /// One command for each finding.
 pub fn check(report: &CheckReport, context: &Context<'_>) -> String {
-    let annotations = report
-        .findings
-        .iter()
-        .filter_map(|finding| annotation(finding, &report.flow, &report.recipe, context));
+    let annotations =
+        report.findings.iter().filter_map(|finding| annotation(finding, &report.flow, &report.recipe, context));
     annotations.collect()
 }
 
@@ -43,24 +41,14 @@ fn annotation(finding: &Finding, flow: &Flow, recipe: &Recipe, context: &Context
     if let Some(theory) = &finding.theory {
         message.push(format!("theory: {theory}"));
     }
-    message.extend(
-        finding
-            .evidence
-            .iter()
-            .map(|evidence| format!("measured: {}", text::measured(evidence))),
-    );
+    message.extend(finding.evidence.iter().map(|evidence| format!("measured: {}", text::measured(evidence))));
     if !finding.remedies.is_empty() {
         message.push(format!("remedies: {}", finding.remedies.join(", ")));
     }
     let follows = |finding: &Finding| format!("follows from it: {}: {}", finding.rule, finding.message);
     message.extend(finding.consequences.iter().map(follows));
     let title = format!("isogain {}", finding.rule);
-    Some(command(
-        kind,
-        &title,
-        place(context, &finding.rule),
-        &message.join("\n"),
-    ))
+    Some(command(kind, &title, place(context, &finding.rule), &message.join("\n")))
 }
 
 /// The file and line of what a rule speaks of; `None` for the built-in recipe.
@@ -70,9 +58,7 @@ fn place<'a>(context: &Context<'a>, rule: &str) -> Option<(&'a str, usize)> {
 }
 
 fn command(kind: &str, title: &str, place: Option<(&str, usize)>, message: &str) -> String {
-    let place = place.map_or_else(String::new, |(file, line)| {
-        format!(",file={},line={line}", property(file))
-    });
+    let place = place.map_or_else(String::new, |(file, line)| format!(",file={},line={line}", property(file)));
     format!("::{kind} title={}{place}::{}\n", property(title), data(message))
 }
 

@@ -58,26 +58,18 @@ pub fn concerned(flow: &Flow, finding: &Finding) -> Vec<Layer> {
     let layers = Profile::of(flow).layers;
     let holds = |layer: &Layer, name: &String| {
         let of_layer = flow.joints.get(layer.joints.clone()).unwrap_or_default();
-        of_layer
-            .iter()
-            .any(|joint| joint.name == *name || name.starts_with(&format!("{}.", joint.name)))
+        of_layer.iter().any(|joint| joint.name == *name || name.starts_with(&format!("{}.", joint.name)))
     };
     let [first, last] = &finding.layers;
     let first = layers.iter().position(|layer| holds(layer, first)).unwrap_or(0);
-    let last = layers
-        .iter()
-        .position(|layer| holds(layer, last))
-        .map_or(layers.len(), |last| last + 1);
+    let last = layers.iter().position(|layer| holds(layer, last)).map_or(layers.len(), |last| last + 1);
     layers.get(first..last).map_or(layers.clone(), <[Layer]>::to_vec)
 }
 
 /// The rows of a finding's picture, in the direction of what it shows.
 pub fn rows(flow: &Flow, finding: &Finding, quantity: Quantity) -> Vec<Row> {
     let layers = concerned(flow, finding);
-    let row = |index: usize| Row {
-        name: layers[index].name.clone(),
-        rms: quantity.rms(&layers[index]),
-    };
+    let row = |index: usize| Row { name: layers[index].name.clone(), rms: quantity.rms(&layers[index]) };
     let mut rows: Vec<Row> = spaced(layers.len(), MOST_ROWS).into_iter().map(row).collect();
     if quantity == Quantity::Cotangent {
         rows.reverse();

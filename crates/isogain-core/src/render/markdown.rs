@@ -14,11 +14,7 @@ use super::{layers, text, words};
 
 /// The findings as a table, each one's evidence behind a fold.
 pub fn check(report: &CheckReport) -> String {
-    let title = if report.findings.is_empty() {
-        "no findings".to_owned()
-    } else {
-        text::tally(&report.findings)
-    };
+    let title = if report.findings.is_empty() { "no findings".to_owned() } else { text::tally(&report.findings) };
     let mut page = format!("### isogain: {title}\n\n");
     if report.findings.is_empty() {
         return page + &format!("{}.\n", escape(&capital(&words::healthy(report))));
@@ -35,11 +31,7 @@ pub fn check(report: &CheckReport) -> String {
 
 /// The verdict, the findings, the remedies tried, and the cured recipe.
 pub fn cure(report: &CureReport) -> String {
-    let mut page = format!(
-        "### isogain: {}\n\n{}.\n\n",
-        End::of(report).word(),
-        escape(&words::outcome(report))
-    );
+    let mut page = format!("### isogain: {}\n\n{}.\n\n", End::of(report).word(), escape(&words::outcome(report)));
     page += &check(&report.check).replacen("### isogain: ", "#### Findings: ", 1);
     page += "\n#### Remedies tried\n\n";
     page += "| remedy | parameters | predicted | learning rate | loss before → after | verdict | seeds |\n";
@@ -59,59 +51,33 @@ pub fn cure(report: &CureReport) -> String {
         page += &random_search(&baseline.seeds, random);
     }
     for tried in report.dropped() {
-        let when = if tried.steps == 0 {
-            "not run".to_owned()
-        } else {
-            format!("dropped after {} steps", tried.steps)
-        };
+        let when = if tried.steps == 0 { "not run".to_owned() } else { format!("dropped after {} steps", tried.steps) };
         page += &line(&[], tried, &when);
     }
     let spent = &report.trial.spent;
-    page += &format!(
-        "\n{} trainings, {} steps, {}.\n",
-        count(spent.trials),
-        count(spent.steps),
-        seconds(spent.seconds)
-    );
+    page +=
+        &format!("\n{} trainings, {} steps, {}.\n", count(spent.trials), count(spent.steps), seconds(spent.seconds));
     if let Some((cure, _)) = report.cure() {
-        page += &format!(
-            "\n#### The cured recipe\n\n{}",
-            fenced("toml", &recipe::to_toml(&cure.recipe))
-        );
+        page += &format!("\n#### The cured recipe\n\n{}", fenced("toml", &recipe::to_toml(&cure.recipe)));
     }
     page
 }
 
 fn row(finding: &Finding, depth: usize, page: &mut String) {
     let [first, last] = finding.layers.each_ref().map(|layer| escape(layer));
-    let layers = if first == last {
-        first
-    } else {
-        format!("{first} … {last}")
-    };
+    let layers = if first == last { first } else { format!("{first} … {last}") };
     let follows = if depth == 0 { "" } else { "follows from it: " };
     let level = severity::word(finding.level);
-    let level = if depth == 0 {
-        format!("**{level}**")
-    } else {
-        level.to_owned()
-    };
-    *page += &format!(
-        "| {level} | {} | {layers} | {follows}{} |\n",
-        escape(&finding.rule),
-        escape(&finding.message)
-    );
+    let level = if depth == 0 { format!("**{level}**") } else { level.to_owned() };
+    *page += &format!("| {level} | {} | {layers} | {follows}{} |\n", escape(&finding.rule), escape(&finding.message));
     for consequence in &finding.consequences {
         row(consequence, depth + 1, page);
     }
 }
 
 fn details(finding: &Finding, report: &CheckReport) -> String {
-    let mut lines: Vec<String> = finding
-        .evidence
-        .iter()
-        .map(|evidence| format!("measured: {}", text::measured(evidence)))
-        .collect();
+    let mut lines: Vec<String> =
+        finding.evidence.iter().map(|evidence| format!("measured: {}", text::measured(evidence))).collect();
     let layers = layers::concerned(&report.flow, finding).len();
     lines.extend(words::why(finding, layers, &report.recipe).map(|why| format!("why: {why}")));
     lines.extend(finding.theory.as_ref().map(|theory| format!("theory: {theory}")));
@@ -119,33 +85,20 @@ fn details(finding: &Finding, report: &CheckReport) -> String {
         lines.push(format!("remedies: {}", finding.remedies.join(", ")));
     }
     let lines: String = lines.iter().map(|line| format!("* {}\n", escape(line))).collect();
-    format!(
-        "\n<details><summary>{}</summary>\n\n{lines}\n</details>\n",
-        escape(&finding.rule)
-    )
+    format!("\n<details><summary>{}</summary>\n\n{lines}\n</details>\n", escape(&finding.rule))
 }
 
 /// One prescription; `before` is empty where a comparison would mean nothing.
 fn line(before: &[SeedScore], tried: &PrescriptionResult, verdict: &str) -> String {
     let rate = tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting);
-    let mut cells = vec![
-        escape(&tried.remedy),
-        escape(&tried.parameters),
-        words::predicted(tried),
-        rate,
-    ];
+    let mut cells = vec![escape(&tried.remedy), escape(&tried.parameters), words::predicted(tried), rate];
     cells.extend(outcome(before, &tried.seeds, verdict));
     format!("| {} |\n", cells.join(" | "))
 }
 
 fn random_search(before: &[SeedScore], random: &RandomSearchResult) -> String {
     let found = escape(&words::named(&random.remedies, &random.parameters));
-    let mut cells = vec![
-        "*random search*".to_owned(),
-        found,
-        MISSING.to_owned(),
-        setting(random.learning_rate),
-    ];
+    let mut cells = vec!["*random search*".to_owned(), found, MISSING.to_owned(), setting(random.learning_rate)];
     cells.extend(outcome(before, &random.seeds, words::verdict(random.verdict)));
     format!("| {} |\n", cells.join(" | "))
 }
@@ -190,7 +143,5 @@ fn fenced(language: &str, code: &str) -> String {
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -71,10 +71,7 @@ impl Format {
     /// # Errors
     /// An unknown name, with the nearest known one.
     pub fn named(name: &str) -> Result<Self, String> {
-        let known = FORMATS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, format)| *format);
+        let known = FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format);
         known.ok_or_else(|| {
             let all: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
             match names::nearest(name, all.iter().copied()) {

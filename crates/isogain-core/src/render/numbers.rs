@@ -21,10 +21,7 @@ pub fn number(value: f64) -> String {
     }
     // The exponent after rounding to three digits: 0.09996 is 0.1000 and has one digit less behind the point.
     let scientific = format!("{value:.2e}");
-    let exponent: i32 = scientific
-        .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse().ok())
-        .unwrap_or(0);
+    let exponent: i32 = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     match exponent {
         -4..3 => format!("{value:.*}", (2 - exponent).max(0) as usize),
         3..6 => format!("{value:.0}"),
@@ -45,9 +42,7 @@ pub fn scientific(value: f64) -> String {
     let text = format!("{value:.1e}");
     match text.split_once('e') {
         Some((mantissa, exponent)) => {
-            let (sign, digits) = exponent
-                .strip_prefix('-')
-                .map_or(("+", exponent), |digits| ("-", digits));
+            let (sign, digits) = exponent.strip_prefix('-').map_or(("+", exponent), |digits| ("-", digits));
             format!("{mantissa}e{sign}{digits:0>2}")
         }
         None => text,
@@ -67,11 +62,7 @@ pub fn setting(value: f64) -> String {
 /// A factor given by its natural logarithm: `x0.408`, and `x10^-11.7` beyond six decades.
 pub fn factor(log_gain: f64) -> String {
     let decades = log_gain / LN_10;
-    if decades.abs() < 6.0 {
-        format!("x{}", number(log_gain.exp()))
-    } else {
-        format!("x10^{decades:.1}")
-    }
+    if decades.abs() < 6.0 { format!("x{}", number(log_gain.exp())) } else { format!("x10^{decades:.1}") }
 }
 
 /// The same, or a dash for a missing value.
@@ -82,20 +73,12 @@ pub fn factor_or_missing(log_gain: Option<f64>) -> String {
 /// A share in [0, 1] in percent: `61 %`, `0.4 %`.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent != 0.0 && percent.abs() < 1.0 {
-        format!("{percent:.1} %")
-    } else {
-        format!("{percent:.0} %")
-    }
+    if percent != 0.0 && percent.abs() < 1.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
 /// An accuracy in [0, 1], two digits, never rounded up to a perfect 1: `0.10`, `0.998`, `1.00`.
 pub fn accuracy(share: f64) -> String {
-    if share < 1.0 && share > 0.99 {
-        format!("{share:.4}")
-    } else {
-        format!("{share:.2}")
-    }
+    if share < 1.0 && share > 0.99 { format!("{share:.4}") } else { format!("{share:.2}") }
 }
 
 /// A loss: three digits behind the point, or scientific where those are 0.
@@ -143,17 +126,10 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits() {
-        let written = [
-            2.302_585, 0.408_248, 0.09996, 0.001_234, 12.34, 123.4, 12_345.6, 1.5e-9, -3.0e7, 0.0,
-        ];
-        let expected = [
-            "2.30", "0.408", "0.100", "0.00123", "12.3", "123", "12346", "1.5e-09", "-3.0e+07", "0",
-        ];
+        let written = [2.345_678, 0.408_248, 0.09996, 0.001_234, 12.34, 123.4, 12_345.6, 1.5e-9, -3.0e7, 0.0];
+        let expected = ["2.35", "0.408", "0.100", "0.00123", "12.3", "123", "12346", "1.5e-09", "-3.0e+07", "0"];
         assert_eq!(written.map(number), expected);
-        assert_eq!(
-            [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(number),
-            ["NaN", "inf", "-inf"]
-        );
+        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(number), ["NaN", "inf", "-inf"]);
     }
 
     #[test]
@@ -174,7 +150,7 @@ mod tests {
     #[test]
     fn small_losses_and_near_perfect_accuracies_keep_their_digits() {
         assert_eq!(
-            [Some(2.3026), Some(0.0213), Some(4.2e-5), Some(1e9), None].map(loss),
+            [Some(2.3034), Some(0.0213), Some(4.2e-5), Some(1e9), None].map(loss),
             ["2.303", "0.021", "4.2e-05", "1.0e+09", "diverged"]
         );
         assert_eq!([0.1, 0.9986, 1.0].map(accuracy), ["0.10", "0.9986", "1.00"]);
@@ -184,13 +160,7 @@ mod tests {
     #[test]
     fn time_and_counts() {
         assert_eq!([8.26, 75.2, 364.0].map(seconds), ["8.3 s", "75 s", "6 min 4 s"]);
-        assert_eq!(
-            [0, 999, 57_200, 1_234_567].map(count),
-            ["0", "999", "57,200", "1,234,567"]
-        );
-        assert_eq!(
-            (plural(1, "error"), plural(0, "error")),
-            ("1 error".into(), "0 errors".into())
-        );
+        assert_eq!([0, 999, 57_200, 1_234_567].map(count), ["0", "999", "57,200", "1,234,567"]);
+        assert_eq!((plural(1, "error"), plural(0, "error")), ("1 error".into(), "0 errors".into()));
     }
 }

@@ -63,11 +63,7 @@ fn collect(finding: &Finding, cause: Option<&str>, context: &Context<'_>, result
 fn result(finding: &Finding, cause: Option<&str>, context: &Context<'_>) -> Value {
     let logical = |layer: &String| json!({ "name": layer, "fullyQualifiedName": layer, "kind": "object" });
     let [first, last] = &finding.layers;
-    let layers: Vec<Value> = if first == last {
-        vec![logical(first)]
-    } else {
-        vec![logical(first), logical(last)]
-    };
+    let layers: Vec<Value> = if first == last { vec![logical(first)] } else { vec![logical(first), logical(last)] };
     let mut location = json!({ "logicalLocations": layers });
     if !context.file.path.is_empty() {
         location["physicalLocation"] = json!({

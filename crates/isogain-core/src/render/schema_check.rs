@@ -37,27 +37,19 @@ struct Schemas {
 
 impl Schemas {
     fn read() -> Self {
-        Self {
-            check: serde_json::from_str(CHECK).unwrap(),
-            cure: serde_json::from_str(CURE).unwrap(),
-        }
+        Self { check: serde_json::from_str(CHECK).unwrap(), cure: serde_json::from_str(CURE).unwrap() }
     }
 
     fn resolve<'a>(&'a self, reference: &str, root: &'a Value) -> (&'a Value, &'a Value) {
         let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         let root = if file == "check.schema.json" { &self.check } else { root };
-        let found = root
-            .pointer(pointer)
-            .unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        let found = root.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"));
         (found, root)
     }
 
     /// Every way in which `value` breaks `schema`.
     fn faults(&self, schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
-        let keys: Vec<&String> = schema
-            .as_object()
-            .map(|schema| schema.keys().collect())
-            .unwrap_or_default();
+        let keys: Vec<&String> = schema.as_object().map(|schema| schema.keys().collect()).unwrap_or_default();
         for key in keys {
             assert!(KEYWORDS.contains(&key.as_str()), "{key} is not checked");
         }
@@ -94,14 +86,8 @@ impl Schemas {
             }
         }
         if let Some(items) = value.as_array() {
-            let few = schema["minItems"]
-                .as_u64()
-                .is_some_and(|fewest| (items.len() as u64) < fewest);
-            if few
-                || schema["maxItems"]
-                    .as_u64()
-                    .is_some_and(|most| items.len() as u64 > most)
-            {
+            let few = schema["minItems"].as_u64().is_some_and(|fewest| (items.len() as u64) < fewest);
+            if few || schema["maxItems"].as_u64().is_some_and(|most| items.len() as u64 > most) {
                 faults.push(format!("{at}: {} items", items.len()));
             }
             if schema.get("items").is_some() {
@@ -111,16 +97,9 @@ impl Schemas {
             }
         }
         if let Some(object) = value.as_object() {
-            let required = schema["required"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str);
-            faults.extend(
-                required
-                    .filter(|key| !object.contains_key(*key))
-                    .map(|key| format!("{at}: {key} is missing")),
-            );
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            faults
+                .extend(required.filter(|key| !object.contains_key(*key)).map(|key| format!("{at}: {key} is missing")));
             for (key, item) in object {
                 match schema["properties"].get(key) {
                     Some(schema) => self.faults(schema, root, item, &format!("{at}/{key}"), faults),
@@ -164,16 +143,10 @@ fn cure_faults(document: &Value) -> Vec<String> {
 #[test]
 fn every_document_keeps_its_schema() {
     for report in [vanishing(), healthy()] {
-        assert_eq!(
-            check_faults(&serde_json::to_value(report).unwrap()),
-            Vec::<String>::new()
-        );
+        assert_eq!(check_faults(&serde_json::to_value(report).unwrap()), Vec::<String>::new());
     }
     for report in [cured(), uncured(), hostile()] {
-        assert_eq!(
-            cure_faults(&serde_json::to_value(report).unwrap()),
-            Vec::<String>::new()
-        );
+        assert_eq!(cure_faults(&serde_json::to_value(report).unwrap()), Vec::<String>::new());
     }
 }
 
@@ -186,23 +159,10 @@ fn a_broken_document_is_noticed() {
         cure_faults(&document)
     };
     assert_eq!(broken("/check/findings/0/level", "deny".into()).len(), 1);
-    assert_eq!(
-        broken("/check/findings/0/layers", Value::Array(vec!["fc1".into()])).len(),
-        1
-    );
+    assert_eq!(broken("/check/findings/0/layers", Value::Array(vec!["fc1".into()])).len(), 1);
     assert_eq!(broken("/check/flow/joints/3/log_gain", "big".into()).len(), 1);
-    assert_eq!(
-        broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2 })),
-        ["/spent: steps is missing"]
-    );
+    assert_eq!(broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2 })), ["/spent: steps is missing"]);
     assert_eq!(broken("/check/findings/0/causes/0/share", 1.5.into()).len(), 1);
     assert_eq!(broken("/prescriptions/0/verdict", "great".into()).len(), 1);
-    assert_eq!(
-        broken(
-            "/spent",
-            serde_json::json!({ "seconds": 1.0, "trials": 2, "steps": 3, "mood": 4 })
-        )
-        .len(),
-        1
-    );
+    assert_eq!(broken("/spent", serde_json::json!({ "seconds": 1.0, "trials": 2, "steps": 3, "mood": 4 })).len(), 1);
 }

@@ -16,10 +16,7 @@ fn text() {
 
 #[test]
 fn colour_only_adds_escapes() {
-    let coloured = Context {
-        style: Style::Coloured,
-        ..context()
-    };
+    let coloured = Context { style: Style::Coloured, ..context() };
     for report in [cured(), uncured()] {
         let text = cure(&report, Format::Text, &coloured).unwrap();
         assert_eq!(without_escapes(&text), cure(&report, Format::Text, &context()).unwrap());
@@ -37,10 +34,7 @@ fn without_escapes(text: &str) -> String {
 fn github() {
     insta::assert_snapshot!("github_check", check(&vanishing(), Format::Github, &context()).unwrap());
     insta::assert_snapshot!("github_cure", cure(&cured(), Format::Github, &context()).unwrap());
-    let built_in = Context {
-        file: RecipeFile::default(),
-        ..context()
-    };
+    let built_in = Context { file: RecipeFile::default(), ..context() };
     insta::assert_snapshot!("github_built_in", cure(&uncured(), Format::Github, &built_in).unwrap());
     insta::assert_snapshot!("github_hostile", cure(&hostile(), Format::Github, &context()).unwrap());
     assert_eq!(check(&healthy(), Format::Github, &context()).unwrap(), "");
@@ -52,23 +46,14 @@ fn no_name_can_write_a_workflow_command() {
     assert_eq!(commands.lines().count(), hostile().check.findings.len() + 1);
     for line in commands.lines() {
         let (properties, _) = line[2..].split_once("::").unwrap();
-        assert!(
-            properties.matches(',').count() == 2 && !properties.contains(':'),
-            "{properties}"
-        );
+        assert!(properties.matches(',').count() == 2 && !properties.contains(':'), "{properties}");
     }
 }
 
 #[test]
 fn sarif() {
-    insta::assert_snapshot!(
-        "sarif_check",
-        without_rules(&check(&vanishing(), Format::Sarif, &context()).unwrap())
-    );
-    insta::assert_snapshot!(
-        "sarif_hostile",
-        without_rules(&cure(&hostile(), Format::Sarif, &context()).unwrap())
-    );
+    insta::assert_snapshot!("sarif_check", without_rules(&check(&vanishing(), Format::Sarif, &context()).unwrap()));
+    insta::assert_snapshot!("sarif_hostile", without_rules(&cure(&hostile(), Format::Sarif, &context()).unwrap()));
     let healthy: serde_json::Value =
         serde_json::from_str(&check(&healthy(), Format::Sarif, &context()).unwrap()).unwrap();
     assert_eq!(healthy["runs"][0]["results"], serde_json::json!([]));
@@ -80,10 +65,7 @@ fn without_rules(log: &str) -> String {
     let rules = log["runs"][0]["tool"]["driver"]["rules"].take();
     let rules = rules.as_array().unwrap();
     assert!(
-        rules
-            .iter()
-            .zip(TABLE)
-            .all(|(listed, rule)| listed["id"] == rule.name && listed["help"]["text"] == rule.page)
+        rules.iter().zip(TABLE).all(|(listed, rule)| listed["id"] == rule.name && listed["help"]["text"] == rule.page)
     );
     assert_eq!(rules.len(), TABLE.len());
     json::of(&log).unwrap()
@@ -91,19 +73,10 @@ fn without_rules(log: &str) -> String {
 
 #[test]
 fn markdown() {
-    insta::assert_snapshot!(
-        "markdown_check",
-        check(&vanishing(), Format::Markdown, &context()).unwrap()
-    );
-    insta::assert_snapshot!(
-        "markdown_healthy",
-        check(&healthy(), Format::Markdown, &context()).unwrap()
-    );
+    insta::assert_snapshot!("markdown_check", check(&vanishing(), Format::Markdown, &context()).unwrap());
+    insta::assert_snapshot!("markdown_healthy", check(&healthy(), Format::Markdown, &context()).unwrap());
     insta::assert_snapshot!("markdown_cure", cure(&cured(), Format::Markdown, &context()).unwrap());
-    insta::assert_snapshot!(
-        "markdown_hostile",
-        cure(&hostile(), Format::Markdown, &context()).unwrap()
-    );
+    insta::assert_snapshot!("markdown_hostile", cure(&hostile(), Format::Markdown, &context()).unwrap());
 }
 
 #[test]
@@ -111,10 +84,7 @@ fn no_name_can_leave_its_cell_of_a_markdown_table() {
     let page = cure(&hostile(), Format::Markdown, &context()).unwrap();
     let (before_recipe, recipe) = page.split_once("#### The cured recipe").unwrap();
     assert!(!before_recipe.contains("<script") && !before_recipe.contains("</script"));
-    assert!(
-        recipe.trim_start().starts_with("````toml"),
-        "a fence longer than the one inside: {recipe}"
-    );
+    assert!(recipe.trim_start().starts_with("````toml"), "a fence longer than the one inside: {recipe}");
     let rows = before_recipe.lines().filter(|line| line.starts_with('|'));
     for row in rows {
         let bars = row.matches('|').count();
@@ -140,15 +110,8 @@ fn json_is_what_the_examples_show() {
             std::fs::write(&path, &written).unwrap();
         }
         let expected = std::fs::read_to_string(&path).unwrap();
-        let line = written
-            .lines()
-            .zip(expected.lines())
-            .position(|(written, expected)| written != expected);
-        assert!(
-            written == expected,
-            "{name} differs from line {:?} on",
-            line.map(|line| line + 1)
-        );
+        let line = written.lines().zip(expected.lines()).position(|(written, expected)| written != expected);
+        assert!(written == expected, "{name} differs from line {:?} on", line.map(|line| line + 1));
     }
 }
 
@@ -173,13 +136,6 @@ fn what_is_not_finite_is_null() {
 #[test]
 fn formats_are_found_by_name() {
     assert_eq!(Format::named("sarif"), Ok(Format::Sarif));
-    assert_eq!(
-        Format::named("josn").unwrap_err(),
-        "unknown format 'josn'; did you mean 'json'?"
-    );
-    assert!(
-        Format::named("portable document")
-            .unwrap_err()
-            .contains("known: text, json")
-    );
+    assert_eq!(Format::named("josn").unwrap_err(), "unknown format 'josn'; did you mean 'json'?");
+    assert!(Format::named("portable document").unwrap_err().contains("known: text, json"));
 }

@@ -25,21 +25,14 @@ const SUBJECTS: [(&str, &str); 9] = [
 impl RecipeFile<'_> {
     /// The line, counted from 1, of the table that a rule speaks of, or of `[network]`, or 1.
     pub fn line_of(&self, rule: &str) -> usize {
-        let subject = SUBJECTS
-            .iter()
-            .find(|(word, _)| rule.contains(word))
-            .map_or("network", |(_, table)| table);
-        self.line_of_table(subject)
-            .or_else(|| self.line_of_table("network"))
-            .unwrap_or(1)
+        let subject = SUBJECTS.iter().find(|(word, _)| rule.contains(word)).map_or("network", |(_, table)| table);
+        self.line_of_table(subject).or_else(|| self.line_of_table("network")).unwrap_or(1)
     }
 
     fn line_of_table(&self, table: &str) -> Option<usize> {
         let starts = |line: &str| {
             let inside = line.trim_start().strip_prefix('[').unwrap_or_default().trim_start();
-            inside
-                .strip_prefix(table)
-                .is_some_and(|rest| rest.trim_start().starts_with(']'))
+            inside.strip_prefix(table).is_some_and(|rest| rest.trim_start().starts_with(']'))
         };
         Some(self.text.lines().position(starts)? + 1)
     }

@@ -98,23 +98,9 @@ pub fn cure(report: &CureReport, context: &Context<'_>) -> String {
 
 fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureReport>) -> String {
     let style = context.style;
-    let scene = Scene {
-        style,
-        flow: &report.flow,
-        recipe: &report.recipe,
-        path: context.file.path,
-        tried,
-    };
-    let mut text: String = report
-        .findings
-        .iter()
-        .map(|finding| scene.finding(finding) + "\n")
-        .collect();
-    let ills = report
-        .findings
-        .iter()
-        .filter(|finding| finding.level > Level::Note)
-        .count();
+    let scene = Scene { style, flow: &report.flow, recipe: &report.recipe, path: context.file.path, tried };
+    let mut text: String = report.findings.iter().map(|finding| scene.finding(finding) + "\n").collect();
+    let ills = report.findings.iter().filter(|finding| finding.level > Level::Note).count();
     if ills == 0 {
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
@@ -127,14 +113,8 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
 pub(super) fn tally(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let counts = [(Level::Deny, "error"), (Level::Warn, "warning"), (Level::Note, "note")];
-    let counts = counts
-        .into_iter()
-        .map(|(level, word)| (count(level), word))
-        .filter(|(count, _)| *count > 0);
-    counts
-        .map(|(count, word)| plural(count, word))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let counts = counts.into_iter().map(|(level, word)| (count(level), word)).filter(|(count, _)| *count > 0);
+    counts.map(|(count, word)| plural(count, word)).collect::<Vec<_>>().join(", ")
 }
 
 fn layer_name(name: &str) -> String {
@@ -201,11 +181,8 @@ impl Scene<'_> {
     /// What was tried against the finding, best first; before a trial, what could be.
     fn help(&self, finding: &Finding) -> Vec<String> {
         let Some(report) = self.tried else {
-            let call = if self.path.is_empty() {
-                "isogain cure".to_owned()
-            } else {
-                format!("isogain cure {}", self.path)
-            };
+            let call =
+                if self.path.is_empty() { "isogain cure".to_owned() } else { format!("isogain cure {}", self.path) };
             return if finding.remedies.is_empty() {
                 Vec::new()
             } else {
@@ -214,13 +191,7 @@ impl Scene<'_> {
         };
         let is_for =
             |tried: &&PrescriptionResult| tried.remedies.iter().any(|remedy| finding.remedies.contains(remedy));
-        report
-            .finished()
-            .into_iter()
-            .filter(is_for)
-            .take(MOST_HELP)
-            .map(|tried| outcome(report, tried))
-            .collect()
+        report.finished().into_iter().filter(is_for).take(MOST_HELP).map(|tried| outcome(report, tried)).collect()
     }
 
     /// Findings that follow from another one, a line each.
@@ -230,16 +201,8 @@ impl Scene<'_> {
         for finding in findings {
             let headline = format!("{}[{}]", severity::word(finding.level), printable(&finding.rule));
             let headline = self.style.level(finding.level, &headline);
-            let label = if depth == 1 {
-                "follows from it: "
-            } else {
-                "and from that: "
-            };
-            text += &format!(
-                "{indent}{}{headline}: {}\n",
-                self.style.dim(label),
-                printable(&finding.message)
-            );
+            let label = if depth == 1 { "follows from it: " } else { "and from that: " };
+            text += &format!("{indent}{}{headline}: {}\n", self.style.dim(label), printable(&finding.message));
             text += &self.consequences(&finding.consequences, depth + 1);
         }
         text

@@ -12,16 +12,8 @@ use super::words::End;
 use super::{columns, words};
 
 /// Headings of the table.
-const HEADINGS: [&str; 8] = [
-    "remedy",
-    "parameters",
-    "predicted",
-    "learning rate",
-    "loss",
-    "accuracy",
-    "verdict",
-    "seeds",
-];
+const HEADINGS: [&str; 8] =
+    ["remedy", "parameters", "predicted", "learning rate", "loss", "accuracy", "verdict", "seeds"];
 
 /// Most characters of what was chosen.
 const PARAMETERS_WIDTH: usize = 44;
@@ -53,21 +45,10 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
     }
     let outcome = printable(&words::outcome(report));
     let end = End::of(report);
-    let word = if end == End::NotCured {
-        style.bad(end.word())
-    } else {
-        style.good(end.word())
-    };
+    let word = if end == End::NotCured { style.bad(end.word()) } else { style.good(end.word()) };
     let spent = &report.trial.spent;
-    let cost = [
-        format!("{} trainings", count(spent.trials)),
-        format!("{} steps", count(spent.steps)),
-    ];
-    text + &format!(
-        "\n{word}: {outcome}\n{INDENT}{}, {}\n",
-        cost.join(", "),
-        seconds(spent.seconds)
-    )
+    let cost = [format!("{} trainings", count(spent.trials)), format!("{} steps", count(spent.steps))];
+    text + &format!("\n{word}: {outcome}\n{INDENT}{}, {}\n", cost.join(", "), seconds(spent.seconds))
 }
 
 fn painted(style: Style, line: &str, word: &str, verdict: Option<Verdict>) -> String {
@@ -77,12 +58,7 @@ fn painted(style: Style, line: &str, word: &str, verdict: Option<Verdict>) -> St
         _ => return line.to_owned(),
     };
     match line.rfind(word) {
-        Some(start) => format!(
-            "{}{}{}",
-            &line[..start],
-            paint(style, word),
-            &line[start + word.len()..]
-        ),
+        Some(start) => format!("{}{}{}", &line[..start], paint(style, word), &line[start + word.len()..]),
         None => line.to_owned(),
     }
 }
@@ -133,10 +109,7 @@ fn random_search(report: &CureReport, random: &RandomSearchResult) -> Vec<String
     let [loss, accuracy, seeds] = outcome(&report.trial.baseline.seeds, &random.seeds);
     vec![
         "random search".to_owned(),
-        shortened(
-            &printable(&words::named(&random.remedies, &random.parameters)),
-            PARAMETERS_WIDTH,
-        ),
+        shortened(&printable(&words::named(&random.remedies, &random.parameters)), PARAMETERS_WIDTH),
         MISSING.to_owned(),
         setting(random.learning_rate),
         loss,

@@ -44,12 +44,7 @@ pub fn cause_meaning(cause: Cause) -> &'static str {
 fn reproach(share: &CauseShare, recipe: &Recipe) -> String {
     let grows = share.log_gain > 0.0;
     match share.cause {
-        Cause::WeightScale => if grows {
-            "weights too large"
-        } else {
-            "weights too small"
-        }
-        .to_owned(),
+        Cause::WeightScale => if grows { "weights too large" } else { "weights too small" }.to_owned(),
         Cause::ActivationSlope => match (slope_of(recipe), grows) {
             (Some("relu"), false) => "ReLU's zero half".to_owned(),
             (Some(name), true) => format!("{name}'s slope above 1"),
@@ -81,14 +76,8 @@ pub fn why(finding: &Finding, layers: usize, recipe: &Recipe) -> Option<String> 
         .causes
         .iter()
         .filter(|share| share.share == 0.0 && share.log_gain.abs() >= SMALLEST_SHARE * total && share.log_gain != 0.0);
-    let driving = driving.map(|share| {
-        format!(
-            "{} {} ({})",
-            reproach(share, recipe),
-            per_layer(share),
-            percent(share.share)
-        )
-    });
+    let driving =
+        driving.map(|share| format!("{} {} ({})", reproach(share, recipe), per_layer(share), percent(share.share)));
     let against = against.map(|share| format!("against it: {} {}", cause(share.cause), per_layer(share)));
     let parts: Vec<String> = driving.chain(against).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -107,9 +96,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 /// The predicted factor per layer: `x1.00`; a dash where nothing was predicted.
 pub fn predicted(tried: &PrescriptionResult) -> String {
     match &tried.predicted {
-        Some(prediction) => prediction
-            .factor_per_layer
-            .map_or_else(|| "signal lost".to_owned(), |f| factor(f.ln())),
+        Some(prediction) => prediction.factor_per_layer.map_or_else(|| "signal lost".to_owned(), |f| factor(f.ln())),
         None => MISSING.to_owned(),
     }
 }
@@ -118,14 +105,9 @@ pub fn predicted(tried: &PrescriptionResult) -> String {
 pub fn seeds_won(reference: &[SeedScore], arm: &[SeedScore]) -> (usize, usize) {
     let pairs = arm.iter().filter_map(|run| {
         let paired = reference.iter().find(|reference| reference.seed == run.seed)?;
-        Some((
-            paired.score.loss.unwrap_or(f64::INFINITY),
-            run.score.loss.unwrap_or(f64::INFINITY),
-        ))
+        Some((paired.score.loss.unwrap_or(f64::INFINITY), run.score.loss.unwrap_or(f64::INFINITY)))
     });
-    pairs.fold((0, 0), |(won, all), (reference, arm)| {
-        (won + usize::from(arm < reference), all + 1)
-    })
+    pairs.fold((0, 0), |(won, all), (reference, arm)| (won + usize::from(arm < reference), all + 1))
 }
 
 /// What changed from one group of trainings to another: `loss 2.303 → 0.021, accuracy 0.10 → 1.00`.
@@ -149,10 +131,7 @@ pub fn healthy(report: &CheckReport) -> String {
 /// `trainable to about 12 layers (gradient scale)`; `None` where theory sets no limit.
 pub fn trainable_depth(report: &CheckReport) -> Option<String> {
     let depth = report.limits.trainable_depth?;
-    let binding = report
-        .limits
-        .binding
-        .map_or_else(String::new, |binding| format!(" ({})", ceiling(binding)));
+    let binding = report.limits.binding.map_or_else(String::new, |binding| format!(" ({})", ceiling(binding)));
     Some(format!("trainable to about {} layers{binding}", depth_number(depth)))
 }
 
@@ -180,11 +159,7 @@ pub fn ceiling_meaning(ceiling: Ceiling) -> &'static str {
 
 /// A depth in layers, without false precision.
 pub fn depth_number(depth: f64) -> String {
-    if depth >= 1e6 {
-        "a million and more".to_owned()
-    } else {
-        format!("{depth:.0}")
-    }
+    if depth >= 1e6 { "a million and more".to_owned() } else { format!("{depth:.0}") }
 }
 
 /// How the whole ended.
@@ -228,10 +203,7 @@ pub fn outcome(report: &CureReport) -> String {
             let change = change(baseline, &cure.seeds);
             let test = median_test_accuracy(&cure.seeds)
                 .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
-            format!(
-                "{}: {change}{test}, better on {won} of {seeds} seeds",
-                named(&cure.remedies, &result.parameters)
-            )
+            format!("{}: {change}{test}, better on {won} of {seeds} seeds", named(&cure.remedies, &result.parameters))
         }
         (None, End::Healthy) => healthy(&report.check),
         (None, _) => {

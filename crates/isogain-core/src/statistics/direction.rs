@@ -46,11 +46,7 @@ pub fn update_ratio<T: Real>(before: &[T], after: &[T]) -> Result<Option<f64>, S
 }
 
 fn same_length(left: usize, right: usize) -> Result<(), StatisticsError> {
-    if left == right {
-        Ok(())
-    } else {
-        Err(StatisticsError::LengthMismatch { left, right })
-    }
+    if left == right { Ok(()) } else { Err(StatisticsError::LengthMismatch { left, right }) }
 }
 
 fn sum_of_products<A: Real, B: Real>(a: &[A], b: &[B]) -> f64 {

@@ -28,15 +28,8 @@ struct OccupiedBins {
 impl From<ExponentHistogram> for OccupiedBins {
     fn from(histogram: ExponentHistogram) -> OccupiedBins {
         let first_bin = histogram.counts.iter().position(|n| *n > 0).unwrap_or(0);
-        let end = histogram
-            .counts
-            .iter()
-            .rposition(|n| *n > 0)
-            .map_or(first_bin, |last| last + 1);
-        OccupiedBins {
-            first_bin,
-            counts: histogram.counts[first_bin..end].to_vec(),
-        }
+        let end = histogram.counts.iter().rposition(|n| *n > 0).map_or(first_bin, |last| last + 1);
+        OccupiedBins { first_bin, counts: histogram.counts[first_bin..end].to_vec() }
     }
 }
 
@@ -46,12 +39,9 @@ impl TryFrom<OccupiedBins> for ExponentHistogram {
     fn try_from(bins: OccupiedBins) -> Result<ExponentHistogram, String> {
         let mut histogram = ExponentHistogram::default();
         let (first, len) = (bins.first_bin, bins.counts.len());
-        let target = first
-            .checked_add(len)
-            .and_then(|end| histogram.counts.get_mut(first..end))
-            .ok_or_else(|| {
-                format!("an exponent histogram has 256 bins, but this one has {len} bins from bin {first} on")
-            })?;
+        let target = first.checked_add(len).and_then(|end| histogram.counts.get_mut(first..end)).ok_or_else(|| {
+            format!("an exponent histogram has 256 bins, but this one has {len} bins from bin {first} on")
+        })?;
         target.copy_from_slice(&bins.counts);
         Ok(histogram)
     }
@@ -93,10 +83,7 @@ impl ExponentHistogram {
     /// split as if its values were spread evenly over it.
     pub fn underflow_fraction(&self, format: &NumberFormat, moments: &Moments, loss_scale: f64) -> f64 {
         let nonzero = moments.finite_nonzero();
-        share(
-            nonzero as f64 - self.at_or_above(format.flush_edge / loss_scale.abs(), moments),
-            nonzero,
-        )
+        share(nonzero as f64 - self.at_or_above(format.flush_edge / loss_scale.abs(), moments), nonzero)
     }
 
     /// Share of the finite non-zero values that a cast to `format` keeps with less than full precision, in [0, 1].
@@ -116,10 +103,7 @@ impl ExponentHistogram {
     /// over it, up to the tensor's largest magnitude if that is in the bin. So the share is exactly 0 if and only if
     /// nothing overflows, and all that is above the bin is counted exactly.
     pub fn overflow_fraction(&self, format: &NumberFormat, moments: &Moments, loss_scale: f64) -> f64 {
-        share(
-            self.at_or_above(format.overflow_edge / loss_scale.abs(), moments),
-            moments.finite_nonzero(),
-        )
+        share(self.at_or_above(format.overflow_edge / loss_scale.abs(), moments), moments.finite_nonzero())
     }
 
     /// [`Self::underflow_fraction`] in fp16: the share of non-zero values with |x| * `loss_scale` below 2^-25.
@@ -150,11 +134,7 @@ impl ExponentHistogram {
         }
         let bin = bin_of(edge);
         let whole: u64 = self.counts[bin + 1..255].iter().sum();
-        let in_bin = if bin == 0 {
-            self.counts[0].saturating_sub(moments.zeros)
-        } else {
-            self.counts[bin]
-        };
+        let in_bin = if bin == 0 { self.counts[0].saturating_sub(moments.zeros) } else { self.counts[bin] };
         let (low, end) = bin_range(bin);
         let part = if edge <= low {
             in_bin as f64
@@ -169,11 +149,7 @@ impl ExponentHistogram {
 }
 
 fn share(part: f64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        (part / whole as f64).clamp(0.0, 1.0)
-    }
+    if whole == 0 { 0.0 } else { (part / whole as f64).clamp(0.0, 1.0) }
 }
 
 /// The bin of a magnitude; what is beyond f32 goes to the bins at its ends.
@@ -210,26 +186,10 @@ mod tests {
 
     #[test]
     fn a_value_falls_into_the_bin_of_its_exponent() {
-        let values = [
-            0.0,
-            -0.0,
-            1e-45,
-            f32::MIN_POSITIVE,
-            1.0,
-            -1.999,
-            2.0,
-            f32::MAX,
-            f32::INFINITY,
-            f32::NAN,
-        ];
+        let values = [0.0, -0.0, 1e-45, f32::MIN_POSITIVE, 1.0, -1.999, 2.0, f32::MAX, f32::INFINITY, f32::NAN];
         let (_, histogram) = moments_with_histogram(&values);
-        let occupied: Vec<(usize, u64)> = histogram
-            .counts()
-            .iter()
-            .enumerate()
-            .filter(|(_, n)| **n > 0)
-            .map(|(e, n)| (e, *n))
-            .collect();
+        let occupied: Vec<(usize, u64)> =
+            histogram.counts().iter().enumerate().filter(|(_, n)| **n > 0).map(|(e, n)| (e, *n)).collect();
         assert_eq!(occupied, [(0, 3), (1, 1), (127, 2), (128, 1), (254, 1), (255, 2)]);
         for (bin, _) in occupied.iter().filter(|(bin, _)| *bin < 255) {
             let (low, end) = bin_range(*bin);
@@ -241,21 +201,14 @@ mod tests {
     fn gaussian_gradients_underflow_as_theory_says() {
         // P(|x| <= 2^-25) = erf(2^-25 / (s sqrt 2)) for x ~ N(0, s^2).
         const N: usize = 400_000;
-        for (exponent, expected) in [
-            (-20, 0.024_930),
-            (-22, 0.099_476),
-            (-24, 0.382_925),
-            (-25, 0.682_689),
-            (-26, 0.954_500),
-        ] {
+        for (exponent, expected) in
+            [(-20, 0.024_930), (-22, 0.099_476), (-24, 0.382_925), (-25, 0.682_689), (-26, 0.954_500)]
+        {
             let values = gaussian(N, 2f64.powi(exponent), 25);
             let (moments, histogram) = moments_with_histogram(&values);
             let measured = histogram.fp16_underflow_fraction(&moments, 1.0);
             let standard_error = f64::sqrt(expected * (1.0 - expected) / N as f64);
-            assert!(
-                (measured - expected).abs() < 4.0 * standard_error,
-                "s = 2^{exponent}: {measured} {expected}"
-            );
+            assert!((measured - expected).abs() < 4.0 * standard_error, "s = 2^{exponent}: {measured} {expected}");
         }
     }
 
@@ -265,24 +218,13 @@ mod tests {
         let (moments, histogram) = moments_with_histogram(&values);
         let nonzero = moments.finite_nonzero() as f64;
         for scale in [1.0f32, 8.0, 1024.0, 65536.0] {
-            let flushed = values
-                .iter()
-                .filter(|x| **x != 0.0 && f16::from_f32(*x * scale).to_f32() == 0.0)
-                .count();
+            let flushed = values.iter().filter(|x| **x != 0.0 && f16::from_f32(*x * scale).to_f32() == 0.0).count();
             let fraction = histogram.fp16_underflow_fraction(&moments, f64::from(scale));
             assert_eq!(fraction, flushed as f64 / nonzero, "loss scale {scale}");
-            let below = |limit: f32| {
-                values
-                    .iter()
-                    .filter(|x| **x != 0.0 && (*x * scale).abs() < limit)
-                    .count() as f64
-            };
+            let below = |limit: f32| values.iter().filter(|x| **x != 0.0 && (*x * scale).abs() < limit).count() as f64;
             let fraction = histogram.fp16_subnormal_fraction(&moments, f64::from(scale));
             let counted = (below(2f32.powi(-14)) - below(2f32.powi(-25))) / nonzero;
-            assert!(
-                (fraction - counted).abs() < 1e-12,
-                "loss scale {scale}: {fraction} {counted}"
-            );
+            assert!((fraction - counted).abs() < 1e-12, "loss scale {scale}: {fraction} {counted}");
         }
     }
 
@@ -291,15 +233,9 @@ mod tests {
         let values = gaussian(200_000, 2f64.powi(-24), 8);
         let (moments, histogram) = moments_with_histogram(&values);
         for scale in [3.0f32, 1000.0, 0.7] {
-            let flushed = values
-                .iter()
-                .filter(|x| f16::from_f32(**x * scale).to_f32() == 0.0)
-                .count() as f64;
+            let flushed = values.iter().filter(|x| f16::from_f32(**x * scale).to_f32() == 0.0).count() as f64;
             let fraction = histogram.fp16_underflow_fraction(&moments, f64::from(scale));
-            assert!(
-                (fraction - flushed / 200_000.0).abs() < 0.02,
-                "{scale}: {fraction} {flushed}"
-            );
+            assert!((fraction - flushed / 200_000.0).abs() < 0.02, "{scale}: {fraction} {flushed}");
         }
     }
 
@@ -312,12 +248,7 @@ mod tests {
 
     #[test]
     fn overflow_is_zero_exactly_when_nothing_overflows() {
-        for (largest, overflows) in [
-            (65_504.0f32, false),
-            (65_519.9, false),
-            (65_520.0, true),
-            (65_530.0, true),
-        ] {
+        for (largest, overflows) in [(65_504.0f32, false), (65_519.9, false), (65_520.0, true), (65_530.0, true)] {
             assert_eq!(f16::from_f32(largest).is_infinite(), overflows);
             let (moments, histogram) = moments_with_histogram(&[40_000.0, -largest, 1.0, 0.0]);
             let fraction = histogram.fp16_overflow_fraction(&moments, 1.0);
@@ -360,16 +291,10 @@ mod tests {
         for values in [vec![], vec![0.0], vec![1.0, 1e-30, f32::NAN, 0.0], vec![3.0]] {
             let (_, histogram) = moments_with_histogram(&values);
             let json = serde_json::to_string(&histogram).unwrap();
-            assert_eq!(
-                serde_json::from_str::<ExponentHistogram>(&json).unwrap(),
-                histogram,
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<ExponentHistogram>(&json).unwrap(), histogram, "{json}");
         }
         let too_many = r#"{"first_bin": 255, "counts": [1, 2]}"#;
-        let error = serde_json::from_str::<ExponentHistogram>(too_many)
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_str::<ExponentHistogram>(too_many).unwrap_err().to_string();
         assert!(error.contains("256 bins"), "{error}");
         let overflowing = r#"{"first_bin": 18446744073709551615, "counts": [1, 2]}"#;
         assert!(serde_json::from_str::<ExponentHistogram>(overflowing).is_err());

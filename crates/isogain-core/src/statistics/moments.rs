@@ -145,22 +145,14 @@ mod tests {
         assert_eq!((m.zero_fraction(), m.non_finite_fraction()), (0.0, 0.0));
         assert_eq!(moments(&[]), m);
         let only_nan = moments(&[f32::NAN]);
-        assert_eq!(
-            (only_nan.min, only_nan.mean(), only_nan.non_finite_fraction()),
-            (None, None, 1.0)
-        );
+        assert_eq!((only_nan.min, only_nan.mean(), only_nan.non_finite_fraction()), (None, None, 1.0));
     }
 
     #[test]
     fn survives_json() {
         let overflowed = moments_f64(&[1e200, 2e200]);
         assert_eq!(overflowed.sum_of_squares, f64::INFINITY);
-        for m in [
-            Moments::default(),
-            moments(&[f32::NAN]),
-            moments(&[0.1, -2.5e-30, f32::INFINITY]),
-            overflowed,
-        ] {
+        for m in [Moments::default(), moments(&[f32::NAN]), moments(&[0.1, -2.5e-30, f32::INFINITY]), overflowed] {
             let json = serde_json::to_string(&m).unwrap();
             assert_eq!(serde_json::from_str::<Moments>(&json).unwrap(), m, "{json}");
         }

@@ -61,11 +61,7 @@ fn count(flags: &[bool]) -> u64 {
 /// [`StatisticsError::ShapeMismatch`] if the buffer does not have `batch * units` values.
 pub fn unit_statistics<T: Real>(values: &[T], batch: usize, units: usize) -> Result<UnitStatistics, StatisticsError> {
     if batch.checked_mul(units) != Some(values.len()) {
-        return Err(StatisticsError::ShapeMismatch {
-            len: values.len(),
-            batch,
-            units,
-        });
+        return Err(StatisticsError::ShapeMismatch { len: values.len(), batch, units });
     }
     let mut columns = vec![Column::default(); units];
     if units > 0 {
@@ -126,11 +122,7 @@ impl Column {
 
 /// Bits that are equal when the values are: both zeros are one value, and so are all NaN.
 fn comparable_bits(x: f64) -> u64 {
-    if x.is_nan() {
-        f64::NAN.to_bits()
-    } else {
-        (x + 0.0).to_bits()
-    }
+    if x.is_nan() { f64::NAN.to_bits() } else { (x + 0.0).to_bits() }
 }
 
 fn duplicates<T: Real>(values: &[T], units: usize, columns: &[Column], dead: &[bool]) -> Vec<bool> {
@@ -147,9 +139,7 @@ fn duplicates<T: Real>(values: &[T], units: usize, columns: &[Column], dead: &[b
                 return false;
             }
             let alike = distinct.entry(columns[unit].hash).or_default();
-            let repeats = alike
-                .iter()
-                .any(|&other| (0..batch).all(|sample| bits(sample, unit) == bits(sample, other)));
+            let repeats = alike.iter().any(|&other| (0..batch).all(|sample| bits(sample, unit) == bits(sample, other)));
             if !repeats {
                 alike.push(unit);
             }
@@ -190,30 +180,20 @@ mod tests {
     #[test]
     fn a_unit_without_a_finite_value_is_not_dead() {
         let s = unit_statistics(&[f64::NAN, f64::INFINITY], 2, 1).unwrap();
-        assert_eq!(
-            (s.dead_count(), s.mean[0], s.variance[0], s.non_finite),
-            (0, None, None, 2)
-        );
+        assert_eq!((s.dead_count(), s.mean[0], s.variance[0], s.non_finite), (0, None, None, 2));
     }
 
     #[test]
     fn empty_shapes() {
         let s = unit_statistics::<f32>(&[], 0, 3).unwrap();
-        assert_eq!(
-            (s.units(), s.dead_count(), s.duplicate_count(), s.mean[0]),
-            (3, 0, 0, None)
-        );
+        assert_eq!((s.units(), s.dead_count(), s.duplicate_count(), s.mean[0]), (3, 0, 0, None));
         let s = unit_statistics::<f32>(&[], 4, 0).unwrap();
         assert_eq!((s.units(), s.dead_fraction(), s.duplicate_fraction()), (0, 0.0, 0.0));
     }
 
     #[test]
     fn a_wrong_shape_is_refused() {
-        let error = StatisticsError::ShapeMismatch {
-            len: 3,
-            batch: 2,
-            units: 2,
-        };
+        let error = StatisticsError::ShapeMismatch { len: 3, batch: 2, units: 2 };
         assert_eq!(unit_statistics(&[1.0f32; 3], 2, 2), Err(error));
         assert!(unit_statistics(&[1.0f32; 2], usize::MAX, 2).is_err());
     }

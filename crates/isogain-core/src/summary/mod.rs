@@ -42,14 +42,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// The document for these results.
     pub fn new(recipe: Recipe, findings: Vec<Finding>, flow: Flow, limits: Limits) -> Self {
-        Self {
-            schema: CHECK_SCHEMA.to_owned(),
-            seed: recipe.run.seed,
-            recipe,
-            findings,
-            flow,
-            limits,
-        }
+        Self { schema: CHECK_SCHEMA.to_owned(), seed: recipe.run.seed, recipe, findings, flow, limits }
     }
 }
 
@@ -77,15 +70,7 @@ impl CureReport {
     /// The document for these results.
     pub fn new(check: CheckReport, trial: TrialReport, cured_flow: Option<Flow>, curves: Curves) -> Self {
         let (recipe, seed) = (check.recipe.clone(), check.seed);
-        Self {
-            schema: CURE_SCHEMA.to_owned(),
-            recipe,
-            seed,
-            check,
-            trial,
-            cured_flow,
-            curves,
-        }
+        Self { schema: CURE_SCHEMA.to_owned(), recipe, seed, check, trial, cured_flow, curves }
     }
 
     /// Whether a prescription was trained to the end on every seed, so that its verdict means something.
@@ -96,12 +81,7 @@ impl CureReport {
     /// What was trained to the end: the cure first, then by verdict, then by median loss.
     pub fn finished(&self) -> Vec<&PrescriptionResult> {
         let cure = self.trial.cure.as_ref().map(|cure| cure.prescription);
-        let finished = self
-            .trial
-            .prescriptions
-            .iter()
-            .enumerate()
-            .filter(|(_, result)| self.is_finished(result));
+        let finished = self.trial.prescriptions.iter().enumerate().filter(|(_, result)| self.is_finished(result));
         let mut ranked: Vec<(usize, &PrescriptionResult)> = finished.collect();
         let rank = |index: usize, result: &PrescriptionResult| {
             let verdict = match result.verdict {
@@ -121,12 +101,8 @@ impl CureReport {
 
     /// What was left behind: the prescriptions that ran longest first.
     pub fn dropped(&self) -> Vec<&PrescriptionResult> {
-        let mut dropped: Vec<&PrescriptionResult> = self
-            .trial
-            .prescriptions
-            .iter()
-            .filter(|result| !self.is_finished(result))
-            .collect();
+        let mut dropped: Vec<&PrescriptionResult> =
+            self.trial.prescriptions.iter().filter(|result| !self.is_finished(result)).collect();
         dropped.sort_by_key(|result| std::cmp::Reverse(result.steps));
         dropped
     }

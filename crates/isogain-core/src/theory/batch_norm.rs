@@ -117,35 +117,19 @@ mod tests {
 
     #[test]
     fn closed_forms() {
-        let linear = [
-            2.0, 1.5, 1.33333, 1.2, 1.142857, 1.076923, 1.034483, 1.016393, 1.008, 1.003953,
-        ];
-        let relu = [
-            3.084061, 2.273707, 2.003779, 1.788190, 1.696010, 1.589950, 1.521953, 1.493063, 1.479681, 1.473234,
-        ];
+        let linear = [2.0, 1.5, 1.33333, 1.2, 1.142857, 1.076923, 1.034483, 1.016393, 1.008, 1.003953];
+        let relu = [3.084061, 2.273707, 2.003779, 1.788190, 1.696010, 1.589950, 1.521953, 1.493063, 1.479681, 1.473234];
         for (i, batch) in BATCHES.into_iter().enumerate() {
-            assert!(
-                (gradient_factor(named("linear"), batch) - linear[i]).abs() < 4e-6,
-                "{batch}"
-            );
-            assert!(
-                (gradient_factor(named("relu"), batch) - relu[i]).abs() < 6e-7,
-                "{batch}"
-            );
+            assert!((gradient_factor(named("linear"), batch) - linear[i]).abs() < 4e-6, "{batch}");
+            assert!((gradient_factor(named("relu"), batch) - relu[i]).abs() < 6e-7, "{batch}");
         }
     }
 
     #[test]
     fn quadrature_agrees_with_the_closed_forms() {
         for batch in [4.0, 5.0, 8.0, 33.0, 1000.0, 1e5] {
-            assert!(
-                (by_quadrature(named("linear"), batch) / linear(batch) - 1.0).abs() < 1e-9,
-                "{batch}"
-            );
-            assert!(
-                (by_quadrature(named("relu"), batch) / relu(batch) - 1.0).abs() < 1e-9,
-                "{batch}"
-            );
+            assert!((by_quadrature(named("linear"), batch) / linear(batch) - 1.0).abs() < 1e-9, "{batch}");
+            assert!((by_quadrature(named("relu"), batch) / relu(batch) - 1.0).abs() < 1e-9, "{batch}");
         }
     }
 
@@ -153,31 +137,13 @@ mod tests {
     fn quadrature_agrees_with_sampling() {
         // 40 000 to 400 000 sampled batches each in an independent program; the larger batches carry about 0.2 %.
         for (name, sampled) in [
-            (
-                "tanh",
-                [
-                    2.12947, 1.64201, 1.48257, 1.35853, 1.30609, 1.24619, 1.20845, 1.19278, 1.18552, 1.18171,
-                ],
-            ),
-            (
-                "gelu",
-                [
-                    2.81733, 2.07460, 1.82610, 1.62361, 1.53573, 1.43468, 1.37042, 1.34440, 1.33021, 1.32398,
-                ],
-            ),
-            (
-                "silu",
-                [
-                    2.48911, 1.85634, 1.64499, 1.47316, 1.39826, 1.31186, 1.25677, 1.23416, 1.22195, 1.21664,
-                ],
-            ),
+            ("tanh", [2.12947, 1.64201, 1.48257, 1.35853, 1.30609, 1.24619, 1.20845, 1.19278, 1.18552, 1.18171]),
+            ("gelu", [2.81733, 2.07460, 1.82610, 1.62361, 1.53573, 1.43468, 1.37042, 1.34440, 1.33021, 1.32398]),
+            ("silu", [2.48911, 1.85634, 1.64499, 1.47316, 1.39826, 1.31186, 1.25677, 1.23416, 1.22195, 1.21664]),
         ] {
             for (batch, sampled) in BATCHES.into_iter().zip(sampled) {
                 let factor = gradient_factor(named(name), batch);
-                assert!(
-                    (factor / sampled - 1.0).abs() < 3e-3,
-                    "{name} batch {batch}: {factor} against {sampled}"
-                );
+                assert!((factor / sampled - 1.0).abs() < 3e-3, "{name} batch {batch}: {factor} against {sampled}");
             }
         }
     }
@@ -187,16 +153,10 @@ mod tests {
         for activation in Activation::all() {
             let limit = Gains::at(activation, 1.0).batch_norm_factor();
             let factor = gradient_factor(activation, 1_000_000);
-            assert!(
-                (factor / limit - 1.0).abs() < 1e-5,
-                "{activation}: {factor} against {limit}"
-            );
+            assert!((factor / limit - 1.0).abs() < 1e-5, "{activation}: {factor} against {limit}");
             assert_eq!(gradient_factor(activation, 2), 0.0);
             assert_eq!(gradient_factor(activation, 3), f64::INFINITY);
-            assert!(
-                gradient_factor(activation, 4) > gradient_factor(activation, 8),
-                "{activation}"
-            );
+            assert!(gradient_factor(activation, 4) > gradient_factor(activation, 8), "{activation}");
         }
     }
 

@@ -53,14 +53,8 @@ mod tests {
     #[test]
     fn bounds_of_the_paper() {
         for (width, layers, lower, _, _, upper) in TABLE {
-            assert!(
-                (lower_bound(width, layers - 1) - lower).abs() < 6e-7,
-                "{width} {layers}"
-            );
-            assert!(
-                (upper_bound(width, layers - 1) - upper).abs() < 6e-7,
-                "{width} {layers}"
-            );
+            assert!((lower_bound(width, layers - 1) - lower).abs() < 6e-7, "{width} {layers}");
+            assert!((upper_bound(width, layers - 1) - upper).abs() < 6e-7, "{width} {layers}");
         }
     }
 
@@ -101,14 +95,8 @@ mod tests {
         for (width, layers, lower, simulated, error, upper) in TABLE {
             let share = dead_share(width, layers - 1, nets);
             let own_error = (simulated * (1.0 - simulated) / nets as f64).sqrt();
-            assert!(
-                (share - simulated).abs() < 3.0 * own_error.hypot(error),
-                "{width} {layers}: {share}"
-            );
-            assert!(
-                share > lower - 3.0 * own_error && share < upper + 3.0 * own_error,
-                "{width} {layers}: {share}"
-            );
+            assert!((share - simulated).abs() < 3.0 * own_error.hypot(error), "{width} {layers}: {share}");
+            assert!(share > lower - 3.0 * own_error && share < upper + 3.0 * own_error, "{width} {layers}: {share}");
         }
     }
 }

@@ -36,10 +36,7 @@ impl Kernel {
     /// The kernel of `activation` at pre-activation variance `q` > 0.
     pub fn new(activation: Activation, q: f64) -> Self {
         let form = match activation.slopes() {
-            Some((below, above)) => Form::Homogeneous {
-                odd: 0.5 * (above + below),
-                even: 0.5 * (above - below),
-            },
+            Some((below, above)) => Form::Homogeneous { odd: 0.5 * (above + below), even: 0.5 * (above - below) },
             None => series(activation, q),
         };
         Self { activation, q, form }
@@ -88,11 +85,8 @@ fn series(activation: Activation, q: f64) -> Form {
     let scale = q.sqrt();
     let mut squares = vec![0.0; TERMS];
     // Columns: z, weight x phi, and the normalised Hermite polynomials of the last two degrees.
-    let mut points: Vec<(f64, f64, f64, f64)> = rule
-        .nodes()
-        .iter()
-        .map(|&(z, weight)| (z, weight * activation.value(scale * z), 0.0, 1.0))
-        .collect();
+    let mut points: Vec<(f64, f64, f64, f64)> =
+        rule.nodes().iter().map(|&(z, weight)| (z, weight * activation.value(scale * z), 0.0, 1.0)).collect();
     for (k, square) in squares.iter_mut().enumerate() {
         let coefficient: f64 = points.iter().map(|(_, weighted, _, hermite)| weighted * hermite).sum();
         *square = coefficient * coefficient;
@@ -127,10 +121,7 @@ pub(super) fn fixed_point(
         return (0.0, slope(0.0));
     }
     // The map is convex, above the diagonal at 0 and below it just left of 1, where its slope is chi > 1.
-    let c = [1e-2, 1e-4, 1e-6]
-        .iter()
-        .find_map(|gap| root(|c| map(c) - c, 0.0, 1.0 - gap))
-        .unwrap_or(1.0);
+    let c = [1e-2, 1e-4, 1e-6].iter().find_map(|gap| root(|c| map(c) - c, 0.0, 1.0 - gap)).unwrap_or(1.0);
     (c, if c < 1.0 { slope(c) } else { chi })
 }
 

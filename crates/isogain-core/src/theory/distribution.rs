@@ -33,9 +33,7 @@ impl Distribution {
         if rows <= columns {
             return vectors.iter().flatten().map(|w| scale * w).collect();
         }
-        (0..rows)
-            .flat_map(|row| vectors.iter().map(move |vector| scale * vector[row]))
-            .collect()
+        (0..rows).flat_map(|row| vectors.iter().map(move |vector| scale * vector[row])).collect()
     }
 
     /// Independent numbers of the given deviation; normal where the family is one of matrices. Draws nothing for 0.
@@ -88,12 +86,7 @@ fn orthonormal(few: usize, many: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
 /// Eight partial sums, so that the compiler can use wide registers; their order is fixed.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f64 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
+    let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
     let mut sums = [0.0; 8];
     for (a, b) in a_chunks.zip(b_chunks) {
         for lane in 0..8 {

@@ -48,23 +48,13 @@ const SCAN_STEPS: usize = 130;
 pub fn edge_of_chaos(activation: Activation, bias_variance: f64) -> Option<CriticalPoint> {
     if let Some((below, above)) = activation.slopes() {
         let weight_variance = 2.0 / (below * below + above * above);
-        return Some(CriticalPoint {
-            weight_variance,
-            bias_variance: 0.0,
-            q: 1.0,
-            stability: Stability::ScaleFree,
-        });
+        return Some(CriticalPoint { weight_variance, bias_variance: 0.0, q: 1.0, stability: Stability::ScaleFree });
     }
     let bias_at = |q| critical_at(activation, q).1;
     if bias_variance == 0.0 && activation.value(0.0) == 0.0 && length_slope(activation, 1e-4) < 1.0 {
         // The fixed point is q = 0 itself: only the slope there counts.
         let (weight_variance, _) = critical_at(activation, 1e-14);
-        return Some(CriticalPoint {
-            weight_variance,
-            bias_variance,
-            q: 0.0,
-            stability: Stability::Stable,
-        });
+        return Some(CriticalPoint { weight_variance, bias_variance, q: 0.0, stability: Stability::Stable });
     }
     stable_root(activation, |q| bias_at(q) - bias_variance)
         .map(|q| CriticalPoint {
@@ -94,10 +84,7 @@ pub fn half_stable(activation: Activation) -> Option<CriticalPoint> {
 pub fn critical_at(activation: Activation, q: f64) -> (f64, f64) {
     let rule = GaussianRule::new(q, activation.kinks());
     let weight_variance = 1.0 / rule.expect(|u| activation.derivative(u).powi(2));
-    (
-        weight_variance,
-        q - weight_variance * rule.expect(|u| activation.value(u).powi(2)),
-    )
+    (weight_variance, q - weight_variance * rule.expect(|u| activation.value(u).powi(2)))
 }
 
 /// V'(q) at the critical weight variance of q.
@@ -108,9 +95,7 @@ fn length_slope(activation: Activation, q: f64) -> f64 {
 }
 
 fn stable_root(activation: Activation, f: impl Fn(f64) -> f64 + Copy) -> Option<f64> {
-    scan(f)
-        .filter_map(|(low, high)| root(f, low, high))
-        .find(|q| length_slope(activation, *q) < 1.0)
+    scan(f).filter_map(|(low, high)| root(f, low, high)).find(|q| length_slope(activation, *q) < 1.0)
 }
 
 /// Neighbours of a geometric grid of q between which `f` changes its sign.
@@ -146,10 +131,7 @@ mod tests {
             (1.0, 3.44321091),
         ] {
             let point = edge_of_chaos(Activation::tanh(), bias_variance).unwrap();
-            assert!(
-                (point.weight_variance - weight_variance).abs() < 1e-8,
-                "{bias_variance}: {point:?}"
-            );
+            assert!((point.weight_variance - weight_variance).abs() < 1e-8, "{bias_variance}: {point:?}");
             assert_eq!(point.stability, Stability::Stable);
         }
         let point = edge_of_chaos(Activation::tanh(), 0.05).unwrap();
@@ -168,10 +150,7 @@ mod tests {
         ] {
             let (sw2, sb2) = critical_at(Activation::tanh(), q);
             assert!((sw2 - weight_variance).abs() < 1e-8, "{q}: {sw2}");
-            assert!(
-                (sb2 - bias_variance).abs() < 1e-8 * bias_variance.max(1e-3),
-                "{q}: {sb2}"
-            );
+            assert!((sb2 - bias_variance).abs() < 1e-8 * bias_variance.max(1e-3), "{q}: {sb2}");
         }
     }
 
@@ -214,10 +193,7 @@ mod tests {
                 let chi = point.weight_variance * rule.expect(|u| activation.derivative(u).powi(2));
                 let length = point.weight_variance * rule.expect(|u| activation.value(u).powi(2)) + point.bias_variance;
                 assert!((chi - 1.0).abs() < 1e-9, "{activation}: chi {chi}");
-                assert!(
-                    (length - point.q).abs() < 1e-9 * point.q.max(1e-3),
-                    "{activation}: {length}, {point:?}"
-                );
+                assert!((length - point.q).abs() < 1e-9 * point.q.max(1e-3), "{activation}: {length}, {point:?}");
             }
         }
     }

@@ -53,19 +53,13 @@ pub fn relu_layer(width: usize) -> LogSquaredGain {
         second += probability * (trigamma(half) + mean * mean);
     }
     let mean = first / mass;
-    LogSquaredGain {
-        mean,
-        variance: second / mass - mean * mean,
-    }
+    LogSquaredGain { mean, variance: second / mass - mean * mean }
 }
 
 /// The law of one linear layer of `width` units with Var W = 1 / fan_in: ln of chi2_n / n, exact.
 pub fn linear_layer(width: usize) -> LogSquaredGain {
     let n = width as f64;
-    LogSquaredGain {
-        mean: digamma(n / 2.0) + (2.0 / n).ln(),
-        variance: trigamma(n / 2.0),
-    }
+    LogSquaredGain { mean: digamma(n / 2.0) + (2.0 / n).ln(), variance: trigamma(n / 2.0) }
 }
 
 /// kappa: the relative variance that one layer of `width` units adds to a squared gain of mean 1.
@@ -87,10 +81,7 @@ pub fn layer(activation: Activation, q: f64, width: usize) -> LogSquaredGain {
         linear_layer(width)
     } else {
         let variance = excess(activation, q, width).ln_1p();
-        LogSquaredGain {
-            mean: -0.5 * variance,
-            variance,
-        }
+        LogSquaredGain { mean: -0.5 * variance, variance }
     }
 }
 
@@ -129,10 +120,7 @@ mod tests {
         for width in [1_000, 10_000, 100_000] {
             let n = width as f64;
             let relu = relu_layer(width);
-            assert!(
-                (relu.mean * n + 2.5).abs() < 20.0 / n && (relu.variance * n - 5.0).abs() < 60.0 / n,
-                "{relu:?}"
-            );
+            assert!((relu.mean * n + 2.5).abs() < 20.0 / n && (relu.variance * n - 5.0).abs() < 60.0 / n, "{relu:?}");
             let linear = linear_layer(width);
             assert!((linear.mean * n + 1.0).abs() < 2.0 / n && (linear.variance * n - 2.0).abs() < 4.0 / n);
             assert!((excess(Activation::relu(), 1.0, width) * n - 5.0).abs() < 1e-9);
@@ -143,10 +131,7 @@ mod tests {
     #[test]
     fn leaky_slope_in_closed_form() {
         for slope in [0.0f64, 0.01, 0.3, 1.0] {
-            let leaky = Activation::named("leaky-relu")
-                .unwrap()
-                .with_parameter("slope", slope)
-                .unwrap();
+            let leaky = Activation::named("leaky-relu").unwrap().with_parameter("slope", slope).unwrap();
             let ratio = 2.0 * (1.0 + slope.powi(4)) / (1.0 + slope * slope).powi(2);
             assert!((excess(leaky, 2.0, 40) - (3.0 * ratio - 1.0) / 40.0).abs() < 1e-12);
         }
@@ -159,20 +144,14 @@ mod tests {
         let mut tape = Vec::new();
         for _ in 0..layers {
             let w: Vec<f64> = (0..width * width).map(|_| scale * standard_normal(rng)).collect();
-            x = w
-                .chunks(width)
-                .map(|row| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>().max(0.0))
-                .collect();
+            x = w.chunks(width).map(|row| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>().max(0.0)).collect();
             tape.push((w, x.clone()));
         }
         let mut g: Vec<f64> = (0..width).map(|_| standard_normal(rng)).collect();
         let start: f64 = g.iter().map(|g| g * g).sum();
         for (w, x) in tape.iter().rev() {
             let mut before = vec![0.0; width];
-            for (row, g) in w
-                .chunks(width)
-                .zip(g.iter().zip(x).map(|(g, x)| if *x > 0.0 { *g } else { 0.0 }))
-            {
+            for (row, g) in w.chunks(width).zip(g.iter().zip(x).map(|(g, x)| if *x > 0.0 { *g } else { 0.0 })) {
                 before.iter_mut().zip(row).for_each(|(b, w)| *b += g * w);
             }
             g = before;
@@ -188,20 +167,11 @@ mod tests {
         let runs: Vec<(f64, f64)> = (0..nets).map(|_| one_net(width, layers, &mut rng)).collect();
         let law = LogSquaredGain::in_a_row((0..layers).map(|_| relu_layer(width)));
         let n = f64::from(nets);
-        for logs in [
-            runs.iter().map(|r| r.0).collect::<Vec<_>>(),
-            runs.iter().map(|r| r.1).collect(),
-        ] {
+        for logs in [runs.iter().map(|r| r.0).collect::<Vec<_>>(), runs.iter().map(|r| r.1).collect()] {
             let mean = logs.iter().sum::<f64>() / n;
             let variance = logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / n;
-            assert!(
-                (mean - law.mean).abs() < 4.0 * (law.variance / n).sqrt(),
-                "{mean} against {law:?}"
-            );
-            assert!(
-                (variance / law.variance - 1.0).abs() < 0.12,
-                "{variance} against {law:?}"
-            );
+            assert!((mean - law.mean).abs() < 4.0 * (law.variance / n).sqrt(), "{mean} against {law:?}");
+            assert!((variance / law.variance - 1.0).abs() < 0.12, "{variance} against {law:?}");
         }
         let squares: Vec<f64> = runs.iter().map(|r| r.0.exp()).collect();
         let mean = squares.iter().sum::<f64>() / n;

@@ -101,12 +101,7 @@ impl NameError {
     pub(super) fn unknown_name(kind: &'static str, name: &str, known: Vec<&'static str>) -> Self {
         let nearest = nearest(name, known.iter().copied());
         let name = name.to_owned();
-        Self::UnknownName {
-            kind,
-            name,
-            nearest,
-            known,
-        }
+        Self::UnknownName { kind, name, nearest, known }
     }
 }
 
@@ -129,26 +124,10 @@ pub(super) fn checked_index(
     let Some(index) = parameters.iter().position(|parameter| parameter.name == key) else {
         let known: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
         let nearest = nearest(key, known.iter().copied());
-        return Err(NameError::UnknownKey {
-            kind,
-            name,
-            key: key.to_owned(),
-            nearest,
-            known,
-        });
+        return Err(NameError::UnknownKey { kind, name, key: key.to_owned(), nearest, known });
     };
     let Parameter { name: key, domain, .. } = parameters[index];
-    if domain.contains(value) {
-        Ok(index)
-    } else {
-        Err(NameError::OutOfRange {
-            kind,
-            name,
-            key,
-            value,
-            domain,
-        })
-    }
+    if domain.contains(value) { Ok(index) } else { Err(NameError::OutOfRange { kind, name, key, value, domain }) }
 }
 
 /// What was written, before any table was asked: a name and the numbers beside it, in the order of the text.
@@ -173,10 +152,7 @@ impl<'de> Visitor<'de> for WrittenVisitor {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Written, E> {
-        Ok(Written {
-            name: name.to_owned(),
-            numbers: Vec::new(),
-        })
+        Ok(Written { name: name.to_owned(), numbers: Vec::new() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
@@ -217,14 +193,8 @@ pub(super) fn serialize<S: Serializer>(
 /// Writes `name` or `name(key = value, ...)`.
 pub(super) fn display(name: &str, parameters: &[Parameter], values: &[f64], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(name)?;
-    let changed: Vec<String> = changed(parameters, values)
-        .map(|(key, value)| format!("{key} = {value}"))
-        .collect();
-    if changed.is_empty() {
-        Ok(())
-    } else {
-        write!(f, "({})", changed.join(", "))
-    }
+    let changed: Vec<String> = changed(parameters, values).map(|(key, value)| format!("{key} = {value}")).collect();
+    if changed.is_empty() { Ok(()) } else { write!(f, "({})", changed.join(", ")) }
 }
 
 fn changed(parameters: &[Parameter], values: &[f64]) -> impl Iterator<Item = (&'static str, f64)> {

@@ -60,20 +60,12 @@ pub fn flush_probability(deviation: f64, precision: Precision) -> f64 {
 /// Layers until an RMS that starts at `start` falls to `floor`, losing a factor sqrt(chi) per layer; 0 when it starts
 /// there, `None` when it never falls.
 pub fn depth_to_fall(start: f64, floor: f64, chi: f64) -> Option<f64> {
-    if start <= floor {
-        Some(0.0)
-    } else {
-        (chi < 1.0).then(|| (start / floor).ln() / (-0.5 * chi.ln()))
-    }
+    if start <= floor { Some(0.0) } else { (chi < 1.0).then(|| (start / floor).ln() / (-0.5 * chi.ln())) }
 }
 
 /// Layers until an RMS that starts at `start` rises to `ceiling`; `None` when it never does.
 pub fn depth_to_rise(start: f64, ceiling: f64, chi: f64) -> Option<f64> {
-    if start >= ceiling {
-        Some(0.0)
-    } else {
-        (chi > 1.0).then(|| (ceiling / start).ln() / (0.5 * chi.ln()))
-    }
+    if start >= ceiling { Some(0.0) } else { (chi > 1.0).then(|| (ceiling / start).ln() / (0.5 * chi.ln())) }
 }
 
 /// Adam's step over its learning rate for a steady gradient g: g / (|g| + epsilon).
@@ -91,13 +83,7 @@ mod tests {
 
     #[test]
     fn share_of_half_precision_gradients_that_vanish() {
-        for (exponent, share) in [
-            (-20, 0.024930),
-            (-22, 0.099476),
-            (-24, 0.382925),
-            (-25, 0.682689),
-            (-26, 0.954500),
-        ] {
+        for (exponent, share) in [(-20, 0.024930), (-22, 0.099476), (-24, 0.382925), (-25, 0.682689), (-26, 0.954500)] {
             let probability = flush_probability(2f64.powi(exponent), Precision::F16);
             assert!((probability - share).abs() < 6e-7, "2^{exponent}: {probability}");
         }
@@ -114,10 +100,9 @@ mod tests {
         assert!((Precision::F32.flush_threshold() * 1.01) as f32 > 0.0);
         assert_eq!(half::f16::MAX.to_f64(), Precision::F16.largest());
         assert_eq!(half::bf16::MAX.to_f64(), Precision::Bf16.largest());
-        for (kept, precision) in [
-            (f64::from(half::f16::EPSILON), Precision::F16),
-            (f64::from(f32::EPSILON), Precision::F32),
-        ] {
+        for (kept, precision) in
+            [(f64::from(half::f16::EPSILON), Precision::F16), (f64::from(f32::EPSILON), Precision::F32)]
+        {
             assert_eq!(precision.lost_update_ratio(), kept / 2.0);
         }
     }
@@ -127,9 +112,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let n = 100_000;
         let deviation = 2f64.powi(-24);
-        let zeros = (0..n)
-            .filter(|_| half::f16::from_f64(deviation * standard_normal(&mut rng)) == half::f16::ZERO)
-            .count();
+        let zeros =
+            (0..n).filter(|_| half::f16::from_f64(deviation * standard_normal(&mut rng)) == half::f16::ZERO).count();
         let expected = flush_probability(deviation, Precision::F16);
         let error = (expected * (1.0 - expected) / f64::from(n)).sqrt();
         assert!((zeros as f64 / f64::from(n) - expected).abs() < 4.0 * error);

@@ -48,9 +48,7 @@ fn legendre() -> &'static [(f64, f64)] {
 pub(crate) fn panels(ends: &[f64]) -> impl Iterator<Item = (f64, f64)> + '_ {
     ends.windows(2).flat_map(|ends| {
         let (half, middle) = (0.5 * (ends[1] - ends[0]), 0.5 * (ends[0] + ends[1]));
-        legendre()
-            .iter()
-            .map(move |(x, weight)| (middle + half * x, half * weight))
+        legendre().iter().map(move |(x, weight)| (middle + half * x, half * weight))
     })
 }
 
@@ -87,10 +85,7 @@ impl GaussianRule {
 
     /// E f(u, Z) with Z = u / sqrt(q).
     pub fn expect_with_standard(&self, f: impl Fn(f64, f64) -> f64) -> f64 {
-        self.nodes
-            .iter()
-            .map(|(z, weight)| weight * f(self.scale * z, *z))
-            .sum()
+        self.nodes.iter().map(|(z, weight)| weight * f(self.scale * z, *z)).sum()
     }
 
     /// Nodes of Z with their weights, density included.
@@ -115,18 +110,15 @@ pub fn bivariate_expectation(q: f64, c: f64, kinks: &[f64], f: impl Fn(f64) -> f
     let blur = rest / c.abs().max(1e-300);
     let outer_kinks = kinks.iter().flat_map(|kink| {
         let (own, crossed) = (kink / scale, kink / (scale * c));
-        [own, crossed]
-            .into_iter()
-            .chain([-6.0, -2.5, -1.0, 1.0, 2.5, 6.0].map(|step| crossed + step * blur))
+        [own, crossed].into_iter().chain([-6.0, -2.5, -1.0, 1.0, 2.5, 6.0].map(|step| crossed + step * blur))
     });
     let outer_ends = axis_ends(&COARSE_PANEL_ENDS, scale, outer_kinks.filter(|end| end.is_finite()));
     panels(&outer_ends)
         .map(|(z, weight)| {
             let inner_kinks = kinks.iter().map(|kink| (kink / scale - c * z) / rest);
             let inner_ends = axis_ends(&COARSE_PANEL_ENDS, scale * rest, inner_kinks);
-            let inner: f64 = panels(&inner_ends)
-                .map(|(y, weight)| weight * normal_pdf(y) * f(scale * (c * z + rest * y)))
-                .sum();
+            let inner: f64 =
+                panels(&inner_ends).map(|(y, weight)| weight * normal_pdf(y) * f(scale * (c * z + rest * y))).sum();
             weight * normal_pdf(z) * f(scale * z) * inner
         })
         .sum()
@@ -169,10 +161,7 @@ mod tests {
             let z = kink / scale;
             let exact = scale * normal_pdf(z) - kink * crate::theory::special::normal_cdf(-z);
             let value = gaussian_expectation(q, &[kink], |u| (u - kink).max(0.0));
-            assert!(
-                (value - exact).abs() < 1e-12 * scale,
-                "q {q}, kink {kink}: {value} against {exact}"
-            );
+            assert!((value - exact).abs() < 1e-12 * scale, "q {q}, kink {kink}: {value} against {exact}");
         }
     }
 
@@ -182,10 +171,7 @@ mod tests {
         for q in [1e4, 1e6, 1e8] {
             let value = 1.0 - gaussian_expectation(q, &[], |u| u.tanh().powi(2));
             let leading = 2.0 / (2.0 * PI * q).sqrt();
-            assert!(
-                (value / leading - 1.0).abs() < 1.0 / q,
-                "q {q}: {value} against {leading}"
-            );
+            assert!((value / leading - 1.0).abs() < 1.0 / q, "q {q}: {value} against {leading}");
         }
     }
 

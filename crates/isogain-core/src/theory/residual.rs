@@ -24,9 +24,7 @@ pub fn ln_gradient_factor(branch_scale: f64, chi: f64, blocks: usize) -> f64 {
 /// divides its gradient. Grows like chi ln(blocks), a power instead of an exponential.
 pub fn ln_normalised_gradient_factor(branch_scale: f64, chi: f64, blocks: usize) -> f64 {
     let square = branch_scale * branch_scale;
-    (0..blocks)
-        .map(|block| (square * chi / (1.0 + square * block as f64)).ln_1p())
-        .sum()
+    (0..blocks).map(|block| (square * chi / (1.0 + square * block as f64)).ln_1p()).sum()
 }
 
 /// alpha = 1 / sqrt(blocks), under which signal and gradient grow at most by e^(branch factor) (Hayou et al. 2021).
@@ -103,9 +101,7 @@ mod tests {
     fn drawn_nets_follow_the_laws() {
         let (width, blocks, seeds) = (256, 6, 12);
         let mean = |scale: f64, normalise: bool| {
-            let total: f64 = (0..seeds)
-                .map(|seed| simulated(width, blocks, scale, normalise, seed)[blocks - 1])
-                .sum();
+            let total: f64 = (0..seeds).map(|seed| simulated(width, blocks, scale, normalise, seed)[blocks - 1]).sum();
             total / seeds as f64
         };
         assert!((mean(1.0, false) / stream_variance(1.0, 1.0, blocks) - 1.0).abs() < 0.08);

@@ -39,10 +39,7 @@ pub(crate) fn root(f: impl Fn(f64) -> f64, a: f64, b: f64) -> Option<f64> {
                 (2.0 * half * s, 1.0 - s)
             } else {
                 let (q, r) = (fa / fc, fb / fc);
-                (
-                    s * (2.0 * half * q * (q - r) - (b - a) * (r - 1.0)),
-                    (q - 1.0) * (r - 1.0) * (s - 1.0),
-                )
+                (s * (2.0 * half * q * (q - r) - (b - a) * (r - 1.0)), (q - 1.0) * (r - 1.0) * (s - 1.0))
             };
             if p > 0.0 {
                 q = -q;
@@ -60,11 +57,7 @@ pub(crate) fn root(f: impl Fn(f64) -> f64, a: f64, b: f64) -> Option<f64> {
             previous_step = half;
         }
         (a, fa) = (b, fb);
-        b += if step.abs() > tolerance {
-            step
-        } else {
-            tolerance.copysign(half)
-        };
+        b += if step.abs() > tolerance { step } else { tolerance.copysign(half) };
         fb = f(b);
     }
     Some(b)

@@ -51,18 +51,10 @@ mod tests {
 
     #[test]
     fn slopes_of_plain_nets() {
-        for (layers, expected) in [
-            (20, 0.18138028),
-            (50, 0.43052295),
-            (101, 0.57220841),
-            (152, 0.63965940),
-            (200, 0.67959964),
-        ] {
-            assert!(
-                (slope(layers, 0.9) - expected).abs() < 1e-8,
-                "{layers}: {}",
-                slope(layers, 0.9)
-            );
+        for (layers, expected) in
+            [(20, 0.18138028), (50, 0.43052295), (101, 0.57220841), (152, 0.63965940), (200, 0.67959964)]
+        {
+            assert!((slope(layers, 0.9) - expected).abs() < 1e-8, "{layers}: {}", slope(layers, 0.9));
         }
         for (layers, eta, expected) in [(10, 0.75, 0.21832303), (1000, 0.5, 0.92968768), (50, 0.95, 0.30829582)] {
             assert!((slope(layers, eta) - expected).abs() < 1e-8, "{layers} {eta}");

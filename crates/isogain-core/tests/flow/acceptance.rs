@@ -13,14 +13,8 @@ const DEPTH: usize = 20;
 type Measured = (f64, f64);
 
 fn check(ops: &[Op], init: Init, total: Measured, interior: Option<Measured>) {
-    let flows: Vec<_> = (0..5)
-        .map(|seed| body_flow(WIDTH, ops.to_vec(), init, WIDTH, seed))
-        .collect();
-    let log10 = mean(
-        flows
-            .iter()
-            .map(|flow| flow.total_log_gain.unwrap() / std::f64::consts::LN_10),
-    );
+    let flows: Vec<_> = (0..5).map(|seed| body_flow(WIDTH, ops.to_vec(), init, WIDTH, seed)).collect();
+    let log10 = mean(flows.iter().map(|flow| flow.total_log_gain.unwrap() / std::f64::consts::LN_10));
     close("log10 total gain", log10, total.0, 3.0 * total.1);
     if let Some(interior) = interior {
         let profiles = flows.iter().map(Profile::of);
@@ -48,12 +42,7 @@ fn relu_he() {
 
 #[test]
 fn sigmoid_glorot() {
-    check(
-        &plain("sigmoid"),
-        Init::XAVIER,
-        (-12.606, 0.013),
-        Some((0.2354, 0.0004)),
-    );
+    check(&plain("sigmoid"), Init::XAVIER, (-12.606, 0.013), Some((0.2354, 0.0004)));
 }
 
 // For the two rows without a published deviation the one of the same activation under Glorot stands in.
@@ -90,20 +79,10 @@ fn relu_he_batch_norm() {
 
 #[test]
 fn relu_he_skip() {
-    check(
-        &blocks(WIDTH, DEPTH, act("relu"), false, 1.0),
-        Init::HE,
-        (3.617, 0.070),
-        Some((1.5151, 0.0147)),
-    );
+    check(&blocks(WIDTH, DEPTH, act("relu"), false, 1.0), Init::HE, (3.617, 0.070), Some((1.5151, 0.0147)));
 }
 
 #[test]
 fn relu_he_batch_norm_skip() {
-    check(
-        &blocks(WIDTH, DEPTH, act("relu"), true, 1.0),
-        Init::HE,
-        (0.651, 0.003),
-        Some((1.0685, 0.0003)),
-    );
+    check(&blocks(WIDTH, DEPTH, act("relu"), true, 1.0), Init::HE, (0.651, 0.003), Some((1.0685, 0.0003)));
 }

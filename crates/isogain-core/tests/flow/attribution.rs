@@ -19,10 +19,7 @@ fn plain(function: &str, init: Init) -> Flow {
 }
 
 fn per_layer<'a>(joints: impl IntoIterator<Item = &'a Joint>, cause: Cause) -> f64 {
-    let parts = joints
-        .into_iter()
-        .flat_map(|joint| &joint.split)
-        .filter(|part| part.cause == cause);
+    let parts = joints.into_iter().flat_map(|joint| &joint.split).filter(|part| part.cause == cause);
     parts.map(|part| part.log_gain).sum::<f64>() / DEPTH as f64
 }
 
@@ -31,12 +28,7 @@ fn check(flow: &Flow, total: f64, expected: &[(Cause, f64)]) {
     let sum: f64 = causes(&flow.joints).iter().map(|cause| cause.log_gain).sum();
     close("closes", sum, flow.total_log_gain.unwrap(), 1e-12);
     for &(cause, log_gain) in expected {
-        close(
-            &format!("{cause:?} per layer"),
-            per_layer(&flow.joints, cause),
-            log_gain,
-            TOLERANCE,
-        );
+        close(&format!("{cause:?} per layer"), per_layer(&flow.joints, cause), log_gain, TOLERANCE);
     }
 }
 
@@ -45,12 +37,8 @@ use Cause::{ActivationSlope, Alignment, Projection, Rescale, SlopeCorrelation, W
 #[test]
 fn relu_as_pytorch_starts_it() {
     let flow = plain("relu", Init::pytorch(WIDTH));
-    let expected = [
-        (ActivationSlope, -0.3502),
-        (SlopeCorrelation, 0.0066),
-        (WeightScale, -0.5491),
-        (Alignment, -0.0006),
-    ];
+    let expected =
+        [(ActivationSlope, -0.3502), (SlopeCorrelation, 0.0066), (WeightScale, -0.5491), (Alignment, -0.0006)];
     check(&flow, -26.80, &expected);
     let shares = causes(&flow.joints);
     assert_eq!((shares[0].cause, shares[1].cause), (WeightScale, ActivationSlope));
@@ -60,34 +48,22 @@ fn relu_as_pytorch_starts_it() {
 
 #[test]
 fn relu_he_balances() {
-    let expected = [
-        (ActivationSlope, -0.3454),
-        (SlopeCorrelation, -0.0011),
-        (WeightScale, 0.3464),
-        (Alignment, 0.0011),
-    ];
+    let expected =
+        [(ActivationSlope, -0.3454), (SlopeCorrelation, -0.0011), (WeightScale, 0.3464), (Alignment, 0.0011)];
     check(&plain("relu", Init::HE), 0.03, &expected);
 }
 
 #[test]
 fn sigmoid_xavier_is_all_slope() {
-    let expected = [
-        (ActivationSlope, -1.4479),
-        (SlopeCorrelation, 0.0002),
-        (WeightScale, -0.0002),
-        (Alignment, -0.003),
-    ];
+    let expected =
+        [(ActivationSlope, -1.4479), (SlopeCorrelation, 0.0002), (WeightScale, -0.0002), (Alignment, -0.003)];
     check(&plain("sigmoid", Init::XAVIER), -43.5252, &expected);
 }
 
 #[test]
 fn tanh_with_gain_five_thirds_explodes() {
-    let expected = [
-        (ActivationSlope, -0.4243),
-        (SlopeCorrelation, 0.0019),
-        (WeightScale, 0.5106),
-        (Alignment, -0.0017),
-    ];
+    let expected =
+        [(ActivationSlope, -0.4243), (SlopeCorrelation, 0.0019), (WeightScale, 0.5106), (Alignment, -0.0017)];
     check(&plain("tanh", Init::normal(25.0 / 9.0)), 2.5966, &expected);
 }
 
@@ -113,28 +89,12 @@ fn a_skip_carries_most_of_the_energy() {
         (false, 1.0 / (DEPTH as f64).sqrt(), 0.9608, 0.0233),
         (false, 1.0, 0.4557, 0.4589),
     ] {
-        let flow = body_flow(
-            WIDTH,
-            blocks(WIDTH, DEPTH, act("relu"), normalise, scale),
-            Init::HE,
-            BATCH,
-            1,
-        );
+        let flow = body_flow(WIDTH, blocks(WIDTH, DEPTH, act("relu"), normalise, scale), Init::HE, BATCH, 1);
         check(&flow, DEPTH as f64 * block, &[(Cause::BranchSum, block)]);
         let branches: Vec<_> = flow.joints.iter().map(|joint| joint.branch.as_ref().unwrap()).collect();
-        close(
-            "skip share",
-            mean(branches.iter().map(|branch| branch.skip_share)),
-            share,
-            TOLERANCE,
-        );
+        close("skip share", mean(branches.iter().map(|branch| branch.skip_share)), share, TOLERANCE);
         let inner = || branches.iter().flat_map(|branch| &branch.joints);
-        close(
-            "branch slope",
-            per_layer(inner(), ActivationSlope),
-            -0.5 * LN_2,
-            TOLERANCE,
-        );
+        close("branch slope", per_layer(inner(), ActivationSlope), -0.5 * LN_2, TOLERANCE);
         close("branch weights", per_layer(inner(), WeightScale), 0.5 * LN_2, TOLERANCE);
         for branch in &branches {
             close("shares", branch.skip_share + branch.branch_share, 1.0, 1e-15);

@@ -13,23 +13,14 @@ fn factor(function: &str, batch: usize) -> f64 {
     let ops = stack(WIDTH, DEPTH, act(function), Some((NormKind::Batch, 0.0)));
     mean((0..3).map(|seed| {
         let profile = Profile::of(&body_flow(WIDTH, ops.clone(), Init::XAVIER, batch, seed));
-        let squared = mean(
-            profile.layers[10..DEPTH - 5]
-                .iter()
-                .map(|layer| 2.0 * layer.log_gain.unwrap()),
-        );
+        let squared = mean(profile.layers[10..DEPTH - 5].iter().map(|layer| 2.0 * layer.log_gain.unwrap()));
         squared.exp()
     }))
 }
 
 #[track_caller]
 fn check(function: &str, batch: usize, theory: f64) {
-    close(
-        &format!("{function}, batch {batch}"),
-        factor(function, batch),
-        theory,
-        0.02 * theory,
-    );
+    close(&format!("{function}, batch {batch}"), factor(function, batch), theory, 0.02 * theory);
 }
 
 // Linear: (B - 2) / (B - 3).

@@ -9,18 +9,9 @@ const DEPTH: usize = 5;
 
 /// RMS of each layer's output, and of dL/dz relative to the last layer's, within 2 %.
 fn check(weight: f64, outputs: [f64; DEPTH], cotangents: [f64; DEPTH]) {
-    let network = network(
-        WIDTH,
-        WIDTH,
-        Loss::MeanSquaredError,
-        stack(WIDTH, DEPTH, act("tanh"), None),
-    );
+    let network = network(WIDTH, WIDTH, Loss::MeanSquaredError, stack(WIDTH, DEPTH, act("tanh"), None));
     let mut sampler = Sampler::new(0);
-    let init = Init {
-        weight,
-        bias: 0.0,
-        uniform: true,
-    };
+    let init = Init { weight, bias: 0.0, uniform: true };
     let parameters = parameters(&network, init, &mut sampler);
     let flow = attribute(&random_pass(&network, &parameters, 100, &mut sampler).capture);
     let joints = every_joint(&flow);
@@ -35,18 +26,10 @@ fn check(weight: f64, outputs: [f64; DEPTH], cotangents: [f64; DEPTH]) {
 
 #[test]
 fn standard_initialisation() {
-    check(
-        1.0 / 3.0,
-        [0.4603, 0.2495, 0.1412, 0.08099, 0.04666],
-        [0.08319, 0.1764, 0.32468, 0.57359, 1.0],
-    );
+    check(1.0 / 3.0, [0.4603, 0.2495, 0.1412, 0.08099, 0.04666], [0.08319, 0.1764, 0.32468, 0.57359, 1.0]);
 }
 
 #[test]
 fn normalised_initialisation() {
-    check(
-        1.0,
-        [0.62793, 0.48626, 0.40824, 0.35764, 0.32162],
-        [0.40983, 0.60139, 0.75377, 0.88421, 1.0],
-    );
+    check(1.0, [0.62793, 0.48626, 0.40824, 0.35764, 0.32162], [0.40983, 0.60139, 0.75377, 0.88421, 1.0]);
 }

@@ -21,16 +21,9 @@ fn check(name: &str, network: &Network, parameters: &Parameters) {
     let compare = |what: String, found: f64, up: f64, down: f64| {
         let expected = (up - down) / (2.0 * STEP);
         let error = (found - expected).abs();
-        assert!(
-            error < 1e-8 + 1e-6 * expected.abs(),
-            "{name}, {what}: {found}, differences say {expected}"
-        );
+        assert!(error < 1e-8 + 1e-6 * expected.abs(), "{name}, {what}: {found}, differences say {expected}");
     };
-    assert_eq!(
-        pass.gradients.keys().collect::<Vec<_>>(),
-        parameters.keys().collect::<Vec<_>>(),
-        "{name}"
-    );
+    assert_eq!(pass.gradients.keys().collect::<Vec<_>>(), parameters.keys().collect::<Vec<_>>(), "{name}");
     for (key, values) in parameters {
         for index in 0..values.len() {
             let moved = |by: f64| {
@@ -38,12 +31,7 @@ fn check(name: &str, network: &Network, parameters: &Parameters) {
                 changed.get_mut(key).unwrap()[index] += by;
                 loss(&changed, &inputs)
             };
-            compare(
-                format!("{key}[{index}]"),
-                pass.gradients[key][index],
-                moved(STEP),
-                moved(-STEP),
-            );
+            compare(format!("{key}[{index}]"), pass.gradients[key][index], moved(STEP), moved(-STEP));
         }
     }
     let at_input = pass.capture.ops()[0].cotangent_in.to_f64().into_owned();
@@ -69,27 +57,14 @@ fn every_activation_agrees_with_finite_differences() {
     for function in Activation::all() {
         let ops = vec![linear("fc", 3, 8), activation("act", function), linear("head", 8, 2)];
         let network = network(3, 2, Loss::MeanSquaredError, ops);
-        let init = Init {
-            weight: 2.0,
-            bias: 0.1,
-            uniform: false,
-        };
-        check(
-            function.name(),
-            &network,
-            &parameters(&network, init, &mut Sampler::new(11)),
-        );
+        let init = Init { weight: 2.0, bias: 0.1, uniform: false };
+        check(function.name(), &network, &parameters(&network, init, &mut Sampler::new(11)));
     }
 }
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let network = network(
-        3,
-        2,
-        Loss::CrossEntropy,
-        vec![linear("fc", 3, 2), activation("act", act("relu"))],
-    );
+    let network = network(3, 2, Loss::CrossEntropy, vec![linear("fc", 3, 2), activation("act", act("relu"))]);
     let fitting = parameters(&network, Init::HE, &mut Sampler::new(1));
     let error = |parameters: &Parameters, inputs: &[f64], targets: &Targets| -> String {
         let error: ReferenceError = run(&network, parameters, inputs, targets).unwrap_err();

@@ -44,11 +44,7 @@ fn signal_is_the_same_in_every_layer() {
 #[test]
 fn biases_add_to_the_signal_of_the_next_layer() {
     let network = classifier("relu", None);
-    let init = Init {
-        weight: 2.0,
-        bias: 0.3,
-        uniform: false,
-    };
+    let init = Init { weight: 2.0, bias: 0.3, uniform: false };
     let parameters = parameters(&network, init, &mut Sampler::new(1));
     let pass = train_pass(&network, &parameters);
     let names: Vec<&str> = network.linears().map(|(op, _)| op.name.as_str()).collect();
@@ -72,20 +68,13 @@ fn weights_before_a_norm_have_no_scale() {
             let cosine = signal(&parameters, &pass, &name) / norm(&parameters[&name]) / norm(&pass.gradients[&name]);
             close(&format!("{kind:?} {name}"), cosine, 0.0, 1e-14);
         }
-        parameters
-            .get_mut("fc4.weight")
-            .unwrap()
-            .iter_mut()
-            .for_each(|w| *w *= 4.0);
+        parameters.get_mut("fc4.weight").unwrap().iter_mut().for_each(|w| *w *= 4.0);
         let scaled = train_pass(&network, &parameters);
         close("loss", scaled.capture.loss(), pass.capture.loss(), 1e-12);
         let (before, after) = (&pass.gradients["fc4.weight"], &scaled.gradients["fc4.weight"]);
         let scale = norm(before);
         for (before, after) in before.iter().zip(after) {
-            assert!(
-                (after * 4.0 - before).abs() < 1e-12 * scale,
-                "{kind:?}: {after} is not a quarter of {before}"
-            );
+            assert!((after * 4.0 - before).abs() < 1e-12 * scale, "{kind:?}: {after} is not a quarter of {before}");
         }
     }
 }
@@ -125,12 +114,7 @@ fn batch_norm_over_two_samples_has_no_gradient() {
 #[test]
 fn layer_norm_cotangents_fall_with_the_input() {
     for kind in [NormKind::Layer, NormKind::Rms] {
-        let network = network(
-            WIDTH,
-            WIDTH,
-            Loss::MeanSquaredError,
-            vec![norm("norm", kind, WIDTH, 0.0)],
-        );
+        let network = network(WIDTH, WIDTH, Loss::MeanSquaredError, vec![norm("norm", kind, WIDTH, 0.0)]);
         let mut sampler = Sampler::new(8);
         let parameters = parameters(&network, Init::HE, &mut sampler);
         let inputs = sampler.normals(5 * WIDTH, 1.0);
@@ -149,10 +133,7 @@ fn layer_norm_cotangents_fall_with_the_input() {
         }
         for scale in [1e-6, 0.3, 100.0] {
             for (scaled, unit) in at_input(scale).iter().zip(&unit) {
-                assert!(
-                    (scaled * scale - unit).abs() < 1e-12,
-                    "{kind:?}, inputs times {scale}: {scaled}"
-                );
+                assert!((scaled * scale - unit).abs() < 1e-12, "{kind:?}, inputs times {scale}: {scaled}");
             }
         }
     }

@@ -16,12 +16,7 @@ const VARIANCE: f64 = 0.10816813;
 
 #[test]
 fn log_norms_have_the_exact_mean_and_variance() {
-    let network = network(
-        WIDTH,
-        WIDTH,
-        Loss::MeanSquaredError,
-        stack(WIDTH, DEPTH, act("relu"), None),
-    );
+    let network = network(WIDTH, WIDTH, Loss::MeanSquaredError, stack(WIDTH, DEPTH, act("relu"), None));
     let unit = vec![1.0 / (WIDTH as f64).sqrt(); WIDTH];
     let (mut forward, mut backward, mut factors) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..NETWORKS {
@@ -46,19 +41,9 @@ fn log_norms_have_the_exact_mean_and_variance() {
     let (expected_mean, expected_variance) = (DEPTH as f64 * MEAN, DEPTH as f64 * VARIANCE);
     for (what, logs) in [("|x_L|^2", &forward), ("|g_0|^2", &backward)] {
         let centre = mean(logs.iter().copied());
-        close(
-            &format!("mean ln {what}"),
-            centre,
-            expected_mean,
-            0.05 * expected_mean.abs(),
-        );
+        close(&format!("mean ln {what}"), centre, expected_mean, 0.05 * expected_mean.abs());
         let variance = mean(logs.iter().map(|log| (log - centre).powi(2)));
-        close(
-            &format!("variance of ln {what}"),
-            variance,
-            expected_variance,
-            0.05 * expected_variance,
-        );
+        close(&format!("variance of ln {what}"), variance, expected_variance, 0.05 * expected_variance);
     }
     // E|x_L|^4 / (E|x_L|^2)^2 = (1 + 5/n)^L, exactly. Layers are independent, so it is the product of the layers' ratios;
     // estimated from the whole network it would hang on the largest of the 4000 values.
@@ -66,10 +51,5 @@ fn log_norms_have_the_exact_mean_and_variance() {
     let second = mean(factors.iter().map(|factor| factor * factor));
     close("mean factor of a layer", first, 1.0, 0.005);
     let exact = (1.0 + 5.0 / WIDTH as f64).powi(DEPTH as i32);
-    close(
-        "fourth moment ratio",
-        (second / (first * first)).powi(DEPTH as i32),
-        exact,
-        0.1 * exact,
-    );
+    close("fourth moment ratio", (second / (first * first)).powi(DEPTH as i32), exact, 0.1 * exact);
 }

@@ -1,10 +1,7 @@
 //! The flow against exact identities, independent formulas and published numbers, on networks run by the reference
 //! engine. Run with `--release`: unoptimised, the larger networks take minutes.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the exemption for tests does not reach the helpers of an integration test"
-)]
+#![expect(clippy::unwrap_used, reason = "the exemption for tests does not reach the helpers of an integration test")]
 
 mod acceptance;
 mod attribution;

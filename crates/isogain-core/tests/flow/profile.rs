@@ -25,11 +25,7 @@ fn operations_group_into_layers() {
     let parameters = parameters(&network, Init::HE, &mut sampler);
     let flow = attribute(&random_pass(&network, &parameters, 16, &mut sampler).capture);
     let profile = Profile::of(&flow);
-    let found: Vec<_> = profile
-        .layers
-        .iter()
-        .map(|layer| (layer.name.as_str(), layer.joints.clone()))
-        .collect();
+    let found: Vec<_> = profile.layers.iter().map(|layer| (layer.name.as_str(), layer.joints.clone())).collect();
     assert_eq!(found, [("input-norm", 0..1), ("fc1", 1..4), ("block", 4..6)]);
     assert_eq!(profile.interior(), 0..3);
     assert_eq!(profile.joints(1..3), 1..6);
@@ -55,22 +51,12 @@ fn ends_are_left_out_when_enough_remains() {
 
 #[test]
 fn causes_of_a_range_add_up_to_its_gain() {
-    let flow = body_flow(
-        16,
-        stack(16, 12, act("relu"), Some((NormKind::Batch, 1e-5))),
-        Init::HE,
-        32,
-        3,
-    );
+    let flow = body_flow(16, stack(16, 12, act("relu"), Some((NormKind::Batch, 1e-5))), Init::HE, 32, 3);
     let profile = Profile::of(&flow);
     let joints = &flow.joints[profile.joints(3..9)];
     let gain: f64 = profile.layers[3..9].iter().map(|layer| layer.log_gain.unwrap()).sum();
     let found = causes(joints);
     close("sum", found.iter().map(|cause| cause.log_gain).sum(), gain, 1e-12);
     close("shares", found.iter().map(|cause| cause.share).sum(), 1.0, 1e-12);
-    assert!(
-        found
-            .windows(2)
-            .all(|pair| pair[0].log_gain.abs() >= pair[1].log_gain.abs())
-    );
+    assert!(found.windows(2).all(|pair| pair[0].log_gain.abs() >= pair[1].log_gain.abs()));
 }

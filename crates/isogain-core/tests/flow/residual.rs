@@ -28,15 +28,10 @@ fn stream(normalise: bool, scale: f64) -> Vec<f64> {
             let mut sampler = Sampler::new(seed);
             let parameters = parameters(&network, Init::HE, &mut sampler);
             let flow = attribute(&random_pass(&network, &parameters, 32, &mut sampler).capture);
-            every_joint(&flow)
-                .iter()
-                .map(|joint| joint.activation_rms.powi(2))
-                .collect()
+            every_joint(&flow).iter().map(|joint| joint.activation_rms.powi(2)).collect()
         })
         .collect();
-    (0..BLOCKS)
-        .map(|block| mean(streams.iter().map(|stream| stream[block])))
-        .collect()
+    (0..BLOCKS).map(|block| mean(streams.iter().map(|stream| stream[block]))).collect()
 }
 
 fn check(normalise: bool, scale: f64, law: impl Fn(usize) -> f64) {

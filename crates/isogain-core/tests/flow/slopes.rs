@@ -14,10 +14,7 @@ fn gaussian(q: f64, f: impl Fn(f64) -> f64) -> f64 {
     const STEPS: i32 = 40_000;
     let step = 20.0 / f64::from(STEPS);
     let density = |z: f64| (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
-    (0..=STEPS)
-        .map(|i| f64::from(i) * step - 10.0)
-        .map(|z| step * density(z) * f(q.sqrt() * z))
-        .sum()
+    (0..=STEPS).map(|i| f64::from(i) * step - 10.0).map(|z| step * density(z) * f(q.sqrt() * z)).sum()
 }
 
 /// 1/2 ln chi at the fixed point of the length map.
@@ -44,21 +41,12 @@ fn check(function: &str, init: Init, published: Option<f64>) {
     if let Some(published) = published {
         close("theory", theory, published, 1e-3);
     }
-    close(
-        function.name(),
-        measured(function, init, WIDTH),
-        theory,
-        0.02 * theory.abs(),
-    );
+    close(function.name(), measured(function, init, WIDTH), theory, 0.02 * theory.abs());
 }
 
 /// Weight variance 1/(3 fan_in) and bias variance 1/3; normal, because a bias this large shapes the pre-activation, which
 /// the theory takes to be Gaussian.
-const THIRD: Init = Init {
-    weight: 1.0 / 3.0,
-    bias: 1.0 / 3.0,
-    uniform: false,
-};
+const THIRD: Init = Init { weight: 1.0 / 3.0, bias: 1.0 / 3.0, uniform: false };
 
 #[test]
 fn relu() {
@@ -83,15 +71,7 @@ fn gelu() {
 /// Keras: Glorot weights, zero biases.
 #[test]
 fn relu_keras() {
-    check(
-        "relu",
-        Init {
-            weight: 1.0,
-            bias: 0.0,
-            uniform: true,
-        },
-        Some(-0.3466),
-    );
+    check("relu", Init { weight: 1.0, bias: 0.0, uniform: true }, Some(-0.3466));
 }
 
 // PyTorch draws biases within 1/sqrt(fan_in) too: variance 1/(3 fan_in), which is almost none. ReLU does not notice.
@@ -127,10 +107,5 @@ fn selu_with_gain_three_quarters() {
         close(&format!("output of layer {layer}"), found, rms, 0.03 * rms);
     }
     let late = networks.iter().flat_map(|layers| &layers[40..90]);
-    close(
-        "gain per layer",
-        mean(late.map(|layer| layer.log_gain.unwrap())).exp(),
-        1.0018,
-        0.005,
-    );
+    close("gain per layer", mean(late.map(|layer| layer.log_gain.unwrap())).exp(), 1.0018, 0.005);
 }

@@ -27,10 +27,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
             let joint = slopes.iter().zip(g.iter()).map(|(s, g)| s * g * g).sum::<f64>() / slopes.len() as f64;
             vec![
                 (Cause::ActivationSlope, half_log(mean_slope)),
-                (
-                    Cause::SlopeCorrelation,
-                    half_log(joint / (mean_square(&g) * mean_slope)),
-                ),
+                (Cause::SlopeCorrelation, half_log(joint / (mean_square(&g) * mean_slope))),
             ]
         }
         OpCaptureKind::Linear { weight, .. } => {
@@ -45,25 +42,17 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
             }
             vec![
                 (Cause::WeightScale, half_log(squares / fan_in as f64)),
-                (
-                    Cause::Alignment,
-                    half_log(fan_out as f64 * back / (dot(&g, &g) * squares)),
-                ),
+                (Cause::Alignment, half_log(fan_out as f64 * back / (dot(&g, &g) * squares))),
             ]
         }
         OpCaptureKind::Norm { norm, gamma, eps } => {
             let (rescaled, projected) = normalised_back(*norm, &gamma.to_f64(), *eps, &x, &g);
             vec![
                 (Cause::Rescale, half_log(mean_square(&rescaled) / mean_square(&g))),
-                (
-                    Cause::Projection,
-                    half_log(mean_square(&projected) / mean_square(&rescaled)),
-                ),
+                (Cause::Projection, half_log(mean_square(&projected) / mean_square(&rescaled))),
             ]
         }
-        OpCaptureKind::Residual {
-            branch_cotangent_in, ..
-        } => {
+        OpCaptureKind::Residual { branch_cotangent_in, .. } => {
             let b = branch_cotangent_in.to_f64();
             let (gg, gb, bb) = (dot(&g, &g), dot(&g, &b), dot(&b, &b));
             let (ratio, cosine) = ((bb / gg).sqrt(), gb / (gg * bb).sqrt());
@@ -76,11 +65,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
 fn normalised_back(norm: NormKind, gamma: &[f64], eps: f64, x: &[f64], g: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let features = gamma.len();
     let group_of = |index: usize| {
-        if norm == NormKind::Batch {
-            index % features
-        } else {
-            index / features
-        }
+        if norm == NormKind::Batch { index % features } else { index / features }
     };
     let groups = x.len() / if norm == NormKind::Batch { BATCH } else { features };
     let (mut rescaled, mut projected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
@@ -92,11 +77,7 @@ fn normalised_back(norm: NormKind, gamma: &[f64], eps: f64, x: &[f64], g: &[f64]
         for &i in &members {
             rescaled[i] = gamma[i % features] * g[i] / sigma;
         }
-        let centre = if norm == NormKind::Rms {
-            0.0
-        } else {
-            average(&|i| rescaled[i])
-        };
+        let centre = if norm == NormKind::Rms { 0.0 } else { average(&|i| rescaled[i]) };
         let along = average(&|i| rescaled[i] * (x[i] - mean) / sigma);
         for &i in &members {
             projected[i] = rescaled[i] - centre - along * (x[i] - mean) / sigma;
@@ -118,12 +99,7 @@ fn compare(joints: &[Joint], ops: &[OpCapture], tolerance: f64) {
             assert_eq!(part.cause, cause);
             close(&format!("{} {cause:?}", op.name), part.log_gain, log_gain, tolerance);
         }
-        if let OpCaptureKind::Residual {
-            scale,
-            branch,
-            branch_cotangent_in,
-        } = &op.kind
-        {
+        if let OpCaptureKind::Residual { scale, branch, branch_cotangent_in } = &op.kind {
             let found = joint.branch.as_ref().unwrap();
             let (g, g_in) = (op.cotangent_out.to_f64(), op.cotangent_in.to_f64());
             let b = branch_cotangent_in.to_f64();
@@ -131,12 +107,7 @@ fn compare(joints: &[Joint], ops: &[OpCapture], tolerance: f64) {
             close("skip share", found.skip_share, dot(&g, &g_in) / energy, tolerance);
             close("branch share", found.branch_share, dot(&b, &g_in) / energy, tolerance);
             let (gg, bb) = (dot(&g, &g), dot(&b, &b));
-            close(
-                "shares by energy",
-                found.branch_share,
-                (bb + dot(&g, &b)) / energy,
-                tolerance,
-            );
+            close("shares by energy", found.branch_share, (bb + dot(&g, &b)) / energy, tolerance);
             close("ratio", found.ratio, (bb / gg).sqrt(), tolerance);
             close("cosine", found.cosine, dot(&g, &b) / (gg * bb).sqrt(), tolerance);
             let inner: f64 = found.joints.iter().map(|joint| joint.log_gain.unwrap()).sum();
@@ -170,24 +141,14 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
         .map(|op| OpCapture {
             name: op.name.clone(),
             kind: match &op.kind {
-                OpCaptureKind::Linear {
-                    weight,
-                    weight_gradient,
-                } => OpCaptureKind::Linear {
-                    weight: round(weight),
-                    weight_gradient: round(weight_gradient),
-                },
+                OpCaptureKind::Linear { weight, weight_gradient } => {
+                    OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
+                }
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
-                OpCaptureKind::Norm { norm, gamma, eps } => OpCaptureKind::Norm {
-                    norm: *norm,
-                    gamma: round(gamma),
-                    eps: *eps,
-                },
-                OpCaptureKind::Residual {
-                    scale,
-                    branch,
-                    branch_cotangent_in,
-                } => OpCaptureKind::Residual {
+                OpCaptureKind::Norm { norm, gamma, eps } => {
+                    OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps }
+                }
+                OpCaptureKind::Residual { scale, branch, branch_cotangent_in } => OpCaptureKind::Residual {
                     scale: *scale,
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
@@ -211,12 +172,7 @@ fn single_precision_closes_and_agrees() {
         for (s, d) in every_joint(&single).into_iter().zip(every_joint(&double)) {
             close(&s.name, s.log_gain.unwrap(), d.log_gain.unwrap(), 1e-6);
         }
-        close(
-            "total",
-            single.total_log_gain.unwrap(),
-            double.total_log_gain.unwrap(),
-            1e-6,
-        );
+        close("total", single.total_log_gain.unwrap(), double.total_log_gain.unwrap(), 1e-6);
     }
 }
 
@@ -254,28 +210,14 @@ fn check_weights(network: &Network, parameters: &Parameters) {
     let pass = run(network, parameters, &inputs, &targets(network, BATCH, &mut sampler)).unwrap();
     let flow = attribute(&pass.capture);
     let names: Vec<&str> = network.linears().map(|(op, _)| op.name.as_str()).collect();
-    assert_eq!(
-        flow.weights
-            .iter()
-            .map(|weight| weight.name.as_str())
-            .collect::<Vec<_>>(),
-        names
-    );
+    assert_eq!(flow.weights.iter().map(|weight| weight.name.as_str()).collect::<Vec<_>>(), names);
     let mut ops: Vec<&OpCapture> = Vec::new();
     collect(pass.capture.ops(), &mut ops);
     for (weight, op) in flow.weights.iter().zip(ops) {
         let gradient = &pass.gradients[&format!("{}.weight", op.name)];
-        let (backward, input, coherence) = (
-            weight.backward_signal.unwrap(),
-            weight.input_size.unwrap(),
-            weight.coherence.unwrap(),
-        );
-        close(
-            &op.name,
-            weight.log_norm.unwrap(),
-            half_log(dot(gradient, gradient)),
-            1e-12,
-        );
+        let (backward, input, coherence) =
+            (weight.backward_signal.unwrap(), weight.input_size.unwrap(), weight.coherence.unwrap());
+        close(&op.name, weight.log_norm.unwrap(), half_log(dot(gradient, gradient)), 1e-12);
         close("sum", backward + input + coherence, weight.log_norm.unwrap(), 1e-12);
         let (x, d) = (op.input.to_f64(), op.cotangent_out.to_f64());
         close("coherence", coherence, half_log(gram(&x, &d)), 1e-10);
@@ -322,11 +264,6 @@ fn the_mean_over_the_batch_is_divided_out() {
     close("head", two.head.cotangent_rms, one.head.cotangent_rms, 1e-15);
     for (one, two) in one.weights.iter().zip(&two.weights) {
         close(&one.name, two.log_norm.unwrap(), one.log_norm.unwrap(), 1e-12);
-        close(
-            &one.name,
-            two.backward_signal.unwrap(),
-            one.backward_signal.unwrap(),
-            1e-12,
-        );
+        close(&one.name, two.backward_signal.unwrap(), one.backward_signal.unwrap(), 1e-12);
     }
 }

@@ -16,10 +16,7 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            spare: None,
-        }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed), spare: None }
     }
 
     /// A standard normal number (Marsaglia's polar method).
@@ -68,19 +65,11 @@ impl Init {
 
     /// PyTorch's default: weights and biases uniform within 1/sqrt(fan_in).
     pub(crate) fn pytorch(fan_in: usize) -> Self {
-        Self {
-            weight: 1.0 / 3.0,
-            bias: 1.0 / (3.0 * fan_in as f64),
-            uniform: true,
-        }
+        Self { weight: 1.0 / 3.0, bias: 1.0 / (3.0 * fan_in as f64), uniform: true }
     }
 
     pub(crate) const fn normal(weight: f64) -> Self {
-        Self {
-            weight,
-            bias: 0.0,
-            uniform: false,
-        }
+        Self { weight, bias: 0.0, uniform: false }
     }
 }
 
@@ -89,50 +78,25 @@ pub(crate) fn act(name: &str) -> Activation {
 }
 
 pub(crate) fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
-    let linear = Linear {
-        fan_in,
-        fan_out,
-        init: Initializer::named("pytorch-default").unwrap(),
-        activation: act("relu"),
-    };
-    Op {
-        name: name.into(),
-        kind: OpKind::Linear(linear),
-    }
+    let linear =
+        Linear { fan_in, fan_out, init: Initializer::named("pytorch-default").unwrap(), activation: act("relu") };
+    Op { name: name.into(), kind: OpKind::Linear(linear) }
 }
 
 pub(crate) fn activation(name: &str, activation: Activation) -> Op {
-    Op {
-        name: name.into(),
-        kind: OpKind::Activation { activation },
-    }
+    Op { name: name.into(), kind: OpKind::Activation { activation } }
 }
 
 pub(crate) fn norm(name: &str, norm: NormKind, features: usize, eps: f64) -> Op {
-    Op {
-        name: name.into(),
-        kind: OpKind::Norm(Norm { norm, features, eps }),
-    }
+    Op { name: name.into(), kind: OpKind::Norm(Norm { norm, features, eps }) }
 }
 
 pub(crate) fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>) -> Op {
-    Op {
-        name: name.into(),
-        kind: OpKind::Residual(Residual {
-            branch,
-            scale,
-            learnable,
-        }),
-    }
+    Op { name: name.into(), kind: OpKind::Residual(Residual { branch, scale, learnable }) }
 }
 
 pub(crate) fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Network {
-    Network {
-        inputs,
-        outputs,
-        ops,
-        loss,
-    }
+    Network { inputs, outputs, ops, loss }
 }
 
 /// `depth` layers linear, norm, activation of equal width.
@@ -173,17 +137,12 @@ pub(crate) fn parameters(network: &Network, init: Init, sampler: &mut Sampler) -
                     if variance == 0.0 {
                         vec![0.0; count]
                     } else if init.uniform {
-                        (0..count)
-                            .map(|_| sampler.uniform() * (3.0 * variance).sqrt())
-                            .collect()
+                        (0..count).map(|_| sampler.uniform() * (3.0 * variance).sqrt()).collect()
                     } else {
                         sampler.normals(count, variance.sqrt())
                     }
                 };
-                set(
-                    "weight",
-                    draw(linear.fan_in * linear.fan_out, init.weight / linear.fan_in as f64),
-                );
+                set("weight", draw(linear.fan_in * linear.fan_out, init.weight / linear.fan_in as f64));
                 set("bias", draw(linear.fan_out, init.bias));
             }
             OpKind::Norm(norm) => {
@@ -209,9 +168,7 @@ pub(crate) fn body_flow(width: usize, mut ops: Vec<Op>, init: Init, batch: usize
     let network = network(width, width, Loss::MeanSquaredError, ops);
     let mut sampler = Sampler::new(seed);
     let mut parameters = parameters(&network, init, &mut sampler);
-    let identity = (0..width * width)
-        .map(|index| if index % (width + 1) == 0 { 1.0 } else { 0.0 })
-        .collect();
+    let identity = (0..width * width).map(|index| if index % (width + 1) == 0 { 1.0 } else { 0.0 }).collect();
     parameters.insert("head.weight".into(), identity);
     let inputs = sampler.normals(batch * width, 1.0);
     let cotangent = Targets::Cotangent(sampler.normals(batch * width, 1.0));
@@ -242,50 +199,28 @@ pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
 #[track_caller]
 pub(crate) fn close(what: &str, found: f64, expected: f64, tolerance: f64) {
     println!("{what}: {found:.6} (expected {expected} within {tolerance:.2e})");
-    assert!(
-        (found - expected).abs() <= tolerance,
-        "{what}: {found}, expected {expected} within {tolerance:e}"
-    );
+    assert!((found - expected).abs() <= tolerance, "{what}: {found}, expected {expected} within {tolerance:e}");
 }
 
 /// Small networks that hold every kind of operation, with parameters away from their special starting values.
 pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
     let mut sampler = Sampler::new(7);
     let plain = |function: &str| {
-        let mut ops = vec![
-            linear("fc1", 6, 5),
-            activation("act1", act(function)),
-            linear("fc2", 5, 7),
-        ];
+        let mut ops = vec![linear("fc1", 6, 5), activation("act1", act(function)), linear("fc2", 5, 7)];
         ops.extend([activation("act2", act(function)), linear("head", 7, 3)]);
         network(6, 3, Loss::CrossEntropy, ops)
     };
     let normed = |kind: NormKind| {
-        let mut ops = vec![
-            linear("fc1", 6, 5),
-            norm("norm1", kind, 5, 1e-3),
-            activation("act1", act("gelu")),
-        ];
+        let mut ops = vec![linear("fc1", 6, 5), norm("norm1", kind, 5, 1e-3), activation("act1", act("gelu"))];
         ops.extend([linear("fc2", 5, 7), norm("norm2", kind, 7, 0.0), linear("head", 7, 3)]);
         ops.push(activation("out", act("sigmoid")));
         network(6, 3, Loss::MeanSquaredError, ops)
     };
     let inner = residual("block1.inner", 0.5, false, vec![linear("block1.inner.fc", 5, 5)]);
-    let branch = vec![
-        norm("block1.norm", NormKind::Layer, 5, 1e-5),
-        activation("block1.act", act("silu")),
-        inner,
-    ];
+    let branch = vec![norm("block1.norm", NormKind::Layer, 5, 1e-5), activation("block1.act", act("silu")), inner];
     let mut ops = vec![linear("stem", 6, 5), residual("block1", -0.7, true, branch)];
-    let branch = vec![
-        linear("block2.up", 5, 9),
-        activation("block2.act", act("tanh")),
-        linear("block2.down", 9, 5),
-    ];
-    ops.extend([
-        residual("block2", 0.3, false, branch),
-        residual("block3", 0.4, true, vec![]),
-    ]);
+    let branch = vec![linear("block2.up", 5, 9), activation("block2.act", act("tanh")), linear("block2.down", 9, 5)];
+    ops.extend([residual("block2", 0.3, false, branch), residual("block3", 0.4, true, vec![])]);
     ops.extend([activation("last", act("softplus")), linear("head", 5, 3)]);
     let residual = network(6, 3, Loss::CrossEntropy, ops);
     let mut found = vec![
@@ -299,11 +234,7 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
     ]
     .into_iter()
     .map(|(name, network)| {
-        let init = Init {
-            weight: 1.5,
-            bias: 0.2,
-            uniform: false,
-        };
+        let init = Init { weight: 1.5, bias: 0.2, uniform: false };
         let mut parameters = parameters(&network, init, &mut sampler);
         for (name, values) in &mut parameters {
             if [".gamma", ".beta", ".scale"].iter().any(|end| name.ends_with(end)) {

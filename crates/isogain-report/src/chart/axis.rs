@@ -50,7 +50,7 @@ impl Axis {
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let value = if self.is_log { value.log10() } else { value };
         let share = (value - self.low) / (self.high - self.low);
-        share.is_finite().then(|| self.from + share * (self.to - self.from))
+        share.is_finite().then_some(self.from + share * (self.to - self.from))
     }
 
     /// Values with a tick, and how they are written.
@@ -61,11 +61,15 @@ impl Axis {
     fn linear_ticks(&self) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / MOST_TICKS;
         let decade = 10.0_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|nice| nice * decade).into_iter().find(|step| *step >= rough).unwrap_or(rough);
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|nice| nice * decade).into_iter().find(|step| *step >= rough).unwrap_or(rough);
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
         let digits = if step < 1.0 { (-step.log10()).ceil() as usize } else { 0 };
-        (first..=last).map(|tick| tick as f64 * step).map(|value| (value, minus(&format!("{value:.digits$}")))).collect()
+        (first..=last)
+            .map(|tick| tick as f64 * step)
+            .map(|value| (value, minus(&format!("{value:.digits$}"))))
+            .collect()
     }
 
     fn log_ticks(&self) -> Vec<(f64, String)> {
@@ -74,10 +78,13 @@ impl Axis {
         let (first, last) = (self.low.floor() as i64, self.high.ceil() as i64);
         let mantissas: &[f64] = if decades < FEW_DECADES { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let powers = (first..=last).filter(|power| power.rem_euclid(step) == 0);
-        let values = powers.flat_map(|power| mantissas.iter().map(move |mantissa| (power, mantissa * 10.0_f64.powi(power as i32))));
+        let values = powers
+            .flat_map(|power| mantissas.iter().map(move |mantissa| (power, mantissa * 10.0_f64.powi(power as i32))));
         let inside = values.filter(|(_, value)| (self.low..=self.high).contains(&value.log10()));
         inside
-            .map(|(power, value)| (value, if decades < MANY_DECADES { plain(value, power) } else { decade_label(power) }))
+            .map(|(power, value)| {
+                (value, if decades < MANY_DECADES { plain(value, power) } else { decade_label(power) })
+            })
             .collect()
     }
 }
@@ -122,7 +129,10 @@ mod tests {
         assert_eq!(labels(Axis::linear(-1.2, 0.4)), ["−1.0", "−0.5", "0.0"]);
         assert_eq!(labels(Axis::log([0.005, 3.0].into_iter(), 1.0)), ["0.01", "0.1", "1"]);
         assert_eq!(labels(Axis::log([2.3, 2.31].into_iter(), 1.0)), ["1", "2", "5"]);
-        assert_eq!(labels(Axis::log([1e-13, 0.05].into_iter(), 1.0)), ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²"]);
+        assert_eq!(
+            labels(Axis::log([1e-13, 0.05].into_iter(), 1.0)),
+            ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²"]
+        );
     }
 
     #[test]

@@ -162,7 +162,11 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> String {
                 if !is_marked {
                     continue;
                 }
-                marks += &format!("<path class=\"missing\" d=\"M{} {}l6 6m0 -6l-6 6\"/>", at(left - 3.0), at(HEIGHT - BOTTOM - 9.0));
+                marks += &format!(
+                    "<path class=\"missing\" d=\"M{} {}l6 6m0 -6l-6 6\"/>",
+                    at(left - 3.0),
+                    at(HEIGHT - BOTTOM - 9.0)
+                );
             }
         }
     }

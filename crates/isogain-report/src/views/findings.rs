@@ -91,5 +91,8 @@ fn consequences(findings: &[Finding]) -> String {
             consequences(&finding.consequences)
         )
     };
-    format!("<p class=\"follows\">Follows from it:</p><ul class=\"follows\">{}</ul>\n", findings.iter().map(item).collect::<String>())
+    format!(
+        "<p class=\"follows\">Follows from it:</p><ul class=\"follows\">{}</ul>\n",
+        findings.iter().map(item).collect::<String>()
+    )
 }

@@ -28,7 +28,8 @@ pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
     series.push(line(class, &before));
     series.extend(after.as_ref().map(|after| line("after", after)));
     let of_layer = |profile: &Profile| profile.slope().map_or_else(|| "signal lost".to_owned(), factor);
-    let mut legend = vec![(class, format!("{}{} per layer", if after.is_some() { "before: " } else { "" }, of_layer(&before)))];
+    let mut legend =
+        vec![(class, format!("{}{} per layer", if after.is_some() { "before: " } else { "" }, of_layer(&before)))];
     legend.extend(after.as_ref().map(|after| ("after", format!("after: {} per layer", of_layer(after)))));
     legend.extend(last.map(|_| ("reference", "equal gain".to_owned())));
     let strips: Vec<Strip> = (0..count).map(|index| strip(&before, after.as_ref(), index)).collect();
@@ -49,7 +50,11 @@ pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
 
 fn line(class: &'static str, profile: &Profile) -> Series {
     let points = profile.layers.iter().enumerate();
-    Series { class, points: points.map(|(index, layer)| ((index + 1) as f64, layer.cotangent_rms)).collect(), dots: true }
+    Series {
+        class,
+        points: points.map(|(index, layer)| ((index + 1) as f64, layer.cotangent_rms)).collect(),
+        dots: true,
+    }
 }
 
 fn rms(profile: &Profile, index: usize) -> Option<String> {
@@ -60,7 +65,8 @@ fn strip(before: &Profile, after: Option<&Profile>, index: usize) -> Strip {
     let mut parts = Vec::new();
     let first = if after.is_some() { "before " } else { "" };
     for (name, profile) in [(first, Some(before)), ("after ", after)] {
-        if let Some((rms, layer)) = profile.and_then(|profile| Some((rms(profile, index)?, profile.layers.get(index)?))) {
+        if let Some((rms, layer)) = profile.and_then(|profile| Some((rms(profile, index)?, profile.layers.get(index)?)))
+        {
             parts.push(format!("{name}{}: {rms}", layer.name));
         }
     }
@@ -93,7 +99,8 @@ fn table(before: &Profile, after: Option<&Profile>, count: usize) -> String {
     let heads = |name: &str| {
         ["layer", "rms of dL/dz", "gain"].map(|column| format!("<th scope=\"col\">{column}{name}</th>")).concat()
     };
-    let (first, second) = if after.is_some() { (heads(", before"), heads(", after")) } else { (heads(""), String::new()) };
+    let (first, second) =
+        if after.is_some() { (heads(", before"), heads(", after")) } else { (heads(""), String::new()) };
     format!(
         "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">no.</th>{first}{second}</tr></thead><tbody>{}</tbody></table></div>",
         (0..count).map(row).collect::<String>()

@@ -26,6 +26,9 @@ pub(crate) fn cure(report: &CureReport) -> String {
         (Some((cure, result)), None) => {
             format!("improved by <b>{}</b>{}", text(&cure.remedies.join(" + ")), parameters(&result.parameters))
         }
+        (None, Some(finding)) if end == End::NotCured => {
+            format!("<b>{}</b>: {}", text(&finding.rule), prose(&words::outcome(report)))
+        }
         (None, _) => prose(&words::outcome(report)),
     };
     let tiles = tiles(report);
@@ -99,7 +102,9 @@ fn tiles(report: &CureReport) -> String {
 fn tile(name: &str, before: &str, after: Option<&str>) -> String {
     let values = match after {
         Some(after) => {
-            format!("<span class=\"before\">{before}</span> <span class=\"soft\">→</span> <b class=\"after\">{after}</b>")
+            format!(
+                "<span class=\"before\">{before}</span> <span class=\"soft\">→</span> <b class=\"after\">{after}</b>"
+            )
         }
         None => format!("<b>{before}</b>"),
     };
@@ -110,7 +115,9 @@ fn tile(name: &str, before: &str, after: Option<&str>) -> String {
 fn subject(recipe: &Recipe) -> String {
     let network = &recipe.network;
     let shape = match network.kind {
-        NetworkKind::Mlp => format!("{} layers of width {}, {}", network.depth, network.width, network.activation.name()),
+        NetworkKind::Mlp => {
+            format!("{} layers of width {}, {}", network.depth, network.width, network.activation.name())
+        }
         NetworkKind::Residual => {
             let scale = match network.branch_scale {
                 BranchScale::Number(scale) => setting(scale),

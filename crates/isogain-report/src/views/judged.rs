@@ -20,7 +20,8 @@ pub(crate) fn text(report: &CureReport) -> String {
         ),
         None => "The budget left nothing for a random search.".to_owned(),
     };
-    let rows: String = trial.baseline.learning_rates.iter().map(|rate| row(rate, trial.baseline.learning_rate)).collect();
+    let rows: String =
+        trial.baseline.learning_rates.iter().map(|rate| row(rate, trial.baseline.learning_rate)).collect();
     format!(
         "<ul>\n<li>Every remedy is compared with the untreated network <b>at that network's own best learning rate</b>, on the same \
          {seeds} seeds, the same order of the data and the same {} steps. Loss and accuracy are those of evaluation mode on the \

@@ -20,7 +20,8 @@ pub(crate) fn table(report: &CheckReport) -> String {
     let ceilings = &report.limits.ceilings;
     let depths = ceilings.iter().filter_map(|ceiling| ceiling.depth).map(|depth| depth.max(1.0));
     let far = FAR * depth.max(1.0);
-    let axis = Axis::log(depths.filter(|depth| *depth <= far).chain([1.0, depth.max(2.0)]), 1.0).drawn(2.0, BAR[0] - 6.0);
+    let axis =
+        Axis::log(depths.filter(|depth| *depth <= far).chain([1.0, depth.max(2.0)]), 1.0).drawn(2.0, BAR[0] - 6.0);
     let rows: String = ceilings.iter().map(|ceiling| row(ceiling, report, depth, &axis)).collect();
     format!(
         "<p>{}</p>\n<div class=\"scroll\"><table class=\"limits\"><thead><tr><th scope=\"col\" class=\"words\">ceiling</th>\

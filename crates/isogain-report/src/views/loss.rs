@@ -1,7 +1,7 @@
 //! Loss by step, before and after treatment, every seed a line.
 
 use isogain_core::render::numbers;
-use isogain_core::summary::{Curve, CureReport};
+use isogain_core::summary::{CureReport, Curve};
 
 use crate::chart::{Axis, Plot, Series, Strip};
 use crate::markup::text;
@@ -19,8 +19,12 @@ pub(crate) fn figure(report: &CureReport) -> String {
     let Some(last) = all().filter_map(|curve| curve.steps.last()).max() else { return String::new() };
     let end = report.recipe.run.steps.max(*last as usize);
     let finite = all().flat_map(|curve| curve.losses.iter().filter_map(|loss| *loss));
-    let series: Vec<Series> =
-        curves.before.iter().map(|curve| series("before", curve)).chain(curves.after.iter().map(|curve| series("after", curve))).collect();
+    let series: Vec<Series> = curves
+        .before
+        .iter()
+        .map(|curve| series("before", curve))
+        .chain(curves.after.iter().map(|curve| series("after", curve)))
+        .collect();
     let baseline = &report.trial.baseline;
     let mut legend =
         vec![("before", format!("before: untreated, learning rate {}", numbers::setting(baseline.learning_rate)))];
@@ -92,8 +96,10 @@ fn table(report: &CureReport, last: u64) -> String {
         let losses = losses_at(&curves.before, step).into_iter().chain(losses_at(&curves.after, step));
         losses.map(|loss| format!("<td>{loss}</td>")).collect()
     };
-    let rows: String =
-        spaced(last, ROWS).into_iter().map(|step| format!("<tr><th scope=\"row\">{step}</th>{}</tr>", cells(step))).collect();
+    let rows: String = spaced(last, ROWS)
+        .into_iter()
+        .map(|step| format!("<tr><th scope=\"row\">{step}</th>{}</tr>", cells(step)))
+        .collect();
     format!(
         "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">step</th>{}{}</tr></thead><tbody>{rows}</tbody></table></div>",
         heads("before", &curves.before),

@@ -27,7 +27,8 @@ pub(crate) fn table(report: &CureReport) -> String {
         untreated: median_loss(baseline),
     };
     let cure = report.cure().map(|(_, result)| result);
-    let rows = finished.iter().map(|tried| row(report, tried, &strip, cure.is_some_and(|cure| std::ptr::eq(cure, *tried))));
+    let rows =
+        finished.iter().map(|tried| row(report, tried, &strip, cure.is_some_and(|cure| std::ptr::eq(cure, *tried))));
     let rows: String = rows.collect();
     let random = random.map_or_else(String::new, |random| random_search(baseline, random, &strip));
     format!(
@@ -55,7 +56,8 @@ fn untreated(report: &CureReport, strip: &Strip) -> String {
 
 fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: bool) -> String {
     let (won, seeds) = words::seeds_won(&report.trial.baseline.seeds, &tried.seeds);
-    let (class, mark) = if is_cure { (" class=\"chosen\"", " <span class=\"badge good\">the cure</span>") } else { ("", "") };
+    let (class, mark) =
+        if is_cure { (" class=\"chosen\"", " <span class=\"badge good\">the cure</span>") } else { ("", "") };
     format!(
         "<tr{class}><th scope=\"row\" class=\"words\">{}{mark} <small>{}</small></th><td>{}</td><td>{}</td>{}\
          <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
@@ -124,7 +126,9 @@ impl Strip {
     /// The ends of the scale, for the head of the column.
     fn scale(&self) -> String {
         let [width, _] = STRIP;
-        let mut scale = format!("<svg viewBox=\"0 0 {width} 14\" width=\"{width}\" height=\"14\" aria-hidden=\"true\"><g class=\"grid\">");
+        let mut scale = format!(
+            "<svg viewBox=\"0 0 {width} 14\" width=\"{width}\" height=\"14\" aria-hidden=\"true\"><g class=\"grid\">"
+        );
         for (value, label) in self.axis.ticks() {
             if let Some(place) = self.axis.place(value) {
                 scale += &format!("<text x=\"{}\" y=\"11\" text-anchor=\"middle\">{label}</text>", at(place));
@@ -149,8 +153,12 @@ impl Strip {
         }
         for run in seeds {
             drawing += &match run.score.loss.and_then(|loss| self.axis.place(loss)) {
-                Some(place) => format!("<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", at(place), at(middle)),
-                None => format!("<path class=\"missing\" d=\"M{} {}l7 7m0 -7l-7 7\"/>", at(width - 11.0), at(middle - 3.5)),
+                Some(place) => {
+                    format!("<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", at(place), at(middle))
+                }
+                None => {
+                    format!("<path class=\"missing\" d=\"M{} {}l7 7m0 -7l-7 7\"/>", at(width - 11.0), at(middle - 3.5))
+                }
             };
         }
         let accuracy = median_test_accuracy(seeds).map_or_else(|| MISSING.to_owned(), accuracy);
@@ -158,9 +166,10 @@ impl Strip {
             "<td class=\"strip\"><svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" \
              aria-label=\"loss of each seed: {}\">{drawing}</svg></td><td>{}</td><td>{accuracy}</td>",
             told.join(", "),
-            median_loss(seeds).map_or_else(|| "diverged".to_owned(), |median| {
-                if median < 1e-3 { number(median) } else { loss(Some(median)) }
-            }),
+            median_loss(seeds).map_or_else(
+                || "diverged".to_owned(),
+                |median| { if median < 1e-3 { number(median) } else { loss(Some(median)) } }
+            ),
         )
     }
 }

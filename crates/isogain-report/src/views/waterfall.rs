@@ -70,7 +70,8 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
         let log_gain = share.map_or(0.0, |share| share.log_gain);
         let to = from + log_gain / LN_10;
         let kind = if log_gain < 0.0 { "shrinks" } else { "grows" };
-        bars += &row(index, words::cause(*cause), kind, [from, to], &value(log_gain, share.filter(|_| is_shared)), axis);
+        bars +=
+            &row(index, words::cause(*cause), kind, [from, to], &value(log_gain, share.filter(|_| is_shared)), axis);
         if index + 1 < order.len() {
             bars += &link(index, to, axis);
         }
@@ -81,7 +82,8 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
     bars += &format!("<path class=\"axis\" d=\"M{} {}H{}\"/>", at(0.0), at(ROW * count as f64 + 2.0), at(WIDTH));
     bars += &row(count, "all together", "total", [0.0, total / LN_10], &value(total, None), axis);
     let height = ROW * (count + 1) as f64 + 6.0;
-    let told: Vec<String> = shares.iter().map(|share| format!("{} {}", words::cause(share.cause), spoken_factor(share.log_gain))).collect();
+    let told: Vec<String> =
+        shares.iter().map(|share| format!("{} {}", words::cause(share.cause), spoken_factor(share.log_gain))).collect();
     let summary = format!("From head to input the gradient changes by {}: {}.", spoken_factor(total), told.join(", "));
     format!(
         "<figure class=\"chart {class}\">\n<figcaption><h3>{title}: {}</h3></figcaption>\n\
@@ -144,7 +146,8 @@ const FACTORS: f64 = 508.0;
 
 /// Factor and share as the text of a drawing, in two columns, at the height `{y}`.
 fn value(log_gain: f64, share: Option<&CauseShare>) -> String {
-    let share = share.filter(|share| share.share >= SMALLEST_SHARE).map_or_else(String::new, |share| percent(share.share));
+    let share =
+        share.filter(|share| share.share >= SMALLEST_SHARE).map_or_else(String::new, |share| percent(share.share));
     format!(
         "<text class=\"value\" x=\"{FACTORS}\" y=\"{{y}}\" text-anchor=\"end\">{}</text>\
          <text x=\"{WIDTH}\" y=\"{{y}}\" text-anchor=\"end\">{share}</text>",

@@ -1,6 +1,6 @@
 //! Comma-separated files: a header line, one sample a line, every column a number except a classification target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use isogain_core::names::nearest;
@@ -11,17 +11,30 @@ use crate::Error;
 
 pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     let problem = |line: usize, message: String| Error::Data { path: path.to_path_buf(), line, message };
-    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let opened = std::fs::File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(std::io::Error::from(std::io::ErrorKind::IsADirectory)),
+        false => Ok(file),
+    });
+    let file = opened.map_err(|error| {
+        let expected = format!("cannot read {}: {error}; must be \"digits\" or the path of a CSV file", path.display());
+        Error::value("data.source", format!("\"{}\"", recipe.source), expected)
+    })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let header = reader.headers().map_err(|error| problem(1, error.to_string()))?.clone();
+    let header = reader.headers().map_err(|error| problem(1, reason(&error)))?.clone();
     if header.len() < 2 {
-        let found = if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
-        return Err(problem(1, format!("{found}; expected a header line with at least one input and a target column")));
+        let found: String = if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
+        let other = header.iter().flat_map(str::chars).find(|letter| [';', '\t'].contains(letter));
+        let hint = other.map(|letter| format!(" (not by {letter:?})")).unwrap_or_default();
+        let expected = "expected a header line with at least one input and a target column, separated by commas";
+        return Err(problem(1, format!("{found}; {expected}{hint}")));
     }
     let target = match recipe.target.as_str() {
         "" => header.len() - 1,
         name => header.iter().position(|column| column == name).ok_or_else(|| {
-            let hint = nearest(name, header.iter()).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+            let hint = match nearest(name, header.iter()) {
+                Some(near) => format!("; did you mean '{near}'?"),
+                None => format!("; the last one is '{}'", &header[header.len() - 1]),
+            };
             problem(1, format!("no column '{name}' (data.target){hint}"))
         })?,
     };
@@ -29,7 +42,7 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     for record in reader.records() {
         let record = record.map_err(|error| {
             let line = error.position().map_or(0, |position| position.line() as usize);
-            problem(line, error.to_string())
+            problem(line, reason(&error))
         })?;
         let line = record.position().map_or(0, |position| position.line() as usize);
         for (column, field) in record.iter().enumerate().filter(|(column, _)| *column != target) {
@@ -59,7 +72,27 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?
         }
     };
-    Ok(Table { features: header.len() - 1, inputs, targets })
+    let features = header.len() - 1;
+    if inputs.chunks_exact(features).all(|row| row == &inputs[..features]) {
+        return Err(problem(0, "all samples have the same inputs; there is nothing to tell them apart by".into()));
+    }
+    if labels.iter().all(|label| *label == labels[0]) {
+        let column = &header[target];
+        return Err(problem(0, format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0])));
+    }
+    Ok(Table { features, inputs, targets })
+}
+
+/// What is wrong with a line, without its place, which is told anyway.
+fn reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields; the header line has {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { err, .. } => format!("field {}: not UTF-8 text", err.field() + 1),
+        csv::ErrorKind::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    }
 }
 
 fn number(field: &str) -> Option<f64> {
@@ -87,8 +120,21 @@ fn classes(labels: &[String], lines: &[usize], column: &str) -> Result<Targets, 
                 ),
             ));
         }
-        let classes = numbers.iter().map(|n| *n as usize).max().unwrap_or(0) + 1;
-        return Ok(Targets::Classes(numbers.iter().map(|n| *n as usize).collect(), classes.max(2)));
+        let labels: Vec<usize> = numbers.iter().map(|n| *n as usize).collect();
+        let found: BTreeSet<usize> = labels.iter().copied().collect();
+        // A label far out is nearly always a slip, and the network would get outputs that no sample asks for.
+        if let Some(missing) = (0..found.len()).find(|class| !found.contains(class)) {
+            let row = labels.iter().position(|label| *label > missing).unwrap_or(0);
+            let message = format!(
+                "target '{column}' = {}: no sample has class {missing}; the {} classes are numbered from 0 to {} \
+                 without a gap (or named)",
+                labels[row],
+                found.len(),
+                found.len() - 1
+            );
+            return Err((lines[row], message));
+        }
+        return Ok(Targets::Classes(labels, found.len().max(2)));
     }
     let mut names: BTreeMap<&str, usize> = labels.iter().map(|label| (label.as_str(), 0)).collect();
     names.values_mut().enumerate().for_each(|(index, class)| *class = index);

@@ -104,8 +104,8 @@ impl Dataset {
         let table = match recipe.source.as_str() {
             "digits" if recipe.task == Task::Classification => digits::load()?,
             "digits" => {
-                let message = "data.task = \"regression\": the digits have classes; use task = \"classification\"";
-                return Err(Error::Mismatch(message.into()));
+                let expected = "the digits have classes: must be \"classification\"";
+                return Err(Error::value("data.task", "\"regression\"", expected.into()));
             }
             path => csv::load(&folder.join(path), recipe)?,
         };
@@ -120,15 +120,11 @@ impl Dataset {
             ((whole.len() as f64 * recipe.test_fraction).round() as usize).clamp(1, whole.len().max(2) - 1);
         let (test_rows, train_rows) = rows.split_at(test_count.min(rows.len()));
         if train_rows.len() < recipe.batch {
-            return Err(Error::Mismatch(format!(
-                "data.batch = {}: larger than the {} training samples of {} ({} are kept for testing); \
-                 choose a batch of at most {}",
-                recipe.batch,
-                train_rows.len(),
-                recipe.source,
-                test_rows.len(),
-                train_rows.len(),
-            )));
+            let (most, kept) = (train_rows.len(), test_rows.len());
+            let source = &recipe.source;
+            let expected =
+                format!("must be at most {most}, the training samples of {source} ({kept} more are kept for testing)");
+            return Err(Error::value("data.batch", recipe.batch, expected));
         }
         let (mut train, mut test) = (whole.select(train_rows), whole.select(test_rows));
         if recipe.standardize {
@@ -165,6 +161,16 @@ fn standardize(train: &mut Samples, test: &mut Samples) {
         for ((sum, largest), value) in mean.iter_mut().zip(&mut largest).zip(row) {
             *sum += value / count;
             *largest = largest.max(value.abs());
+        }
+    }
+    // The rounded mean of a column of equal values is not that value; divided by a small deviation, the difference would
+    // look like a signal.
+    for (feature, mean) in mean.iter_mut().enumerate() {
+        let mut column = train.inputs.iter().skip(feature).step_by(features);
+        if let Some(first) = column.next()
+            && column.all(|value| value == first)
+        {
+            *mean = *first;
         }
     }
     for row in train.inputs.chunks_exact(features) {

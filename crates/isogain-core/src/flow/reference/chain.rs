@@ -39,12 +39,7 @@ pub(super) fn forward<'a>(
             }
         };
         let output = Arc::new(output);
-        steps.push(Step {
-            op,
-            input,
-            output: output.clone(),
-            branch,
-        });
+        steps.push(Step { op, input, output: output.clone(), branch });
         input = output;
     }
     Ok(steps)
@@ -64,11 +59,7 @@ pub(super) fn backward(
         let (kind, cotangent_in) = match &op.kind {
             OpKind::Linear(linear) => linear_backward(step, linear, parameters, &cotangent, batch, gradients)?,
             OpKind::Activation { activation } => {
-                let back = step
-                    .input
-                    .iter()
-                    .zip(cotangent.iter())
-                    .map(|(&z, g)| activation.derivative(z) * g);
+                let back = step.input.iter().zip(cotangent.iter()).map(|(&z, g)| activation.derivative(z) * g);
                 (OpCaptureKind::Activation(*activation), back.collect())
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
@@ -81,18 +72,9 @@ pub(super) fn backward(
                 }
                 let scaled: Shared = Arc::new(cotangent.iter().map(|g| scale * g).collect());
                 let branch = backward(&step.branch, parameters, scaled.clone(), batch, gradients)?;
-                let back = branch
-                    .first()
-                    .map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
+                let back = branch.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
                 let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
-                (
-                    OpCaptureKind::Residual {
-                        scale,
-                        branch,
-                        branch_cotangent_in: back,
-                    },
-                    sum,
-                )
+                (OpCaptureKind::Residual { scale, branch, branch_cotangent_in: back }, sum)
             }
         };
         let cotangent_in: Shared = Arc::new(cotangent_in);
@@ -152,17 +134,11 @@ fn linear_backward(
             *sum += g;
         }
     }
-    let weight_gradient = product(
-        &transpose(&step.input, batch, fan_in),
-        cotangent,
-        [fan_in, batch, fan_out],
-    );
+    let weight_gradient = product(&transpose(&step.input, batch, fan_in), cotangent, [fan_in, batch, fan_out]);
     let back = product(cotangent, &transpose(weight, fan_in, fan_out), [batch, fan_out, fan_in]);
     gradients.insert(format!("{name}.bias"), bias_gradient);
     gradients.insert(format!("{name}.weight"), weight_gradient.clone());
-    let kind = OpCaptureKind::Linear {
-        weight: Values::from(weight.to_vec()),
-        weight_gradient: Values::from(weight_gradient),
-    };
+    let kind =
+        OpCaptureKind::Linear { weight: Values::from(weight.to_vec()), weight_gradient: Values::from(weight_gradient) };
     Ok((kind, back))
 }

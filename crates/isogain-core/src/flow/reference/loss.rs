@@ -21,15 +21,10 @@ pub(super) fn loss(
             expect("the targets", targets.len(), output.len())?;
             let count = output.len() as f64;
             let loss = output.iter().zip(targets).map(|(y, t)| (y - t).powi(2)).sum::<f64>() / count;
-            Ok((
-                loss,
-                output.iter().zip(targets).map(|(y, t)| 2.0 * (y - t) / count).collect(),
-            ))
+            Ok((loss, output.iter().zip(targets).map(|(y, t)| 2.0 * (y - t) / count).collect()))
         }
         (Loss::CrossEntropy, Targets::Outputs(_)) => Err(ReferenceError::Targets { loss: "cross-entropy" }),
-        (Loss::MeanSquaredError, Targets::Classes(_)) => Err(ReferenceError::Targets {
-            loss: "mean squared error",
-        }),
+        (Loss::MeanSquaredError, Targets::Classes(_)) => Err(ReferenceError::Targets { loss: "mean squared error" }),
     }
 }
 

@@ -97,10 +97,7 @@ pub fn run(
     let (loss, cotangent) = loss::loss(network, output, targets, batch)?;
     let mut gradients = Parameters::new();
     let ops = chain::backward(&steps, parameters, Arc::new(cotangent), batch, &mut gradients)?;
-    Ok(Pass {
-        capture: Capture::new(batch, ops, loss)?,
-        gradients,
-    })
+    Ok(Pass { capture: Capture::new(batch, ops, loss)?, gradients })
 }
 
 /// A buffer that several places share.
@@ -120,13 +117,5 @@ fn parameter<'a>(parameters: &'a Parameters, op: &str, name: &str, length: usize
 }
 
 fn expect(what: &str, found: usize, expected: usize) -> Result<(), ReferenceError> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(ReferenceError::Length {
-            what: what.into(),
-            expected,
-            found,
-        })
-    }
+    if found == expected { Ok(()) } else { Err(ReferenceError::Length { what: what.into(), expected, found }) }
 }

@@ -69,11 +69,7 @@ pub(super) fn backward(
     if norm.norm != NormKind::Rms {
         gradients.insert(format!("{}.beta", op.name), beta_gradient);
     }
-    let kind = OpCaptureKind::Norm {
-        norm: norm.norm,
-        gamma: Values::from(gamma.to_vec()),
-        eps: norm.eps,
-    };
+    let kind = OpCaptureKind::Norm { norm: norm.norm, gamma: Values::from(gamma.to_vec()), eps: norm.eps };
     Ok((kind, back))
 }
 
@@ -81,12 +77,12 @@ pub(super) fn backward(
 fn groups(norm: &Norm, batch: usize) -> Vec<Vec<usize>> {
     let features = norm.features;
     match norm.norm {
-        NormKind::Batch => (0..features)
-            .map(|feature| (0..batch).map(|row| row * features + feature).collect())
-            .collect(),
-        NormKind::Layer | NormKind::Rms => (0..batch)
-            .map(|row| (row * features..(row + 1) * features).collect())
-            .collect(),
+        NormKind::Batch => {
+            (0..features).map(|feature| (0..batch).map(|row| row * features + feature).collect()).collect()
+        }
+        NormKind::Layer | NormKind::Rms => {
+            (0..batch).map(|row| (row * features..(row + 1) * features).collect()).collect()
+        }
     }
 }
 
@@ -99,8 +95,5 @@ fn normalise(norm: &Norm, input: &[f64], group: &[usize]) -> (Vec<f64>, f64) {
     };
     let variance = group.iter().map(|&index| (input[index] - mean).powi(2)).sum::<f64>() / count;
     let sigma = (variance + norm.eps).sqrt();
-    (
-        group.iter().map(|&index| (input[index] - mean) / sigma).collect(),
-        sigma,
-    )
+    (group.iter().map(|&index| (input[index] - mean) / sigma).collect(), sigma)
 }

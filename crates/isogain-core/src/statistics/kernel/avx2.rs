@@ -47,10 +47,7 @@ pub(super) fn moments_of_finite(block: &[f32]) -> Moments {
     }
 
     let sum = _mm256_add_pd(_mm256_add_pd(sums[0], sums[1]), _mm256_add_pd(sums[2], sums[3]));
-    let square = _mm256_add_pd(
-        _mm256_add_pd(squares[0], squares[1]),
-        _mm256_add_pd(squares[2], squares[3]),
-    );
+    let square = _mm256_add_pd(_mm256_add_pd(squares[0], squares[1]), _mm256_add_pd(squares[2], squares[3]));
     let (mut min_lanes, mut max_lanes, mut zero_lanes) = ([0f32; 8], [0f32; 8], [0u32; 8]);
     // SAFETY: each array has the 32 bytes that are written; the stores need no alignment.
     unsafe {

@@ -30,11 +30,7 @@ pub(super) fn moments_of_finite(block: &[f32]) -> Moments {
             // 32; the loads need no alignment.
             let (all, low, high) = unsafe {
                 let whole = _mm512_loadu_ps(values.as_ptr().add(16 * k));
-                (
-                    whole,
-                    _mm256_loadu_ps(again.add(at)),
-                    _mm256_loadu_ps(again.add(at + 8)),
-                )
+                (whole, _mm256_loadu_ps(again.add(at)), _mm256_loadu_ps(again.add(at + 8)))
             };
             // Asks for what comes later, at an address that may lie behind the buffer: it is never read through.
             _mm_prefetch::<_MM_HINT_T0>(again.wrapping_add(at + PREFETCH_AHEAD).cast());
@@ -51,10 +47,7 @@ pub(super) fn moments_of_finite(block: &[f32]) -> Moments {
     }
 
     let sum = _mm512_add_pd(_mm512_add_pd(sums[0], sums[1]), _mm512_add_pd(sums[2], sums[3]));
-    let square = _mm512_add_pd(
-        _mm512_add_pd(squares[0], squares[1]),
-        _mm512_add_pd(squares[2], squares[3]),
-    );
+    let square = _mm512_add_pd(_mm512_add_pd(squares[0], squares[1]), _mm512_add_pd(squares[2], squares[3]));
     scalar::of_finite(
         block.len() as u64,
         _mm512_reduce_add_pd(sum),

@@ -22,17 +22,9 @@ pub(super) fn moments<T: Real>(values: &[T]) -> Moments {
     }
     let count = values.len() as u64;
     if count == non_finite {
-        return Moments {
-            count,
-            non_finite,
-            ..Moments::default()
-        };
+        return Moments { count, non_finite, ..Moments::default() };
     }
-    Moments {
-        count,
-        non_finite,
-        ..of_finite(count, sum, sum_of_squares, min, max, zeros)
-    }
+    Moments { count, non_finite, ..of_finite(count, sum, sum_of_squares, min, max, zeros) }
 }
 
 /// Puts together the moments of finite values, at least one.

@@ -33,12 +33,7 @@ fn agrees_with_scalar(set: InstructionSet, values: &[f32]) -> Result<(), TestCas
         expected_counts[(value.to_bits() >> 23) as usize & 0xff] += 1;
     }
     let (found, histogram) = moments_with_histogram_on(set, values);
-    prop_assert_eq!(
-        found,
-        moments_on(set, values),
-        "{:?}: the histogram must not change the moments",
-        set
-    );
+    prop_assert_eq!(found, moments_on(set, values), "{:?}: the histogram must not change the moments", set);
     prop_assert_eq!(histogram.counts(), &expected_counts, "{:?}", set);
     prop_assert_eq!(
         (found.count, found.zeros, found.non_finite),
@@ -46,34 +41,13 @@ fn agrees_with_scalar(set: InstructionSet, values: &[f32]) -> Result<(), TestCas
         "{:?}",
         set
     );
-    prop_assert_eq!(
-        (found.min, found.max, found.abs_max),
-        (expected.min, expected.max, expected.abs_max),
-        "{:?}",
-        set
-    );
+    prop_assert_eq!((found.min, found.max, found.abs_max), (expected.min, expected.max, expected.abs_max), "{:?}", set);
     let negative_zero = |m: &f64| *m == 0.0 && m.is_sign_negative();
     prop_assert!(![found.min, found.max].iter().flatten().any(negative_zero), "{:?}", set);
-    let magnitude: f64 = values
-        .iter()
-        .filter(|x| x.is_finite())
-        .map(|x| f64::from(*x).abs())
-        .sum();
-    prop_assert!(
-        (found.sum - expected.sum).abs() <= 1e-12 * magnitude,
-        "{:?} {:?} {:?}",
-        set,
-        found,
-        expected
-    );
+    let magnitude: f64 = values.iter().filter(|x| x.is_finite()).map(|x| f64::from(*x).abs()).sum();
+    prop_assert!((found.sum - expected.sum).abs() <= 1e-12 * magnitude, "{:?} {:?} {:?}", set, found, expected);
     let squares = expected.sum_of_squares;
-    prop_assert!(
-        (found.sum_of_squares - squares).abs() <= 1e-12 * squares,
-        "{:?} {:?} {:?}",
-        set,
-        found,
-        expected
-    );
+    prop_assert!((found.sum_of_squares - squares).abs() <= 1e-12 * squares, "{:?} {:?} {:?}", set, found, expected);
     Ok(())
 }
 
@@ -139,11 +113,7 @@ fn same_up_to_rounding(
     prop_assert!((found.sum_of_squares - expected.sum_of_squares).abs() <= 1e-12 * expected.sum_of_squares);
     let scale = (expected.sum_of_squares * expected.count as f64).sqrt();
     prop_assert!((found.sum - expected.sum).abs() <= 1e-12 * scale);
-    let sums = |m: Moments| Moments {
-        sum: 0.0,
-        sum_of_squares: 0.0,
-        ..m
-    };
+    let sums = |m: Moments| Moments { sum: 0.0, sum_of_squares: 0.0, ..m };
     prop_assert_eq!(sums(found), sums(expected));
     Ok(())
 }
@@ -197,10 +167,7 @@ fn squares_below_the_range_of_f32_are_kept() {
 #[test]
 fn f64_values_keep_their_precision_and_range() {
     let m = moments_f64(&[1.0 + 1e-15, -1e-200, f64::NAN, 0.0]);
-    assert_eq!(
-        (m.max, m.min, m.zeros, m.non_finite),
-        (Some(1.0 + 1e-15), Some(-1e-200), 1, 1)
-    );
+    assert_eq!((m.max, m.min, m.zeros, m.non_finite), (Some(1.0 + 1e-15), Some(-1e-200), 1, 1));
     let long: Vec<f64> = (0..40_000).map(|i| f64::from(i % 7)).collect();
     let m = moments_f64(&long);
     assert_eq!(m.sum, long.iter().sum::<f64>());

@@ -5,11 +5,7 @@ use super::Entry;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "elu",
-    parameter: Some(Parameter {
-        name: "alpha",
-        default: 1.0,
-        domain: Domain::Positive,
-    }),
+    parameter: Some(Parameter { name: "alpha", default: 1.0, domain: Domain::Positive }),
     value,
     derivative,
     kinks: &[0.0],

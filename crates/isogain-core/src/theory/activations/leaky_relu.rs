@@ -5,11 +5,7 @@ use super::Entry;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "leaky-relu",
-    parameter: Some(Parameter {
-        name: "slope",
-        default: 0.01,
-        domain: Domain::Finite,
-    }),
+    parameter: Some(Parameter { name: "slope", default: 0.01, domain: Domain::Finite }),
     value,
     derivative,
     kinks: &[0.0],

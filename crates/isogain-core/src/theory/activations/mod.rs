@@ -100,17 +100,11 @@ impl Activation {
 
     /// phi(x) = max(x, 0) + slope min(x, 0), scaled to keep the mean square (see [`super::tailored`]).
     pub fn tailored_relu(slope: f64) -> Self {
-        Self {
-            entry: &tailored_relu::ENTRY,
-            parameter: slope,
-        }
+        Self { entry: &tailored_relu::ENTRY, parameter: slope }
     }
 
     fn of(entry: &'static Entry) -> Self {
-        Self {
-            entry,
-            parameter: entry.parameter.map_or(0.0, |parameter| parameter.default),
-        }
+        Self { entry, parameter: entry.parameter.map_or(0.0, |parameter| parameter.default) }
     }
 
     /// The same activation with another value of its parameter, such as `("slope", 0.2)`.
@@ -119,10 +113,7 @@ impl Activation {
     /// A parameter it does not have, or a value outside of the parameter's domain.
     pub fn with_parameter(self, key: &str, value: f64) -> Result<Self, NameError> {
         named::checked_index(KIND, self.entry.name, self.entry.parameter.as_slice(), key, value)?;
-        Ok(Self {
-            parameter: value,
-            ..self
-        })
+        Ok(Self { parameter: value, ..self })
     }
 
     /// The name it has in a recipe.
@@ -157,8 +148,7 @@ impl Activation {
 
     /// Slopes `(below zero, above zero)` of a homogeneous activation, else `None`.
     pub fn slopes(self) -> Option<(f64, f64)> {
-        self.is_homogeneous()
-            .then(|| (self.derivative(-1.0), self.derivative(1.0)))
+        self.is_homogeneous().then(|| (self.derivative(-1.0), self.derivative(1.0)))
     }
 
     /// Whether a negative argument gives value 0 and slope 0, so that a unit can die (ReLU).
@@ -195,11 +185,7 @@ impl Activation {
                 let (mut inside, mut outside) = (inside, outside);
                 for _ in 0..60 {
                     let middle = 0.5 * (inside + outside);
-                    if active(middle) {
-                        inside = middle
-                    } else {
-                        outside = middle
-                    }
+                    if active(middle) { inside = middle } else { outside = middle }
                 }
                 return inside;
             }
@@ -229,12 +215,7 @@ impl fmt::Display for Activation {
 
 impl Serialize for Activation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        named::serialize(
-            self.entry.name,
-            self.entry.parameter.as_slice(),
-            &[self.parameter],
-            serializer,
-        )
+        named::serialize(self.entry.name, self.entry.parameter.as_slice(), &[self.parameter], serializer)
     }
 }
 

@@ -6,11 +6,7 @@ use super::{Entry, leaky_relu};
 
 pub(super) static ENTRY: Entry = Entry {
     name: "tailored-relu",
-    parameter: Some(Parameter {
-        name: "slope",
-        default: 0.302_694,
-        domain: Domain::Finite,
-    }),
+    parameter: Some(Parameter { name: "slope", default: 0.302_694, domain: Domain::Finite }),
     value: |x, slope| scale(slope) * leaky_relu::value(x, slope),
     derivative: |x, slope| scale(slope) * leaky_relu::derivative(x, slope),
     kinks: &[0.0],

@@ -5,9 +5,7 @@ fn parse(text: &str) -> Result<Activation, String> {
     struct Recipe {
         activation: Activation,
     }
-    toml::from_str::<Recipe>(text)
-        .map(|recipe| recipe.activation)
-        .map_err(|error| error.to_string())
+    toml::from_str::<Recipe>(text).map(|recipe| recipe.activation).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -15,15 +13,7 @@ fn table_and_folder_agree() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/theory/activations");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|file| {
-            file.unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('_', "-")
-        })
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().replace('_', "-"))
         .filter(|stem| stem != "mod" && stem != "tests")
         .collect();
     files.sort();
@@ -39,11 +29,7 @@ fn derivative_is_the_slope_of_the_value() {
             let h = 1e-5;
             let slope = (activation.value(x + h) - activation.value(x - h)) / (2.0 * h);
             let error = (slope - activation.derivative(x)).abs();
-            assert!(
-                error < 2e-9,
-                "{activation} at {x}: {slope} against {}",
-                activation.derivative(x)
-            );
+            assert!(error < 2e-9, "{activation} at {x}: {slope} against {}", activation.derivative(x));
         }
     }
 }
@@ -91,26 +77,9 @@ fn range_is_never_left_and_always_reached() {
             .collect();
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        assert!(
-            least >= low && most <= high,
-            "{activation}: [{least}, {most}] in [{low}, {high}]"
-        );
-        assert!(
-            if low.is_finite() {
-                least - low < 1e-6
-            } else {
-                least < -1e6
-            },
-            "{activation}: {least}, {low}"
-        );
-        assert!(
-            if high.is_finite() {
-                high - most < 1e-6
-            } else {
-                most > 1e6
-            },
-            "{activation}: {most}, {high}"
-        );
+        assert!(least >= low && most <= high, "{activation}: [{least}, {most}] in [{low}, {high}]");
+        assert!(if low.is_finite() { least - low < 1e-6 } else { least < -1e6 }, "{activation}: {least}, {low}");
+        assert!(if high.is_finite() { high - most < 1e-6 } else { most > 1e6 }, "{activation}: {most}, {high}");
     }
 }
 
@@ -136,10 +105,7 @@ fn written_as_a_name_or_a_table() {
     assert_eq!(leaky.to_string(), "leaky-relu(slope = 0.2)");
     let integer = parse("activation = { slope = 0, name = 'leaky-relu' }").unwrap();
     assert_eq!(integer.parameter(), Some(("slope", 0.0)));
-    assert_eq!(
-        serde_json::to_string(&leaky).unwrap(),
-        r#"{"name":"leaky-relu","slope":0.2}"#
-    );
+    assert_eq!(serde_json::to_string(&leaky).unwrap(), r#"{"name":"leaky-relu","slope":0.2}"#);
     let default = Activation::named("leaky-relu").unwrap();
     assert_eq!(serde_json::to_string(&default).unwrap(), r#""leaky-relu""#);
     for activation in Activation::all().chain([leaky]) {

@@ -5,11 +5,7 @@ use super::{Distribution, Domain, Entry, PLAIN, Parameter};
 
 pub(super) static ENTRY: Entry = Entry {
     name: "constant",
-    parameters: &[Parameter {
-        name: "value",
-        default: 0.1,
-        domain: Domain::Finite,
-    }],
+    parameters: &[Parameter { name: "value", default: 0.1, domain: Domain::Finite }],
     distribution: Distribution::Normal,
     weight_mean: |layer| layer.values[0],
     ..PLAIN

@@ -7,11 +7,7 @@ use super::{Distribution, Domain, Entry, Layer, PLAIN, Parameter};
 
 pub(super) static ENTRY: Entry = Entry {
     name: "edge-of-chaos",
-    parameters: &[Parameter {
-        name: "bias_variance",
-        default: 0.05,
-        domain: Domain::NonNegative,
-    }],
+    parameters: &[Parameter { name: "bias_variance", default: 0.05, domain: Domain::NonNegative }],
     distribution: Distribution::Normal,
     weight_variance: |layer| point(layer).map_or(f64::NAN, |point| point.weight_variance / layer.fan_in),
     bias_variance: |layer| point(layer).map_or(f64::NAN, |point| point.bias_variance),

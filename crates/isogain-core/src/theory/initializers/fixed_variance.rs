@@ -5,11 +5,7 @@ use super::{Distribution, Domain, Entry, PLAIN, Parameter};
 
 pub(super) static ENTRY: Entry = Entry {
     name: "fixed-variance",
-    parameters: &[Parameter {
-        name: "std",
-        default: 0.02,
-        domain: Domain::Positive,
-    }],
+    parameters: &[Parameter { name: "std", default: 0.02, domain: Domain::Positive }],
     distribution: Distribution::Normal,
     weight_variance: |layer| layer.values[0] * layer.values[0],
     ..PLAIN

@@ -3,13 +3,8 @@
 
 use super::{Distribution, Entry, GAIN, Layer, PLAIN};
 
-pub(super) static NORMAL: Entry = Entry {
-    name: "glorot-normal",
-    parameters: &[GAIN],
-    distribution: Distribution::Normal,
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static NORMAL: Entry =
+    Entry { name: "glorot-normal", parameters: &[GAIN], distribution: Distribution::Normal, weight_variance, ..PLAIN };
 
 pub(super) static TRUNCATED: Entry = Entry {
     name: "glorot-truncated",

@@ -6,13 +6,8 @@
 
 use super::{Distribution, Entry, GAIN, Layer, PLAIN};
 
-pub(super) static NORMAL: Entry = Entry {
-    name: "he-normal",
-    parameters: &[GAIN],
-    distribution: Distribution::Normal,
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static NORMAL: Entry =
+    Entry { name: "he-normal", parameters: &[GAIN], distribution: Distribution::Normal, weight_variance, ..PLAIN };
 
 pub(super) static TRUNCATED: Entry = Entry {
     name: "he-truncated",
@@ -22,13 +17,8 @@ pub(super) static TRUNCATED: Entry = Entry {
     ..PLAIN
 };
 
-pub(super) static UNIFORM: Entry = Entry {
-    name: "he-uniform",
-    distribution: Distribution::Uniform,
-    parameters: &[GAIN],
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static UNIFORM: Entry =
+    Entry { name: "he-uniform", distribution: Distribution::Uniform, parameters: &[GAIN], weight_variance, ..PLAIN };
 
 fn weight_variance(layer: &Layer) -> f64 {
     let gain = layer.values[0];

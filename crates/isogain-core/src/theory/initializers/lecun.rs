@@ -3,13 +3,8 @@
 
 use super::{Distribution, Entry, GAIN, Layer, PLAIN};
 
-pub(super) static NORMAL: Entry = Entry {
-    name: "lecun-normal",
-    parameters: &[GAIN],
-    distribution: Distribution::Normal,
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static NORMAL: Entry =
+    Entry { name: "lecun-normal", parameters: &[GAIN], distribution: Distribution::Normal, weight_variance, ..PLAIN };
 
 pub(super) static TRUNCATED: Entry = Entry {
     name: "lecun-truncated",
@@ -19,13 +14,8 @@ pub(super) static TRUNCATED: Entry = Entry {
     ..PLAIN
 };
 
-pub(super) static UNIFORM: Entry = Entry {
-    name: "lecun-uniform",
-    distribution: Distribution::Uniform,
-    parameters: &[GAIN],
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static UNIFORM: Entry =
+    Entry { name: "lecun-uniform", distribution: Distribution::Uniform, parameters: &[GAIN], weight_variance, ..PLAIN };
 
 fn weight_variance(layer: &Layer) -> f64 {
     layer.values[0] * layer.values[0] / layer.fan_in

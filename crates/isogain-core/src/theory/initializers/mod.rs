@@ -55,11 +55,7 @@ static TABLE: [&Entry; 19] = [
 const MOST_PARAMETERS: usize = 2;
 
 /// The gain that several initialisers multiply their standard deviation with.
-const GAIN: Parameter = Parameter {
-    name: "gain",
-    default: 1.0,
-    domain: Domain::Positive,
-};
+const GAIN: Parameter = Parameter { name: "gain", default: 1.0, domain: Domain::Positive };
 
 /// One initialiser as its file describes it.
 #[derive(Debug)]
@@ -111,10 +107,7 @@ pub struct Initializer {
 
 impl Initializer {
     /// What PyTorch gives a linear layer when nobody says anything: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases too.
-    pub const PYTORCH_DEFAULT: Self = Self {
-        entry: &pytorch_default::ENTRY,
-        values: [0.0; MOST_PARAMETERS],
-    };
+    pub const PYTORCH_DEFAULT: Self = Self { entry: &pytorch_default::ENTRY, values: [0.0; MOST_PARAMETERS] };
 
     /// The initialiser of this name, its numbers at their defaults.
     ///
@@ -163,11 +156,7 @@ impl Initializer {
 
     /// Key and value of each of its numbers.
     pub fn parameters(self) -> impl Iterator<Item = (&'static str, f64)> {
-        self.entry
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name)
-            .zip(self.values)
+        self.entry.parameters.iter().map(|parameter| parameter.name).zip(self.values)
     }
 
     /// Whether a pass over a batch must finish the drawn weights (LSUV divides each layer by its output's deviation).
@@ -221,12 +210,7 @@ impl Initializer {
     }
 
     fn layer(self, fan_in: usize, fan_out: usize, activation: Activation) -> Layer {
-        Layer {
-            fan_in: fan_in as f64,
-            fan_out: fan_out as f64,
-            activation,
-            values: self.values,
-        }
+        Layer { fan_in: fan_in as f64, fan_out: fan_out as f64, activation, values: self.values }
     }
 
     fn own_values(&self) -> &[f64] {

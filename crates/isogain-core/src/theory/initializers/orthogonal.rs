@@ -3,13 +3,8 @@
 
 use super::{Distribution, Entry, GAIN, Layer, PLAIN};
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "orthogonal",
-    parameters: &[GAIN],
-    distribution: Distribution::Orthogonal,
-    weight_variance,
-    ..PLAIN
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "orthogonal", parameters: &[GAIN], distribution: Distribution::Orthogonal, weight_variance, ..PLAIN };
 
 /// Each of the min(fan_in, fan_out) orthonormal vectors spreads its length 1 over max(fan_in, fan_out) entries.
 pub(super) fn weight_variance(layer: &Layer) -> f64 {

@@ -24,15 +24,7 @@ fn table_and_folder_agree() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/theory/initializers");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|file| {
-            file.unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('_', "-")
-        })
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().replace('_', "-"))
         .filter(|stem| stem != "mod" && stem != "tests")
         .collect();
     files.sort();
@@ -62,19 +54,13 @@ fn sampled_variance_is_the_formulas() {
                     "{initializer} {fan_in}x{fan_out}: {variance} against {expected} +- {error}"
                 );
                 let mean_error = (mean - initializer.weight_mean()).abs();
-                assert!(
-                    mean_error <= 5.0 * (expected / weight.len() as f64).sqrt() + 1e-12,
-                    "{initializer}: {mean}"
-                );
+                assert!(mean_error <= 5.0 * (expected / weight.len() as f64).sqrt() + 1e-12, "{initializer}: {mean}");
             }
             let bias = initializer.sample_bias(200, 40_000, activation, &mut rng());
             assert_eq!(bias.len(), 40_000);
             let (_, variance, error) = moments(&bias);
             let expected = initializer.bias_variance(200, activation);
-            assert!(
-                (variance - expected).abs() <= 5.0 * error,
-                "{initializer} bias: {variance} against {expected}"
-            );
+            assert!((variance - expected).abs() <= 5.0 * error, "{initializer} bias: {variance} against {expected}");
         }
     }
 }
@@ -93,10 +79,7 @@ fn formulas_of_the_papers() {
     assert_eq!(variance("keras-default"), 2.0 / 400.0);
     assert!((variance("fixed-variance") - 4e-4).abs() < 1e-18);
     assert!((variance("quadrature-gain") - 0.02).abs() < 1e-14);
-    let leaky = Activation::named("leaky-relu")
-        .unwrap()
-        .with_parameter("slope", 0.5)
-        .unwrap();
+    let leaky = Activation::named("leaky-relu").unwrap().with_parameter("slope", 0.5).unwrap();
     assert!((named("he-normal").weight_variance(100, 300, leaky) - 2.0 / 125.0).abs() < 1e-16);
     let tuned = named("glorot-normal").with_parameter("gain", 5.0 / 3.0).unwrap();
     assert!((100.0 * tuned.weight_variance(100, 100, relu) - 25.0 / 9.0).abs() < 1e-13);
@@ -121,10 +104,7 @@ fn uniform_and_truncated_keep_their_bounds() {
         ("lecun-truncated", 2.0 * 0.1 / 0.879_625_661_034_239_8),
     ] {
         let largest = largest(name);
-        assert!(
-            largest <= bound && largest > 0.99 * bound,
-            "{name}: {largest} of {bound}"
-        );
+        assert!(largest <= bound && largest > 0.99 * bound, "{name}: {largest} of {bound}");
     }
 }
 
@@ -143,10 +123,7 @@ fn orthogonal_is_orthogonal_whatever_the_shape() {
             for j in 0..few {
                 let product: f64 = (0..many).map(|k| at(i, k) * at(j, k)).sum();
                 let expected = if i == j { gain * gain } else { 0.0 };
-                assert!(
-                    (product - expected).abs() < 1e-10,
-                    "{fan_in}x{fan_out} [{i}, {j}]: {product}"
-                );
+                assert!((product - expected).abs() < 1e-10, "{fan_in}x{fan_out} [{i}, {j}]: {product}");
             }
         }
     }
@@ -203,29 +180,10 @@ fn written_as_a_name_or_a_table() {
     let normal = parse(r#"{"name": "normal", "weight_variance": 3, "bias_variance": 0.05}"#).unwrap();
     assert_eq!(normal.to_string(), "normal(weight_variance = 3, bias_variance = 0.05)");
     for initializer in Initializer::all().chain([gpt2, normal]) {
-        assert_eq!(
-            parse(&serde_json::to_string(&initializer).unwrap()).unwrap(),
-            initializer
-        );
+        assert_eq!(parse(&serde_json::to_string(&initializer).unwrap()).unwrap(), initializer);
     }
-    assert!(
-        parse(r#""he-nromal""#)
-            .unwrap_err()
-            .contains("did you mean `he-normal`?")
-    );
-    assert!(
-        parse(r#"{"name": "orthogonal", "gian": 2}"#)
-            .unwrap_err()
-            .contains("did you mean `gain`?")
-    );
-    assert!(
-        parse(r#"{"name": "orthogonal", "gain": 0}"#)
-            .unwrap_err()
-            .contains("must be a number above 0")
-    );
-    assert!(
-        parse(r#"{"name": "zeros", "gain": 2}"#)
-            .unwrap_err()
-            .contains("`zeros` has no `gain`")
-    );
+    assert!(parse(r#""he-nromal""#).unwrap_err().contains("did you mean `he-normal`?"));
+    assert!(parse(r#"{"name": "orthogonal", "gian": 2}"#).unwrap_err().contains("did you mean `gain`?"));
+    assert!(parse(r#"{"name": "orthogonal", "gain": 0}"#).unwrap_err().contains("must be a number above 0"));
+    assert!(parse(r#"{"name": "zeros", "gain": 2}"#).unwrap_err().contains("`zeros` has no `gain`"));
 }

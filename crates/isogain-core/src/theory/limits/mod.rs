@@ -151,22 +151,16 @@ impl Layer {
         let unit = Gains::at(net.activation, 1.0);
         // Layer norm hands variance 1 to the activation whatever the weights; their scale drops out.
         let field = match net.norm {
-            Norm::Layer => MeanField {
-                activation: net.activation,
-                weight_variance: unit.forward().powi(2),
-                bias_variance: 0.0,
-            },
+            Norm::Layer => {
+                MeanField { activation: net.activation, weight_variance: unit.forward().powi(2), bias_variance: 0.0 }
+            }
             Norm::None | Norm::Batch { .. } => MeanField {
                 activation: net.activation,
                 weight_variance: net.weight_variance,
                 bias_variance: net.bias_variance,
             },
         };
-        let start = if net.norm == Norm::Layer {
-            1.0
-        } else {
-            net.first_variance.max(f64::MIN_POSITIVE)
-        };
+        let start = if net.norm == Norm::Layer { 1.0 } else { net.first_variance.max(f64::MIN_POSITIVE) };
         let propagation = match net.norm {
             Norm::Layer => normalised_propagation(field, unit),
             Norm::None | Norm::Batch { .. } => field.propagation(start),
@@ -178,12 +172,7 @@ impl Layer {
             (Norm::None, _) => (start, propagation.chi),
         };
         let factor = net.branch_scale.map_or(chi, |scale| 1.0 + scale * scale * chi);
-        Self {
-            propagation,
-            q,
-            chi,
-            factor,
-        }
+        Self { propagation, q, chi, factor }
     }
 }
 
@@ -201,11 +190,7 @@ fn normalised_propagation(field: MeanField, unit: Gains) -> Propagation {
 }
 
 fn estimate(ceiling: Ceiling, depth: Option<f64>, why: String) -> CeilingEstimate {
-    CeilingEstimate {
-        ceiling,
-        depth: depth.filter(|depth| *depth < UNLIMITED),
-        why,
-    }
+    CeilingEstimate { ceiling, depth: depth.filter(|depth| *depth < UNLIMITED), why }
 }
 
 fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
@@ -238,10 +223,8 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
             (per_layer > 1e-12).then(|| 2.0 * tolerated.ln() / per_layer)
         }
     };
-    let why = format!(
-        "the gradient's RMS changes by x{:.4} per layer; x{tolerated:.0e} is tolerated",
-        layer.factor.sqrt()
-    );
+    let why =
+        format!("the gradient's RMS changes by x{:.4} per layer; x{tolerated:.0e} is tolerated", layer.factor.sqrt());
     estimate(Ceiling::GradientScale, depth, why)
 }
 
@@ -261,11 +244,7 @@ fn normalised_blocks_until(scale: f64, chi: f64, target: f64) -> Option<f64> {
     let (mut low, mut high) = (blocks / 2, blocks);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if grown(middle) < target {
-            low = middle
-        } else {
-            high = middle
-        }
+        if grown(middle) < target { low = middle } else { high = middle }
     }
     Some(high as f64)
 }
@@ -273,9 +252,7 @@ fn normalised_blocks_until(scale: f64, chi: f64, target: f64) -> Option<f64> {
 fn fluctuation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let Some(mean_variance) = mean_over_widths(net, |width| {
         let LogSquaredGain { variance, .. } = finite_width::layer(net.activation, layer.q, width);
-        net.branch_scale.map_or(variance, |scale| {
-            block_variance(scale * scale * layer.chi, variance, width)
-        })
+        net.branch_scale.map_or(variance, |scale| block_variance(scale * scale * layer.chi, variance, width))
     }) else {
         return estimate(Ceiling::Fluctuation, None, "no hidden layers".to_owned());
     };
@@ -315,20 +292,15 @@ fn numerics(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
         _ => (flush, "what the float format flushes to zero"),
     };
     if !(start > 0.0 && start.is_finite()) {
-        return estimate(
-            Ceiling::Numerics,
-            Some(0.0),
-            format!("the head's gradient has RMS {start}"),
-        );
+        return estimate(Ceiling::Numerics, Some(0.0), format!("the head's gradient has RMS {start}"));
     }
     let fall = depth_to_fall(start, floor, layer.factor);
     let rise = depth_to_rise(start, net.precision.largest(), layer.factor);
     let why = match (fall, rise) {
         (Some(_), _) => format!("from RMS {start:.1e} at the head the gradient falls to {floor:.1e}, {what}"),
-        (None, Some(_)) => format!(
-            "from RMS {start:.1e} at the head the gradient overflows {:.1e}",
-            net.precision.largest()
-        ),
+        (None, Some(_)) => {
+            format!("from RMS {start:.1e} at the head the gradient overflows {:.1e}", net.precision.largest())
+        }
         (None, None) => format!("the gradient stays near its RMS of {start:.1e} at the head"),
     };
     estimate(Ceiling::Numerics, fall.or(rise), why)
@@ -346,10 +318,8 @@ fn death(net: &LimitsInput) -> CeilingEstimate {
         return none("no hidden layers");
     };
     let depth = (-TOLERATED_DEATHS).ln_1p() / ln_alive;
-    let why = format!(
-        "an input is zeroed by a layer with probability {:.1e}; 5 % of nets is tolerated",
-        -ln_alive.exp_m1()
-    );
+    let why =
+        format!("an input is zeroed by a layer with probability {:.1e}; 5 % of nets is tolerated", -ln_alive.exp_m1());
     estimate(Ceiling::Death, Some(depth), why)
 }
 

@@ -17,25 +17,14 @@ fn net(activation: &str, weight_variance: f64, bias_variance: f64) -> LimitsInpu
 }
 
 fn depth(limits: &Limits, ceiling: Ceiling) -> Option<f64> {
-    limits
-        .ceilings
-        .iter()
-        .find(|estimate| estimate.ceiling == ceiling)
-        .unwrap()
-        .depth
+    limits.ceilings.iter().find(|estimate| estimate.ceiling == ceiling).unwrap().depth
 }
 
 #[test]
 fn correlation_is_six_depth_scales() {
-    for (sw2, expected) in [
-        (0.5, 7.15),
-        (0.8, 13.77),
-        (1.0, 21.76),
-        (1.3, 47.00),
-        (1.5, 94.75),
-        (2.5, 70.77),
-        (4.0, 41.88),
-    ] {
+    for (sw2, expected) in
+        [(0.5, 7.15), (0.8, 13.77), (1.0, 21.76), (1.3, 47.00), (1.5, 94.75), (2.5, 70.77), (4.0, 41.88)]
+    {
         let limits = Limits::of(&net("tanh", sw2, 0.05));
         let correlation = depth(&limits, Ceiling::Correlation).unwrap();
         assert!((correlation - expected).abs() < 0.006, "sw2 {sw2}: {correlation}");
@@ -101,27 +90,16 @@ fn batch_norm_explodes_the_gradient_of_a_plain_net() {
     input.norm = Norm::Batch { batch: 64 };
     input.branch_scale = Some(1.0);
     let with_skip = Limits::of(&input);
-    assert!(
-        depth(&with_skip, Ceiling::GradientScale).is_none_or(|depth| depth > 1e5),
-        "{with_skip:?}"
-    );
+    assert!(depth(&with_skip, Ceiling::GradientScale).is_none_or(|depth| depth > 1e5), "{with_skip:?}");
 }
 
 #[test]
 fn layer_norm_leaves_the_activations_own_factor() {
-    for (name, factor) in [
-        ("relu", 1.0),
-        ("tanh", 1.17780723),
-        ("gelu", 1.07203160),
-        ("silu", 1.06663424),
-    ] {
+    for (name, factor) in [("relu", 1.0), ("tanh", 1.17780723), ("gelu", 1.07203160), ("silu", 1.06663424)] {
         let mut input = net(name, 0.3, 0.0);
         input.norm = Norm::Layer;
         let limits = Limits::of(&input);
-        assert!(
-            (limits.gradient_rms_per_layer.unwrap().powi(2) - factor).abs() < 1e-8,
-            "{name}"
-        );
+        assert!((limits.gradient_rms_per_layer.unwrap().powi(2) - factor).abs() < 1e-8, "{name}");
     }
 }
 
@@ -134,10 +112,7 @@ fn a_small_branch_scale_removes_the_gradient_ceiling() {
     assert!((unscaled.trainable_depth.unwrap() - 2.0 * 1e4f64.ln() / 2f64.ln()).abs() < 1e-9);
     input.branch_scale = Some(30f64.sqrt().recip());
     let scaled = Limits::of(&input);
-    assert!(
-        scaled.trainable_depth.unwrap() > 10.0 * unscaled.trainable_depth.unwrap(),
-        "{scaled:?}"
-    );
+    assert!(scaled.trainable_depth.unwrap() > 10.0 * unscaled.trainable_depth.unwrap(), "{scaled:?}");
     input.branch_scale = Some(0.0);
     assert_eq!(Limits::of(&input).trainable_depth, None);
 }
@@ -153,10 +128,7 @@ fn hostile_numbers_give_an_answer() {
                 assert_eq!(limits.ceilings.len(), 5);
                 let text = serde_json::to_string(&limits).unwrap();
                 assert_eq!(serde_json::from_str::<Limits>(&text).unwrap().binding, limits.binding);
-                assert!(
-                    limits.trainable_depth.is_none_or(|depth| depth >= 0.0),
-                    "{input:?}: {limits:?}"
-                );
+                assert!(limits.trainable_depth.is_none_or(|depth| depth >= 0.0), "{input:?}: {limits:?}");
             }
         }
     }

@@ -100,9 +100,7 @@ impl MeanField {
 
     /// Pre-activation variances of `layers` layers, the first being `q`.
     pub fn trajectory(&self, q: f64, layers: usize) -> Vec<f64> {
-        std::iter::successors(Some(q), |q| Some(self.length_map(*q)))
-            .take(layers)
-            .collect()
+        std::iter::successors(Some(q), |q| Some(self.length_map(*q))).take(layers).collect()
     }
 
     /// Where the variance goes when the first layer has `start` > 0.
@@ -141,14 +139,8 @@ impl MeanField {
             off if off < 0.0 => Phase::Ordered,
             _ => Phase::Chaotic,
         };
-        let mut propagation = Propagation {
-            fixed_point,
-            chi,
-            phase,
-            correlation: None,
-            correlation_depth: None,
-            length_depth: None,
-        };
+        let mut propagation =
+            Propagation { fixed_point, chi, phase, correlation: None, correlation_depth: None, length_depth: None };
         if let FixedPoint::Stable { q } = fixed_point {
             let (c, slope) =
                 correlation::fixed_point(self.activation, q, self.weight_variance, self.bias_variance, chi);
@@ -170,9 +162,7 @@ impl MeanField {
         } else if self.bias_variance == 0.0 {
             FixedPoint::Vanishes
         } else {
-            FixedPoint::Stable {
-                q: self.bias_variance / (1.0 - slope),
-            }
+            FixedPoint::Stable { q: self.bias_variance / (1.0 - slope) }
         })
     }
 

@@ -7,11 +7,7 @@ use crate::theory::initializers::Initializer;
 use crate::theory::sampling::standard_normal;
 
 fn field(name: &str, weight_variance: f64, bias_variance: f64) -> MeanField {
-    MeanField {
-        activation: Activation::named(name).unwrap(),
-        weight_variance,
-        bias_variance,
-    }
+    MeanField { activation: Activation::named(name).unwrap(), weight_variance, bias_variance }
 }
 
 fn stable(fixed_point: FixedPoint) -> f64 {
@@ -66,12 +62,7 @@ fn the_fixed_point_at_framework_like_variances() {
 #[test]
 fn slopes_per_layer_of_the_library_defaults() {
     let nepers = |name: &str, bias: f64| 0.5 * field(name, 1.0 / 3.0, bias).propagation(1.0).chi.ln();
-    for (name, slope) in [
-        ("relu", -0.8959),
-        ("tanh", -0.7825),
-        ("sigmoid", -2.0214),
-        ("gelu", -1.0251),
-    ] {
+    for (name, slope) in [("relu", -0.8959), ("tanh", -0.7825), ("sigmoid", -2.0214), ("gelu", -1.0251)] {
         assert!((nepers(name, 1.0 / 3.0) - slope).abs() < 5e-5, "{name}");
     }
     // torch.nn.Linear draws its biases within 1 / sqrt(fan_in) too: for width 1000 their variance is 1/3000, and
@@ -82,19 +73,12 @@ fn slopes_per_layer_of_the_library_defaults() {
 
 #[test]
 fn marginal_and_runaway_cases_are_named() {
-    assert_eq!(
-        field("relu", 2.0, 0.0).fixed_point(0.7),
-        FixedPoint::Marginal { q: 0.7 }
-    );
+    assert_eq!(field("relu", 2.0, 0.0).fixed_point(0.7), FixedPoint::Marginal { q: 0.7 });
     assert_eq!(field("relu", 2.0, 0.1).fixed_point(1.0), FixedPoint::Diverges);
     assert_eq!(field("relu", 3.0, 0.0).fixed_point(1.0), FixedPoint::Diverges);
     assert_eq!(field("tanh", 0.9, 0.0).fixed_point(1.0), FixedPoint::Vanishes);
     for name in ["tanh", "elu", "softsign"] {
-        assert_eq!(
-            field(name, 1.0, 0.0).fixed_point(1.0),
-            FixedPoint::Marginal { q: 0.0 },
-            "{name}"
-        );
+        assert_eq!(field(name, 1.0, 0.0).fixed_point(1.0), FixedPoint::Marginal { q: 0.0 }, "{name}");
     }
     for name in ["gelu", "silu"] {
         assert_eq!(field(name, 2.0, 0.0).fixed_point(1.0), FixedPoint::Vanishes, "{name}");
@@ -109,10 +93,9 @@ fn marginal_and_runaway_cases_are_named() {
 
 #[test]
 fn gelu_and_silu_are_held_from_one_side() {
-    for (name, weight, bias, q) in [
-        ("gelu", 1.9830582574, 0.1729223908, 3.5615528128),
-        ("silu", 1.9880046783, 0.5551431707, 14.3201736),
-    ] {
+    for (name, weight, bias, q) in
+        [("gelu", 1.9830582574, 0.1729223908, 3.5615528128), ("silu", 1.9880046783, 0.5551431707, 14.3201736)]
+    {
         let field = field(name, weight, bias);
         assert!((field.chi(q) - 1.0).abs() < 1e-8, "{name}");
         assert!((field.length_slope(q) - 1.0).abs() < 1e-8, "{name}");
@@ -127,10 +110,7 @@ fn gelu_and_silu_are_held_from_one_side() {
     }
     // From below GELU's variance sinks to a stable point instead, which is nearly critical.
     let below = field("gelu", 1.9830582574, 0.1729223908).propagation(1.0);
-    assert!(
-        (stable(below.fixed_point) - 3.03498).abs() < 1e-4 && (below.chi - 1.0).abs() < 0.01,
-        "{below:?}"
-    );
+    assert!((stable(below.fixed_point) - 3.03498).abs() < 1e-4 && (below.chi - 1.0).abs() < 0.01, "{below:?}");
     // The bias variance that public code carries for SiLU, a factor of ten too small: strongly vanishing.
     let wrong = field("silu", 1.9880046783, 0.055514317).propagation(1.0);
     assert!((stable(wrong.fixed_point) - 0.120).abs() < 5e-4 && (wrong.chi - 0.550).abs() < 5e-4);
@@ -158,25 +138,14 @@ fn pytorchs_recommended_gains_are_heuristics() {
 fn glorot_and_bengios_five_layers() {
     // tanh, 5 x 1000, unit inputs: activation deviations, and gradient RMS relative to the fifth layer.
     for (sw2, deviations, gradients) in [
-        (
-            1.0 / 3.0,
-            [0.4603, 0.2495, 0.1412, 0.0810, 0.0467],
-            [0.0832, 0.1764, 0.3247, 0.5736, 1.0],
-        ),
-        (
-            1.0,
-            [0.6279, 0.4863, 0.4082, 0.3576, 0.3216],
-            [0.4098, 0.6014, 0.7538, 0.8842, 1.0],
-        ),
+        (1.0 / 3.0, [0.4603, 0.2495, 0.1412, 0.0810, 0.0467], [0.0832, 0.1764, 0.3247, 0.5736, 1.0]),
+        (1.0, [0.6279, 0.4863, 0.4082, 0.3576, 0.3216], [0.4098, 0.6014, 0.7538, 0.8842, 1.0]),
     ] {
         let field = field("tanh", sw2, 0.0);
         let trajectory = field.trajectory(sw2, 5);
         for (layer, q) in trajectory.iter().enumerate() {
             let deviation = (field.length_map(*q) / sw2).sqrt();
-            assert!(
-                (deviation - deviations[layer]).abs() < 6e-5,
-                "layer {layer}: {deviation}"
-            );
+            assert!((deviation - deviations[layer]).abs() < 6e-5, "layer {layer}: {deviation}");
             let gradient: f64 = trajectory[layer..4].iter().map(|q| field.chi(*q).sqrt()).product();
             assert!((gradient - gradients[layer]).abs() < 6e-5, "layer {layer}: {gradient}");
         }
@@ -186,11 +155,7 @@ fn glorot_and_bengios_five_layers() {
 #[test]
 fn length_slope_is_the_slope_of_the_length_map() {
     for activation in Activation::all() {
-        let field = MeanField {
-            activation,
-            weight_variance: 1.3,
-            bias_variance: 0.1,
-        };
+        let field = MeanField { activation, weight_variance: 1.3, bias_variance: 0.1 };
         for q in [0.1, 1.0, 8.0] {
             let h = 1e-4 * q;
             let slope = (field.length_map(q + h) - field.length_map(q - h)) / (2.0 * h);
@@ -218,11 +183,8 @@ fn measured_slope(initializer: Initializer, activation: Activation, width: usize
         x = z.iter().map(|z| activation.value(*z)).collect();
         tape.push((w, z));
     }
-    let mut delta: Vec<f64> = tape[layers - 1]
-        .1
-        .iter()
-        .map(|z| standard_normal(&mut rng) * activation.derivative(*z))
-        .collect();
+    let mut delta: Vec<f64> =
+        tape[layers - 1].1.iter().map(|z| standard_normal(&mut rng) * activation.derivative(*z)).collect();
     let ln_rms = |delta: &[f64]| 0.5 * delta.iter().map(|d| d * d).sum::<f64>().ln();
     let start = ln_rms(&delta);
     for layer in (layers - 1 - span..layers - 1).rev() {
@@ -255,19 +217,11 @@ fn drawn_nets_have_the_predicted_slope() {
         let ln_chi: f64 = crossed.iter().map(|q| field.chi(*q).ln()).sum();
         let predicted = 0.5 * (ln_chi + law.mean) / span as f64;
         let error = 0.5 * (law.variance / nets as f64).sqrt() / span as f64;
-        let total: f64 = (0..nets)
-            .map(|seed| measured_slope(initializer, activation, width, span, seed))
-            .sum();
+        let total: f64 = (0..nets).map(|seed| measured_slope(initializer, activation, width, span, seed)).sum();
         let measured = total / nets as f64;
         let off = (measured - predicted).abs();
-        assert!(
-            off < 3.0 * error,
-            "{name}: measured {measured}, predicted {predicted} +- {error}"
-        );
+        assert!(off < 3.0 * error, "{name}: measured {measured}, predicted {predicted} +- {error}");
         // SELU's slope is so flat that two per cent of it are less than the scatter.
-        assert!(
-            off < 0.02 * predicted.abs() || name == "selu",
-            "{name}: measured {measured}, predicted {predicted}"
-        );
+        assert!(off < 0.02 * predicted.abs() || name == "selu", "{name}: measured {measured}, predicted {predicted}");
     }
 }
