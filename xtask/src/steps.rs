@@ -60,6 +60,15 @@ const DOCUMENTATION: Step = Step {
     needs: None,
 };
 
+// The dependency check works offline, and needs what belongs to other platforms too.
+const FETCH: Step = Step {
+    what: "sources of all platforms",
+    program: "cargo",
+    arguments: &["fetch", "--locked"],
+    environment: &[],
+    needs: Some((&["deny", "--version"], "cargo install --locked cargo-deny")),
+};
+
 const DEPENDENCIES: Step = Step {
     what: "dependencies: licences, sources, duplicates, fences",
     program: "cargo",
@@ -71,7 +80,7 @@ const DEPENDENCIES: Step = Step {
 /// Everything.
 pub(crate) fn test() -> Result<()> {
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
-    run(&[FORMAT, LINTS, tests, DOCUMENTATION, DEPENDENCIES])
+    run(&[FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES])
 }
 
 /// What is expected before a commit.

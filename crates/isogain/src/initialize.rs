@@ -62,7 +62,7 @@ impl Model {
             for _ in 0..TRIES {
                 let probes = Probes::new(Keep::Moments);
                 self.forward(&mut self.plain(Mode::Train, Some(&probes)), self.inputs(batch));
-                let moments = probes.take().forward.get(&layer).map(crate::probe::Kept::moments);
+                let moments = probes.take().forward.get(layer.as_str()).map(crate::probe::Kept::moments);
                 let variance = moments.and_then(|moments| moments.variance()).unwrap_or(1.0);
                 if variance <= 0.0 || !variance.is_finite() || (variance - 1.0).abs() <= TOLERANCE {
                     break;

@@ -4,7 +4,6 @@
 //! All judgement lives in `isogain_core`; this crate only builds, runs and measures.
 #![recursion_limit = "256"]
 
-pub mod activation;
 pub mod check;
 pub mod checkpoint;
 pub mod clip;
@@ -13,6 +12,7 @@ pub mod data;
 pub mod error;
 pub mod initialize;
 pub mod model;
+mod ops;
 pub mod optimizer;
 pub mod probe;
 pub mod run;

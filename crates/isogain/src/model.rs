@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData, activation as tensor_activation, module};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::network::{Loss, Network, Norm, NormKind, Op, OpKind, Residual};
 use isogain_core::recipe::Precision;
 
-use crate::activation;
 use crate::data::{Samples, Targets};
+use crate::ops::{self, BatchStatistics, Buffer, Collected, Site};
 use crate::probe::Probes;
 
 /// A parameter: a weight `[fan_in, fan_out]`, or a vector `[features]`.
@@ -40,11 +40,19 @@ impl Value {
         }
     }
 
-    /// On the tape, as a leaf that keeps its gradient.
-    fn leaf(&self) -> Self {
+    /// Its buffer; in place writable when nobody else holds it.
+    pub(crate) fn into_buffer(self) -> Buffer {
         match self {
-            Self::Matrix(tensor) => Self::Matrix(tensor.clone().autodiff().require_grad()),
-            Self::Vector(tensor) => Self::Vector(tensor.clone().autodiff().require_grad()),
+            Self::Matrix(tensor) => ops::primitive(tensor),
+            Self::Vector(tensor) => ops::primitive(tensor),
+        }
+    }
+
+    /// As many zeros.
+    fn zeros(&self) -> Self {
+        match self {
+            Self::Matrix(tensor) => Self::Matrix(tensor.zeros_like()),
+            Self::Vector(tensor) => Self::Vector(tensor.zeros_like()),
         }
     }
 }
@@ -116,12 +124,13 @@ pub fn dtype(precision: Precision) -> DType {
     }
 }
 
-/// The parameters of one pass: leaves on the tape, or the plain values.
+/// One pass through a model: who watches, and what it brings to light beside the outputs.
 pub struct Pass<'a> {
-    parameters: BTreeMap<&'a str, Value>,
+    parameters: &'a BTreeMap<String, Value>,
     probes: Option<&'a Probes>,
     mode: Mode,
-    batch_statistics: Vec<(String, Tensor<2>, Tensor<2>)>,
+    is_tracked: bool,
+    collected: Collected,
 }
 
 impl Model {
@@ -133,35 +142,34 @@ impl Model {
         Self { parameters: parameters.collect(), dtype, ..self.clone() }
     }
 
-    /// A pass on the tape: every parameter keeps its gradient.
+    /// A pass on the tape, in training mode: it knows every parameter's gradient afterwards.
     pub fn tracked<'a>(&'a self, probes: Option<&'a Probes>) -> Pass<'a> {
-        let leaves = self.parameters.iter().map(|(name, value)| (name.as_str(), value.leaf())).collect();
-        Pass { parameters: leaves, probes, mode: Mode::Train, batch_statistics: Vec::new() }
+        Pass { is_tracked: true, ..self.plain(Mode::Train, probes) }
     }
 
     /// A pass without gradients.
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
-        let values = self.parameters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        Pass { parameters: values, probes, mode, batch_statistics: Vec::new() }
+        Pass { parameters: &self.parameters, probes, mode, is_tracked: false, collected: Collected::default() }
     }
 
     /// Outputs `[batch, outputs]` of inputs `[batch, inputs]`.
     pub fn forward(&self, pass: &mut Pass<'_>, inputs: Tensor<2>) -> Tensor<2> {
+        let inputs = if pass.is_tracked { inputs.autodiff().require_grad() } else { inputs };
         let inputs = pass.watch("input", inputs);
         self.run(&self.network.ops, pass, inputs)
     }
 
     fn run(&self, ops: &[Op], pass: &mut Pass<'_>, mut x: Tensor<2>) -> Tensor<2> {
         for op in ops {
+            let name = &op.name;
             x = match &op.kind {
                 OpKind::Linear(_) => {
-                    module::linear(x, pass.matrix(&op.name, "weight"), Some(pass.vector(&op.name, "bias")))
+                    ops::linear(x, pass.matrix(name, "weight"), pass.vector(name, "bias"), pass.site(name))
                 }
-                OpKind::Activation { activation } => activation::apply(*activation, x),
-                OpKind::Norm(norm) => self.normalise(&op.name, norm, pass, x),
-                OpKind::Residual(residual) => self.residual(&op.name, residual, pass, x),
+                OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
+                OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
+                OpKind::Residual(residual) => self.residual(name, residual, pass, x),
             };
-            x = pass.watch(&op.name, x);
         }
         x
     }
@@ -169,51 +177,32 @@ impl Model {
     fn residual(&self, name: &str, residual: &Residual, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
         let branch = pass.watch(&branch_joint(name), x.clone());
         let branch = self.run(&residual.branch, pass, branch);
-        if residual.learnable {
-            x + branch * pass.vector(name, "scale").unsqueeze::<2>()
-        } else if residual.scale == 1.0 {
-            x + branch
-        } else {
-            x + branch * residual.scale
-        }
+        let learnable = residual.learnable.then(|| pass.vector(name, "scale"));
+        ops::residual(x, branch, residual.scale, learnable, pass.site(name))
     }
 
     fn normalise(&self, name: &str, norm: &Norm, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
-        let gamma = pass.vector(name, "gamma").unsqueeze::<2>();
-        let normal = match (norm.norm, pass.mode) {
+        let (gamma, site) = (pass.vector(name, "gamma"), pass.site(name));
+        match (norm.norm, pass.mode) {
+            (NormKind::Batch, Mode::Train) => ops::batch_norm(x, norm.eps, gamma, pass.vector(name, "beta"), site),
             (NormKind::Batch, Mode::Evaluate) => {
                 let running = &self.running[name];
-                let mean = vector(&running.mean, self.dtype, &self.device).unsqueeze::<2>();
-                let scale: Vec<f64> = running.variance.iter().map(|v| 1.0 / (v + norm.eps).sqrt()).collect();
-                (x - mean) * vector(&scale, self.dtype, &self.device).unsqueeze::<2>()
+                let row = |values: &[f64]| vector(values, self.dtype, &self.device).unsqueeze::<2>();
+                let factors: Vec<f64> = running.variance.iter().map(|v| 1.0 / (v + norm.eps).sqrt()).collect();
+                let normal = (x - row(&running.mean)) * row(&factors);
+                ops::watch(normal * gamma.unsqueeze() + pass.vector(name, "beta").unsqueeze(), site)
             }
-            (NormKind::Batch, Mode::Train) => {
-                let (normal, mean, variance) = standardise(x, 0, norm.eps);
-                pass.batch_statistics.push((name.to_string(), mean.inner(), variance.inner()));
-                normal
-            }
-            (NormKind::Layer, _) => standardise(x, 1, norm.eps).0,
-            (NormKind::Rms, _) => {
-                let mean_square = (x.clone() * x.clone()).mean_dim(1);
-                x / (mean_square + norm.eps).sqrt()
-            }
-        };
-        match norm.norm {
-            NormKind::Rms => normal * gamma,
-            _ => normal * gamma + pass.vector(name, "beta").unsqueeze::<2>(),
+            (NormKind::Layer, _) => ops::layer_norm(x, norm.eps, gamma, pass.vector(name, "beta"), site),
+            (NormKind::Rms, _) => ops::rms_norm(x, norm.eps, gamma, site),
         }
     }
 
     /// Mean loss over the batch, `[1]`.
     pub fn loss(&self, outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
-        let [batch, columns] = outputs.dims();
-        let targets = target_matrix(targets, columns, self.dtype, &self.device);
-        match self.network.loss {
-            Loss::CrossEntropy => -(tensor_activation::log_softmax(outputs, 1) * targets).sum() / batch as f64,
-            Loss::MeanSquaredError => {
-                let error = outputs - targets;
-                (error.clone() * error).mean()
-            }
+        let site = Site::new("loss", None, &Collected::default());
+        match (self.network.loss, targets) {
+            (Loss::CrossEntropy, Targets::Classes(labels, _)) => ops::cross_entropy(outputs, labels, site),
+            (_, targets) => ops::squared_error(outputs, &numbers(targets), site),
         }
     }
 
@@ -223,17 +212,17 @@ impl Model {
     }
 
     /// Takes the batch statistics of a finished training pass into the running ones.
-    pub fn follow(&mut self, statistics: Vec<(String, Tensor<2>, Tensor<2>)>, batch: usize) {
+    pub(crate) fn follow(&mut self, statistics: Vec<(String, BatchStatistics)>, batch: usize) {
         let unbiased = batch as f64 / (batch.max(2) - 1) as f64;
-        for (name, mean, variance) in statistics {
+        for (name, BatchStatistics { mean, variance }) in statistics {
             let Some(running) = self.running.get_mut(&name) else { continue };
-            let blend = |old: &mut Vec<f64>, new: Vec<f64>, factor: f64| {
+            let blend = |old: &mut [f64], new: &[f64], factor: f64| {
                 for (old, new) in old.iter_mut().zip(new) {
                     *old += RUNNING_MOMENTUM * (new * factor - *old);
                 }
             };
-            blend(&mut running.mean, to_f64(mean.into_data()), 1.0);
-            blend(&mut running.variance, to_f64(variance.into_data()), unbiased);
+            blend(&mut running.mean, &mean, 1.0);
+            blend(&mut running.variance, &variance, unbiased);
         }
     }
 }
@@ -243,25 +232,17 @@ pub(crate) fn branch_joint(residual: &str) -> String {
     format!("{residual}/branch")
 }
 
-/// (x - mean) / sqrt(variance + eps) over one dimension, with the mean and the biased variance.
-fn standardise(x: Tensor<2>, dimension: usize, eps: f64) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-    let mean = x.clone().mean_dim(dimension);
-    let centred = x - mean.clone();
-    let variance = (centred.clone() * centred.clone()).mean_dim(dimension);
-    (centred / (variance.clone() + eps).sqrt(), mean, variance)
-}
-
-/// Targets `[batch, outputs]`: one-hot rows, or the numbers.
-fn target_matrix(targets: &Targets, columns: usize, dtype: DType, device: &Device) -> Tensor<2> {
+/// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes.
+fn numbers(targets: &Targets) -> Vec<f64> {
     match targets {
-        Targets::Classes(labels, _) => {
-            let mut rows = vec![0.0; labels.len() * columns];
-            for (row, &label) in rows.chunks_exact_mut(columns).zip(labels) {
+        Targets::Classes(labels, classes) => {
+            let mut rows = vec![0.0; labels.len() * classes];
+            for (row, &label) in rows.chunks_exact_mut(*classes).zip(labels) {
                 row[label] = 1.0;
             }
-            matrix(&rows, labels.len(), columns, dtype, device)
+            rows
         }
-        Targets::Values(values) => matrix(values, values.len(), 1, dtype, device),
+        Targets::Values(values) => values.clone(),
     }
 }
 
@@ -284,20 +265,30 @@ impl Pass<'_> {
         &self.parameters[format!("{op}.{parameter}").as_str()]
     }
 
+    fn site(&self, joint: &str) -> Site {
+        Site::new(joint, self.probes, &self.collected)
+    }
+
+    /// On a tensor that is no operation's output.
     fn watch(&self, joint: &str, x: Tensor<2>) -> Tensor<2> {
-        match self.probes {
-            Some(probes) => probes.watch(joint, x),
-            None => x,
+        if self.probes.is_some() { ops::watch(x, self.site(joint)) } else { x }
+    }
+
+    /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not
+    /// depend on it.
+    pub fn gradients(&self, loss: &Tensor<1>) -> BTreeMap<String, Value> {
+        loss.backward();
+        let mut gradients = self.collected.take_gradients();
+        if gradients.len() < self.parameters.len() {
+            for (name, value) in self.parameters {
+                gradients.entry(name.clone()).or_insert_with(|| value.zeros());
+            }
         }
+        gradients
     }
 
-    /// The leaves, to read gradients from.
-    pub fn leaves(&self) -> &BTreeMap<&str, Value> {
-        &self.parameters
-    }
-
-    /// Batch statistics seen by the norms: name, mean, biased variance.
-    pub fn batch_statistics(self) -> Vec<(String, Tensor<2>, Tensor<2>)> {
-        self.batch_statistics
+    /// Batch statistics seen by the norms.
+    pub(crate) fn statistics(&self) -> Vec<(String, BatchStatistics)> {
+        self.collected.take_statistics()
     }
 }

@@ -14,7 +14,6 @@ use isogain_core::record::Sharpness;
 
 use crate::data::{Dataset, Samples};
 use crate::model::{Mode, Model, Value};
-use crate::snapshot::gradient;
 use crate::train::Trainer;
 
 /// Power iterations; the estimate is a lower bound that settles within a few per cent.
@@ -89,10 +88,8 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
         let behind = outputs(&moved(&model, &direction, -step));
         let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
-        let tracked = model.forward(&mut pass, inputs.clone().autodiff());
-        let mut tape = (tracked * image.autodiff()).sum().backward();
-        let leaves = pass.leaves().iter().map(|(name, leaf)| (name.to_string(), gradient(leaf, &mut tape)));
-        let image = flat(&leaves.collect());
+        let tracked = model.forward(&mut pass, inputs.clone());
+        let image = flat(&pass.gradients(&(tracked * image.autodiff()).sum()));
         let length = norm(&image);
         if !(length > 0.0 && length.is_finite()) {
             return if length == 0.0 { 0.0 } else { f64::INFINITY };

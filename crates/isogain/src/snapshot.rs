@@ -1,6 +1,7 @@
 //! One batch with full tensors at hand: the chain rule taken apart, what single units do, and every parameter.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use isogain_core::flow::Values;
 use isogain_core::flow::attribute;
@@ -21,29 +22,10 @@ pub type Gradients = BTreeMap<String, Value>;
 /// Loss on a batch and the gradient of every parameter, training mode.
 pub fn loss_and_gradients(model: &Model, batch: &Samples, probes: Option<&Probes>) -> (f64, Gradients) {
     let mut pass = model.tracked(probes);
-    let mut inputs = model.inputs(batch).autodiff();
-    if probes.is_some() {
-        // The cotangent at the input is a result too.
-        inputs = inputs.require_grad();
-    }
-    let outputs = model.forward(&mut pass, inputs);
+    let outputs = model.forward(&mut pass, model.inputs(batch));
     let loss = model.loss(outputs, &batch.targets);
-    let mut tape = loss.backward();
-    let gradients = pass.leaves().iter().map(|(name, leaf)| (name.to_string(), gradient(leaf, &mut tape)));
-    let gradients = gradients.collect();
+    let gradients = pass.gradients(&loss);
     (scalar(loss), gradients)
-}
-
-/// A leaf's gradient; zeros where the loss does not depend on it.
-pub(crate) fn gradient(leaf: &Value, tape: &mut burn::tensor::Gradients) -> Value {
-    match leaf {
-        Value::Matrix(leaf) => {
-            Value::Matrix(leaf.grad_remove(tape).unwrap_or_else(|| leaf.clone().inner().zeros_like()))
-        }
-        Value::Vector(leaf) => {
-            Value::Vector(leaf.grad_remove(tape).unwrap_or_else(|| leaf.clone().inner().zeros_like()))
-        }
-    }
 }
 
 /// The value of a tensor of one element.
@@ -77,8 +59,8 @@ pub(crate) fn joint_records(model: &Model, seen: &Seen) -> Vec<JointRecord> {
     let empty = Moments::default;
     let record = |op: &Op| JointRecord {
         name: op.name.clone(),
-        activation: seen.forward.get(&op.name).map_or_else(empty, Kept::moments),
-        cotangent: seen.backward.get(&op.name).map_or_else(empty, Kept::moments),
+        activation: seen.forward.get(op.name.as_str()).map_or_else(empty, Kept::moments),
+        cotangent: seen.backward.get(op.name.as_str()).map_or_else(empty, Kept::moments),
     };
     model.network.walk().into_iter().map(record).collect()
 }
@@ -101,7 +83,7 @@ pub(crate) fn value_moments(value: &Value) -> Moments {
     }
 }
 
-fn kept(side: &BTreeMap<String, Kept>, joint: &str) -> Values {
+fn kept(side: &BTreeMap<Arc<str>, Kept>, joint: &str) -> Values {
     side.get(joint).and_then(Kept::values).cloned().unwrap_or_else(|| Values::from(Vec::<f64>::new()))
 }
 

@@ -1,17 +1,16 @@
 //! One training: steps, what is watched, and how it is judged.
 
-use std::collections::BTreeMap;
-
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
 use isogain_core::record::{NonFinite, Outcome, ParameterRecord, StepRecord};
+use isogain_core::statistics::Moments;
 
 use crate::clip::clip;
 use crate::data::{Dataset, EpochOrder, Samples, Targets, batch_rows};
-use crate::model::{Mode, Model, Value, dtype, to_f64};
+use crate::model::{Mode, Model, dtype, to_f64};
 use crate::optimizer::Optimizer;
 use crate::probe::{Keep, Probes};
-use crate::snapshot::{gradient, joint_records, scalar, value_moments};
+use crate::snapshot::{joint_records, scalar, value_moments};
 
 /// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
 #[derive(Clone, Debug)]
@@ -63,37 +62,22 @@ impl Trainer {
     pub fn advance_on(&mut self, batch: &Samples, watched: bool) -> (f64, Option<StepRecord>) {
         let probes = watched.then(|| Probes::new(Keep::Moments));
         let mut pass = self.model.tracked(probes.as_ref());
-        let mut inputs = self.model.inputs(batch).autodiff();
-        if watched {
-            inputs = inputs.require_grad();
-        }
-        let outputs = self.model.forward(&mut pass, inputs);
+        let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let loss_tensor = self.model.loss(outputs, &batch.targets);
-        let mut tape = loss_tensor.backward();
+        let mut gradients = pass.gradients(&loss_tensor);
         let loss = scalar(loss_tensor);
-        let leaves = pass.leaves().iter().map(|(name, leaf)| (name.to_string(), gradient(leaf, &mut tape)));
-        let mut gradients: BTreeMap<String, Value> = leaves.collect();
-        let statistics = pass.batch_statistics();
+        let statistics = pass.statistics();
 
-        let measured: BTreeMap<String, _> = if watched {
-            gradients.iter().map(|(name, value)| (name.clone(), value_moments(value))).collect()
-        } else {
-            BTreeMap::new()
-        };
+        let measured: Vec<Moments> = if watched { gradients.values().map(value_moments).collect() } else { Vec::new() };
         let clipped = clip(&mut gradients, &self.recipe.clip);
-        let mut parameters = Vec::new();
-        for (name, gradient) in gradients {
-            let update = self.optimizer.update(&name, gradient, self.step);
-            let Some(value) = self.model.parameters.get_mut(&name) else { continue };
-            if let Some(gradient) = measured.get(&name) {
-                parameters.push(ParameterRecord {
-                    weight: value_moments(value),
-                    gradient: *gradient,
-                    update: value_moments(&update),
-                    name,
-                });
-            }
-            *value = added(value, update);
+        let mut parameters = Vec::with_capacity(measured.len());
+        for ((name, value), gradient) in self.model.parameters.iter().zip(&measured) {
+            let (weight, update) = (value_moments(value), Moments::default());
+            parameters.push(ParameterRecord { name: name.clone(), weight, gradient: *gradient, update });
+        }
+        let updates = self.optimizer.step(&mut self.model.parameters, gradients, self.step, watched);
+        for (parameter, update) in parameters.iter_mut().zip(updates) {
+            parameter.update = update;
         }
         self.model.follow(statistics, batch.len());
         let record = probes.map(|probes| StepRecord {
@@ -175,14 +159,6 @@ pub fn first_batch(recipe: &Recipe, data: &Dataset, seed: u64) -> Samples {
 
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
-}
-
-fn added(value: &Value, update: Value) -> Value {
-    match (value, update) {
-        (Value::Matrix(value), Value::Matrix(update)) => Value::Matrix(value.clone() + update),
-        (Value::Vector(value), Value::Vector(update)) => Value::Vector(value.clone() + update),
-        (value, _) => value.clone(),
-    }
 }
 
 /// Mean loss and accuracy in evaluation mode.

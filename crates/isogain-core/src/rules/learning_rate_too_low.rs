@@ -1,22 +1,30 @@
-//! Steps so short that the planned run cannot remove the loss.
+//! Steps so short that the planned run cannot take any weight far enough to learn.
 
 use super::finding::{number, whole};
-use super::measure::{learned, weights};
-use super::{Case, Finding, Rule, vanishing_activation, vanishing_gradient};
-use crate::recipe::{Level, OptimizerName};
+use super::measure::{Span, backward, forward, learned, weights};
+use super::{Case, Finding, Rule};
+use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
     name: "learning-rate-too-low",
     code: "G018",
-    summary: "the planned steps are too short to remove the loss",
+    summary: "the planned steps are too short to move any weight far enough",
     page: include_str!("learning-rate-too-low.md"),
     explains: &["frozen-layer", "too-few-steps"],
     check,
 };
 
-/// First-order fall of the loss over the whole run, in losses of knowing nothing. Networks that train have 20 and
-/// more; Xavier with tanh at a learning rate of 1e-4 has 0.08 and ends at 2.2 of 2.3.
-const REMOVES: f64 = 1.0;
+/// Largest steps times |update| / |W| of any weight matrix, below which nothing can be learned.
+const HOPELESS: f64 = 0.02;
+/// Same, below which little is learned. Of 100 trainings on the digits (SGD and Adam, 2 to 30 layers, neither signal
+/// lost) none of 16 below 0.02 passed 33 % accuracy, none of 36 below 0.08 passed 63 %.
+const SHORT: f64 = 0.08;
+/// Where the limits come from.
+const SOURCE: &str =
+    "of 100 trainings on the digits, none below 0.02 passed 33 % accuracy, none below 0.08 passed 63 %";
+/// Change of scale through the body, nepers, from which on the weights multiply each other's growth, so that the first
+/// gradient says nothing of how far they get.
+const COMPOUNDING: f64 = -3.4;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     // Repeating the run longer is another remedy than a larger step, and the one to try where it already learned.
@@ -24,52 +32,21 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     // Where the signal is lost, a longer step is no answer.
-    if vanishing_gradient::fires(case) || vanishing_activation::fires(case) {
+    let lost = |span: Option<Span>| span.is_some_and(|span| span.log_gain < COMPOUNDING);
+    if lost(forward(case.start)) || lost(backward(case.start, false)) {
         return None;
     }
-    let optimizer = &case.recipe.optimizer;
-    match optimizer.name {
-        OptimizerName::Sgd => descent(case, 1.0),
-        OptimizerName::Momentum => descent(case, 1.0 / (1.0 - optimizer.momentum)),
-        OptimizerName::Adam => travel(case),
-    }
-}
-
-/// A step of `rate` along the gradient changes the loss by -rate |g|^2 to first order; momentum makes it `longer`.
-fn descent(case: &Case<'_>, longer: f64) -> Option<Finding> {
-    let rate = case.recipe.optimizer.learning_rate;
-    let baseline = case.data.baseline_loss;
-    let squares: Vec<f64> = weights(case).iter().map(|weight| weight.gradient.sum_of_squares).collect();
-    let fall = rate * case.recipe.run.steps as f64 * longer * squares.iter().sum::<f64>() / baseline;
-    if squares.is_empty() || fall.is_nan() || fall >= REMOVES {
+    let weights = weights(case);
+    // A matrix that starts at zero goes as far as it likes relative to its size.
+    if weights.iter().any(|weight| weight.reach.is_none() && !weight.gradient_is_zero()) {
         return None;
     }
-    let message = format!(
-        "{} steps at a learning rate of {} can lower the loss by {} of {} at most, to first order",
-        case.recipe.run.steps,
-        number(rate),
-        number(fall * baseline),
-        number(baseline)
-    );
-    Some(
-        Finding::new(RULE.name, Level::Deny, whole(case), message)
-            .against(
-                "steps x learning rate x |gradient|^2, over the loss of knowing nothing",
-                fall,
-                REMOVES,
-                "first-order fall of the loss; networks that train have 20 and more",
-            )
-            .remedies(&["change-learning-rate"]),
-    )
-}
-
-/// Adam's steps do not shrink with the gradient, so that the first gradient bounds nothing; the distance does.
-fn travel(case: &Case<'_>) -> Option<Finding> {
-    let reaches: Vec<f64> = weights(case).iter().filter_map(|weight| weight.reach).collect();
+    let reaches: Vec<f64> = weights.iter().filter_map(|weight| weight.reach).collect();
     let reach = reaches.iter().copied().fold(0.0, f64::max);
-    if reaches.is_empty() || reach >= vanishing_gradient::STUCK {
+    if reaches.is_empty() || reach >= SHORT {
         return None;
     }
+    let level = if reach < HOPELESS { Level::Deny } else { Level::Warn };
     let message = format!(
         "{} steps at a learning rate of {} can move no weight matrix by more than {} % of its size",
         case.recipe.run.steps,
@@ -77,13 +54,8 @@ fn travel(case: &Case<'_>) -> Option<Finding> {
         number(100.0 * reach)
     );
     Some(
-        Finding::new(RULE.name, Level::Deny, whole(case), message)
-            .against(
-                "largest steps x |update| / |W|",
-                reach,
-                vanishing_gradient::STUCK,
-                vanishing_gradient::REACH_SOURCE,
-            )
+        Finding::new(RULE.name, level, whole(case), message)
+            .against("largest steps x |update| / |W|", reach, SHORT, SOURCE)
             .remedies(&["change-learning-rate"]),
     )
 }

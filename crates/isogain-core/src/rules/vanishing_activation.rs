@@ -25,6 +25,13 @@ pub(super) static RULE: Rule = Rule {
 /// Loss of scale through the body, nepers, from which on the gradient of every weight is too small by the same factor.
 /// Xavier with ReLU at 12 layers loses 3.9 and still trains, so that the reach of the weights decides.
 const LOST: f64 = 3.4;
+/// Steps times |update| / |W|, added up over the hidden layers, below which the network is stuck, and below which it is
+/// slow. The sum, because layers that grow together multiply: 14 layers that each reach 3 % train.
+const STUCK: f64 = 0.01;
+/// See [`STUCK`].
+const SLOW: f64 = 0.25;
+/// Where the two limits come from.
+const SOURCE: &str = "of 31 trainings of ReLU with Xavier on the digits, none below 0.01 passed 36 % accuracy, all above 0.25 reached 95 %";
 /// Same, for an optimizer that makes up for the size of gradients: the range that theory tolerates, ln 1e4.
 const LOST_ANYWAY: f64 = 9.21;
 
@@ -44,33 +51,26 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
         return None;
     }
     let head = case.network.head().map(|head| case.network.ops[head].name.as_str());
-    let reach = weights(case)
-        .iter()
-        .filter(|weight| Some(weight.op) != head)
-        .filter_map(|weight| weight.reach)
-        .fold(0.0, f64::max);
+    let weights = weights(case);
+    let hidden = weights.iter().filter(|weight| Some(weight.op) != head);
+    let reach: f64 = hidden.filter_map(|weight| weight.reach).sum();
     let level = match reach {
-        reach if reach < vanishing_gradient::STUCK => Level::Deny,
-        reach if reach < vanishing_gradient::SLOW || span.log_gain < -LOST_ANYWAY => Level::Warn,
+        reach if reach < STUCK => Level::Deny,
+        reach if reach < SLOW || span.log_gain < -LOST_ANYWAY => Level::Warn,
         _ => return None,
     };
     let [first, last] = span.names();
     let message = format!(
-        "the activations shrink by {} from {first} to {last}, x{} per layer; no hidden layer can move by more than {} % in \
-         {} steps",
+        "the activations shrink by {} from {first} to {last}, x{} per layer; in {} steps all hidden layers together \
+         move by {} % of their size",
         factor(-span.log_gain),
         number(span.per_layer()),
-        number(100.0 * reach),
-        case.recipe.run.steps
+        case.recipe.run.steps,
+        number(100.0 * reach)
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
         .against("ln of the activations' change through the body", span.log_gain, -LOST, "an isometric body has 0")
-        .against(
-            "largest steps x |update| / |W| of a hidden layer",
-            reach,
-            vanishing_gradient::STUCK,
-            vanishing_gradient::REACH_SOURCE,
-        )
+        .against("steps x |update| / |W|, sum over hidden layers", reach, STUCK, SOURCE)
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .remedies(&[
             "rescale-init",

@@ -25,12 +25,12 @@ pub(super) static RULE: Rule = Rule {
 /// networks of 30 layers lose up to 3.0 (Xavier with tanh).
 const SHRINKS: f64 = 3.4;
 /// Steps times |update| / |W| below which a layer is stuck, and below which it is slow.
-pub(super) const STUCK: f64 = 0.05;
+pub(super) const STUCK: f64 = 0.035;
 /// See [`STUCK`].
-pub(super) const SLOW: f64 = 0.1;
+pub(super) const SLOW: f64 = 0.065;
 /// Where the two limits come from.
 pub(super) const REACH_SOURCE: &str =
-    "of 20 networks of 4 to 12 layers, all above 0.1 trained, none below 0.05 did (digits, SGD)";
+    "of 65 trainings on the digits, none below 0.035 passed 32 % accuracy, all above 0.065 reached 42 %";
 
 /// The shrinking, the weight it leaves behind, and how bad that is.
 struct Shrunk<'a> {

@@ -1,0 +1,134 @@
+//! Buffers of Burn's CPU tensors, read and written in place.
+
+use std::fmt::Debug;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, Element, Tensor, TensorData};
+
+use isogain_core::statistics::Moments;
+use isogain_core::statistics::kernel::{moments, moments_f64};
+
+/// A tensor of the CPU backend.
+pub(crate) type Buffer = FloatTensor<Flex>;
+
+/// f32 or f64.
+pub(crate) trait Real:
+    Element
+    + Debug
+    + Default
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + Sum
+    + Send
+    + Sync
+    + 'static
+{
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+    /// The same value in f64.
+    fn wide(self) -> f64;
+    /// Square root.
+    fn root(self) -> Self;
+    /// The buffer's values, row-major. The buffer is [`dense`].
+    fn read(buffer: &Buffer) -> &[Self];
+    /// The buffer's values for writing; a shared buffer is copied first. The buffer is [`dense`].
+    fn write(buffer: &mut Buffer) -> &mut [Self];
+    /// Moments of values.
+    fn moments(values: &[Self]) -> Moments;
+}
+
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as Self
+    }
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+    fn read(buffer: &Buffer) -> &[Self] {
+        buffer.storage()
+    }
+    fn write(buffer: &mut Buffer) -> &mut [Self] {
+        buffer.storage_mut()
+    }
+    fn moments(values: &[Self]) -> Moments {
+        moments(values)
+    }
+}
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+    fn wide(self) -> f64 {
+        self
+    }
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+    fn read(buffer: &Buffer) -> &[Self] {
+        buffer.storage()
+    }
+    fn write(buffer: &mut Buffer) -> &mut [Self] {
+        buffer.storage_mut()
+    }
+    fn moments(values: &[Self]) -> Moments {
+        moments_f64(values)
+    }
+}
+
+/// Calls a function that is generic over [`Real`] with the type of this buffer.
+macro_rules! by_type {
+    ($buffer:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        if $buffer.dtype() == burn::tensor::DType::F64 { $function::<f64>($($argument),*) } else { $function::<f32>($($argument),*) }
+    };
+}
+pub(crate) use by_type;
+
+/// Laid out row by row, and nothing else in the buffer. Tensors rarely are anything else, so this rarely copies.
+pub(crate) fn dense(buffer: Buffer) -> Buffer {
+    buffer.to_contiguous()
+}
+
+/// A new buffer from row-major values.
+pub(crate) fn filled<T: Real>(values: Vec<T>, shape: &[usize]) -> Buffer {
+    Buffer::from_data(TensorData::new(values, shape.to_vec()))
+}
+
+/// Rows and columns of a buffer `[rows, columns]`; a vector is one row.
+pub(crate) fn extent(buffer: &Buffer) -> (usize, usize) {
+    let columns = buffer.layout().shape().last().copied().unwrap_or(1);
+    (buffer.layout().num_elements() / columns.max(1), columns)
+}
+
+/// The buffer of a tensor; a tensor of another backend is copied to this one.
+pub(crate) fn primitive<const D: usize>(tensor: Tensor<D>) -> Buffer {
+    let copy = tensor.clone();
+    let buffer = tensor.try_into_primitive::<Flex>();
+    dense(buffer.unwrap_or_else(|_| Buffer::from_data(copy.into_data())))
+}
+
+/// The tensor of a buffer.
+pub(crate) fn tensor<const D: usize>(buffer: Buffer) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(buffer)
+}
+
+/// Moments of a dense buffer.
+pub(crate) fn buffer_moments(buffer: &Buffer) -> Moments {
+    if buffer.dtype() == DType::F64 { f64::moments(f64::read(buffer)) } else { f32::moments(f32::read(buffer)) }
+}
+
+/// Runs a loop with the widest vector instructions of this processor.
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}

@@ -1,0 +1,56 @@
+//! y = x W + b.
+
+use burn::tensor::Tensor;
+
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive};
+use super::matmul::{Matrix, add_product, product};
+use super::site::Site;
+use super::tape::apply;
+
+/// Outputs `[batch, fan_out]` of inputs `[batch, fan_in]`; gradients of `weight` `[fan_in, fan_out]` and `bias`
+/// `[fan_out]` leave through the site.
+pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, site: Site) -> Tensor<2> {
+    let (weight, bias) = (primitive(weight), primitive(bias));
+    let here = site.clone();
+    apply(x, site, move |x| {
+        let output = by_type!(x, forward(&x, &weight, &bias));
+        let pull = move |cotangent: Buffer, is_read| by_type!(x, backward(&x, &weight, &cotangent, is_read, &here));
+        (output, Box::new(pull))
+    })
+}
+
+fn matrix<T: Real>(buffer: &Buffer) -> Matrix<'_, T> {
+    let (rows, columns) = extent(buffer);
+    Matrix::new(T::read(buffer), rows, columns)
+}
+
+fn forward<T: Real>(x: &Buffer, weight: &Buffer, bias: &Buffer) -> Buffer {
+    let (batch, _) = extent(x);
+    let bias = T::read(bias);
+    let mut output = Vec::with_capacity(batch * bias.len());
+    for _ in 0..batch {
+        output.extend_from_slice(bias);
+    }
+    add_product(&mut output, matrix::<T>(x), matrix(weight));
+    filled(output, &[batch, bias.len()])
+}
+
+fn backward<T: Real>(x: &Buffer, weight: &Buffer, cotangent: &Buffer, is_read: bool, site: &Site) -> Option<Buffer> {
+    let (batch, fan_out) = extent(cotangent);
+    let (_, fan_in) = extent(x);
+    let weight_gradient = product(matrix::<T>(x).transposed(), matrix(cotangent));
+    site.matrix_gradient("weight", filled(weight_gradient, &[fan_in, fan_out]));
+    site.vector_gradient("bias", filled(column_sums(T::read(cotangent), fan_out), &[fan_out]));
+    is_read.then(|| filled(product(matrix::<T>(cotangent), matrix(weight).transposed()), &[batch, fan_in]))
+}
+
+/// Sum of each column, row by row.
+fn column_sums<T: Real>(values: &[T], columns: usize) -> Vec<T> {
+    let mut sums = vec![T::default(); columns];
+    for row in values.chunks_exact(columns.max(1)) {
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    sums
+}

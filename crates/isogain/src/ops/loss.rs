@@ -1,0 +1,65 @@
+//! The loss heads: one number for a batch of outputs, always the mean.
+
+use burn::tensor::Tensor;
+
+use super::buffer::{Buffer, Real, by_type, extent, filled, vectorised};
+use super::site::Site;
+use super::tape::{Pull, apply};
+
+/// Softmax cross-entropy `[1]` of logits `[batch, classes]` and class indices.
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &[usize], site: Site) -> Tensor<1> {
+    let labels = labels.to_vec();
+    apply(logits, site, move |logits| by_type!(logits, softmax_head(logits, &labels)))
+}
+
+fn softmax_head<T: Real>(mut logits: Buffer, labels: &[usize]) -> (Buffer, Pull) {
+    let (batch, classes) = extent(&logits);
+    let share = 1.0 / batch as f64;
+    let mut loss = 0.0;
+    let mut exponentials = vec![0.0; classes];
+    // The logits turn into dloss/dlogits = (softmax - one-hot) / batch.
+    for (row, &label) in T::write(&mut logits).chunks_exact_mut(classes.max(1)).zip(labels) {
+        let largest = row.iter().map(|z| z.wide()).fold(f64::NEG_INFINITY, f64::max);
+        for (exponential, z) in exponentials.iter_mut().zip(&*row) {
+            *exponential = (z.wide() - largest).exp();
+        }
+        let sum: f64 = exponentials.iter().sum();
+        loss -= row[label].wide() - largest - sum.ln();
+        for (class, (slope, exponential)) in row.iter_mut().zip(&exponentials).enumerate() {
+            *slope = T::of((exponential / sum - f64::from(u8::from(class == label))) * share);
+        }
+    }
+    head::<T>(loss * share, logits)
+}
+
+/// Mean squared error `[1]` of outputs `[batch, columns]` and as many targets, row-major.
+pub(crate) fn squared_error(outputs: Tensor<2>, targets: &[f64], site: Site) -> Tensor<1> {
+    let targets = targets.to_vec();
+    apply(outputs, site, move |outputs| by_type!(outputs, squared_head(outputs, &targets)))
+}
+
+fn squared_head<T: Real>(mut outputs: Buffer, targets: &[f64]) -> (Buffer, Pull) {
+    let share = 1.0 / targets.len() as f64;
+    let mut sum = 0.0;
+    for (output, &target) in T::write(&mut outputs).iter_mut().zip(targets) {
+        // The target in the outputs' own precision, as a tensor would hold it.
+        let error = output.wide() - T::of(target).wide();
+        sum += error * error;
+        *output = T::of(2.0 * error * share);
+    }
+    head::<T>(sum * share, outputs)
+}
+
+/// A loss and its gradient, known at once.
+fn head<T: Real>(loss: f64, gradient: Buffer) -> (Buffer, Pull) {
+    let pull = move |cotangent: Buffer, _| {
+        let factor = T::read(&cotangent)[0];
+        let mut gradient = gradient.clone();
+        if factor != T::of(1.0) {
+            let values = T::write(&mut gradient);
+            vectorised(|| values.iter_mut().for_each(|value| *value = factor * *value));
+        }
+        Some(gradient)
+    };
+    (filled(vec![T::of(loss)], &[1]), Box::new(pull))
+}

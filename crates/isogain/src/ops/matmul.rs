@@ -1,0 +1,119 @@
+//! Matrix products, through the kernels that Burn's CPU backend uses too.
+
+use super::buffer::Real;
+
+/// A matrix in a slice, row-major.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    values: &'a [T],
+    rows: usize,
+    columns: usize,
+    /// Steps between rows and between columns.
+    strides: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// `[rows, columns]`, row-major.
+    ///
+    /// # Panics
+    /// When there are not as many values.
+    pub(super) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
+        Self { values, rows, columns, strides: [columns, 1] }
+    }
+
+    /// Rows and columns exchanged; nothing is copied.
+    pub(super) fn transposed(self) -> Self {
+        let [row, column] = self.strides;
+        Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
+    }
+}
+
+/// Operations above which a product is worth more than one thread (of the pool that the caller runs in).
+const PARALLEL: usize = 192 * 192 * 192;
+
+/// The product a b, row-major.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+    let size = a.rows * b.columns;
+    let mut output = Vec::with_capacity(size);
+    // SAFETY: room for `size` values, all of them written and none read.
+    unsafe {
+        multiply(output.as_mut_ptr(), false, a, b);
+        output.set_len(size);
+    }
+    output
+}
+
+/// Adds the product a b to row-major `output`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn add_product<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
+    // SAFETY: as many values as the product has, all initialised.
+    unsafe { multiply(output.as_mut_ptr(), true, a, b) }
+}
+
+/// # Safety
+/// `output` must have room for the product, and hold its values where they are to be `added` to.
+unsafe fn multiply<T: Real>(output: *mut T, added: bool, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    assert_eq!(a.columns, b.rows, "the inner dimension");
+    let (one, zero) = (T::of(1.0), T::of(0.0));
+    let work = a.rows * a.columns * b.columns;
+    let parallelism = if work < PARALLEL { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(0) };
+    let [a_row, a_column] = a.strides.map(|stride| stride as isize);
+    let [b_row, b_column] = b.strides.map(|stride| stride as isize);
+    // SAFETY: `Matrix` holds as many values as its shape and strides reach; the caller vouches for `output`.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            output,
+            1,
+            b.columns as isize,
+            added,
+            a.values.as_ptr(),
+            a_column,
+            a_row,
+            b.values.as_ptr(),
+            b_column,
+            b_row,
+            if added { one } else { zero },
+            one,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_sums_over_the_inner_dimension() {
+        let a: Vec<f64> = (0..6).map(f64::from).collect();
+        let b: Vec<f64> = (0..12).map(|k| f64::from(k) - 5.0).collect();
+        let entry = |i: usize, j: usize| (0..3).map(|k| a[3 * i + k] * b[4 * k + j]).sum::<f64>();
+        let expected: Vec<f64> = (0..8).map(|index| entry(index / 4, index % 4)).collect();
+        assert_eq!(product(Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4)), expected);
+
+        let mut output = vec![1.0; 8];
+        add_product(&mut output, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4));
+        assert!(output.iter().zip(&expected).all(|(sum, product)| *sum == product + 1.0));
+
+        let transposed = product(Matrix::new(&b, 3, 4).transposed(), Matrix::new(&a, 2, 3).transposed());
+        assert!((0..8).all(|index| transposed[index] == expected[4 * (index % 2) + index / 2]));
+    }
+
+    #[test]
+    fn an_empty_inner_dimension_gives_zeros() {
+        assert_eq!(product(Matrix::<f32>::new(&[], 2, 0), Matrix::new(&[], 0, 2)), vec![0.0; 4]);
+    }
+}

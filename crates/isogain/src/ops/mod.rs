@@ -1,0 +1,26 @@
+//! The operations of a network, each one node on Burn's tape with a backward pass of its own; one file each.
+//!
+//! Burn's own operations would do, at a price: a normalisation becomes a dozen nodes, every node costs a few
+//! microseconds of bookkeeping, and functions such as tanh are computed one value at a time. Here an operation is plain
+//! code over the tensor's buffer. It also watches its own output and hands out its parameters' gradients
+//! ([`site::Site`]), so that neither watching nor a parameter needs a node.
+
+mod activation;
+mod buffer;
+mod elementary;
+mod linear;
+mod loss;
+mod matmul;
+mod norm;
+mod residual;
+mod site;
+mod tape;
+
+pub(crate) use activation::activation;
+pub(crate) use buffer::{Buffer, Real, buffer_moments, by_type, filled, primitive, tensor, vectorised};
+pub(crate) use linear::linear;
+pub(crate) use loss::{cross_entropy, squared_error};
+pub(crate) use norm::{BatchStatistics, batch_norm, layer_norm, rms_norm};
+pub(crate) use residual::residual;
+pub(crate) use site::{Collected, Site};
+pub(crate) use tape::watch;

@@ -1,0 +1,83 @@
+//! Where an operation stands in a network: who watches its output, and where its parameters' gradients go.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::buffer::{Buffer, tensor};
+use super::norm::BatchStatistics;
+use crate::model::Value;
+use crate::probe::Probes;
+
+/// What one pass brings to light beside its result.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected(Arc<Mutex<Collection>>);
+
+#[derive(Debug, Default)]
+struct Collection {
+    gradients: BTreeMap<String, Value>,
+    statistics: Vec<(String, BatchStatistics)>,
+}
+
+impl Collected {
+    fn lock(&self) -> MutexGuard<'_, Collection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the gradients of the parameters that the loss depends on, by name.
+    pub(crate) fn take_gradients(&self) -> BTreeMap<String, Value> {
+        std::mem::take(&mut self.lock().gradients)
+    }
+
+    /// Takes the batch statistics of the norms, by operation.
+    pub(crate) fn take_statistics(&self) -> Vec<(String, BatchStatistics)> {
+        std::mem::take(&mut self.lock().statistics)
+    }
+}
+
+/// The place of one operation in one pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    name: Arc<str>,
+    probes: Option<Probes>,
+    collected: Collected,
+}
+
+impl Site {
+    /// The place of the operation of this name.
+    pub(crate) fn new(name: &str, probes: Option<&Probes>, collected: &Collected) -> Self {
+        Self { name: name.into(), probes: probes.cloned(), collected: collected.clone() }
+    }
+
+    /// Shows the operation's output to the probes.
+    pub(crate) fn activation(&self, output: &Buffer) {
+        if let Some(probes) = &self.probes {
+            probes.keep_forward(&self.name, output);
+        }
+    }
+
+    /// Shows the cotangent that arrived at the operation's output to the probes.
+    pub(crate) fn cotangent(&self, cotangent: &Buffer) {
+        if let Some(probes) = &self.probes {
+            probes.keep_backward(&self.name, cotangent);
+        }
+    }
+
+    /// Hands out the gradient of a weight `[fan_in, fan_out]`.
+    pub(crate) fn matrix_gradient(&self, parameter: &str, gradient: Buffer) {
+        self.gradient(parameter, Value::Matrix(tensor(gradient)));
+    }
+
+    /// Hands out the gradient of a parameter `[features]`.
+    pub(crate) fn vector_gradient(&self, parameter: &str, gradient: Buffer) {
+        self.gradient(parameter, Value::Vector(tensor(gradient)));
+    }
+
+    fn gradient(&self, parameter: &str, value: Value) {
+        self.collected.lock().gradients.insert(format!("{}.{parameter}", self.name), value);
+    }
+
+    /// Hands out the statistics of a batch normalisation.
+    pub(crate) fn statistics(&self, statistics: BatchStatistics) {
+        self.collected.lock().statistics.push((self.name.to_string(), statistics));
+    }
+}
