@@ -86,9 +86,11 @@ fn the_parts_add_up_in_the_json() {
 /// The engine in double precision against plain loops written independently.
 #[test]
 fn the_engine_is_the_slow_reference() {
-    for more in ["", "norm = \"batch\"\n", "kind = \"residual\"\nnorm = \"rms\"\nbranch_scale = 0.5\nlearnable_scale = true\n"]
+    for more in
+        ["", "norm = \"batch\"\n", "kind = \"residual\"\nnorm = \"rms\"\nbranch_scale = 0.5\nlearnable_scale = true\n"]
     {
-        let toml = format!("[network]\ndepth = 6\nwidth = 24\nactivation = \"tanh\"\n{more}[run]\nprecision = \"f64\"\n");
+        let toml =
+            format!("[network]\ndepth = 6\nwidth = 24\nactivation = \"tanh\"\n{more}[run]\nprecision = \"f64\"\n");
         let recipe: Recipe = parse(&toml, "test").unwrap();
         support::alone(|| {
             let subject = Subject::load(&recipe, Path::new(".")).unwrap();

@@ -20,7 +20,8 @@ use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
 use serde_json::Value as Json;
 
-const NETWORKS: [&str; 13] = [
+// `tanh_two_outputs` is left out: a regression here predicts one number.
+const NETWORKS: [&str; 12] = [
     "relu_batch_norm",
     "relu_he_12",
     "relu_layer_norm",
@@ -33,7 +34,6 @@ const NETWORKS: [&str; 13] = [
     "residual_zero",
     "sigmoid_20",
     "tanh_regression",
-    "tanh_two_outputs",
 ];
 
 /// splitmix64, as `oracle/generator.py` defines it.
@@ -110,9 +110,8 @@ fn ops(layers: &Json, draws: &mut Stream, parameters: &mut Vec<(String, Vec<f64>
                     "rms-norm" => NormKind::Rms,
                     other => panic!("unknown layer {other}"),
                 };
-                let mut draw = |from: f64| {
-                    (0..features).map(|_| rounded(from + 0.5 * draws.symmetric())).collect::<Vec<f64>>()
-                };
+                let mut draw =
+                    |from: f64| (0..features).map(|_| rounded(from + 0.5 * draws.symmetric())).collect::<Vec<f64>>();
                 parameters.push((format!("{name}.gamma"), draw(1.0)));
                 if norm != NormKind::Rms {
                     parameters.push((format!("{name}.beta"), draw(0.0)));
@@ -169,7 +168,11 @@ fn our_name(theirs: &str) -> String {
 
 fn close(what: &str, found: f64, expected: f64, relative: f64, absolute: f64) {
     let allowed = relative * expected.abs() + absolute;
-    assert!((found - expected).abs() <= allowed, "{what}: {found:e} is not {expected:e} (off by {:e})", found - expected);
+    assert!(
+        (found - expected).abs() <= allowed,
+        "{what}: {found:e} is not {expected:e} (off by {:e})",
+        found - expected
+    );
 }
 
 fn norm(values: &[f64]) -> f64 {
@@ -256,7 +259,8 @@ fn activation_matches(
     tolerance: f64,
 ) {
     let op = |name: &str, kind: OpKind| Op { name: name.into(), kind };
-    let linear = Linear { fan_in: 1, fan_out: 1, init: Initializer::pytorch_default(), activation: Activation::linear() };
+    let linear =
+        Linear { fan_in: 1, fan_out: 1, init: Initializer::pytorch_default(), activation: Activation::linear() };
     let ops = vec![op("act", OpKind::Activation { activation }), op("head", OpKind::Linear(linear))];
     let network = Network { inputs: 1, outputs: 1, ops, loss: Loss::MeanSquaredError };
     let far = vec![-100.0; points.len()];
@@ -333,7 +337,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         let (loss, mut gradients) = loss_and_gradients(&model, &samples, None);
         losses.push(loss);
         clip(&mut gradients, &limits);
-        optimizer.step(&mut model.parameters, gradients, step, false);
+        optimizer.step(&mut model.parameters, gradients, step, &[]);
     }
     losses
 }
