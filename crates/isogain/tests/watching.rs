@@ -1,4 +1,5 @@
 //! Watching, stopping and resuming change no number.
+#![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
 
 mod support;
 
