@@ -5,7 +5,7 @@
 //! and each operation's log-gain is split exactly again into named causes.
 //!
 //! An engine fills a [`capture::Capture`] for one batch, [`attribute()`] turns it into a [`Flow`], and
-//! [`profile::Profile`] groups the flow into layers. [`reference`] is a slow, exact engine to check the others against.
+//! [`profile::Profile`] groups the flow into layers. [`mod@reference`] is a slow, exact engine to check the others against.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
