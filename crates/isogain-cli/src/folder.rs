@@ -14,7 +14,11 @@ pub(crate) fn fresh(asked: Option<&Path>, default: &str) -> Result<PathBuf> {
         bail!("--out {}: is a file; a folder is needed", path.display());
     }
     if is_taken(path) {
-        let hint = if RunFolder::new(path).checkpoint().exists() { ", or go on with the run in it: isogain train --resume" } else { "" };
+        let hint = if RunFolder::new(path).checkpoint().exists() {
+            ", or go on with the run in it: isogain train --resume"
+        } else {
+            ""
+        };
         bail!("--out {}: is not empty; choose another folder{hint}", path.display());
     }
     Ok(path.to_path_buf())

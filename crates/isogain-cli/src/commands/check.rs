@@ -14,8 +14,8 @@ use crate::progress;
 pub(crate) fn run(options: &Check) -> Result<Status> {
     let input = Input::of(&options.common)?;
     let line = progress::line("checking", options.common.quiet);
-    let subject = progress::single_thread()?
-        .install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness));
+    let subject =
+        progress::single_thread()?.install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness));
     line.finish_and_clear();
     let subject = input.place(subject)?;
     let findings = subject.findings();

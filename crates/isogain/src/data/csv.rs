@@ -22,7 +22,8 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(|error| problem(1, reason(&error)))?.clone();
     if header.len() < 2 {
-        let found: String = if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
+        let found: String =
+            if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
         let other = header.iter().flat_map(str::chars).find(|letter| [';', '\t'].contains(letter));
         let hint = other.map(|letter| format!(" (not by {letter:?})")).unwrap_or_default();
         let expected = "expected a header line with at least one input and a target column, separated by commas";
@@ -47,7 +48,10 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
         let line = record.position().map_or(0, |position| position.line() as usize);
         for (column, field) in record.iter().enumerate().filter(|(column, _)| *column != target) {
             inputs.push(number(field).ok_or_else(|| {
-                problem(line, format!("column '{}' = '{field}': expected a finite number", &header[column]))
+                problem(
+                    line,
+                    format!("column '{}' = '{field}': expected a number (at most 3.4e38 in size)", &header[column]),
+                )
             })?);
         }
         labels.push(record[target].to_string());
@@ -59,11 +63,25 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             format!("{} samples; at least 2 are needed, one to train and one to test", labels.len()),
         ));
     }
+    let features = header.len() - 1;
+    if inputs.chunks_exact(features).all(|row| row == &inputs[..features]) {
+        return Err(problem(0, "all samples have the same inputs; there is nothing to tell them apart by".into()));
+    }
+    if labels.iter().all(|label| *label == labels[0]) {
+        let column = &header[target];
+        return Err(problem(
+            0,
+            format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0]),
+        ));
+    }
     let targets = match recipe.task {
         Task::Regression => {
             let values = labels.iter().zip(&lines).map(|(field, &line)| {
                 number(field).ok_or_else(|| {
-                    problem(line, format!("target '{}' = '{field}': expected a finite number", &header[target]))
+                    problem(
+                        line,
+                        format!("target '{}' = '{field}': expected a number (at most 3.4e38 in size)", &header[target]),
+                    )
                 })
             });
             Targets::Values(values.collect::<Result<_, _>>()?)
@@ -72,14 +90,6 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?
         }
     };
-    let features = header.len() - 1;
-    if inputs.chunks_exact(features).all(|row| row == &inputs[..features]) {
-        return Err(problem(0, "all samples have the same inputs; there is nothing to tell them apart by".into()));
-    }
-    if labels.iter().all(|label| *label == labels[0]) {
-        let column = &header[target];
-        return Err(problem(0, format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0])));
-    }
     Ok(Table { features, inputs, targets })
 }
 
@@ -95,8 +105,9 @@ fn reason(error: &csv::Error) -> String {
     }
 }
 
+/// A number that the network can hold, even in 32 bits.
 fn number(field: &str) -> Option<f64> {
-    field.parse::<f64>().ok().filter(|value| value.is_finite())
+    field.parse::<f64>().ok().filter(|value| value.abs() <= f64::from(f32::MAX))
 }
 
 /// More classes than this are taken for a regression target by mistake.
