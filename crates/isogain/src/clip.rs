@@ -3,54 +3,204 @@
 use isogain_core::recipe::{Clip, ClipKind};
 use isogain_core::record::ClipRecord;
 
-use crate::model::Value;
+use crate::ops::{Buffer, Loop, Real, by_type, scale, vectorised};
 use crate::snapshot::Gradients;
 
 /// Clips in place and says what it did; `None` without clipping.
 pub fn clip(gradients: &mut Gradients, recipe: &Clip) -> Option<ClipRecord> {
-    if recipe.kind == ClipKind::None {
-        return None;
+    let threshold = recipe.threshold;
+    let change = match recipe.kind {
+        ClipKind::None => return None,
+        ClipKind::Value => changed(gradients, |gradient| by_type!(gradient, clamp(gradient, threshold))),
+        ClipKind::Norm => changed(gradients, |gradient| shrink(gradient, factor(square(gradient), threshold))),
+        ClipKind::GlobalNorm => {
+            let total = gradients.values().map(|gradient| square(&gradient.clone().into_buffer())).sum();
+            changed(gradients, |gradient| shrink(gradient, factor(total, threshold)))
+        }
+    };
+    Some(change.record())
+}
+
+/// Changes every gradient in place.
+fn changed(gradients: &mut Gradients, mut change: impl FnMut(&mut Buffer) -> Change) -> Change {
+    let mut total = Change::default();
+    // Out of the map and into a new one: a buffer that nobody else holds is written in place.
+    let after = std::mem::take(gradients).into_iter().map(|(name, gradient)| {
+        let gradient = gradient.with_buffer(|gradient| {
+            let Change { before, after, product } = change(gradient);
+            total.before += before;
+            total.after += after;
+            total.product += product;
+        });
+        (name, gradient)
+    });
+    *gradients = after.collect();
+    total
+}
+
+/// Sums over all values before and after: what became of length and direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change {
+    before: f64,
+    after: f64,
+    product: f64,
+}
+
+impl Change {
+    fn record(self) -> ClipRecord {
+        let (norm_before, norm_after) = (self.before.sqrt(), self.after.sqrt());
+        let cosine =
+            if norm_before > 0.0 && norm_after > 0.0 { self.product / (norm_before * norm_after) } else { 1.0 };
+        ClipRecord { norm_before, norm_after, cosine, acted: norm_after < norm_before * (1.0 - 1e-9) }
     }
-    let before: Vec<Vec<f64>> = gradients.values().map(Value::to_f64).collect();
-    let norm_before = norm(before.iter().flatten());
-    match recipe.kind {
-        ClipKind::None => {}
-        ClipKind::Value => gradients.values_mut().for_each(|gradient| clamp(gradient, recipe.threshold)),
-        ClipKind::Norm => {
-            for (gradient, values) in gradients.values_mut().zip(&before) {
-                shrink(gradient, norm(values), recipe.threshold);
+}
+
+/// What gradients with this sum of squares are multiplied by. A norm that is not finite is left as it is: scaling would
+/// hide it.
+fn factor(square: f64, threshold: f64) -> f64 {
+    let norm = square.sqrt();
+    if norm.is_finite() && norm > threshold { threshold / norm } else { 1.0 }
+}
+
+/// Sum of the squares in f64, so that a gradient of 1e20 in f32 does not overflow.
+fn square(gradient: &Buffer) -> f64 {
+    by_type!(gradient, square_of(gradient))
+}
+
+fn square_of<T: Real>(gradient: &Buffer) -> f64 {
+    vectorised(Square::<T>(T::read(gradient)))
+}
+
+fn shrink(gradient: &mut Buffer, factor: f64) -> Change {
+    let before = square(gradient);
+    if factor != 1.0 {
+        by_type!(gradient, multiply(gradient, factor));
+    }
+    Change { before, after: before * factor * factor, product: before * factor }
+}
+
+fn multiply<T: Real>(gradient: &mut Buffer, factor: f64) {
+    scale(gradient, T::of(factor));
+}
+
+fn clamp<T: Real>(gradient: &mut Buffer, threshold: f64) -> Change {
+    vectorised(Clamp(T::write(gradient), T::of(threshold)))
+}
+
+/// Partial sums kept apart, so that the additions need not wait for each other.
+const LANES: usize = 16;
+
+struct Square<'a, T>(&'a [T]);
+
+impl<T: Real> Loop for Square<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let (groups, rest) = self.0.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for group in groups {
+            for (sum, value) in sums.iter_mut().zip(group) {
+                *sum += value.wide() * value.wide();
             }
         }
-        ClipKind::GlobalNorm => {
-            gradients.values_mut().for_each(|gradient| shrink(gradient, norm_before, recipe.threshold));
+        sums.iter().sum::<f64>() + rest.iter().map(|value| value.wide() * value.wide()).sum::<f64>()
+    }
+}
+
+struct Clamp<'a, T>(&'a mut [T], T);
+
+impl<T: Real> Loop for Clamp<'_, T> {
+    type Output = Change;
+
+    #[inline(always)]
+    fn run(self) -> Change {
+        let Self(values, threshold) = self;
+        let mut sums = [Change::default(); LANES];
+        for group in values.chunks_mut(LANES) {
+            for (sum, value) in sums.iter_mut().zip(group) {
+                let before = value.wide();
+                // Keeps a NaN.
+                let low = if *value < -threshold { -threshold } else { *value };
+                *value = if low > threshold { threshold } else { low };
+                sum.before += before * before;
+                sum.after += value.wide() * value.wide();
+                sum.product += before * value.wide();
+            }
         }
-    }
-    let after: Vec<Vec<f64>> = gradients.values().map(Value::to_f64).collect();
-    let norm_after = norm(after.iter().flatten());
-    let dot: f64 = before.iter().flatten().zip(after.iter().flatten()).map(|(a, b)| a * b).sum();
-    let cosine = if norm_before > 0.0 && norm_after > 0.0 { dot / (norm_before * norm_after) } else { 1.0 };
-    Some(ClipRecord { norm_before, norm_after, cosine, acted: norm_after < norm_before * (1.0 - 1e-9) })
-}
-
-/// L2 norm in f64, so that a gradient of 1e20 in f32 does not overflow.
-fn norm<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
-    values.into_iter().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-fn clamp(gradient: &mut Value, threshold: f64) {
-    match gradient {
-        Value::Matrix(tensor) => *tensor = tensor.clone().clamp(-threshold, threshold),
-        Value::Vector(tensor) => *tensor = tensor.clone().clamp(-threshold, threshold),
+        sums.iter().fold(Change::default(), |total, sum| Change {
+            before: total.before + sum.before,
+            after: total.after + sum.after,
+            product: total.product + sum.product,
+        })
     }
 }
 
-/// Scales to `threshold` where `norm` is larger. A norm that is not finite is left as it is: scaling would hide it.
-fn shrink(gradient: &mut Value, norm: f64, threshold: f64) {
-    if !norm.is_finite() || norm <= threshold {
-        return;
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device};
+
+    use super::*;
+    use crate::model::{Value, matrix, vector};
+
+    fn gradients(dtype: DType) -> Gradients {
+        let weight: Vec<f64> = (0..40).map(|k| f64::from(k) - 17.5).collect();
+        let weight = Value::Matrix(matrix(&weight, 8, 5, dtype, &Device::flex()));
+        let bias = Value::Vector(vector(&[3.0, -4.0], dtype, &Device::flex()));
+        Gradients::from([("fc.weight".to_string(), weight), ("fc.bias".to_string(), bias)])
     }
-    match gradient {
-        Value::Matrix(tensor) => *tensor = tensor.clone() * (threshold / norm),
-        Value::Vector(tensor) => *tensor = tensor.clone() * (threshold / norm),
+
+    fn flat(gradients: &Gradients) -> Vec<f64> {
+        gradients.values().flat_map(Value::to_f64).collect()
+    }
+
+    /// Clips, checks what is said about it against the values, and returns them before and after.
+    fn clipped(kind: ClipKind, threshold: f64, dtype: DType) -> (Vec<f64>, Vec<f64>) {
+        let mut changed = gradients(dtype);
+        let record = clip(&mut changed, &Clip { kind, threshold }).unwrap();
+        let (before, after) = (flat(&gradients(dtype)), flat(&changed));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let norms = (dot(&before, &before).sqrt(), dot(&after, &after).sqrt());
+        let tolerance = if dtype == DType::F64 { 1e-12 } else { 1e-6 };
+        assert!((record.norm_before / norms.0 - 1.0).abs() < tolerance);
+        assert!((record.norm_after / norms.1 - 1.0).abs() < tolerance);
+        assert!((record.cosine - dot(&before, &after) / (norms.0 * norms.1)).abs() < tolerance);
+        assert_eq!(record.acted, before != after);
+        (before, after)
+    }
+
+    #[test]
+    fn each_kind_does_what_it_says() {
+        for dtype in [DType::F32, DType::F64] {
+            let (before, after) = clipped(ClipKind::Value, 2.0, dtype);
+            assert!(before.iter().zip(&after).all(|(before, after)| before.clamp(-2.0, 2.0) == *after));
+
+            let (before, after) = clipped(ClipKind::GlobalNorm, 1.0, dtype);
+            let norm = before.iter().map(|value| value * value).sum::<f64>().sqrt();
+            assert!(before.iter().zip(&after).all(|(before, after)| (before / norm - after).abs() < 1e-6));
+
+            // The bias has norm 5 and is left alone, the weight is longer.
+            let (before, after) = clipped(ClipKind::Norm, 6.0, dtype);
+            assert_eq!(before[..2], after[..2]);
+            assert!((after[2..].iter().map(|value| value * value).sum::<f64>().sqrt() - 6.0).abs() < 1e-5);
+
+            assert_eq!(clipped(ClipKind::GlobalNorm, 1e9, dtype).0, clipped(ClipKind::GlobalNorm, 1e9, dtype).1);
+        }
+        assert!(clip(&mut gradients(DType::F32), &Clip { kind: ClipKind::None, threshold: 1.0 }).is_none());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_hidden() {
+        for kind in [ClipKind::Value, ClipKind::Norm, ClipKind::GlobalNorm] {
+            let broken = Value::Vector(vector(&[f64::NAN, 1e30], DType::F32, &Device::flex()));
+            let mut gradients = Gradients::from([("fc.bias".to_string(), broken)]);
+            clip(&mut gradients, &Clip { kind, threshold: 1.0 });
+            assert!(flat(&gradients)[0].is_nan(), "{kind:?}");
+        }
+        // 1e30 squared is no f32.
+        let large = Value::Vector(vector(&[1e30, 0.0], DType::F32, &Device::flex()));
+        let mut gradients = Gradients::from([("fc.bias".to_string(), large)]);
+        clip(&mut gradients, &Clip { kind: ClipKind::GlobalNorm, threshold: 1.0 });
+        assert_eq!(flat(&gradients), [1.0, 0.0]);
     }
 }

@@ -48,6 +48,14 @@ impl Value {
         }
     }
 
+    /// Its buffer changed; in place when nobody else holds it.
+    pub(crate) fn with_buffer(self, change: impl FnOnce(&mut Buffer)) -> Self {
+        let is_matrix = matches!(self, Self::Matrix(_));
+        let mut buffer = self.into_buffer();
+        change(&mut buffer);
+        if is_matrix { Self::Matrix(ops::tensor(buffer)) } else { Self::Vector(ops::tensor(buffer)) }
+    }
+
     /// As many zeros.
     fn zeros(&self) -> Self {
         match self {

@@ -75,7 +75,11 @@ impl Trainer {
             let (weight, update) = (value_moments(value), Moments::default());
             parameters.push(ParameterRecord { name: name.clone(), weight, gradient: *gradient, update });
         }
-        let updates = self.optimizer.step(&mut self.model.parameters, gradients, self.step, watched);
+        let applied: Vec<Moments> = match clipped {
+            Some(_) if watched => gradients.values().map(value_moments).collect(),
+            _ => measured,
+        };
+        let updates = self.optimizer.step(&mut self.model.parameters, gradients, self.step, &applied);
         for (parameter, update) in parameters.iter_mut().zip(updates) {
             parameter.update = update;
         }

@@ -66,6 +66,14 @@ impl Judge {
         }
     }
 
+    /// The reference's range over seeds. A loss above that of knowing nothing counts as knowing nothing: one seed that
+    /// diverges among others that learn nothing is no spread that an arm would have to exceed.
+    fn reference_range(&self, paired: &Paired) -> f64 {
+        let untrained = self.untrained_loss.ln();
+        let reference: Vec<f64> = paired.reference.iter().map(|loss| loss.min(untrained)).collect();
+        range(&reference)
+    }
+
     /// Whether `gains` (positive where the claimed winner is better) are more than chance.
     fn claims(&self, gains: &[f64], paired: &Paired, separated: bool) -> bool {
         let smallest_p = 0.5_f64.powi(gains.len() as i32);
@@ -74,7 +82,7 @@ impl Judge {
         if typical < self.margin || p_value(gains) > wanted_p.max(smallest_p) {
             return false;
         }
-        smallest_p <= wanted_p || (separated && typical >= self.spread_factor * range(&paired.reference))
+        smallest_p <= wanted_p || (separated && typical >= self.spread_factor * self.reference_range(paired))
     }
 }
 

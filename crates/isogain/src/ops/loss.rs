@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, vectorised};
+use super::buffer::{self, Buffer, Real, by_type, extent, filled};
 use super::site::Site;
 use super::tape::{Pull, apply};
 
@@ -56,8 +56,7 @@ fn head<T: Real>(loss: f64, gradient: Buffer) -> (Buffer, Pull) {
         let factor = T::read(&cotangent)[0];
         let mut gradient = gradient.clone();
         if factor != T::of(1.0) {
-            let values = T::write(&mut gradient);
-            vectorised(|| values.iter_mut().for_each(|value| *value = factor * *value));
+            buffer::scale(&mut gradient, factor);
         }
         Some(gradient)
     };

@@ -6,21 +6,26 @@
 //! ([`site::Site`]), so that neither watching nor a parameter needs a node.
 
 mod activation;
+mod batch_norm;
 mod buffer;
 mod elementary;
+mod layer_norm;
 mod linear;
 mod loss;
 mod matmul;
-mod norm;
 mod residual;
 mod site;
 mod tape;
 
 pub(crate) use activation::activation;
-pub(crate) use buffer::{Buffer, Real, buffer_moments, by_type, filled, primitive, tensor, vectorised};
+pub(crate) use batch_norm::{BatchStatistics, batch_norm};
+pub(crate) use buffer::{Buffer, Loop, Real, buffer_moments, by_type, filled, primitive, scale, tensor, vectorised};
+pub(crate) use layer_norm::{layer_norm, rms_norm};
 pub(crate) use linear::linear;
 pub(crate) use loss::{cross_entropy, squared_error};
-pub(crate) use norm::{BatchStatistics, batch_norm, layer_norm, rms_norm};
 pub(crate) use residual::residual;
 pub(crate) use site::{Collected, Site};
 pub(crate) use tape::watch;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::buffer::{Buffer, Real, by_type, filled, primitive, vectorised};
+use super::buffer::{self, Buffer, Loop, Real, by_type, filled, primitive, vectorised};
 use super::site::Site;
 use super::tape::{PullPair, apply_pair};
 
@@ -29,11 +29,7 @@ fn operation<T: Real>(
 ) -> (Buffer, PullPair) {
     let scale = learnable.as_ref().map_or(T::of(scale), |scale| T::read(scale)[0]);
     let (sums, values) = (T::write(&mut x), T::read(&branch));
-    vectorised(|| {
-        for (sum, &value) in sums.iter_mut().zip(values) {
-            *sum += scale * value;
-        }
-    });
+    vectorised(AddScaled::<T>(sums, scale, values));
     let branch = learnable.is_some().then_some(branch);
     let pull = move |cotangent: Buffer| {
         if let Some(branch) = &branch {
@@ -43,10 +39,23 @@ fn operation<T: Real>(
         }
         let mut branch_cotangent = cotangent.clone();
         if scale != T::of(1.0) {
-            let values = T::write(&mut branch_cotangent);
-            vectorised(|| values.iter_mut().for_each(|value| *value = scale * *value));
+            buffer::scale(&mut branch_cotangent, scale);
         }
         [cotangent, branch_cotangent]
     };
     (x, Box::new(pull))
+}
+
+struct AddScaled<'a, T>(&'a mut [T], T, &'a [T]);
+
+impl<T: Real> Loop for AddScaled<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(sums, scale, values) = self;
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum += scale * value;
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::batch_norm::BatchStatistics;
 use super::buffer::{Buffer, tensor};
-use super::norm::BatchStatistics;
 use crate::model::Value;
 use crate::probe::Probes;
 

@@ -1,0 +1,138 @@
+//! Batch normalisation, one pass forward and one back; statistics in f64.
+//!
+//! With n the normalised values, s = 1 / sqrt(variance + eps), and means over the batch (Ioffe & Szegedy 2015):
+//! dL/dx = s gamma (g - mean g - n mean(g n)) for the cotangent g; the two sums are the gradients of beta and gamma.
+
+use burn::tensor::Tensor;
+
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, vectorised};
+use super::site::Site;
+use super::tape::{Pull, apply};
+
+/// Mean and biased variance of each feature over a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BatchStatistics {
+    /// Per feature.
+    pub(crate) mean: Vec<f64>,
+    /// Per feature, divisor the batch size.
+    pub(crate) variance: Vec<f64>,
+}
+
+/// Each feature of `x` `[batch, features]` normalised over the batch, times gamma plus beta (`[features]` each). The
+/// statistics leave through the site.
+pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
+    let (gamma, beta) = (primitive(gamma), primitive(beta));
+    let here = site.clone();
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, &beta, here)))
+}
+
+fn forward<T: Real>(x: &Buffer, eps: f64, gamma: Buffer, beta: &Buffer, site: Site) -> (Buffer, Pull) {
+    let (batch, features) = extent(x);
+    let statistics = vectorised(FeatureStatistics::<T>(T::read(x), features));
+    let factor: Vec<f64> = statistics.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect();
+    let affine = [T::read(&gamma), T::read(beta)];
+    let (normal, output) = vectorised(Normalise::<T>(T::read(x), &statistics.mean, &factor, affine));
+    site.statistics(statistics);
+    let pull = move |mut cotangent: Buffer, _| {
+        let slopes = T::write(&mut cotangent);
+        let [along, sum] = vectorised(ParameterGradients::<T>(slopes, &normal, features));
+        let factor = factor.iter().zip(T::read(&gamma)).map(|(factor, gamma)| factor * gamma.wide());
+        let factor: Vec<f64> = factor.collect();
+        vectorised(PullBack::<T>(slopes, &normal, &factor, [&along, &sum]));
+        site.vector_gradient("gamma", narrowed::<T>(&along));
+        site.vector_gradient("beta", narrowed::<T>(&sum));
+        Some(cotangent)
+    };
+    (filled(output, &[batch, features]), Box::new(pull))
+}
+
+struct FeatureStatistics<'a, T>(&'a [T], usize);
+
+impl<T: Real> Loop for FeatureStatistics<'_, T> {
+    type Output = BatchStatistics;
+
+    #[inline(always)]
+    fn run(self) -> BatchStatistics {
+        let Self(x, features) = self;
+        let (mut mean, mut variance) = (vec![0.0; features], vec![0.0; features]);
+        let share = features as f64 / x.len() as f64;
+        for row in x.chunks_exact(features) {
+            for (sum, x) in mean.iter_mut().zip(row) {
+                *sum += x.wide();
+            }
+        }
+        mean.iter_mut().for_each(|sum| *sum *= share);
+        for row in x.chunks_exact(features) {
+            for ((sum, x), mean) in variance.iter_mut().zip(row).zip(&mean) {
+                let distance = x.wide() - mean;
+                *sum += distance * distance;
+            }
+        }
+        variance.iter_mut().for_each(|sum| *sum *= share);
+        BatchStatistics { mean, variance }
+    }
+}
+
+/// Normalised values, and the output: those times gamma plus beta.
+struct Normalise<'a, T>(&'a [T], &'a [f64], &'a [f64], [&'a [T]; 2]);
+
+impl<T: Real> Loop for Normalise<'_, T> {
+    type Output = (Vec<T>, Vec<T>);
+
+    #[inline(always)]
+    fn run(self) -> (Vec<T>, Vec<T>) {
+        let Self(x, mean, factor, [gamma, beta]) = self;
+        let features = mean.len();
+        let (mut normal, mut output) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
+        let rows = x.chunks_exact(features).zip(normal.chunks_exact_mut(features));
+        for ((x, normal), output) in rows.zip(output.chunks_exact_mut(features)) {
+            for (((normal, x), mean), factor) in normal.iter_mut().zip(x).zip(mean).zip(factor) {
+                *normal = T::of((x.wide() - mean) * factor);
+            }
+            for (((output, &normal), &gamma), &beta) in output.iter_mut().zip(&*normal).zip(gamma).zip(beta) {
+                *output = normal * gamma + beta;
+            }
+        }
+        (normal, output)
+    }
+}
+
+/// Gradients of gamma and beta, which layer normalisation has in common.
+pub(super) struct ParameterGradients<'a, T>(pub(super) &'a [T], pub(super) &'a [T], pub(super) usize);
+
+impl<T: Real> Loop for ParameterGradients<'_, T> {
+    type Output = [Vec<f64>; 2];
+
+    #[inline(always)]
+    fn run(self) -> [Vec<f64>; 2] {
+        let Self(slopes, normal, features) = self;
+        let (mut along, mut sum) = (vec![0.0; features], vec![0.0; features]);
+        for (slopes, normal) in slopes.chunks_exact(features).zip(normal.chunks_exact(features)) {
+            for (((along, sum), slope), normal) in along.iter_mut().zip(&mut sum).zip(slopes).zip(normal) {
+                *along += slope.wide() * normal.wide();
+                *sum += slope.wide();
+            }
+        }
+        [along, sum]
+    }
+}
+
+/// The cotangent, in place; `factor` includes gamma.
+struct PullBack<'a, T>(&'a mut [T], &'a [T], &'a [f64], [&'a [f64]; 2]);
+
+impl<T: Real> Loop for PullBack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(slopes, normal, factor, [along, sum]) = self;
+        let features = factor.len();
+        let share = features as f64 / slopes.len() as f64;
+        for (slopes, normal) in slopes.chunks_exact_mut(features).zip(normal.chunks_exact(features)) {
+            let sums = along.iter().zip(sum);
+            for (((slope, normal), factor), (along, sum)) in slopes.iter_mut().zip(normal).zip(factor).zip(sums) {
+                *slope = T::of(factor * (slope.wide() - share * (sum + normal.wide() * along)));
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Layer and RMS normalisation, one pass forward and one back; statistics in f64.
+//!
+//! With n the normalised values, s = 1 / sqrt(variance + eps), a = cotangent gamma, and means over a sample's features
+//! (Ba et al. 2016; without the first mean Zhang & Sennrich 2019): dL/dx = s (a - mean a - n mean(a n)).
+
+use burn::tensor::Tensor;
+
+use super::batch_norm::ParameterGradients;
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, vectorised};
+use super::site::Site;
+use super::tape::{Pull, apply};
+
+/// Each sample of `x` `[batch, features]` normalised over its features, times gamma plus beta (`[features]` each).
+pub(crate) fn layer_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
+    let (gamma, beta) = (primitive(gamma), Some(primitive(beta)));
+    let here = site.clone();
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, beta.as_ref(), here)))
+}
+
+/// Each sample of `x` `[batch, features]` divided by its root mean square, times gamma `[features]`.
+pub(crate) fn rms_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, site: Site) -> Tensor<2> {
+    let gamma = primitive(gamma);
+    let here = site.clone();
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, None, here)))
+}
+
+/// With a beta the mean is taken out, without it is not.
+fn forward<T: Real>(x: &Buffer, eps: f64, gamma: Buffer, beta: Option<&Buffer>, site: Site) -> (Buffer, Pull) {
+    let (batch, features) = extent(x);
+    let is_centred = beta.is_some();
+    let (normal, factors) = vectorised(Normalise::<T>(T::read(x), features, is_centred, eps));
+    let output = vectorised(Affine::<T>(&normal, T::read(&gamma), beta.map(T::read)));
+    let pull = move |mut cotangent: Buffer, _| {
+        let slopes = T::write(&mut cotangent);
+        let [along, sum] = vectorised(ParameterGradients::<T>(slopes, &normal, features));
+        vectorised(PullBack::<T>(slopes, &normal, T::read(&gamma), is_centred, &factors));
+        site.vector_gradient("gamma", narrowed::<T>(&along));
+        if is_centred {
+            site.vector_gradient("beta", narrowed::<T>(&sum));
+        }
+        Some(cotangent)
+    };
+    (filled(output, &[batch, features]), Box::new(pull))
+}
+
+/// Normalised values, and the factor of each sample.
+struct Normalise<'a, T>(&'a [T], usize, bool, f64);
+
+impl<T: Real> Loop for Normalise<'_, T> {
+    type Output = (Vec<T>, Vec<f64>);
+
+    #[inline(always)]
+    fn run(self) -> (Vec<T>, Vec<f64>) {
+        let Self(x, features, is_centred, eps) = self;
+        let share = 1.0 / features as f64;
+        let mut normal = vec![T::default(); x.len()];
+        let rows = x.chunks_exact(features).zip(normal.chunks_exact_mut(features));
+        let factors = rows.map(|(x, normal)| {
+            let mean = if is_centred { share * sum(x, x, |x, _| x.wide()) } else { 0.0 };
+            let square = sum(x, x, |x, _| (x.wide() - mean) * (x.wide() - mean));
+            let factor = 1.0 / (share * square + eps).sqrt();
+            for (normal, x) in normal.iter_mut().zip(x) {
+                *normal = T::of((x.wide() - mean) * factor);
+            }
+            factor
+        });
+        let factors = factors.collect();
+        (normal, factors)
+    }
+}
+
+/// normal gamma + beta.
+struct Affine<'a, T>(&'a [T], &'a [T], Option<&'a [T]>);
+
+impl<T: Real> Loop for Affine<'_, T> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<T> {
+        let Self(normal, gamma, beta) = self;
+        let mut output = vec![T::default(); normal.len()];
+        for (output, normal) in output.chunks_exact_mut(gamma.len()).zip(normal.chunks_exact(gamma.len())) {
+            for ((output, &normal), &gamma) in output.iter_mut().zip(normal).zip(gamma) {
+                *output = normal * gamma;
+            }
+            for (output, &beta) in output.iter_mut().zip(beta.unwrap_or_default()) {
+                *output += beta;
+            }
+        }
+        output
+    }
+}
+
+/// The cotangent, in place.
+struct PullBack<'a, T>(&'a mut [T], &'a [T], &'a [T], bool, &'a [f64]);
+
+impl<T: Real> Loop for PullBack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(slopes, normal, gamma, is_centred, factors) = self;
+        let features = gamma.len();
+        let share = 1.0 / features as f64;
+        for ((slopes, normal), factor) in
+            slopes.chunks_exact_mut(features).zip(normal.chunks_exact(features)).zip(factors)
+        {
+            for (slope, &gamma) in slopes.iter_mut().zip(gamma) {
+                *slope = *slope * gamma;
+            }
+            let mean = if is_centred { share * sum(slopes, normal, |slope, _| slope.wide()) } else { 0.0 };
+            let along = share * sum(slopes, normal, |slope, normal| slope.wide() * normal.wide());
+            for (slope, normal) in slopes.iter_mut().zip(normal) {
+                *slope = T::of(factor * (slope.wide() - mean - normal.wide() * along));
+            }
+        }
+    }
+}
+
+/// Partial sums kept apart, so that the additions need not wait for each other.
+const LANES: usize = 16;
+
+/// Sum of a term over pairs of values, in [`LANES`] interleaved parts.
+#[inline(always)]
+fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += term(a, b);
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a, b)).sum::<f64>()
+}

@@ -1,0 +1,281 @@
+//! Every operation against the same formula put together from Burn's own operations: outputs, cotangents and
+//! parameters' gradients, in both precisions.
+
+use burn::tensor::{DType, Device, Distribution, Tensor, activation as burn_activation};
+use isogain_core::theory::activations::Activation;
+
+use super::*;
+use crate::model::{Value, matrix, to_f64, vector};
+use crate::probe::{Keep, Probes};
+
+const BATCH: usize = 19;
+const FEATURES: usize = 37;
+
+/// Largest difference allowed, as a part of the largest value.
+fn tolerance(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 1e-12 } else { 1e-6 }
+}
+
+/// Values between -2 and 2 without a pattern that a sum could cancel.
+fn numbers(count: usize, phase: f64) -> Vec<f64> {
+    (0..count).map(|k| 2.0 * (1.7 * k as f64 + phase).sin() * (0.31 * k as f64).cos()).collect()
+}
+
+fn some_matrix(rows: usize, columns: usize, phase: f64, dtype: DType) -> Tensor<2> {
+    matrix(&numbers(rows * columns, phase), rows, columns, dtype, &Device::flex())
+}
+
+fn some_vector(count: usize, phase: f64, dtype: DType) -> Tensor<1> {
+    vector(&numbers(count, phase), dtype, &Device::flex())
+}
+
+fn assert_close(what: &str, dtype: DType, ours: Vec<f64>, theirs: Vec<f64>) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let scale = theirs.iter().fold(1.0, |scale: f64, value| scale.max(value.abs()));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours - theirs).abs() <= tolerance(dtype) * scale, "{what} {dtype:?}: {ours} is not {theirs}");
+    }
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    to_f64(tensor.into_data())
+}
+
+/// Output, cotangent of the input and gradients of leaves when the output is weighted with fixed numbers.
+fn pulled(
+    x: &Tensor<2>,
+    leaves: &[Tensor<1>],
+    operation: impl Fn(Tensor<2>, &[Tensor<1>]) -> Tensor<2>,
+) -> (Vec<f64>, Vec<f64>, Vec<Option<Vec<f64>>>) {
+    let leaf = x.clone().autodiff().require_grad();
+    let leaves: Vec<_> = leaves.iter().map(|leaf| leaf.clone().autodiff().require_grad()).collect();
+    // Times one: an operation may leave out the cotangent of a leaf, which a network never reads.
+    let output = operation(leaf.clone() * 1.0, &leaves);
+    let [rows, columns] = output.dims();
+    let weights = some_matrix(rows, columns, 0.7, x.dtype()).autodiff();
+    let gradients = (output.clone() * weights).sum().backward();
+    let cotangent = read(leaf.grad(&gradients).unwrap());
+    let of_leaves = leaves.iter().map(|leaf| leaf.grad(&gradients).map(read)).collect();
+    (read(output.inner()), cotangent, of_leaves)
+}
+
+/// Compares an operation of ours with theirs; `leaves` are its parameters by name.
+fn compare(
+    what: &str,
+    x: &Tensor<2>,
+    leaves: &[(&str, Tensor<1>)],
+    ours: impl Fn(Tensor<2>, &[Tensor<1>], Site) -> Tensor<2>,
+    theirs: impl Fn(Tensor<2>, &[Tensor<1>]) -> Tensor<2>,
+) {
+    let dtype = x.dtype();
+    let collected = Collected::default();
+    let parameters: Vec<_> = leaves.iter().map(|(_, leaf)| leaf.clone()).collect();
+    let (output, cotangent, _) = pulled(x, &[], |x, _| ours(x, &parameters, Site::new("op", None, &collected)));
+    let (their_output, their_cotangent, their_gradients) = pulled(x, &parameters, theirs);
+    assert_close(&format!("{what}: output"), dtype, output, their_output);
+    assert_close(&format!("{what}: cotangent"), dtype, cotangent, their_cotangent);
+    let gradients = collected.take_gradients();
+    for ((name, _), their_gradient) in leaves.iter().zip(their_gradients) {
+        let gradient = gradients[&format!("op.{name}")].to_f64();
+        assert_close(&format!("{what}: {name}"), dtype, gradient, their_gradient.unwrap());
+    }
+}
+
+/// (x - mean) / sqrt(variance + eps) over one dimension.
+fn standardised(x: Tensor<2>, dimension: usize, eps: f64) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(dimension);
+    let variance = (centred.clone() * centred.clone()).mean_dim(dimension);
+    centred / (variance + eps).sqrt()
+}
+
+#[test]
+fn linear_is_a_product_plus_a_bias() {
+    for dtype in [DType::F32, DType::F64] {
+        let (x, weight) = (some_matrix(BATCH, FEATURES, 0.0, dtype), some_matrix(FEATURES, 23, 1.0, dtype));
+        let bias = some_vector(23, 2.0, dtype);
+        compare(
+            "linear",
+            &x,
+            &[("bias", bias)],
+            |x, leaves, site| linear(x, weight.clone(), leaves[0].clone(), site),
+            |x, leaves| x.matmul(weight.clone().autodiff()) + leaves[0].clone().unsqueeze::<2>(),
+        );
+        // The weight's gradient is x^T g for the cotangent g.
+        let collected = Collected::default();
+        let site = Site::new("fc", None, &collected);
+        pulled(&x, &[], |x, _| linear(x, weight.clone(), some_vector(23, 2.0, dtype), site.clone()));
+        let expected = read(x.transpose().matmul(some_matrix(BATCH, 23, 0.7, dtype)));
+        let Value::Matrix(gradient) = collected.take_gradients().remove("fc.weight").unwrap() else {
+            panic!("a vector")
+        };
+        assert_eq!(gradient.dims(), [FEATURES, 23]);
+        assert_close("weight", dtype, read(gradient), expected);
+    }
+}
+
+#[test]
+fn norms_are_their_formulas() {
+    let eps = 1e-5;
+    for dtype in [DType::F32, DType::F64] {
+        // Far from zero: the variance must not be the difference of two large numbers.
+        let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 3.0 + 5.0;
+        let affine = [("gamma", some_vector(FEATURES, 1.0, dtype)), ("beta", some_vector(FEATURES, 2.0, dtype))];
+        let scaled = |normal: Tensor<2>, leaves: &[Tensor<1>]| {
+            normal * leaves[0].clone().unsqueeze::<2>() + leaves[1].clone().unsqueeze::<2>()
+        };
+        compare(
+            "layer norm",
+            &x,
+            &affine,
+            |x, leaves, site| layer_norm(x, eps, leaves[0].clone(), leaves[1].clone(), site),
+            |x, leaves| scaled(standardised(x, 1, eps), leaves),
+        );
+        compare(
+            "batch norm",
+            &x,
+            &affine,
+            |x, leaves, site| batch_norm(x, eps, leaves[0].clone(), leaves[1].clone(), site),
+            |x, leaves| scaled(standardised(x, 0, eps), leaves),
+        );
+        compare(
+            "RMS norm",
+            &x,
+            &affine[..1],
+            |x, leaves, site| rms_norm(x, eps, leaves[0].clone(), site),
+            |x, leaves| {
+                let mean_square = (x.clone() * x.clone()).mean_dim(1);
+                x / (mean_square + eps).sqrt() * leaves[0].clone().unsqueeze::<2>()
+            },
+        );
+    }
+}
+
+#[test]
+fn batch_norm_hands_out_its_statistics() {
+    let x = some_matrix(BATCH, FEATURES, 0.0, DType::F64);
+    let collected = Collected::default();
+    let (ones, zeros) = (some_vector(FEATURES, 1.0, DType::F64), some_vector(FEATURES, 1.0, DType::F64));
+    batch_norm(x.clone(), 1e-5, ones, zeros, Site::new("norm", None, &collected));
+    let statistics = collected.take_statistics();
+    let [(name, BatchStatistics { mean, variance })] = statistics.as_slice() else { panic!("one norm") };
+    assert_eq!(name, "norm");
+    let centred = x.clone() - x.clone().mean_dim(0);
+    assert_close("mean", DType::F64, mean.clone(), read(x.mean_dim(0)));
+    assert_close("variance", DType::F64, variance.clone(), read((centred.clone() * centred).mean_dim(0)));
+}
+
+#[test]
+fn residual_adds_a_scaled_branch() {
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(BATCH, FEATURES, 0.0, dtype);
+        for scale in [1.0, 0.3] {
+            compare(
+                "residual",
+                &x,
+                &[],
+                |x, _, site| residual(x.clone(), x.clone() * x, scale, None, site),
+                |x, _| x.clone() + x.clone() * x * scale,
+            );
+        }
+        let scale = vector(&[0.3], dtype, &Device::flex());
+        compare(
+            "learnable residual",
+            &x,
+            &[],
+            |x, _, site| residual(x.clone(), x.clone() * x, f64::NAN, Some(scale.clone()), site),
+            |x, _| x.clone() + x.clone() * x * scale.clone().autodiff().unsqueeze::<2>(),
+        );
+        // The scale's gradient is <g, F(x)> for the cotangent g; its terms nearly cancel, so the reference is in f64.
+        let collected = Collected::default();
+        let site = Site::new("block", None, &collected);
+        pulled(&x, &[], |x, _| residual(x.clone(), x.clone() * x, f64::NAN, Some(scale.clone()), site.clone()));
+        let weights = read(some_matrix(BATCH, FEATURES, 0.7, dtype));
+        let expected = read(x).iter().zip(weights).map(|(x, weight)| x * x * weight).sum();
+        assert_close("scale", dtype, collected.take_gradients()["block.scale"].to_f64(), vec![expected]);
+    }
+}
+
+#[test]
+fn loss_heads_are_their_formulas() {
+    let labels: Vec<usize> = (0..BATCH).map(|row| row * 5 % 7).collect();
+    let one_hot: Vec<f64> =
+        labels.iter().flat_map(|&label| (0..7).map(move |k| f64::from(u8::from(k == label)))).collect();
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(BATCH, 7, 0.0, dtype) * 4.0;
+        let one_hot = matrix(&one_hot, BATCH, 7, dtype, &Device::flex()).autodiff();
+        compare(
+            "cross-entropy",
+            &x,
+            &[],
+            |x, _, site| cross_entropy(x, &labels, site).unsqueeze(),
+            |x, _| (-(burn_activation::log_softmax(x, 1) * one_hot.clone()).sum() * (1.0 / BATCH as f64)).unsqueeze(),
+        );
+        let targets = numbers(BATCH * 7, 3.0);
+        let their_targets = matrix(&targets, BATCH, 7, dtype, &Device::flex()).autodiff();
+        compare(
+            "squared error",
+            &x,
+            &[],
+            |x, _, site| squared_error(x, &targets, site).unsqueeze(),
+            |x, _| {
+                let error = x - their_targets.clone();
+                (error.clone() * error).mean().unsqueeze()
+            },
+        );
+    }
+}
+
+#[test]
+fn cross_entropy_survives_large_logits() {
+    let logits = matrix(&[1e4, -1e4, 0.0, 3e4], 2, 2, DType::F32, &Device::flex());
+    let site = Site::new("loss", None, &Collected::default());
+    assert_eq!(read(cross_entropy(logits, &[0, 0], site.clone())), [15_000.0]);
+    let broken = matrix(&[f64::NAN, 0.0], 1, 2, DType::F32, &Device::flex());
+    assert!(read(cross_entropy(broken, &[1], site))[0].is_nan());
+}
+
+#[test]
+fn activations_are_the_cores() {
+    for activation in Activation::all().chain([Activation::tailored_relu(0.4)]) {
+        for dtype in [DType::F32, DType::F64] {
+            let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 4.0;
+            let site = Site::new("phi", None, &Collected::default());
+            let (output, cotangent, _) = pulled(&x, &[], |x, _| super::activation(activation, x, site.clone()));
+            let (x, weights) = (read(x), read(some_matrix(BATCH, FEATURES, 0.7, dtype)));
+            let values = x.iter().map(|&x| activation.value(x)).collect();
+            let slopes = x.iter().zip(weights).map(|(&x, weight)| weight * activation.derivative(x)).collect();
+            assert_close(&format!("{activation:?}: value"), dtype, output, values);
+            assert_close(&format!("{activation:?}: slope"), dtype, cotangent, slopes);
+        }
+    }
+}
+
+#[test]
+fn activations_keep_what_is_not_a_number() {
+    let x = matrix(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY], 1, 3, DType::F32, &Device::flex());
+    for name in ["relu", "leaky-relu", "sigmoid", "tanh", "selu", "elu"] {
+        let site = Site::new("phi", None, &Collected::default());
+        let activation = Activation::named(name).unwrap();
+        let values = read(super::activation(activation, x.clone(), site));
+        assert!(values[0].is_nan(), "{name}");
+        assert_eq!(values[1], activation.value(f64::INFINITY), "{name}");
+        assert!(
+            (values[2] - activation.value(f64::NEG_INFINITY)).abs() < 1e-6 || values[2] == f64::NEG_INFINITY,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_probe_sees_both_ways_and_changes_nothing() {
+    let device = Device::flex();
+    let leaf = Tensor::<2>::random([BATCH, FEATURES], Distribution::Default, &device).autodiff().require_grad();
+    let probes = Probes::new(Keep::Values);
+    let output = probes.watch("here", leaf.clone()) * 3.0;
+    let gradients = output.sum().backward();
+    let seen = probes.take();
+    let values = |kept: &crate::probe::Kept| kept.values().unwrap().to_f64().to_vec();
+    assert_eq!(values(&seen.forward["here"]), read(leaf.clone().inner()));
+    assert_eq!(values(&seen.backward["here"]), vec![3.0; BATCH * FEATURES]);
+    assert_eq!(read(leaf.grad(&gradients).unwrap()), vec![3.0; BATCH * FEATURES]);
+}
