@@ -112,12 +112,17 @@ fn begin(subject: &Subject) -> Trainer {
 /// The recipe with the path of its data made absolute, so that a copy in another folder still finds it.
 ///
 /// # Errors
-/// When the current folder cannot be told.
+/// When the current folder cannot be told, or the path is not UTF-8 and so cannot stand in a recipe.
 pub fn at_home(recipe: &Recipe, folder: &Path) -> Result<Recipe, Error> {
     let mut recipe = recipe.clone();
     if recipe.data.source != Data::BUILT_IN {
         let path = folder.join(&recipe.data.source);
-        recipe.data.source = std::path::absolute(&path).map_err(Error::io("find", path))?.display().to_string();
+        let path = std::path::absolute(&path).map_err(Error::io("find", path))?;
+        let Some(text) = path.to_str() else {
+            let path = path.display();
+            return Err(Error::Mismatch(format!("{path}: not a UTF-8 path, and a recipe is UTF-8 text; rename it")));
+        };
+        recipe.data.source = text.to_owned();
     }
     Ok(recipe)
 }
@@ -228,13 +233,19 @@ impl<'a> Training<'a> {
         Ok((outcome, findings))
     }
 
+    /// The record first: a checkpoint ahead of it would leave a gap where the disk is full.
+    fn save(&self, recorder: &mut Recorder, folder: &RunFolder) -> Result<(), Error> {
+        recorder.sync()?;
+        checkpoint::save(&self.trainer, &folder.checkpoint())
+    }
+
     fn drive(mut self, writer: Writer, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
         let last = self.last_step();
         let mut recorder = Recorder::new(writer, last);
         let mut saved = Instant::now();
         while !self.is_over() {
             if watch.stop.load(Ordering::Relaxed) {
-                checkpoint::save(&self.trainer, &folder.checkpoint())?;
+                self.save(&mut recorder, folder)?;
                 recorder.finish()?;
                 return Err(Error::Interrupted);
             }
@@ -253,11 +264,11 @@ impl<'a> Training<'a> {
                 }
             }
             if saved.elapsed() > CHECKPOINT_EVERY {
-                checkpoint::save(&self.trainer, &folder.checkpoint())?;
+                self.save(&mut recorder, folder)?;
                 saved = Instant::now();
             }
         }
-        checkpoint::save(&self.trainer, &folder.checkpoint())?;
+        self.save(&mut recorder, folder)?;
         checkpoint::save_weights(&self.trainer.model, &folder.weights())?;
         let (outcome, findings) = self.judged()?;
         for finding in findings.iter().filter(|finding| !self.announced.contains(&finding.rule)) {

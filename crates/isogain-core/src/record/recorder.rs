@@ -71,6 +71,14 @@ impl Recorder {
         self.writer.write(line)
     }
 
+    /// Waits until every line so far is on disk; needed before a checkpoint is saved, which must not be ahead of it.
+    ///
+    /// # Errors
+    /// The first failure of the run.
+    pub fn sync(&mut self) -> Result<(), RecordError> {
+        self.writer.sync()
+    }
+
     /// Waits until everything is on disk.
     ///
     /// # Errors

@@ -17,9 +17,17 @@ const WAITING_LINES: usize = 64;
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    lines: Option<SyncSender<Vec<u8>>>,
+    messages: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<Result<(), RecordError>>>,
     failure: Option<RecordError>,
+}
+
+/// What the writing thread is told.
+enum Message {
+    /// A line to be appended.
+    Line(Vec<u8>),
+    /// To be answered once everything before it is on the disk itself.
+    Sync(SyncSender<()>),
 }
 
 impl Writer {
@@ -77,11 +85,25 @@ impl Writer {
             return Err(failure.clone());
         }
         let bytes = bytes(line, &self.path)?;
-        match &self.lines {
-            Some(lines) if lines.send(bytes).is_ok() => Ok(()),
+        match &self.messages {
+            Some(messages) if messages.send(Message::Line(bytes)).is_ok() => Ok(()),
             // The thread hung up, so it has failed.
             _ => self.close(),
         }
+    }
+
+    /// Waits until every line so far is on the disk itself, so that what is saved elsewhere is never ahead of the record.
+    ///
+    /// # Errors
+    /// The first failure since the run was opened.
+    pub fn sync(&mut self) -> Result<(), RecordError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let (done, answer) = sync_channel(1);
+        let sent = self.messages.as_ref().is_some_and(|messages| messages.send(Message::Sync(done)).is_ok());
+        // No answer: the thread hung up, so it has failed.
+        if sent && answer.recv().is_ok() { Ok(()) } else { self.close() }
     }
 
     /// Waits until every line is on the disk itself.
@@ -99,11 +121,11 @@ impl Writer {
             .name("isogain-record".into())
             .spawn(move || drain(file, &of_thread, &receiver))
             .map_err(RecordError::io("start the thread that writes", &path))?;
-        Ok(Self { path, lines: Some(sender), thread: Some(thread), failure: None })
+        Ok(Self { path, messages: Some(sender), thread: Some(thread), failure: None })
     }
 
     fn close(&mut self) -> Result<(), RecordError> {
-        self.lines = None;
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             let ended = thread.join().unwrap_or_else(|_| {
                 Err(RecordError::io("write to", &self.path)(io::Error::other("the writing thread panicked")))
@@ -122,10 +144,23 @@ impl Drop for Writer {
 }
 
 /// The writing thread: one `write_all` for each line, so that a crash can cut short only the last one.
-fn drain(mut file: File, path: &Path, lines: &Receiver<Vec<u8>>) -> Result<(), RecordError> {
-    for line in lines {
-        file.write_all(&line).and_then(|()| file.flush()).map_err(RecordError::io("write to", path))?;
+fn drain(mut file: File, path: &Path, messages: &Receiver<Message>) -> Result<(), RecordError> {
+    for message in messages {
+        match message {
+            Message::Line(line) => {
+                file.write_all(&line).and_then(|()| file.flush()).map_err(RecordError::io("write to", path))?;
+            }
+            Message::Sync(done) => {
+                to_disk(&file, path)?;
+                // Who asked waits for the answer, or is gone.
+                done.send(()).ok();
+            }
+        }
     }
+    to_disk(&file, path)
+}
+
+fn to_disk(file: &File, path: &Path) -> Result<(), RecordError> {
     match file.sync_all() {
         // Pipes and some network file systems have no such operation.
         Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {

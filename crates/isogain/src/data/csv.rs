@@ -48,7 +48,10 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
         let line = record.position().map_or(0, |position| position.line() as usize);
         for (column, field) in record.iter().enumerate().filter(|(column, _)| *column != target) {
             inputs.push(number(field).ok_or_else(|| {
-                problem(line, format!("column '{}' = '{field}': expected a finite number", &header[column]))
+                problem(
+                    line,
+                    format!("column '{}' = '{field}': expected a number (at most 3.4e38 in size)", &header[column]),
+                )
             })?);
         }
         labels.push(record[target].to_string());
@@ -60,19 +63,6 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             format!("{} samples; at least 2 are needed, one to train and one to test", labels.len()),
         ));
     }
-    let targets = match recipe.task {
-        Task::Regression => {
-            let values = labels.iter().zip(&lines).map(|(field, &line)| {
-                number(field).ok_or_else(|| {
-                    problem(line, format!("target '{}' = '{field}': expected a finite number", &header[target]))
-                })
-            });
-            Targets::Values(values.collect::<Result<_, _>>()?)
-        }
-        Task::Classification => {
-            classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?
-        }
-    };
     let features = header.len() - 1;
     if inputs.chunks_exact(features).all(|row| row == &inputs[..features]) {
         return Err(problem(0, "all samples have the same inputs; there is nothing to tell them apart by".into()));
@@ -84,6 +74,22 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
             format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0]),
         ));
     }
+    let targets = match recipe.task {
+        Task::Regression => {
+            let values = labels.iter().zip(&lines).map(|(field, &line)| {
+                number(field).ok_or_else(|| {
+                    problem(
+                        line,
+                        format!("target '{}' = '{field}': expected a number (at most 3.4e38 in size)", &header[target]),
+                    )
+                })
+            });
+            Targets::Values(values.collect::<Result<_, _>>()?)
+        }
+        Task::Classification => {
+            classes(&labels, &lines, &header[target]).map_err(|(line, text)| problem(line, text))?
+        }
+    };
     Ok(Table { features, inputs, targets })
 }
 
@@ -99,8 +105,9 @@ fn reason(error: &csv::Error) -> String {
     }
 }
 
+/// A number that the network can hold, even in 32 bits.
 fn number(field: &str) -> Option<f64> {
-    field.parse::<f64>().ok().filter(|value| value.is_finite())
+    field.parse::<f64>().ok().filter(|value| value.abs() <= f64::from(f32::MAX))
 }
 
 /// More classes than this are taken for a regression target by mistake.

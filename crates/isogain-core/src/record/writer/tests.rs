@@ -38,6 +38,20 @@ fn dropping_writes_what_waits() {
 }
 
 #[test]
+fn after_a_sync_every_line_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), header()).unwrap();
+    for number in 0..50 {
+        writer.write(&note(number.to_string())).unwrap();
+    }
+    writer.sync().unwrap();
+    assert_eq!(read(folder.path()).unwrap().notes.len(), 50);
+    writer.write(&note("after")).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(read(folder.path()).unwrap().notes.len(), 51);
+}
+
+#[test]
 fn a_line_is_there_for_readers_before_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), header()).unwrap();
@@ -176,6 +190,14 @@ mod full_disk {
         }
         let error = writer.finish().unwrap_err();
         assert!(is_full(&error), "{error}");
+    }
+
+    #[test]
+    fn is_reported_by_a_sync() {
+        let mut writer = full();
+        writer.write(&note("lost")).ok();
+        assert!(is_full(&writer.sync().unwrap_err()));
+        assert!(is_full(&writer.sync().unwrap_err()));
     }
 
     #[test]
