@@ -57,11 +57,8 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
             .extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
     }
     tensors.insert("losses".into(), doubles(&trainer.losses));
-    let position = Position {
-        step: trainer.step,
-        seed: trainer.seed(),
-        first_non_finite: trainer.first_non_finite.clone(),
-    };
+    let position =
+        Position { step: trainer.step, seed: trainer.seed(), first_non_finite: trainer.first_non_finite.clone() };
     let problem = |error: serde_json::Error| Error::Checkpoint { path: path.to_path_buf(), message: error.to_string() };
     let position = serde_json::to_string(&position).map_err(problem)?;
     write(path, tensors, HashMap::from([(POSITION.to_string(), position)]))
@@ -77,7 +74,8 @@ pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> 
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
     let position = header.metadata().as_ref().and_then(|metadata| metadata.get(POSITION));
-    let position = position.ok_or_else(|| problem("does not say where the training stands; it holds weights only".into()))?;
+    let position =
+        position.ok_or_else(|| problem("does not say where the training stands; it holds weights only".into()))?;
     let position: Position =
         serde_json::from_str(position).map_err(|error| problem(format!("damaged: where it stands: {error}")))?;
 

@@ -12,11 +12,11 @@ use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
 use isogain_core::rules::Finding;
 use isogain_core::summary::{Curve, Curves};
-use isogain_core::trial::{Job, Score};
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
 use isogain_core::trial::result::{Finished, TrialReport};
 use isogain_core::trial::schedule::Schedule;
+use isogain_core::trial::{Job, Score};
 
 use crate::Error;
 use crate::check::Subject;

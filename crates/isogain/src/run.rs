@@ -195,7 +195,8 @@ impl<'a> Training<'a> {
         let step = self.trainer.step as u64;
         let last = self.last_step();
         let seen = recorded.steps.iter().filter(|record| record.step < step);
-        self.history = seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned().collect();
+        self.history =
+            seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned().collect();
         let found = recorded.findings.iter().filter(|finding| finding.step < step);
         self.announced = found.map(|finding| finding.rule.clone()).collect();
         self

@@ -22,7 +22,8 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(|error| problem(1, reason(&error)))?.clone();
     if header.len() < 2 {
-        let found: String = if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
+        let found: String =
+            if header.is_empty() { "the file is empty".into() } else { format!("{} column", header.len()) };
         let other = header.iter().flat_map(str::chars).find(|letter| [';', '\t'].contains(letter));
         let hint = other.map(|letter| format!(" (not by {letter:?})")).unwrap_or_default();
         let expected = "expected a header line with at least one input and a target column, separated by commas";
@@ -78,7 +79,10 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     }
     if labels.iter().all(|label| *label == labels[0]) {
         let column = &header[target];
-        return Err(problem(0, format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0])));
+        return Err(problem(
+            0,
+            format!("target '{column}' is {} on every sample; there is nothing to learn", labels[0]),
+        ));
     }
     Ok(Table { features, inputs, targets })
 }
