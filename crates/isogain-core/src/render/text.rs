@@ -20,6 +20,9 @@ const BAR_WIDTH: usize = 16;
 /// Width of the labels in front of an explanation: `why       `.
 const LABEL_WIDTH: usize = 10;
 
+/// Characters after which an explanation goes on in the next line.
+pub(super) const LINE_WIDTH: usize = 120;
+
 /// What everything below a headline starts with.
 pub(super) const INDENT: &str = "   ";
 
@@ -117,6 +120,26 @@ pub(super) fn tally(findings: &[Finding]) -> String {
     counts.map(|(count, word)| plural(count, word)).collect::<Vec<_>>().join(", ")
 }
 
+/// The text in lines of at most `width` characters, broken at spaces; all but the first start with `indent`. Words that
+/// are longer stay whole, so that a path can still be copied.
+pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    // At single spaces, so that wider gaps within a line are kept.
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            // A gap of several spaces at the break.
+            Some(_) if word.is_empty() => {}
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    lines.join(&format!("\n{indent}"))
+}
+
 fn layer_name(name: &str) -> String {
     shortened(&printable(name), NAME_WIDTH)
 }
@@ -152,7 +175,9 @@ impl Scene<'_> {
     }
 
     fn line(&self, label: &str, text: &str) -> String {
-        format!("{INDENT}{}{text}\n", self.style.dim(&format!("{label:LABEL_WIDTH$}")))
+        let label = self.style.dim(&format!("{label:LABEL_WIDTH$}"));
+        let indent = INDENT.chars().count() + LABEL_WIDTH;
+        format!("{INDENT}{label}{}\n", wrapped(text, LINE_WIDTH - indent, &" ".repeat(indent)))
     }
 
     /// The stack of layers with a bar for each; empty where layers would show nothing.

@@ -7,7 +7,7 @@ use crate::trial::{SeedScore, Verdict};
 
 use super::escape::{printable, shortened};
 use super::numbers::{MISSING, accuracy, count, factor_or_missing, loss, plural, seconds, setting};
-use super::text::{INDENT, Style};
+use super::text::{INDENT, LINE_WIDTH, Style, wrapped};
 use super::words::End;
 use super::{columns, words};
 
@@ -41,7 +41,8 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
     let dropped = report.dropped();
     if !dropped.is_empty() {
         let variants = plural(dropped.len(), "more variant");
-        text += &format!("{INDENT}{variants} dropped on the way: {}\n", names(&dropped));
+        let line = format!("{variants} dropped on the way: {}", names(&dropped));
+        text += &format!("{INDENT}{}\n", wrapped(&line, LINE_WIDTH - INDENT.len(), INDENT));
     }
     let outcome = printable(&words::outcome(report));
     let end = End::of(report);

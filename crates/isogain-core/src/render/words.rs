@@ -128,10 +128,11 @@ pub fn healthy(report: &CheckReport) -> String {
     format!("the gradient changes by {slope} per layer over {layers}{depth}")
 }
 
-/// `trainable to about 12 layers (gradient scale)`; `None` where theory sets no limit.
+/// `trainable to about 12 layers, beyond which the gradient spans ...`; `None` where theory sets no limit.
 pub fn trainable_depth(report: &CheckReport) -> Option<String> {
     let depth = report.limits.trainable_depth?;
-    let binding = report.limits.binding.map_or_else(String::new, |binding| format!(" ({})", ceiling(binding)));
+    let binding =
+        report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
     Some(format!("trainable to about {} layers{binding}", depth_number(depth)))
 }
 
@@ -143,17 +144,6 @@ pub fn ceiling(ceiling: Ceiling) -> &'static str {
         Ceiling::Fluctuation => "fluctuation",
         Ceiling::Numerics => "numerics",
         Ceiling::Death => "dead units",
-    }
-}
-
-/// What sets that ceiling, in one sentence.
-pub fn ceiling_meaning(ceiling: Ceiling) -> &'static str {
-    match ceiling {
-        Ceiling::Correlation => "all inputs become one, or all similarity is lost",
-        Ceiling::GradientScale => "the gradient spans too many orders of magnitude",
-        Ceiling::Fluctuation => "gradients differ too much from seed to seed",
-        Ceiling::Numerics => "the gradient leaves the floating-point range, or falls below Adam's eps",
-        Ceiling::Death => "the network is constant from the start",
     }
 }
 

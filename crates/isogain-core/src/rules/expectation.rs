@@ -2,32 +2,21 @@
 
 use super::Case;
 use crate::network::{Network, NormKind, Op, OpKind};
-use crate::theory::limits::Ceiling;
 
-/// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers (inputs become alike or unlike)`: the gradient's RMS
-/// factor of one layer of the body, and the lowest of the ceilings on depth.
+/// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers, beyond which ...`: the gradient's RMS factor
+/// of one layer of the body, and the lowest of the ceilings on depth.
 pub(super) fn line(case: &Case<'_>) -> Option<String> {
     let factor = case.limits.gradient_rms_per_layer.map(|factor| format!("x{factor:.5} per layer"));
     let depth = case
         .limits
         .trainable_depth
         .zip(case.limits.binding)
-        .map(|(depth, binding)| format!("trainable to about {depth:.0} layers ({})", name(binding)));
+        .map(|(depth, binding)| format!("trainable to about {depth:.0} layers, beyond which {}", binding.beyond()));
     let expected = match (factor, depth) {
         (Some(factor), Some(depth)) => format!("{factor}; {depth}"),
         (one, other) => one.or(other)?,
     };
     Some(format!("{}: {expected}", layer(case.network)?))
-}
-
-fn name(ceiling: Ceiling) -> &'static str {
-    match ceiling {
-        Ceiling::Correlation => "inputs become alike or unlike",
-        Ceiling::GradientScale => "gradient scale",
-        Ceiling::Fluctuation => "the seed decides",
-        Ceiling::Numerics => "number format",
-        Ceiling::Death => "dead layers",
-    }
 }
 
 /// The layer that the body repeats, in words: its second linear operation, with what follows. The first one has the
@@ -65,7 +54,7 @@ mod tests {
         let line = |recipe: &str| super::line(&Bench::new(recipe).case()).unwrap();
         let plain = line("[network]\ndepth = 4\nwidth = 32\n");
         assert!(plain.starts_with("pytorch-default + relu: x0.4"), "{plain}");
-        assert!(plain.ends_with(" layers (inputs become alike or unlike)"), "{plain}");
+        assert!(plain.ends_with(" layers, beyond which like and unlike inputs can no longer be told apart"), "{plain}");
         let normed = line("[network]\ndepth = 4\nwidth = 32\nnorm = \"batch\"\n");
         assert!(normed.starts_with("pytorch-default + relu + batch norm: x1.2"), "{normed}");
         let skip = line("[network]\nkind = \"residual\"\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n");

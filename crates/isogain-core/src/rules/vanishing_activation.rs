@@ -35,11 +35,6 @@ const SOURCE: &str = "of 31 trainings of ReLU with Xavier on the digits, none be
 /// Same, for an optimizer that makes up for the size of gradients: the range that theory tolerates, ln 1e4.
 const LOST_ANYWAY: f64 = 9.21;
 
-/// Whether this rule has something to say.
-pub(super) fn fires(case: &Case<'_>) -> bool {
-    check(case).is_some()
-}
-
 fn check(case: &Case<'_>) -> Option<Finding> {
     let span = forward(case.start)?;
     scale(case, &span).or_else(|| information(case, &span))

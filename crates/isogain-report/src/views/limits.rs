@@ -55,7 +55,7 @@ fn row(ceiling: &CeilingEstimate, report: &CheckReport, depth: f64, axis: &Axis)
         "<tr{class}><th scope=\"row\" class=\"words\">{}{mark} <small>{}</small></th><td class=\"words\">{}</td><td>{allowed}</td>\
          <td class=\"words\">{}</td></tr>\n",
         words::ceiling(ceiling.ceiling),
-        words::ceiling_meaning(ceiling.ceiling),
+        ceiling.ceiling.beyond(),
         bar(ceiling, is_binding, depth, axis),
         prose(&ceiling.why)
     )

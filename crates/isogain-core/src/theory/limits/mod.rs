@@ -86,6 +86,19 @@ pub enum Ceiling {
     Death,
 }
 
+impl Ceiling {
+    /// What is so in a deeper network, to follow "beyond which".
+    pub fn beyond(self) -> &'static str {
+        match self {
+            Self::Correlation => "like and unlike inputs can no longer be told apart",
+            Self::GradientScale => "the gradient spans too many orders of magnitude",
+            Self::Fluctuation => "gradients differ too much from seed to seed",
+            Self::Numerics => "the gradient leaves the floating-point range, or falls below Adam's eps",
+            Self::Death => "the network is constant from the start",
+        }
+    }
+}
+
 /// One ceiling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CeilingEstimate {

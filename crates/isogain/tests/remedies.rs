@@ -1,0 +1,89 @@
+//! Each remedy improves on the network of its page, judged over paired seeds against the untreated network at its own
+//! best learning rate.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use isogain::check::Subject;
+use isogain::data::Dataset;
+use isogain::trials::{AskTell, Runner, TrialArm};
+use isogain_core::recipe::parse;
+use isogain_core::remedies::{self, Remedy};
+use isogain_core::trial::Verdict;
+use isogain_core::trial::plan::{Arm, Plan};
+use isogain_core::trial::result::Finished;
+use isogain_core::trial::schedule::Schedule;
+
+fn arm(subject: &Subject) -> TrialArm {
+    TrialArm { recipe: subject.recipe.clone(), network: subject.network.clone(), data: Arc::clone(&subject.data) }
+}
+
+fn verdict(remedy: &Remedy) -> (Verdict, String) {
+    let recipes: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let recipe = parse(remedies::reference_recipe(remedy), remedy.name).unwrap();
+    let untreated = Subject::load(&recipe, &recipes).unwrap();
+    let prescriptions = (remedy.prescribe)(&untreated.case(), &recipe);
+    let rate = recipe.optimizer.learning_rate;
+    let (mut arms, mut runnable) = (vec![Arm::untreated(rate)], vec![arm(&untreated)]);
+    for prescription in &prescriptions {
+        let data = Arc::new(Dataset::load(&prescription.recipe.data, &recipes).unwrap());
+        runnable.push(arm(&Subject::new(&prescription.recipe, data).unwrap()));
+        arms.push(match remedy.name {
+            "change-learning-rate" => Arm::other_learning_rate(prescription.recipe.optimizer.learning_rate),
+            _ => Arm::treated(rate, 1, None),
+        });
+    }
+    let untrained = untreated.data.summary.baseline_loss;
+    let plan = Plan::usual(arms, rate, vec![0, 1, 2], recipe.run.steps, untrained).unwrap();
+    let mut schedule = Schedule::new(plan).unwrap();
+    let stop = AtomicBool::new(false);
+    let runner = Runner { threads: 1, stop: &stop, progress: &|_, _| {} };
+    runner.run(&mut schedule as &mut dyn AskTell, &runnable).unwrap();
+    let predictions = vec![None; prescriptions.len()];
+    let finished =
+        Finished { schedule: &schedule, random: None, prescriptions: &prescriptions, predictions: &predictions };
+    let report = finished.report(0.0).unwrap();
+    let loss = |runs: &[isogain_core::trial::SeedScore]| runs.iter().map(|run| run.score.loss).collect::<Vec<_>>();
+    let tried = report.prescriptions.iter().map(|p| format!("{} {:?} {:?}", p.parameters, p.verdict, loss(&p.seeds)));
+    let account = format!("untreated {:?}; {}", loss(&report.baseline.seeds), tried.collect::<Vec<_>>().join("; "));
+    let best = report.prescriptions.iter().any(|result| result.verdict == Verdict::Improves);
+    (if best { Verdict::Improves } else { Verdict::NoEffect }, account)
+}
+
+/// Every fourth remedy from this one, so that four tests run side by side.
+fn improves(from: usize) {
+    let wrong: Vec<String> = remedies::TABLE
+        .iter()
+        .skip(from)
+        .step_by(4)
+        .filter_map(|remedy| {
+            let (verdict, account) = support::alone(|| verdict(remedy));
+            println!("{}: {verdict:?}: {account}", remedy.name);
+            (verdict != Verdict::Improves).then(|| format!("{}: {account}", remedy.name))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn first_quarter() {
+    improves(0);
+}
+
+#[test]
+fn second_quarter() {
+    improves(1);
+}
+
+#[test]
+fn third_quarter() {
+    improves(2);
+}
+
+#[test]
+fn fourth_quarter() {
+    improves(3);
+}

@@ -1,0 +1,84 @@
+//! Fifteen networks of 30 layers on the digits: what `check` says before training agrees with what training does.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use isogain::check::Subject;
+use isogain::train::Trainer;
+use isogain_core::recipe::{Level, parse};
+
+/// Mean loss of the three seeds from which on a network counts as stuck: ln 10 is knowing nothing.
+const STUCK: f64 = 2.1;
+
+/// What the last digits of the names stand for: trains, or does not. He at this learning rate is slow but learns.
+const TRAINS: [(&str, bool); 15] = [
+    ("01", false), // ReLU, PyTorch's default
+    ("02", false), // ReLU, Xavier
+    ("03", true),  // ReLU, He
+    ("04", false), // ReLU, weights too large
+    ("05", false), // tanh, PyTorch's default
+    ("06", true),  // tanh, Xavier
+    ("07", true),  // tanh, gain 5/3
+    ("08", true),  // tanh, edge of chaos
+    ("09", false), // sigmoid, Xavier
+    ("10", false), // sigmoid, large weights
+    ("11", true),  // ReLU, Xavier, batch norm
+    ("12", true),  // residual, 1/sqrt(L)
+    ("13", true),  // residual, SkipInit
+    ("14", false), // residual, unscaled
+    ("15", false), // tailored leaky ReLU at too large a learning rate
+];
+
+fn recipe(number: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/t17");
+    let mut found = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    found.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(number)).unwrap()
+}
+
+/// Whether `check` raises no error, and the median loss of three trainings.
+fn judge(path: &Path) -> (bool, f64, Vec<Option<f64>>) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let recipe = parse(&text, "t17").unwrap();
+    let subject = Subject::load(&recipe, Path::new(".")).unwrap().with_sharpness();
+    let healthy = subject.findings().iter().all(|finding| finding.level < Level::Deny);
+    let losses: Vec<Option<f64>> = (0..3)
+        .map(|seed| {
+            let mut trainer = Trainer::new(&recipe, &subject.network, &subject.data, seed);
+            while trainer.step < recipe.run.steps && !trainer.is_broken() {
+                trainer.advance(&subject.data, false);
+            }
+            trainer.outcome(&subject.data).loss.filter(|_| !trainer.is_broken())
+        })
+        .collect();
+    let mut sorted: Vec<f64> = losses.iter().map(|loss| loss.unwrap_or(f64::INFINITY)).collect();
+    sorted.sort_by(f64::total_cmp);
+    (healthy, sorted[1], losses)
+}
+
+fn agree(numbers: &[&str]) {
+    for number in numbers {
+        let (_, trains) = TRAINS.iter().find(|(name, _)| name == number).unwrap();
+        let path = recipe(number);
+        let (healthy, median, losses) = support::alone(|| judge(&path));
+        println!("{}: no error {healthy}, losses {losses:?}", path.file_stem().unwrap().to_string_lossy());
+        assert_eq!(median < STUCK, *trains, "{}: training gave {losses:?}", path.display());
+        assert_eq!(healthy, *trains, "{}: what check says before training", path.display());
+    }
+}
+
+// One test for each five, so that they run side by side.
+#[test]
+fn relu_and_tanh() {
+    agree(&["01", "02", "03", "04", "05"]);
+}
+
+#[test]
+fn tanh_and_sigmoid() {
+    agree(&["06", "07", "08", "09", "10"]);
+}
+
+#[test]
+fn norms_and_skips() {
+    agree(&["11", "12", "13", "14", "15"]);
+}
