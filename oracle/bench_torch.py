@@ -3,7 +3,8 @@
     python3 oracle/bench_torch.py --depth 20 --width 256 --batch 128 --inputs 784 --steps 200
 
 `depth` counts linear layers: inputs -> width, depth - 2 times width -> width, width -> classes. A step is zero_grad,
-forward, backward, optimizer step. Written: {median_ms, min_ms, steps, torch_version, blas}.
+forward, backward, optimizer step. Times are those on the processor, because a shared machine makes a clock on the wall
+useless. Written: {median_ms, min_ms, steps, torch_version, blas}.
 
 `blas` names the matrix library PyTorch really loaded: "mkl", "openblas", "blis", "reference", or "unknown". Debian's
 python3-torch calls whatever libblas.so.3 is, and the reference one makes this step about 15 times slower than
@@ -71,12 +72,12 @@ def main():
 
     times_ms = []
     for step in range(args.warm_up + args.steps):
-        start = time.perf_counter()
+        start = time.process_time()
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(x), labels).backward()
         optimizer.step()
         if step >= args.warm_up:
-            times_ms.append((time.perf_counter() - start) * 1e3)
+            times_ms.append((time.process_time() - start) * 1e3)
     blas = loaded_blas()
     if blas == "reference":
         print("bench_torch.py: reference BLAS is loaded; install libopenblas0-pthread", file=sys.stderr)

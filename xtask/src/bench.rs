@@ -25,7 +25,9 @@ pub(crate) fn all() -> Result<()> {
         say(&format!("training step, {depth} ReLU layers of {width}, batch {batch}, one thread:"));
         let watched = Goal::AtMost(1.05);
         ratio("watched / unwatched", number(&ours, "watched_ratio")?, watched);
-        match torch(&flags)? {
+        // The embedded digits have 64 features; PyTorch's depth counts the head too.
+        let layers = (depth + 1).to_string();
+        match torch(&["--depth", &layers, "--width", &shape[1], "--batch", &shape[2], "--inputs", "64"])? {
             Some(theirs) if text(&theirs, "blas") == "reference" => {
                 say("  PyTorch runs on reference BLAS here, which says nothing; install OpenBLAS");
             }

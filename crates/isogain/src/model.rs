@@ -277,9 +277,9 @@ impl Pass<'_> {
         Site::new(joint, self.probes, &self.collected)
     }
 
-    /// On a tensor that is no operation's output.
+    /// On a tensor that is no operation's output: a node of its own, for those alone who look at whole tensors.
     fn watch(&self, joint: &str, x: Tensor<2>) -> Tensor<2> {
-        if self.probes.is_some() { ops::watch(x, self.site(joint)) } else { x }
+        if self.probes.is_some_and(Probes::keeps_values) { ops::watch(x, self.site(joint)) } else { x }
     }
 
     /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not

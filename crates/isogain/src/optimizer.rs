@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use isogain_core::recipe::{Optimizer as OptimizerRecipe, OptimizerName};
+use isogain_core::record::ParameterRecord;
 use isogain_core::statistics::Moments;
 
 use crate::model::Value;
@@ -25,35 +26,38 @@ impl Optimizer {
         Self { recipe: recipe.clone(), first: BTreeMap::new(), second: BTreeMap::new() }
     }
 
-    /// Updates every parameter in place, given all gradients and the number of updates done before. Given the gradients'
-    /// moments too, in the order of the parameters, also the moments of each update.
+    /// Updates every parameter in place, given all gradients and the number of updates done before. When `watched`, also
+    /// what went in and what it did, parameter by parameter.
     pub fn step(
         &mut self,
         parameters: &mut BTreeMap<String, Value>,
         mut gradients: BTreeMap<String, Value>,
         step: usize,
-        measured: &[Moments],
-    ) -> Vec<Moments> {
-        let mut updates = Vec::with_capacity(measured.len());
-        let mut measured = measured.iter();
+        watched: bool,
+    ) -> Vec<ParameterRecord> {
+        let mut records = Vec::new();
         let (mut first, mut second) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
         // Out of the map and into a new one: a buffer that nobody else holds is written in place.
         let updated = std::mem::take(parameters).into_iter().map(|(name, value)| {
-            let measured = measured.next();
             let Some(gradient) = gradients.remove(&name) else { return (name, value) };
             let state = [first.remove(&name), second.remove(&name)].map(|value| value.map(Value::into_buffer));
             let is_matrix = matches!(value, Value::Matrix(_));
             let wrapped =
                 |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
             let (mut parameter, mut gradient) = (value.into_buffer(), gradient.into_buffer());
+            // Right before the update, which then finds both in the cache.
+            let before = watched.then(|| [&parameter, &gradient].map(buffer_moments));
             let [first, second] = by_type!(parameter, rule(&self.recipe, &mut parameter, &mut gradient, state, step));
-            updates.extend(measured.map(|measured| self.update_moments(measured, &gradient)));
+            if let Some([weight, before]) = before {
+                let update = self.update_moments(&before, &gradient);
+                records.push(ParameterRecord { name: name.clone(), weight, gradient: before, update });
+            }
             self.first.extend(first.map(|buffer| (name.clone(), wrapped(buffer))));
             self.second.extend(second.map(|buffer| (name.clone(), wrapped(buffer))));
             (name, wrapped(parameter))
         });
         *parameters = updated.collect();
-        updates
+        records
     }
 
     /// Moments of an update. Plain SGD's are those of its gradient, scaled: no need to read it again, unless a value may

@@ -79,6 +79,11 @@ impl Probes {
         watch(tensor, Site::new(joint, Some(self), &Collected::default()))
     }
 
+    /// Whether they keep whole tensors.
+    pub(crate) fn keeps_values(&self) -> bool {
+        self.keep == Keep::Values
+    }
+
     /// Keeps an activation.
     pub(crate) fn keep_forward(&self, joint: &Arc<str>, activation: &Buffer) {
         let kept = self.kept(activation);

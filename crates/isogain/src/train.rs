@@ -1,8 +1,8 @@
 //! One training: steps, what is watched, and how it is judged.
 
 use isogain_core::network::Network;
-use isogain_core::recipe::Recipe;
-use isogain_core::record::{NonFinite, Outcome, ParameterRecord, StepRecord};
+use isogain_core::recipe::{ClipKind, Recipe};
+use isogain_core::record::{NonFinite, Outcome, StepRecord};
 use isogain_core::statistics::Moments;
 
 use crate::clip::clip;
@@ -68,20 +68,16 @@ impl Trainer {
         let loss = scalar(loss_tensor);
         let statistics = pass.statistics();
 
-        let measured: Vec<Moments> = if watched { gradients.values().map(value_moments).collect() } else { Vec::new() };
-        let clipped = clip(&mut gradients, &self.recipe.clip);
-        let mut parameters = Vec::with_capacity(measured.len());
-        for ((name, value), gradient) in self.model.parameters.iter().zip(&measured) {
-            let (weight, update) = (value_moments(value), Moments::default());
-            parameters.push(ParameterRecord { name: name.clone(), weight, gradient: *gradient, update });
-        }
-        let applied: Vec<Moments> = match clipped {
-            Some(_) if watched => gradients.values().map(value_moments).collect(),
-            _ => measured,
+        // What a clipped gradient was before; of others the optimizer tells.
+        let measured: Vec<Moments> = if watched && self.recipe.clip.kind != ClipKind::None {
+            gradients.values().map(value_moments).collect()
+        } else {
+            Vec::new()
         };
-        let updates = self.optimizer.step(&mut self.model.parameters, gradients, self.step, &applied);
-        for (parameter, update) in parameters.iter_mut().zip(updates) {
-            parameter.update = update;
+        let clipped = clip(&mut gradients, &self.recipe.clip);
+        let mut parameters = self.optimizer.step(&mut self.model.parameters, gradients, self.step, watched);
+        for (parameter, before) in parameters.iter_mut().zip(measured) {
+            parameter.gradient = before;
         }
         self.model.follow(statistics, batch.len());
         let record = probes.map(|probes| StepRecord {

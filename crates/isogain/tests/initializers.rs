@@ -1,0 +1,64 @@
+//! What initialisers and Adam's eps do to a 30-layer network on real data.
+
+mod support;
+
+use std::path::Path;
+
+use isogain::check::Subject;
+use isogain::train::Trainer;
+use isogain_core::recipe::{Recipe, parse};
+use isogain_core::record::Outcome;
+
+fn recipe(toml: &str) -> Recipe {
+    parse(toml, "test").unwrap()
+}
+
+fn train(recipe: &Recipe, seed: u64) -> Outcome {
+    support::alone(|| {
+        let subject = Subject::load(recipe, Path::new(".")).unwrap();
+        let mut trainer = Trainer::new(recipe, &subject.network, &subject.data, seed);
+        while trainer.step < recipe.run.steps && !trainer.is_broken() {
+            trainer.advance(&subject.data, false);
+        }
+        trainer.outcome(&subject.data)
+    })
+}
+
+/// Mishkin & Matas 2016: whatever the scale a layer starts from, its output has unit variance afterwards.
+#[test]
+fn lsuv_gives_every_layer_unit_variance() {
+    for kind in ["relu", "tanh", "sigmoid", "gelu"] {
+        for scale in ["0.001", "0.1", "1.0", "10.0", "1000.0"] {
+            let toml = format!("[data]\ninput_scale = {scale}\n[network]\nactivation = \"{kind}\"\ninit = \"lsuv\"\n");
+            let subject = support::alone(|| Subject::load(&recipe(&toml), Path::new(".")).unwrap());
+            let layers: Vec<_> = subject.network.linears().map(|(op, _)| op.name.clone()).collect();
+            assert_eq!(layers.len(), 31);
+            for joint in subject.start.joints.iter().filter(|joint| layers.contains(&joint.name)) {
+                let variance = joint.activation.variance().unwrap();
+                assert!((0.9..=1.1).contains(&variance), "{kind}, input x {scale}, {}: {variance}", joint.name);
+            }
+        }
+    }
+}
+
+/// The network that PyTorch's default leaves stuck at ln 10 learns from this start.
+#[test]
+fn lsuv_lets_thirty_relu_layers_learn() {
+    let outcome = train(&recipe("[network]\ninit = \"lsuv\"\n"), 0);
+    println!("loss {:?}, accuracy {:?}", outcome.loss, outcome.train_accuracy);
+    assert!(outcome.loss.unwrap() < 2.1, "{:?}", outcome.loss);
+}
+
+/// One number decides: gradients of 1e-13 are far below an eps of 1e-8, which then takes Adam's normalisation away.
+#[test]
+fn adams_eps_alone_keeps_thirty_layers_from_learning() {
+    let accuracy = |eps: &str| {
+        let toml = format!(
+            "[network]\n[optimizer]\nname = \"adam\"\nlearning_rate = 0.001\neps = {eps}\n[run]\nprecision = \"f64\"\n"
+        );
+        train(&recipe(&toml), 0).train_accuracy.unwrap()
+    };
+    let (usual, tiny) = (accuracy("1e-8"), accuracy("1e-30"));
+    println!("accuracy {usual} with eps 1e-8, {tiny} with 1e-30");
+    assert!(usual < 0.15 && tiny - usual > 0.5, "{usual} with eps 1e-8, {tiny} with 1e-30");
+}
