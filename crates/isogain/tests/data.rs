@@ -1,4 +1,5 @@
 //! Data that cannot be used: one error with the file, the line, the value and what would be right.
+#![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
 
 use std::fs;
 

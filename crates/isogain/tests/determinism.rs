@@ -1,4 +1,5 @@
 //! Same seed, same machine: the same bytes.
+#![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
 
 mod support;
 
