@@ -338,7 +338,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         let (loss, mut gradients) = loss_and_gradients(&model, &samples, None);
         losses.push(loss);
         clip(&mut gradients, &limits);
-        optimizer.step(&mut model.parameters, gradients, step, &[]);
+        optimizer.step(&mut model.parameters, gradients, step, false);
     }
     losses
 }
