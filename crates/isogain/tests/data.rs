@@ -71,6 +71,12 @@ fn labels_out_of_range_are_named_with_their_line() {
 }
 
 #[test]
+fn classes_leave_no_number_out() {
+    let error = refused("a,b,kind\n1,2,0\n3,4,3\n5,6,1\n", unchanged);
+    assert!(error.starts_with("data.csv:3: target 'kind' = 3: no sample has class 2"), "{error}");
+}
+
+#[test]
 fn a_missing_column_names_the_nearest() {
     let error = refused(GOOD, |data| data.target = "kidn".into());
     assert_eq!(error, "data.csv:1: no column 'kidn' (data.target); did you mean 'kind'?");
@@ -110,16 +116,21 @@ fn bytes_that_are_no_text_are_an_error() {
 fn data_from_which_nothing_can_be_learned_is_refused() {
     let error = refused("a,b,kind\n1,2,0\n1,2,1\n1,2,0\n", unchanged);
     assert!(error.contains("all samples have the same inputs"), "{error}");
-    let error = refused("a,b,kind\n1,2,1\n3,4,1\n5,6,1\n", unchanged);
-    assert!(error.contains("target 'kind' is 1 on every sample"), "{error}");
+    let error = refused("a,b,kind\n1,2,0\n3,4,0\n5,6,0\n", unchanged);
+    assert!(error.contains("target 'kind' is 0 on every sample"), "{error}");
+    let error = refused("a,b,y\n1,2,7\n3,4,7\n5,6,7\n", regression);
+    assert!(error.contains("target 'y' is 7 on every sample"), "{error}");
 }
 
 #[test]
 fn a_batch_larger_than_the_data_says_how_much_there_is() {
     let error = refused(GOOD, |data| data.batch = 64);
     assert!(error.contains("data.batch") && error.contains("64") && error.contains("must be at most 4"), "{error}");
-    let error = Dataset::load(&Data { batch: 1438, ..Data::default() }, std::path::Path::new(".")).unwrap_err();
-    assert!(error.to_string().contains("must be at most 1437"), "{error}");
+    let digits =
+        |batch: usize| Dataset::load(&Data { batch, ..Data::default() }, std::path::Path::new(".")).map(|_| ());
+    digits(1438).unwrap();
+    let error = digits(1439).unwrap_err().to_string();
+    assert!(error.contains("data.batch") && error.contains("must be at most 1438"), "{error}");
 }
 
 #[test]
