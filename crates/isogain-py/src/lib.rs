@@ -1,0 +1,18 @@
+//! The native half of the Python package `isogain`: tensors in, plain data out. Thin: what is measured, what it means and
+//! what to try is decided in `isogain-core`, and what touches a framework is Python.
+
+use pyo3::prelude::*;
+
+mod dlpack;
+mod tensor;
+
+/// What the package's Python half calls.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::tensor::statistics;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
