@@ -37,6 +37,9 @@ pub struct Op {
 pub enum OpKind {
     /// `y = x W + b`.
     Linear(Linear),
+    /// The same at every position of a grid: `fan_in` counts the inputs of one unit, channels times taps; `fan_out` the
+    /// channels that come out.
+    Convolution(Linear),
     /// `y = phi(x)`, element by element.
     Activation {
         /// The function phi.
@@ -46,6 +49,8 @@ pub enum OpKind {
     Norm(Norm),
     /// `y = x + scale * F(x)`.
     Residual(Residual),
+    /// What none of the others describes, taken whole: pooling, reshaping, attention, a recurrent cell.
+    Other(Other),
 }
 
 /// A fully connected layer, weight `[fan_in, fan_out]`.
@@ -95,6 +100,15 @@ pub struct Residual {
     pub learnable: bool,
 }
 
+/// An operation that is measured as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// What the framework calls it: `max_pool2d`, `LSTM`.
+    pub operation: String,
+    /// Whether it has weights, so that people would call it a layer.
+    pub weighted: bool,
+}
+
 /// What the output is compared with; always the mean over the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,6 +117,8 @@ pub enum Loss {
     CrossEntropy,
     /// Mean over batch and outputs of the squared error.
     MeanSquaredError,
+    /// Any other scalar function of the outputs.
+    Other,
 }
 
 impl Network {
@@ -113,10 +129,10 @@ impl Network {
         found
     }
 
-    /// The linear operations in forward order, those of branches included.
+    /// The linear operations in forward order, convolutions among them, those of branches included.
     pub fn linears(&self) -> impl Iterator<Item = (&Op, &Linear)> {
         self.walk().into_iter().filter_map(|op| match &op.kind {
-            OpKind::Linear(linear) => Some((op, linear)),
+            OpKind::Linear(linear) | OpKind::Convolution(linear) => Some((op, linear)),
             _ => None,
         })
     }
@@ -126,9 +142,9 @@ impl Network {
         self.walk().into_iter().find(|op| op.name == name)
     }
 
-    /// Index in `ops` of the head: the last linear operation outside of branches.
+    /// Index in `ops` of the head: the last linear operation (or convolution) outside of branches.
     pub fn head(&self) -> Option<usize> {
-        self.ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_)))
+        self.ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_)))
     }
 }
 

@@ -43,7 +43,7 @@ impl Model {
                 OpKind::Residual(residual) if residual.learnable => {
                     keep("scale", constant(residual.scale, 1));
                 }
-                OpKind::Residual(_) | OpKind::Activation { .. } => {}
+                _ => {}
             }
         }
         let mut model = Self { network: network.clone(), parameters, running, dtype, device };

@@ -177,6 +177,7 @@ impl Model {
                 OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
                 OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
+                OpKind::Convolution(_) | OpKind::Other(_) => unreachable!("no recipe expands to {name}"),
             };
         }
         x

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use isogain_core::flow::Values;
-use isogain_core::flow::attribute;
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use isogain_core::network::{Op, OpKind};
-use isogain_core::record::{JointRecord, ParameterRecord, Snapshot, UnitRecord};
-use isogain_core::statistics::{Moments, unit_statistics};
-use isogain_core::theory::activations::Activation;
+use isogain_core::record::{JointRecord, ParameterRecord, Snapshot};
+use isogain_core::statistics::Moments;
 
 use crate::Error;
 use crate::data::Samples;
@@ -41,17 +39,9 @@ pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, E
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
-    let (ops, _) = capture(model, &gradients, &seen, &model.network.ops, "input");
+    let (ops, _) = capture(model, &gradients, &seen, &model.network.ops, "input", batch.len());
     let capture = Capture::new(batch.len(), ops, loss).map_err(|error| Error::Mismatch(error.to_string()))?;
-    Ok(Snapshot {
-        step,
-        batch: batch.len(),
-        flow: attribute(&capture),
-        units: unit_records(model, batch.len(), &seen),
-        parameters: parameter_records(model, &gradients),
-        joints: joint_records(model, &seen),
-        sharpness: None,
-    })
+    Ok(Snapshot::of(&capture, parameter_records(model, &gradients), step))
 }
 
 /// Statistics at every joint, in forward order.
@@ -92,7 +82,14 @@ fn parameter(values: Option<&Value>) -> Values {
 }
 
 /// The operations with their buffers, given the joint that feeds the first one; also the last joint.
-fn capture(model: &Model, gradients: &Gradients, seen: &Seen, ops: &[Op], from: &str) -> (Vec<OpCapture>, String) {
+fn capture(
+    model: &Model,
+    gradients: &Gradients,
+    seen: &Seen,
+    ops: &[Op],
+    from: &str,
+    batch: usize,
+) -> (Vec<OpCapture>, String) {
     let mut before = from.to_string();
     let mut captured = Vec::with_capacity(ops.len());
     for op in ops {
@@ -113,13 +110,15 @@ fn capture(model: &Model, gradients: &Gradients, seen: &Seen, ops: &[Op], from: 
                 let scale = model.parameters.get(&named("scale")).map(Value::to_f64);
                 OpCaptureKind::Residual {
                     scale: scale.and_then(|scale| scale.first().copied()).unwrap_or(residual.scale),
-                    branch: capture(model, gradients, seen, &residual.branch, &joint).0,
+                    branch: capture(model, gradients, seen, &residual.branch, &joint, batch).0,
                     branch_cotangent_in: kept(&seen.backward, &joint),
                 }
             }
+            OpKind::Convolution(_) | OpKind::Other(_) => unreachable!("no recipe expands to {}", op.name),
         };
         captured.push(OpCapture {
             name: op.name.clone(),
+            rows: batch,
             kind,
             input: kept(&seen.forward, &before),
             output: kept(&seen.forward, &op.name),
@@ -129,57 +128,4 @@ fn capture(model: &Model, gradients: &Gradients, seen: &Seen, ops: &[Op], from: 
         before.clone_from(&op.name);
     }
     (captured, before)
-}
-
-/// Values of |phi'| below this count as saturated.
-const SATURATED_SLOPE: f64 = 0.01;
-
-fn unit_records(model: &Model, batch: usize, seen: &Seen) -> Vec<UnitRecord> {
-    let mut records = Vec::new();
-    unit_records_of(&model.network.ops, "input", batch, seen, &mut records);
-    records
-}
-
-fn unit_records_of(ops: &[Op], from: &str, batch: usize, seen: &Seen, records: &mut Vec<UnitRecord>) {
-    let mut before = from.to_string();
-    for op in ops {
-        match &op.kind {
-            OpKind::Activation { activation } => {
-                let (input, output) = (kept(&seen.forward, &before), kept(&seen.forward, &op.name));
-                records.push(unit_record(&op.name, *activation, batch, &input.to_f64(), &output.to_f64()));
-            }
-            OpKind::Residual(residual) => {
-                unit_records_of(&residual.branch, &branch_joint(&op.name), batch, seen, records);
-            }
-            OpKind::Linear(_) | OpKind::Norm(_) => {}
-        }
-        before.clone_from(&op.name);
-    }
-}
-
-fn unit_record(name: &str, activation: Activation, batch: usize, input: &[f64], output: &[f64]) -> UnitRecord {
-    let units = output.len() / batch.max(1);
-    let smooth = activation.kinks().is_empty() || !is_piecewise_linear(activation);
-    let saturated = input.iter().filter(|&&z| smooth && activation.derivative(z).abs() < SATURATED_SLOPE).count();
-    let mean_square = output.iter().map(|y| y * y).sum::<f64>() / output.len().max(1) as f64;
-    // The buffer came whole from a probe, so its length fits; an empty one has no units to report on.
-    let report = unit_statistics(output, batch, units).ok();
-    let (dead, duplicates, variance) = report.map_or((0, 0, 0.0), |report| {
-        let variances = report.variance.iter().flatten();
-        let variance = variances.sum::<f64>() / units.max(1) as f64;
-        (report.dead_count(), report.duplicate_count(), variance)
-    });
-    UnitRecord {
-        name: name.into(),
-        units,
-        dead: dead as usize,
-        duplicates: duplicates as usize,
-        saturated_fraction: saturated as f64 / input.len().max(1) as f64,
-        signal_fraction: if mean_square > 0.0 { (variance / mean_square).clamp(0.0, 1.0) } else { 0.0 },
-    }
-}
-
-/// Whether phi' takes the same value at all points between kinks: such an activation is dead or alive, not saturated.
-fn is_piecewise_linear(activation: Activation) -> bool {
-    [(-3.0, -2.5), (0.2, 0.7), (2.5, 3.0)].iter().all(|&(a, b)| activation.derivative(a) == activation.derivative(b))
 }

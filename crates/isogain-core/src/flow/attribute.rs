@@ -33,10 +33,13 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
     let (rms_in, rms_out) = (op.cotangent_in.rms(), op.cotangent_out.rms());
     let log_gain = log_ratio(rms_in, rms_out);
     let split = log_gain.map(|gain| match &op.kind {
-        OpCaptureKind::Linear { weight, .. } => linear::split(weight, batch, op, gain),
+        OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
+            linear::split(weight, op, gain)
+        }
         OpCaptureKind::Activation(activation) => activation::split(*activation, op, gain),
         OpCaptureKind::Norm { norm, gamma, eps } => norm::split(*norm, gamma, *eps, op, rms_out, gain),
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
+        OpCaptureKind::Other { .. } => vec![Part { cause: Cause::Whole, log_gain: gain }],
     });
     let branch = match &op.kind {
         OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {

@@ -18,20 +18,24 @@ pub struct Capture {
 
 /// One operation: what went in, what came out, and the cotangents of both (of the mean loss, 1/batch included).
 ///
-/// The output of one operation is the input of the next, and so are their cotangents: share the buffers.
+/// The output of one operation is the input of the next, and so are their cotangents: share the buffers. Buffers are
+/// matrices `[rows, features]`: a row for each sample, or for each position of each sample where an operation treats all
+/// positions alike (tokens, pixels). All buffers of an operation that keeps the shape are in the same order.
 #[derive(Clone, Debug)]
 pub struct OpCapture {
     /// The operation's name.
     pub name: String,
     /// What it does, with what its split needs.
     pub kind: OpCaptureKind,
-    /// Its input, `[batch, features]`.
+    /// Rows of the output.
+    pub rows: usize,
+    /// Its input, `[rows, features]`.
     pub input: Values,
-    /// Its output, `[batch, features]`.
+    /// Its output, `[rows, features]`.
     pub output: Values,
-    /// dL/d(input), `[batch, features]`.
+    /// dL/d(input), as the input.
     pub cotangent_in: Values,
-    /// dL/d(output), `[batch, features]`.
+    /// dL/d(output), as the output.
     pub cotangent_out: Values,
 }
 
@@ -43,6 +47,13 @@ pub enum OpCaptureKind {
         /// W, `[fan_in, fan_out]`.
         weight: Values,
         /// dL/dW, `[fan_in, fan_out]`.
+        weight_gradient: Values,
+    },
+    /// The same on a patch around every position: the input has its own number of rows.
+    Convolution {
+        /// W: as many values as patches have, times output channels; in any order.
+        weight: Values,
+        /// dL/dW, as W.
         weight_gradient: Values,
     },
     /// `y = phi(x)`.
@@ -62,8 +73,13 @@ pub enum OpCaptureKind {
         scale: f64,
         /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`.
         branch: Vec<OpCapture>,
-        /// What came back through the branch, scale included: `dL/dx - dL/dy`, `[batch, features]`.
+        /// What came back through the branch, scale included: `dL/dx - dL/dy`, `[rows, features]`.
         branch_cotangent_in: Values,
+    },
+    /// Anything else, taken whole; input and output may have any shape.
+    Other {
+        /// Whether it has weights, so that people would call it a layer.
+        weighted: bool,
     },
 }
 
@@ -96,7 +112,7 @@ impl Capture {
         if batch == 0 {
             return Err(CaptureError::EmptyBatch);
         }
-        check_chain(&ops, batch)?;
+        check_chain(&ops)?;
         Ok(Self { batch, ops, loss })
     }
 
@@ -115,20 +131,41 @@ impl Capture {
         self.loss
     }
 
-    /// Index of the head, the last linear operation outside of branches; the number of operations without one.
+    /// Index of the head, the last linear operation or convolution outside of branches; the number of operations without
+    /// one.
     pub fn head(&self) -> usize {
-        self.ops.iter().rposition(|op| matches!(op.kind, OpCaptureKind::Linear { .. })).unwrap_or(self.ops.len())
+        let is_linear =
+            |op: &OpCapture| matches!(op.kind, OpCaptureKind::Linear { .. } | OpCaptureKind::Convolution { .. });
+        self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
+    }
+
+    /// Every operation in forward order, branches after the residual operation that holds them.
+    pub fn walk(&self) -> Vec<&OpCapture> {
+        fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
+            for op in ops {
+                found.push(op);
+                if let OpCaptureKind::Residual { branch, .. } = &op.kind {
+                    walk(branch, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.ops, &mut found);
+        found
     }
 }
 
 impl OpCapture {
-    /// The kind's name: `linear`, `activation`, `norm`, `residual`.
+    /// The kind's name, as in [`super::Joint::kind`].
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             OpCaptureKind::Linear { .. } => "linear",
+            OpCaptureKind::Convolution { .. } => "convolution",
             OpCaptureKind::Activation(_) => "activation",
             OpCaptureKind::Norm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
+            OpCaptureKind::Other { weighted: true } => "module",
+            OpCaptureKind::Other { weighted: false } => "operation",
         }
     }
 
@@ -141,23 +178,29 @@ impl OpCapture {
     }
 }
 
-fn check_chain(ops: &[OpCapture], batch: usize) -> Result<(), CaptureError> {
+fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
     let mut before: Option<&OpCapture> = None;
     for op in ops {
-        // Whole rows: the nearest multiple of the batch is what the length should have been.
-        op.expect("input", &op.input, op.input.len() / batch * batch)?;
+        let rows = op.rows.max(1);
+        // Whole rows: the nearest multiple is what the length should have been.
+        op.expect("output", &op.output, op.output.len() / rows * rows)?;
         if let Some(before) = before {
             op.expect("input", &op.input, before.output.len())?;
         }
         op.expect("cotangent_in", &op.cotangent_in, op.input.len())?;
         op.expect("cotangent_out", &op.cotangent_out, op.output.len())?;
-        let (fan_in, fan_out) = (op.input.len() / batch, op.output.len() / batch);
-        op.expect("output", &op.output, fan_out * batch)?;
+        let (fan_in, fan_out) = (op.input.len() / rows, op.output.len() / rows);
         match &op.kind {
             OpCaptureKind::Linear { weight, weight_gradient } => {
+                op.expect("input", &op.input, fan_in * rows)?;
                 op.expect("weight", weight, fan_in * fan_out)?;
                 op.expect("weight_gradient", weight_gradient, fan_in * fan_out)?;
             }
+            OpCaptureKind::Convolution { weight, weight_gradient } => {
+                op.expect("weight", weight, weight.len() / fan_out.max(1) * fan_out)?;
+                op.expect("weight_gradient", weight_gradient, weight.len())?;
+            }
+            OpCaptureKind::Other { .. } => {}
             OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
             OpCaptureKind::Norm { gamma, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
@@ -166,7 +209,7 @@ fn check_chain(ops: &[OpCapture], batch: usize) -> Result<(), CaptureError> {
             OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
-                check_chain(branch, batch)?;
+                check_chain(branch)?;
             }
         }
         before = Some(op);
@@ -182,6 +225,7 @@ mod tests {
         let zeros = |n: usize| Values::from(vec![0.0_f64; n]);
         OpCapture {
             name: "fc1".into(),
+            rows: 2,
             kind: OpCaptureKind::Linear { weight: zeros(weight), weight_gradient: zeros(weight) },
             input: zeros(input),
             output: zeros(output),

@@ -13,19 +13,19 @@ pub(super) fn head(capture: &Capture, joints: Vec<Joint>) -> Head {
     Head {
         loss: capture.loss(),
         output_rms: last.output.rms(),
-        output_spread_rms: spread(&last.output.to_f64(), batch),
+        output_spread_rms: spread(&last.output.to_f64(), last.rows.max(1)),
         cotangent_rms: last.cotangent_out.rms() * batch as f64,
         joints,
     }
 }
 
-/// RMS of each value's deviation from its column's mean over the batch.
-fn spread(values: &[f64], batch: usize) -> f64 {
-    let features = values.len() / batch;
+/// RMS of each value's deviation from its column's mean over the rows.
+fn spread(values: &[f64], rows: usize) -> f64 {
+    let features = values.len() / rows;
     let mut means = vec![0.0; features];
     for row in values.chunks_exact(features.max(1)) {
         for (mean, value) in means.iter_mut().zip(row) {
-            *mean += value / batch as f64;
+            *mean += value / rows as f64;
         }
     }
     let deviations: Vec<f64> =

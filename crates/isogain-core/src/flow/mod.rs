@@ -44,7 +44,8 @@ pub struct Flow {
 pub struct Joint {
     /// The operation's name.
     pub name: String,
-    /// The operation's kind: `linear`, `activation`, `norm`, `residual`.
+    /// The operation's kind: `linear`, `convolution`, `activation`, `norm`, `residual`, and for what is taken whole `module`
+    /// (with weights) or `operation` (without).
     pub kind: String,
     /// ln(rms cotangent at the input / rms cotangent at the output), nepers. `None` when either is zero or not finite.
     pub log_gain: Option<f64>,
@@ -62,6 +63,13 @@ pub struct Joint {
     /// How skip and branch share the cotangent, for a residual operation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branch: Option<Branch>,
+}
+
+impl Joint {
+    /// Whether people would say that a layer begins here: it multiplies by weights, or is a residual block.
+    pub fn begins_layer(&self) -> bool {
+        matches!(self.kind.as_str(), "linear" | "convolution" | "residual" | "module")
+    }
 }
 
 /// One cause of a log-gain.
@@ -91,6 +99,8 @@ pub enum Cause {
     Projection,
     /// Residual: what the branch adds to the skip's cotangent.
     BranchSum,
+    /// An operation that is taken whole.
+    Whole,
 }
 
 /// How a residual operation's skip and branch share the cotangent: g_in = g + b with b = scale * J_F^T g.

@@ -38,8 +38,7 @@ impl Profile {
     pub fn of(flow: &Flow) -> Self {
         let mut starts: Vec<usize> = Vec::new();
         for (index, joint) in flow.joints.iter().enumerate() {
-            let begins = joint.kind == "linear" || joint.kind == "residual";
-            if begins || index == 0 {
+            if joint.begins_layer() || index == 0 {
                 starts.push(index);
             }
         }

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::statistics::{Moments, kernel};
+
 /// The values of a tensor, row-major `[batch, features]` (a weight: `[fan_in, fan_out]`). Cloning shares the buffer.
 #[derive(Clone, Debug)]
 pub enum Values {
@@ -33,6 +35,14 @@ impl Values {
         match self {
             Self::F32(values) => Cow::Owned(values.iter().map(|&value| f64::from(value)).collect()),
             Self::F64(values) => Cow::Borrowed(values),
+        }
+    }
+
+    /// Count, sums and extremes.
+    pub fn moments(&self) -> Moments {
+        match self {
+            Self::F32(values) => kernel::moments(values),
+            Self::F64(values) => kernel::moments_f64(values),
         }
     }
 

@@ -1,7 +1,8 @@
 //! A weight's gradient: how strong the signal from behind is, how large the input is, how much the samples agree.
 //!
 //! dL/dW = mean over samples of x_i d_i^T, the textbook dL/dw = dL/dy phi'(z) x, and
-//! |dW|^2 = mean over pairs of <d_i, d_j> <x_i, x_j>.
+//! |dW|^2 = mean over pairs of <d_i, d_j> <x_i, x_j>. Where an operation treats positions alike, x_i and d_i are rows, and
+//! the sum over a sample's positions is part of the coherence.
 
 use super::WeightGradient;
 use super::attribute::log;
@@ -17,9 +18,10 @@ pub(super) fn gradients(capture: &Capture) -> Vec<WeightGradient> {
 fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
     for op in ops {
         match &op.kind {
-            OpCaptureKind::Linear { weight_gradient, .. } => {
+            OpCaptureKind::Linear { weight_gradient, .. } | OpCaptureKind::Convolution { weight_gradient, .. } => {
                 let half_log = |count: usize| 0.5 * (count as f64).ln();
-                let (fan_in, fan_out) = (op.input.len() / batch, op.output.len() / batch);
+                let fan_out = op.output.len() / op.rows.max(1);
+                let fan_in = weight_gradient.len() / fan_out.max(1);
                 let log_norm = log(weight_gradient.rms()).map(|ln| ln + half_log(weight_gradient.len()));
                 let backward_signal = log(op.cotangent_out.rms() * batch as f64).map(|ln| ln + half_log(fan_out));
                 let input_size = log(op.input.rms()).map(|ln| ln + half_log(fan_in));
@@ -28,7 +30,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 found.push(WeightGradient { name: op.name.clone(), log_norm, backward_signal, input_size, coherence });
             }
             OpCaptureKind::Residual { branch, .. } => collect(branch, batch, found),
-            OpCaptureKind::Activation(_) | OpCaptureKind::Norm { .. } => {}
+            OpCaptureKind::Activation(_) | OpCaptureKind::Norm { .. } | OpCaptureKind::Other { .. } => {}
         }
     }
 }

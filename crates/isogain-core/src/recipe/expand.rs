@@ -66,11 +66,13 @@ fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> R
 /// Trained numbers of a network: weights, biases, gammas, betas and learnable scales.
 pub fn parameter_count(network: &Network) -> u64 {
     let of = |op: &Op| match &op.kind {
-        OpKind::Linear(linear) => (linear.fan_in as u64 + 1).saturating_mul(linear.fan_out as u64),
+        OpKind::Linear(linear) | OpKind::Convolution(linear) => {
+            (linear.fan_in as u64 + 1).saturating_mul(linear.fan_out as u64)
+        }
         OpKind::Norm(Norm { norm: NormKind::Rms, features, .. }) => *features as u64,
         OpKind::Norm(Norm { features, .. }) => 2 * *features as u64,
         OpKind::Residual(residual) => u64::from(residual.learnable),
-        OpKind::Activation { .. } => 0,
+        OpKind::Activation { .. } | OpKind::Other(_) => 0,
     };
     network.walk().into_iter().map(of).fold(0, u64::saturating_add)
 }

@@ -12,6 +12,7 @@ pub mod line;
 mod number;
 pub mod reader;
 pub mod recorder;
+mod snapshot;
 pub mod writer;
 
 pub use error::RecordError;

@@ -103,7 +103,7 @@ fn record(ops: &[OpCapture], joints: &mut Vec<JointRecord>, units: &mut Vec<Unit
         match &op.kind {
             OpCaptureKind::Activation(_) => units.push(unit_record(&op.name, &output)),
             OpCaptureKind::Residual { branch, .. } => record(branch, joints, units),
-            OpCaptureKind::Linear { .. } | OpCaptureKind::Norm { .. } => {}
+            _ => {}
         }
     }
 }
@@ -144,7 +144,7 @@ pub(super) fn draw(ops: &[Op], parameters: &mut Parameters, rng: &mut ChaCha8Rng
                 }
                 draw(&residual.branch, parameters, rng);
             }
-            OpKind::Activation { .. } => {}
+            _ => {}
         }
     }
 }

@@ -75,7 +75,7 @@ impl Prediction {
     /// Reads the snapshot of a (treated) network before training.
     pub fn new(snapshot: &Snapshot, expected: &Expectation) -> Self {
         let flow = &snapshot.flow;
-        let layers: Vec<&Joint> = flow.joints.iter().filter(|joint| is_layer(joint)).collect();
+        let layers: Vec<&Joint> = flow.joints.iter().filter(|joint| joint.begins_layer()).collect();
         let depth = layers.len().max(1) as f64;
         let total_log_gain = flow.total_log_gain.filter(|_| is_finite(snapshot));
         let is_finite = total_log_gain.is_some();
@@ -150,11 +150,6 @@ fn falling(x: f64) -> f64 {
 /// 1 up to outputs of RMS 1, then falling with their logarithm; 0 where they are not finite.
 fn moderate_output(output_rms: f64) -> f64 {
     if output_rms.is_finite() { falling(output_rms.ln().max(0.0) / HALF_OUTPUT) } else { 0.0 }
-}
-
-/// Operations that count as a layer: what multiplies by weights, a residual block as one.
-fn is_layer(joint: &Joint) -> bool {
-    joint.kind == "linear" || joint.kind == "residual"
 }
 
 fn is_finite(snapshot: &Snapshot) -> bool {

@@ -24,6 +24,7 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Rescale => "norm rescale",
         Cause::Projection => "norm projection",
         Cause::BranchSum => "branch sum",
+        Cause::Whole => "other operations",
     }
 }
 
@@ -37,6 +38,7 @@ pub fn cause_meaning(cause: Cause) -> &'static str {
         Cause::Rescale => "the normalisation's factor gamma / sigma",
         Cause::Projection => "what centring and normalising take out of the gradient",
         Cause::BranchSum => "what the residual branches add to the skip connection's gradient",
+        Cause::Whole => "operations that are taken whole: pooling, attention, recurrent cells",
     }
 }
 

@@ -74,6 +74,7 @@ fn unreachable(case: &Case<'_>, activation: Activation) -> Option<Finding> {
                 )
             })
         }
+        Loss::Other => None,
         Loss::MeanSquaredError => {
             let target = case.data.target.as_ref()?;
             let beyond = (low - target.min?).max(target.max? - high).max(0.0) / target.variance()?.sqrt();

@@ -70,9 +70,9 @@ fn behind(ops: &[Op], name: &str) -> Option<Vec<String>> {
     };
     for op in &ops[here + 1..] {
         match op.kind {
-            OpKind::Linear(_) => gates.push(format!("{}.weight", op.name)),
+            OpKind::Linear(_) | OpKind::Convolution(_) => gates.push(format!("{}.weight", op.name)),
             OpKind::Norm(_) => gates.push(format!("{}.gamma", op.name)),
-            OpKind::Activation { .. } | OpKind::Residual(_) => {}
+            OpKind::Activation { .. } | OpKind::Residual(_) | OpKind::Other(_) => {}
         }
     }
     Some(gates)

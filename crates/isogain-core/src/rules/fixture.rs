@@ -179,7 +179,7 @@ fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units:
                 });
             }
             OpCaptureKind::Residual { branch, .. } => record(branch, batch, joints, units),
-            OpCaptureKind::Linear { .. } | OpCaptureKind::Norm { .. } => {}
+            _ => {}
         }
     }
 }
@@ -206,7 +206,7 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
                 }
                 parameters.extend(draw(&residual.branch, rng));
             }
-            OpKind::Activation { .. } => {}
+            _ => {}
         }
     }
     parameters

@@ -73,7 +73,7 @@ fn collect<'a>(case: &Case<'a>, ops: &'a [Op], in_branch: bool, found: &mut Vec<
     for op in ops {
         match &op.kind {
             OpKind::Residual(residual) => collect(case, &residual.branch, true, found),
-            OpKind::Linear(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
+            OpKind::Linear(linear) | OpKind::Convolution(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
                 let Some(record) = parameter(case.start, &format!("{}.weight", op.name)) else {
                     continue;
                 };
@@ -82,7 +82,7 @@ fn collect<'a>(case: &Case<'a>, ops: &'a [Op], in_branch: bool, found: &mut Vec<
                     found.push(&op.name);
                 }
             }
-            OpKind::Linear(_) | OpKind::Activation { .. } | OpKind::Norm(_) => {}
+            _ => {}
         }
     }
 }

@@ -45,6 +45,9 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
                 (Cause::Alignment, half_log(fan_out as f64 * back / (dot(&g, &g) * squares))),
             ]
         }
+        OpCaptureKind::Convolution { .. } | OpCaptureKind::Other { .. } => {
+            unreachable!("the reference engine runs none")
+        }
         OpCaptureKind::Norm { norm, gamma, eps } => {
             let (rescaled, projected) = normalised_back(*norm, &gamma.to_f64(), *eps, &x, &g);
             vec![
@@ -140,10 +143,15 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
     ops.iter()
         .map(|op| OpCapture {
             name: op.name.clone(),
+            rows: op.rows,
             kind: match &op.kind {
                 OpCaptureKind::Linear { weight, weight_gradient } => {
                     OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
                 }
+                OpCaptureKind::Convolution { weight, weight_gradient } => {
+                    OpCaptureKind::Convolution { weight: round(weight), weight_gradient: round(weight_gradient) }
+                }
+                OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
                 OpCaptureKind::Norm { norm, gamma, eps } => {
                     OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps }

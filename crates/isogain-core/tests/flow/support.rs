@@ -154,7 +154,7 @@ pub(crate) fn parameters(network: &Network, init: Init, sampler: &mut Sampler) -
             OpKind::Residual(residual) if residual.learnable => {
                 set("scale", vec![residual.scale]);
             }
-            OpKind::Activation { .. } | OpKind::Residual(_) => {}
+            _ => {}
         }
     }
     parameters
@@ -252,6 +252,6 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
 pub(crate) fn targets(network: &Network, batch: usize, sampler: &mut Sampler) -> Targets {
     match network.loss {
         Loss::CrossEntropy => Targets::Classes((0..batch).map(|_| sampler.class(network.outputs)).collect()),
-        Loss::MeanSquaredError => Targets::Outputs(sampler.normals(batch * network.outputs, 1.0)),
+        Loss::MeanSquaredError | Loss::Other => Targets::Outputs(sampler.normals(batch * network.outputs, 1.0)),
     }
 }

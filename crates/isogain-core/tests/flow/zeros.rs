@@ -110,6 +110,7 @@ fn a_cotangent_that_is_not_finite_is_no_number_but_no_failure() {
     let values = |v: [f64; 2]| Values::from(v.to_vec());
     let op = |cotangent_in: [f64; 2], cotangent_out: [f64; 2]| OpCapture {
         name: "act".into(),
+        rows: 2,
         kind: OpCaptureKind::Activation(act("tanh")),
         input: values([0.5, -0.5]),
         output: values([0.46, -0.46]),

@@ -17,6 +17,10 @@ pub(super) struct Step<'a> {
     branch: Vec<Step<'a>>,
 }
 
+fn unsupported(op: &Op) -> ReferenceError {
+    ReferenceError::Unsupported { op: op.name.clone() }
+}
+
 pub(super) fn forward<'a>(
     ops: &'a [Op],
     parameters: &Parameters,
@@ -37,6 +41,7 @@ pub(super) fn forward<'a>(
                 let scale = scale(op, residual, parameters)?;
                 input.iter().zip(returned.iter()).map(|(x, f)| x + scale * f).collect()
             }
+            OpKind::Convolution(_) | OpKind::Other(_) => return Err(unsupported(op)),
         };
         let output = Arc::new(output);
         steps.push(Step { op, input, output: output.clone(), branch });
@@ -58,6 +63,7 @@ pub(super) fn backward(
         let (op, name) = (step.op, &step.op.name);
         let (kind, cotangent_in) = match &op.kind {
             OpKind::Linear(linear) => linear_backward(step, linear, parameters, &cotangent, batch, gradients)?,
+            OpKind::Convolution(_) | OpKind::Other(_) => return Err(unsupported(op)),
             OpKind::Activation { activation } => {
                 let back = step.input.iter().zip(cotangent.iter()).map(|(&z, g)| activation.derivative(z) * g);
                 (OpCaptureKind::Activation(*activation), back.collect())
@@ -79,6 +85,7 @@ pub(super) fn backward(
         };
         let cotangent_in: Shared = Arc::new(cotangent_in);
         captured.push(OpCapture {
+            rows: batch,
             name: name.clone(),
             kind,
             input: values(&step.input),

@@ -24,6 +24,7 @@ pub(super) fn loss(
             Ok((loss, output.iter().zip(targets).map(|(y, t)| 2.0 * (y - t) / count).collect()))
         }
         (Loss::CrossEntropy, Targets::Outputs(_)) => Err(ReferenceError::Targets { loss: "cross-entropy" }),
+        (Loss::Other, _) => Err(ReferenceError::Targets { loss: "another loss" }),
         (Loss::MeanSquaredError, Targets::Classes(_)) => Err(ReferenceError::Targets { loss: "mean squared error" }),
     }
 }

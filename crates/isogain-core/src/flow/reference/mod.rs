@@ -57,6 +57,12 @@ pub enum ReferenceError {
         /// Values it holds.
         found: usize,
     },
+    /// An operation that this engine does not run.
+    #[error("{op} is neither linear, activation, norm nor residual")]
+    Unsupported {
+        /// The operation.
+        op: String,
+    },
     /// A class that no output stands for.
     #[error("the target of sample {sample} is class {class}, but the network has {outputs} outputs")]
     Class {
