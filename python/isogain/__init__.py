@@ -7,6 +7,40 @@
     result = isogain.cure(build_model, data, loss_fn)            # tries remedies, verifies, returns the best
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from isogain._core import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from isogain.diagnose import check
+    from isogain.report import Report
+
+__all__ = ["Report", "__version__", "check"]
+
+# Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
+# of its module: importing the module would put it in the function's place.
+_HOMES = {
+    "Report": "isogain.report",
+    "check": "isogain.diagnose",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'isogain' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(home)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise ModuleNotFoundError(f"isogain.{name} needs PyTorch: pip install torch", name="torch") from error
+        raise
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -13,4 +13,5 @@ pub mod rules;
 pub mod statistics;
 pub mod summary;
 pub mod theory;
+pub mod traced;
 pub mod trial;

@@ -3,12 +3,15 @@
 
 use pyo3::prelude::*;
 
+mod check;
 mod dlpack;
 mod tensor;
 
 /// What the package's Python half calls.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::check::Checked;
     #[pymodule_export]
     use super::tensor::statistics;
 

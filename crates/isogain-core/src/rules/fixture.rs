@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::{Case, Finding, named};
 use crate::flow::attribute;
-use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use crate::flow::reference::{self, Parameters, Targets};
 use crate::forecast;
 use crate::network::{Network, Norm, Op, OpKind};
@@ -22,6 +22,8 @@ pub(crate) struct Bench {
     pub(crate) network: Network,
     pub(crate) recipe: Recipe,
     pub(crate) data: DataSummary,
+    /// The buffers behind `start`.
+    pub(crate) capture: Capture,
     pub(crate) start: Snapshot,
     pub(crate) limits: Limits,
     pub(crate) history: Vec<StepRecord>,
@@ -66,6 +68,7 @@ impl Bench {
             Targets::Classes((0..batch).map(|sample| sample % CLASSES).collect())
         };
         let parameters = draw(&network.ops, &mut rng);
+        let capture = reference::run(&network, &parameters, &inputs, &targets).unwrap().capture;
         let start = snapshot(&network, &parameters, &inputs, &targets);
         let data = DataSummary {
             source: "made up".into(),
@@ -78,7 +81,7 @@ impl Bench {
             baseline_loss: if regression { 1.0 } else { (CLASSES as f64).ln() },
         };
         let limits = forecast::limits(&network, &recipe, &start);
-        Self { network, recipe, data, start, limits, history: Vec::new(), end: None, outcome: None }
+        Self { network, recipe, data, capture, start, limits, history: Vec::new(), end: None, outcome: None }
     }
 
     pub(crate) fn case(&self) -> Case<'_> {

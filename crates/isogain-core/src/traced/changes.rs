@@ -1,0 +1,98 @@
+//! What a prescription changes, for an engine that has a model instead of a recipe.
+
+use serde::Serialize;
+
+use super::Subject;
+use crate::network::NormKind;
+use crate::recipe::expand::branch_scale;
+use crate::recipe::{Clip, NetworkKind, NetworkRecipe, Recipe};
+
+/// The differences between the recipe of a model and a treated one. What stays as it is, is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Changes {
+    /// How weights are drawn, as a recipe writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// How the head's weights are drawn, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_init: Option<String>,
+    /// The hidden activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<String>,
+    /// A normalisation to insert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<NormKind>,
+    /// Skip connections to add, or their new scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<Skip>,
+    /// `null` where the activation after the head goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_activation: Option<()>,
+    /// Settings of the optimizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Settings>,
+    /// Clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
+    /// `standardise`: shift and scale inputs to mean 0 and deviation 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<&'static str>,
+    /// The same for regression targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'static str>,
+}
+
+/// `y = x + scale F(x)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Skip {
+    /// The factor at the start.
+    pub scale: f64,
+    /// Whether it is trained.
+    pub learnable: bool,
+}
+
+/// Settings of the optimizer that change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// Step size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Adam's epsilon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
+}
+
+const STANDARDISE: &str = "standardise";
+
+impl Subject {
+    /// What a prescription for this model changes.
+    pub fn changes(&self, treated: &Recipe) -> Changes {
+        let (before, after) = (&self.recipe, treated);
+        let (old, new) = (&before.network, &after.network);
+        let skip = |network: &NetworkRecipe| (network.kind, network.branch_scale, network.learnable_scale);
+        let settings = Settings {
+            learning_rate: changed(&before.optimizer.learning_rate, &after.optimizer.learning_rate),
+            eps: changed(&before.optimizer.eps, &after.optimizer.eps),
+        };
+        Changes {
+            init: (old.init != new.init).then(|| new.init.to_string()),
+            head_init: new.head_init.filter(|_| old.head_init != new.head_init).map(|init| init.to_string()),
+            activation: (old.activation != new.activation).then(|| new.activation.to_string()),
+            norm: new.norm.filter(|_| old.norm != new.norm),
+            skip: (new.kind == NetworkKind::Residual && skip(old) != skip(new)).then(|| Skip {
+                // A stem comes before the blocks.
+                scale: branch_scale(new.branch_scale, new.depth.saturating_sub(1)),
+                learnable: new.learnable_scale,
+            }),
+            output_activation: (old.output_activation.is_some() && new.output_activation.is_none()).then_some(()),
+            optimizer: (settings.learning_rate.is_some() || settings.eps.is_some()).then_some(settings),
+            clip: changed(&before.clip, &after.clip),
+            input: (after.data.standardize && !before.data.standardize).then_some(STANDARDISE),
+            target: (after.data.standardize_target && !before.data.standardize_target).then_some(STANDARDISE),
+        }
+    }
+}
+
+fn changed<T: PartialEq + Clone>(before: &T, after: &T) -> Option<T> {
+    (before != after).then(|| after.clone())
+}

@@ -1,0 +1,364 @@
+//! A model of another framework, as it ran on one batch: an engine lists the operations and hands over the buffers, and
+//! everything after that is the same as for a recipe's network.
+//!
+//! The list is JSON ([`Traced`]); buffers are numbers into a list of [`Values`]. A model has no recipe, and rules and
+//! remedies read one: [`Subject::recipe`] says in a recipe's words what the model amounts to.
+
+mod changes;
+mod recipe;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::flow::Values;
+use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind};
+use crate::forecast;
+use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual};
+use crate::recipe::{Optimizer, Precision, Recipe};
+use crate::record::{DataSummary, ParameterRecord, Snapshot};
+use crate::remedies::Prescription;
+use crate::remedies::prescriptions::prescriptions;
+use crate::rules::{Case, Finding, diagnose};
+use crate::statistics::Moments;
+use crate::summary::CheckReport;
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
+use crate::theory::limits::Limits;
+
+pub use changes::{Changes, Settings, Skip};
+
+/// Index into the buffers that come with a trace.
+pub type BufferId = usize;
+
+/// One forward and backward pass of a model, in the order in which the operations ran.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traced {
+    /// What the model is called: its class.
+    pub model: String,
+    /// Samples in the batch: what a mean loss was divided by.
+    pub batch: usize,
+    /// Value of the loss; `None` when it is not finite.
+    pub loss: Option<f64>,
+    /// Which loss it was.
+    pub loss_kind: Loss,
+    /// The chain of operations.
+    pub ops: Vec<TracedOp>,
+    /// Every parameter.
+    pub parameters: Vec<TracedParameter>,
+    /// What the data of this batch looks like.
+    pub data: TracedData,
+    /// The optimizer in a recipe's words; `None` when nobody said.
+    pub optimizer: Option<Optimizer>,
+    /// Planned optimizer updates; `None` when nobody said.
+    pub steps: Option<usize>,
+    /// Seed, for the record.
+    pub seed: u64,
+    /// Floating-point type of the parameters.
+    pub precision: Precision,
+}
+
+/// One operation with its buffers.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TracedOp {
+    /// Unique in the model; `<name>.weight` is its weight.
+    pub name: String,
+    /// Rows of the output: samples times positions.
+    pub rows: usize,
+    /// What went in.
+    pub input: BufferId,
+    /// What came out.
+    pub output: BufferId,
+    /// dL/d(input).
+    pub cotangent_in: BufferId,
+    /// dL/d(output).
+    pub cotangent_out: BufferId,
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: TracedKind,
+}
+
+/// What an operation does, with what its split needs.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum TracedKind {
+    /// `y = x W + b`.
+    Linear {
+        /// W, in any order.
+        weight: BufferId,
+        /// dL/dW; left out for a frozen weight.
+        #[serde(default)]
+        weight_gradient: Option<BufferId>,
+    },
+    /// The same at every position of a grid.
+    Convolution {
+        /// W, in any order.
+        weight: BufferId,
+        /// dL/dW; left out for a frozen weight.
+        #[serde(default)]
+        weight_gradient: Option<BufferId>,
+    },
+    /// `y = phi(x)`.
+    Activation {
+        /// The function.
+        activation: Activation,
+    },
+    /// A normalisation with the statistics of this batch.
+    Norm {
+        /// Which statistics.
+        norm: NormKind,
+        /// The learnable factor, `[features]`.
+        gamma: BufferId,
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// `y = x + F(x)`.
+    Residual {
+        /// F.
+        branch: Vec<TracedOp>,
+        /// `dL/dx - dL/dy`.
+        branch_cotangent_in: BufferId,
+    },
+    /// Anything else, whole.
+    Other {
+        /// What the framework calls it.
+        operation: String,
+        /// Whether it has weights.
+        weighted: bool,
+    },
+}
+
+/// A parameter and its gradient.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedParameter {
+    /// `<op>.weight`, `<op>.bias`, `<op>.gamma` ...
+    pub name: String,
+    /// Its values.
+    pub weight: BufferId,
+    /// Its gradient; left out when it has none.
+    #[serde(default)]
+    pub gradient: Option<BufferId>,
+}
+
+/// What the data of one batch looks like.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedData {
+    /// The inputs, where they are real numbers.
+    pub input: Option<BufferId>,
+    /// Largest ratio between the RMS of two input features, where inputs are rows of features.
+    pub feature_rms_ratio: Option<f64>,
+    /// The targets, where they are real numbers.
+    pub target: Option<BufferId>,
+    /// Classes, where targets are classes.
+    pub classes: Option<usize>,
+    /// Loss of a model that learnt nothing, where it can be told.
+    pub baseline_loss: Option<f64>,
+}
+
+/// Why a trace cannot be used.
+#[derive(Debug, Error)]
+pub enum TraceError {
+    /// The description is not what it should be.
+    #[error("the trace cannot be read: {0}")]
+    Description(#[from] serde_json::Error),
+    /// A number of a buffer that does not exist.
+    #[error("{op}: buffer {buffer} is not among the {count} that came with the trace")]
+    Buffer {
+        /// The operation or parameter.
+        op: String,
+        /// The number.
+        buffer: BufferId,
+        /// Buffers there are.
+        count: usize,
+    },
+    /// Buffers that do not fit together.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+/// A traced model, ready for rules and remedies.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The model as plain data.
+    pub network: Network,
+    /// What it amounts to in a recipe's words.
+    pub recipe: Recipe,
+    /// What the batch looks like.
+    pub data: DataSummary,
+    /// The batch, with full tensors at hand.
+    pub start: Snapshot,
+    /// What theory expects.
+    pub limits: Limits,
+}
+
+impl Subject {
+    /// Reads a trace.
+    ///
+    /// # Errors
+    /// A description that is not one, or buffers that do not fit it.
+    pub fn new(description: &str, buffers: &[Values]) -> Result<Self, TraceError> {
+        let traced: Traced = serde_json::from_str(description)?;
+        let buffers = Buffers(buffers);
+        let capture = Capture::new(traced.batch, buffers.captures(&traced.ops)?, traced.loss.unwrap_or(f64::NAN))?;
+        let parameters = buffers.parameters(&traced.parameters)?;
+        let start = Snapshot::of(&capture, parameters, 0);
+        let data = buffers.data(&traced)?;
+        let initializer = recipe::initializer(&capture);
+        let activation = recipe::activation(&capture);
+        let network = Network {
+            inputs: capture.ops().first().map_or(0, |op| op.input.len() / traced.batch),
+            outputs: capture.ops().last().map_or(0, |op| op.output.len() / op.rows.max(1)),
+            ops: ops(&traced.ops, &capture.walk(), initializer, activation),
+            loss: traced.loss_kind,
+        };
+        let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
+        let limits = forecast::limits(&network, &recipe, &start);
+        Ok(Self { network, recipe, data, start, limits })
+    }
+
+    /// What rules look at before training.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            network: &self.network,
+            recipe: &self.recipe,
+            data: &self.data,
+            start: &self.start,
+            limits: &self.limits,
+            history: &[],
+            end: None,
+            outcome: None,
+        }
+    }
+
+    /// What is wrong before training.
+    pub fn findings(&self) -> Vec<Finding> {
+        diagnose(&self.case())
+    }
+
+    /// What to try against these findings, best first.
+    pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
+        prescriptions(&self.case(), &self.recipe, findings)
+    }
+
+    /// The same document that a check of a recipe gives.
+    pub fn report(&self) -> CheckReport {
+        CheckReport::new(self.recipe.clone(), self.findings(), self.start.flow.clone(), self.limits.clone())
+    }
+}
+
+/// The buffers of a trace, with a clear error for a number that is none of them.
+#[derive(Clone, Copy)]
+struct Buffers<'a>(&'a [Values]);
+
+impl Buffers<'_> {
+    fn get(self, op: &str, buffer: BufferId) -> Result<Values, TraceError> {
+        let missing = || TraceError::Buffer { op: op.to_owned(), buffer, count: self.0.len() };
+        self.0.get(buffer).cloned().ok_or_else(missing)
+    }
+
+    fn captures(self, ops: &[TracedOp]) -> Result<Vec<OpCapture>, TraceError> {
+        ops.iter().map(|op| self.capture(op)).collect()
+    }
+
+    fn capture(self, op: &TracedOp) -> Result<OpCapture, TraceError> {
+        let get = |buffer: BufferId| self.get(&op.name, buffer);
+        // A frozen weight has no gradient: exactly zero is what the optimizer sees.
+        let gradient = |weight: &Values, gradient: Option<BufferId>| match gradient {
+            Some(buffer) => get(buffer),
+            None => Ok(Values::from(vec![0.0_f64; weight.len()])),
+        };
+        let kind = match &op.kind {
+            TracedKind::Linear { weight, weight_gradient } => {
+                let weight = get(*weight)?;
+                OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+            }
+            TracedKind::Convolution { weight, weight_gradient } => {
+                let weight = get(*weight)?;
+                OpCaptureKind::Convolution { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+            }
+            TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
+            TracedKind::Norm { norm, gamma, eps } => {
+                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps }
+            }
+            TracedKind::Residual { branch, branch_cotangent_in } => OpCaptureKind::Residual {
+                scale: 1.0,
+                branch: self.captures(branch)?,
+                branch_cotangent_in: get(*branch_cotangent_in)?,
+            },
+            TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
+        };
+        Ok(OpCapture {
+            name: op.name.clone(),
+            rows: op.rows,
+            kind,
+            input: get(op.input)?,
+            output: get(op.output)?,
+            cotangent_in: get(op.cotangent_in)?,
+            cotangent_out: get(op.cotangent_out)?,
+        })
+    }
+
+    fn parameters(self, parameters: &[TracedParameter]) -> Result<Vec<ParameterRecord>, TraceError> {
+        let record = |parameter: &TracedParameter| {
+            let moments = |buffer| self.get(&parameter.name, buffer).map(|values| values.moments());
+            Ok(ParameterRecord {
+                name: parameter.name.clone(),
+                weight: moments(parameter.weight)?,
+                gradient: parameter.gradient.map_or(Ok(Moments::default()), moments)?,
+                update: Moments::default(),
+            })
+        };
+        parameters.iter().map(record).collect()
+    }
+
+    fn data(self, traced: &Traced) -> Result<DataSummary, TraceError> {
+        let moments = |buffer| self.get("data", buffer).map(|values| values.moments());
+        let target = traced.data.target.map(moments).transpose()?;
+        Ok(DataSummary {
+            source: "one batch".into(),
+            train_samples: traced.batch,
+            test_samples: 0,
+            input: traced.data.input.map_or(Ok(Moments::default()), moments)?,
+            feature_rms_ratio: traced.data.feature_rms_ratio.unwrap_or(1.0),
+            target,
+            classes: traced.data.classes,
+            // The loss before training is what knowing nothing costs, or more.
+            baseline_loss: traced.data.baseline_loss.or(traced.loss).unwrap_or(f64::NAN),
+        })
+    }
+}
+
+/// The description that rules read. `captured` are the same operations in the order of a walk.
+fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activation: Activation) -> Vec<Op> {
+    let found = |name: &str| captured.iter().find(|op| op.name == name);
+    let linear = |op: &TracedOp| {
+        let capture = found(&op.name);
+        let fan_out = capture.map_or(0, |capture| capture.output.len() / capture.rows.max(1));
+        let values = capture.map_or(0, |capture| match &capture.kind {
+            OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => weight.len(),
+            _ => 0,
+        });
+        Linear { fan_in: values / fan_out.max(1), fan_out, init, activation }
+    };
+    let kind = |op: &TracedOp| match &op.kind {
+        TracedKind::Linear { .. } => OpKind::Linear(linear(op)),
+        TracedKind::Convolution { .. } => OpKind::Convolution(linear(op)),
+        TracedKind::Activation { activation } => OpKind::Activation { activation: *activation },
+        TracedKind::Norm { norm, eps, .. } => {
+            let features = found(&op.name).map_or(0, |capture| capture.output.len() / capture.rows.max(1));
+            OpKind::Norm(Norm { norm: *norm, features, eps: *eps })
+        }
+        TracedKind::Residual { branch, .. } => {
+            OpKind::Residual(Residual { branch: ops(branch, captured, init, activation), scale: 1.0, learnable: false })
+        }
+        TracedKind::Other { operation, weighted } => {
+            OpKind::Other(Other { operation: operation.clone(), weighted: *weighted })
+        }
+    };
+    traced.iter().map(|op| Op { name: op.name.clone(), kind: kind(op) }).collect()
+}
+
+#[cfg(test)]
+mod tests;

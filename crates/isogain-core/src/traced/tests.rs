@@ -1,0 +1,100 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::recipe::Level;
+use crate::rules::fixture::Bench;
+
+/// A trace of the bench's network, as another engine would write it down.
+fn traced(bench: &Bench) -> (String, Vec<Values>) {
+    let capture = &bench.capture;
+    let mut buffers = Vec::new();
+    let mut keep = |values: &Values| {
+        buffers.push(values.clone());
+        buffers.len() - 1
+    };
+    let ops: Vec<Value> = capture
+        .ops()
+        .iter()
+        .map(|op| {
+            let mut found = json!({
+                "name": op.name, "rows": op.rows, "kind": op.kind_name(),
+                "input": keep(&op.input), "output": keep(&op.output),
+                "cotangent_in": keep(&op.cotangent_in), "cotangent_out": keep(&op.cotangent_out),
+            });
+            match &op.kind {
+                OpCaptureKind::Linear { weight, weight_gradient } => {
+                    found["weight"] = keep(weight).into();
+                    found["weight_gradient"] = keep(weight_gradient).into();
+                }
+                OpCaptureKind::Activation(activation) => found["activation"] = activation.name().into(),
+                _ => unreachable!("a plain network"),
+            }
+            found
+        })
+        .collect();
+    let parameters: Vec<Value> = ops
+        .iter()
+        .filter(|op| op["kind"] == "linear")
+        .map(|op| {
+            let name = format!("{}.weight", op["name"].as_str().unwrap());
+            json!({ "name": name, "weight": op["weight"], "gradient": op["weight_gradient"] })
+        })
+        .collect();
+    let input = ops[0]["input"].clone();
+    let description = json!({
+        "model": "MLP", "batch": capture.batch(), "loss": capture.loss(), "loss_kind": "cross-entropy",
+        "ops": ops, "parameters": parameters, "optimizer": null, "steps": null, "seed": 0, "precision": "f32",
+        "data": {
+            "input": input, "feature_rms_ratio": null, "target": null, "classes": 10, "baseline_loss": 10.0_f64.ln(),
+        },
+    });
+    (description.to_string(), buffers)
+}
+
+/// A network diagnosed from its trace is diagnosed as from its recipe.
+#[test]
+fn a_trace_says_what_the_recipe_says() {
+    let bench = Bench::new("[network]\ndepth = 12\nwidth = 64\n");
+    let (description, buffers) = traced(&bench);
+    let subject = Subject::new(&description, &buffers).unwrap();
+    assert_eq!(subject.recipe.network.init, Initializer::PYTORCH_DEFAULT);
+    assert_eq!((subject.recipe.network.depth, subject.recipe.network.width), (12, 64));
+    assert_eq!(subject.recipe.network.activation, Activation::relu());
+    let (found, expected) = (subject.findings(), bench.diagnose());
+    assert_eq!((found[0].rule.as_str(), found[0].level), ("vanishing-gradient", Level::Deny));
+    assert_eq!(found[0].layers, expected[0].layers);
+    let evidence = |finding: &Finding| finding.evidence[0].value.unwrap();
+    assert!((evidence(&found[0]) - evidence(&expected[0])).abs() < 1e-9);
+    assert_eq!(subject.report().flow.joints.len(), bench.start.flow.joints.len());
+}
+
+#[test]
+fn what_a_prescription_changes() {
+    let bench = Bench::new("[network]\ndepth = 12\nwidth = 64\n");
+    let (description, buffers) = traced(&bench);
+    let subject = Subject::new(&description, &buffers).unwrap();
+    let prescribed = subject.prescriptions(&subject.findings());
+    let changes = |remedy: &str| {
+        let found = prescribed.iter().find(|found| found.remedies == [remedy]).unwrap();
+        serde_json::to_value(subject.changes(&found.recipe)).unwrap()
+    };
+    assert_eq!(changes("rescale-init"), json!({ "init": "he-normal" }));
+    let scale = 1.0 / 11.0_f64.sqrt();
+    assert_eq!(changes("add-skip"), json!({ "skip": { "scale": scale, "learnable": false } }));
+    assert_eq!(changes("insert-layer-norm"), json!({ "norm": "layer" }));
+    assert_eq!(changes("swap-activation"), json!({ "activation": "tanh", "init": "edge-of-chaos" }));
+    assert!(prescribed.iter().all(|found| subject.changes(&found.recipe) != Changes::default()));
+}
+
+#[test]
+fn a_number_of_no_buffer_is_an_error() {
+    let (description, mut buffers) = traced(&Bench::new("[network]\ndepth = 2\nwidth = 8\n"));
+    let count = buffers.len();
+    buffers.pop();
+    let error = Subject::new(&description, &buffers).unwrap_err().to_string();
+    assert!(
+        error.ends_with(&format!("buffer {} is not among the {} that came with the trace", count - 1, count - 1)),
+        "{error}"
+    );
+    assert!(Subject::new("{}", &[]).unwrap_err().to_string().starts_with("the trace cannot be read: "));
+}

@@ -1,0 +1,333 @@
+"""From recorded tensors to the chain of operations whose log-gains add up to the whole.
+
+A **joint** is a tensor that every path from input to loss goes through. Between two neighbouring joints lies one operation,
+a residual sum y = x + F(x), or something that is taken whole and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from isogain.trace import Node, Trace
+
+# Calls that move numbers without changing them; their cotangents are the same numbers in another order.
+SHAPE_ONLY = frozenset({
+    "view", "reshape", "flatten", "squeeze", "unsqueeze", "transpose", "permute", "contiguous", "clone", "getitem",
+    "unflatten", "t", "T", "mT", "movedim", "swapaxes", "to", "float", "type_as", "view_as", "reshape_as", "identity",
+    "ravel", "movedim", "moveaxis", "swapdims", "narrow", "select", "expand", "expand_as", "broadcast_to", "input",
+    "dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+})  # fmt: skip
+
+WEIGHTED = {"linear": 1, "addmm": 2, "matmul": 1, "mm": 1, "conv1d": 1, "conv2d": 1, "conv3d": 1}
+"""Calls that multiply by a matrix, and the position of that matrix."""
+
+CHANNELS_SECOND = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+                             "batch_norm", "group_norm", "instance_norm"})  # fmt: skip
+
+# Modules that write one known operation in several calls.
+COMPOSED_ACTIVATIONS = {"NewGELUActivation": "gelu", "GELUActivation": "gelu", "PytorchGELUTanh": "gelu",
+                        "FastGELUActivation": "gelu", "SiLUActivation": "silu"}  # fmt: skip
+
+
+@dataclass
+class Chain:
+    """The description of a model and the tensors it counts."""
+
+    ops: list[dict[str, Any]]
+    tensors: list[Tensor]
+    norm_parameters: dict[str, str]
+    """What the core calls the parameters of normalisations: `bn1.weight` is `bn1.gamma`."""
+
+
+def activation(node: Node) -> dict[str, float | str] | str | None:
+    """The core's name of an activation, with its number where it has one; None for anything else."""
+
+    def number(name: str, position: int, default: float) -> float:
+        return float(node.argument(name, position, default))
+
+    match node.function:
+        case "relu" | "sigmoid" | "tanh" | "silu" | "selu" | "gelu" | "softsign":
+            return node.function
+        case "leaky_relu":
+            return {"name": "leaky-relu", "slope": number("negative_slope", 1, 0.01)}
+        case "elu" if number("alpha", 1, 1.0) == 1.0:
+            return "elu"
+        case "softplus" if number("beta", 1, 1.0) == 1.0:
+            return "softplus"
+        case "hardtanh" if (number("min_val", 1, -1.0), number("max_val", 2, 1.0)) == (-1.0, 1.0):
+            return "hard-tanh"
+    return None
+
+
+class Builder:
+    """Builds the chain of one trace."""
+
+    def __init__(self, trace: Trace, model: nn.Module) -> None:
+        self.trace = trace
+        self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
+        self._classes = {path: type(module).__name__ for path, module in model.named_modules()}
+        self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
+        self._parameters = {id(p): name for name, p in model.named_parameters()}
+        self._taken: set[str] = set()
+        self._tensors: list[Tensor] = []
+        self._indices: dict[tuple[int, bool], int] = {}
+        # Held so that their identities are not given to other tensors.
+        self._sources: list[Tensor] = []
+        self._norms: dict[str, str] = {}
+
+    def build(self) -> Chain:
+        nodes = self.trace.nodes
+        # Names of layers with weights come first, because findings look for `<name>.weight`.
+        self._own = {node.index: self._parameter_path(node) for node in nodes}
+        self._reserved = {name for name in self._own.values() if name}
+        cuts = _cuts(nodes)
+        end = max((position for position, node in enumerate(cuts) if node.in_model), default=-1)
+        cuts = cuts[: end + 1]
+        # The batch itself is the first joint where it has a cotangent; token indices have none, and the chain begins behind
+        # the embedding.
+        return Chain(self._chain(cuts, nodes, _axis_of_source(cuts)), self._tensors, self._norms)
+
+    # -- joints to operations -------------------------------------------------------------------------------------------
+
+    def _chain(self, cuts: Sequence[Node], nodes: Sequence[Node], axis: int, first: Tensor | None = None) -> list[dict[str, Any]]:
+        """Operations between neighbouring cuts. `first` is the cotangent that flows into the first cut through this chain
+        alone, where another path meets it."""
+        ops: list[dict[str, Any]] = []
+        for position, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False)):
+            segment = [node for node in nodes if before.index < node.index <= after.index]
+            cotangent = first if position == 0 and first is not None else before.gradient
+            assert cotangent is not None
+            if after.value.dim() != before.value.dim():
+                axis = _default_axis(after.value)
+            if len(segment) == 1 and _is_shape_only(before, after):
+                continue  # what follows starts from the same numbers in another order
+            if after.function in CHANNELS_SECOND:
+                axis = 1
+            elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
+                axis = -1
+            ops.append(self._op(before, after, segment, cotangent, axis))
+        return ops
+
+    def _op(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
+        op: dict[str, Any] = {
+            "rows": _rows(after.value, axis),
+            "input": self._buffer(before.value, axis if before.value.dim() == after.value.dim() else None),
+            "output": self._buffer(after.value, axis),
+            "cotangent_in": self._buffer(cotangent, axis if before.value.dim() == after.value.dim() else None),
+            "cotangent_out": self._buffer(_gradient(after), axis),
+        }
+        if len(segment) == 1:
+            return op | self._single(before, after, axis)
+        if (branch := _residual(before, after)) is not None:
+            return op | self._residual_op(before, after, branch, segment, cotangent, axis)
+        return op | self._composed(before, segment, axis)
+
+    def _single(self, before: Node, node: Node, axis: int) -> dict[str, Any]:
+        if (found := self._linear(node)) is not None or (found := self._norm(node)) is not None:
+            return {"name": self._unique(self._own[node.index] or self._path(node), node), **found}
+        name = self._unique(self._own[node.index] or self._path(node), node)
+        if (phi := activation(node)) is not None and node.value.shape == before.value.shape:
+            return {"name": name, "kind": "activation", "activation": phi}
+        return {"name": name, "kind": "other", "operation": node.function, "weighted": self._has_weights([node])}
+
+    def _linear(self, node: Node) -> dict[str, Any] | None:
+        position = WEIGHTED.get(node.function)
+        if position is None:
+            return None
+        weight = node.argument({"addmm": "mat2", "matmul": "other", "mm": "mat2"}.get(node.function, "weight"), position)
+        if not isinstance(weight, Tensor) or id(weight) not in self.trace.weights or weight.dim() < 2:
+            return None
+        gradient = self.trace.weights[id(weight)]
+        kind = "convolution" if node.function.startswith("conv") else "linear"
+        fields: dict[str, Any] = {"kind": kind, "weight": self._buffer(weight.detach(), None)}
+        if gradient is not None:
+            fields["weight_gradient"] = self._buffer(gradient, None)
+        return fields
+
+    def _norm(self, node: Node) -> dict[str, Any] | None:
+        match node.function:
+            case "batch_norm" if node.argument("training", 5, False) or node.argument("running_mean", 1) is None:
+                kind, weight, eps, features = "batch", node.argument("weight", 3), node.argument("eps", 7, 1e-5), node.value.shape[1]
+            case "layer_norm" if len(node.argument("normalized_shape", 1)) == 1:
+                kind, weight, eps, features = "layer", node.argument("weight", 2), node.argument("eps", 4, 1e-5), node.value.shape[-1]
+            case "rms_norm" if len(node.argument("normalized_shape", 1)) == 1:
+                eps = node.argument("eps", 3)
+                eps = torch.finfo(node.value.dtype).eps if eps is None else eps
+                kind, weight, features = "rms", node.argument("weight", 2), node.value.shape[-1]
+            case _:
+                return None
+        return {"kind": "norm", "norm": kind, "gamma": self._gamma(node, weight, features), "eps": float(eps)}
+
+    def _gamma(self, node: Node, weight: Tensor | None, features: int) -> int:
+        if weight is None:
+            return self._buffer(torch.ones(features), None)
+        if name := self._own[node.index]:
+            self._norms |= {f"{name}.weight": f"{name}.gamma", f"{name}.bias": f"{name}.beta"}
+        return self._buffer(weight.detach(), None)
+
+    def _residual_op(self, before: Node, after: Node, branch: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
+        inner = [node for node in segment if node is not after]
+        returned = cotangent - _gradient(after)
+        name = self._block_name(inner)
+        cuts = [before, *_cuts(inner, source=before)]
+        if cuts[-1] is not branch:
+            cuts = [before, branch]
+        return {
+            "name": name,
+            "kind": "residual",
+            "branch_cotangent_in": self._buffer(returned, axis),
+            "branch": self._chain(cuts, inner, axis, first=returned),
+        }
+
+    def _composed(self, before: Node, segment: list[Node], axis: int) -> dict[str, Any]:
+        """What one module writes in several calls, or several modules between two joints."""
+        path = _common(self._path_of(node) for node in segment)
+        kind = self._classes.get(path, "")
+        if kind in COMPOSED_ACTIVATIONS:
+            return {"name": self._unique(path), "kind": "activation", "activation": COMPOSED_ACTIVATIONS[kind]}
+        last = segment[-1]
+        if kind.endswith("RMSNorm") and last.value.shape == before.value.shape:
+            weight = next((w for w in _tensors(last) if id(w) in self.trace.weights and w.dim() == 1), None)
+            self._own[last.index] = path
+            gamma = self._gamma(last, weight, last.value.shape[-1])
+            return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": 1e-6}
+        name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
+        operation = kind if kind and path else _main_call(segment)
+        return {"name": self._unique(name), "kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
+
+    # -- names -----------------------------------------------------------------------------------------------------------
+
+    def _parameter_path(self, node: Node) -> str:
+        """Path of the module whose `weight` a call uses."""
+        for tensor in _tensors(node):
+            name = self._parameters.get(id(tensor), "")
+            if name.endswith(".weight"):
+                return name.removesuffix(".weight")
+        return ""
+
+    def _path_of(self, node: Node) -> str:
+        return self._own.get(node.index) or node.module
+
+    def _path(self, node: Node) -> str:
+        return node.module if node.module in self._leaves and node.module else f"{node.module}.{node.function}".lstrip(".")
+
+    def _block_name(self, inner: Sequence[Node]) -> str:
+        weighted = [self._own[node.index] for node in inner if self._own[node.index] and node.function in WEIGHTED]
+        for path in (_common(weighted), _common(self._path_of(node) for node in inner)):
+            if path and path not in self._reserved | self._taken:
+                return self._unique(path)
+        return self._unique("block")
+
+    def _unique(self, name: str, node: Node | None = None) -> str:
+        if name in self._taken and node is not None and node.module in self._leaves:
+            name = f"{name}.{node.function}"
+        found, count = name, 1
+        while found in self._taken:
+            count += 1
+            found = f"{name}-{count}"
+        self._taken.add(found)
+        return found
+
+    def _has_weights(self, nodes: Sequence[Node]) -> bool:
+        return any(tensor.dim() > 1 and id(tensor) in self.trace.weights for node in nodes for tensor in _tensors(node))
+
+    # -- buffers ---------------------------------------------------------------------------------------------------------
+
+    def _buffer(self, tensor: Tensor, axis: int | None) -> int:
+        """Index of the tensor in memory order, its channels last. `axis` is where they are: 1, -1, or None for any order."""
+        moves = axis == 1 and tensor.dim() > 2
+        key = (id(tensor), moves)
+        if key not in self._indices:
+            plain = tensor.detach().to("cpu")
+            self._tensors.append((plain.movedim(1, -1) if moves else plain).contiguous())
+            self._sources.append(tensor)
+            self._indices[key] = len(self._tensors) - 1
+        return self._indices[key]
+
+
+def _cuts(nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
+    """The tensors that everything later depends on through nothing else, in order."""
+    last_use: dict[int, int] = {}
+    for node in nodes:
+        for read in node.inputs:
+            last_use[read.index] = node.index
+    members = {node.index for node in nodes}
+    live: set[int] = set()
+    if source is not None and source.index in last_use:
+        live.add(source.index)
+    found = []
+    for node in nodes:
+        live = {index for index in live if last_use.get(index, -1) > node.index}
+        if not live:
+            found.append(node)
+        if last_use.get(node.index, -1) > node.index and node.index in members:
+            live.add(node.index)
+    return found
+
+
+def _residual(before: Node, after: Node) -> Node | None:
+    """F(x) in `x + F(x)`."""
+    if after.function != "add" or len(after.inputs) != 2 or float(after.kwargs.get("alpha", 1)) != 1.0:
+        return None
+    others = [node for node in after.inputs if node is not before]
+    if len(others) == 1 and others[0].value.shape == before.value.shape == after.value.shape:
+        return others[0]
+    return None
+
+
+def _is_shape_only(before: Node, after: Node) -> bool:
+    same = before.value.numel() == after.value.numel() and before.value.dtype == after.value.dtype
+    if "dropout" in after.function and same:
+        return bool(torch.equal(before.value, after.value))
+    return same and after.function in SHAPE_ONLY
+
+
+def _gradient(node: Node) -> Tensor:
+    assert node.gradient is not None, "only nodes with a gradient are kept"
+    return node.gradient
+
+
+def _rows(value: Tensor, axis: int) -> int:
+    features = value.shape[axis] if value.dim() > 1 else 1
+    return value.numel() // max(features, 1)
+
+
+def _default_axis(value: Tensor) -> int:
+    return 1 if value.dim() >= 4 else -1
+
+
+def _axis_of_source(cuts: Sequence[Node]) -> int:
+    return _default_axis(cuts[0].value) if cuts else -1
+
+
+def _tensors(node: Node) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves((node.args, node.kwargs)) if isinstance(leaf, Tensor)]
+
+
+def _common(paths: Any) -> str:
+    """Longest path that all of these lie in."""
+    found: list[str] | None = None
+    for path in paths:
+        parts = path.split(".") if path else []
+        if found is None:
+            found = parts
+        else:
+            length = next((i for i, (a, b) in enumerate(zip(found, parts, strict=False)) if a != b), min(len(found), len(parts)))
+            found = found[:length]
+    return ".".join(found or [])
+
+
+def _main_call(segment: Sequence[Node]) -> str:
+    """The call that says most of what a segment does."""
+    telling: Callable[[Node], bool] = lambda node: node.function not in SHAPE_ONLY and node.function not in ("add", "mul")
+    names = [node.function for node in segment if telling(node)]
+    for known in ("scaled_dot_product_attention", "softmax", "cat"):
+        if known in names:
+            return {"softmax": "attention", "scaled_dot_product_attention": "attention"}.get(known, known)
+    return names[-1] if names else segment[-1].function

@@ -1,0 +1,193 @@
+"""What is wrong with a model before training: one batch, forward and backward."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from isogain import _core
+from isogain.chain import Builder
+from isogain.report import Report
+from isogain.trace import Trace, trace, unwrapped
+
+Loss = Callable[..., Tensor]
+
+
+def check(
+    model: nn.Module,
+    batch: Any,
+    loss_fn: Loss | None = None,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Report:
+    """Measures a model on one batch and says what is wrong with it, where, and why.
+
+    Parameters
+    ----------
+    model
+        Any module. Parameters, buffers, gradients, hooks, random generators and training mode are left as found; it runs in
+        the mode it is in, so call `model.train()` first for what training will see.
+    batch
+        `(inputs, targets)`, where inputs are a tensor, a tuple of positional or a mapping of keyword arguments; or a mapping
+        alone, which is passed to the model as keyword arguments.
+    loss_fn
+        `loss_fn(output, targets)`, or `loss_fn(output)` when the batch has no targets; a tensor of one number. Left out, the
+        output's own `.loss` is taken.
+    optimizer
+        The optimizer that will be used: whether a small gradient matters depends on it. Without it, SGD with a learning
+        rate of 0.05 is assumed, and rules about the learning rate stay silent.
+    steps
+        Planned optimizer updates; 1000 where left out.
+
+    Returns
+    -------
+    Report
+        Print it, or look at `findings`, `flow`, `limits` and `prescriptions`.
+
+    Raises
+    ------
+    ValueError
+        When the loss is not one number, or depends on no parameter.
+    """
+    inputs, targets = _parts(batch)
+    run = _runner(inputs, targets, loss_fn)
+    found = trace(model, run, inputs)
+    model = unwrapped(model)
+    chain = Builder(found, model).build()
+    tensors = list(chain.tensors)
+
+    def buffer(tensor: Tensor) -> int:
+        tensors.append(tensor.detach().to("cpu").contiguous())
+        return len(tensors) - 1
+
+    parameters = []
+    for name, parameter in found.parameters.items():
+        entry: dict[str, Any] = {"name": chain.norm_parameters.get(name, name), "weight": buffer(_local(parameter))}
+        gradient = found.gradients[name]
+        if gradient is not None:
+            entry["gradient"] = buffer(_local(gradient))
+        parameters.append(entry)
+    loss = float(found.loss)
+    kind, samples, data = _task(found, inputs, targets, buffer)
+    description = {
+        "model": type(model).__name__,
+        "batch": samples,
+        "loss": loss if math.isfinite(loss) else None,
+        "loss_kind": kind,
+        "ops": chain.ops,
+        "parameters": parameters,
+        "data": data,
+        "optimizer": None if optimizer is None else _settings(optimizer),
+        "steps": steps,
+        "seed": seed,
+        "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
+    }
+    return Report(_core.Checked(json.dumps(description), tensors))
+
+
+def _parts(batch: Any) -> tuple[Any, Any]:
+    if isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch) == 2:
+        return batch[0], batch[1]
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        raise ValueError(
+            f"a batch is (inputs, targets), a tensor or a mapping of keyword arguments; this one has {len(batch)} parts. "
+            "Several inputs go into a tuple: ((a, b), targets)"
+        )
+    return batch, None
+
+
+def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Callable[[Callable[..., Any]], tuple[Any, Tensor]]:
+    def run(call: Callable[..., Any]) -> tuple[Any, Tensor]:
+        if isinstance(inputs, Mapping):
+            output = call(**inputs)
+        elif isinstance(inputs, tuple):
+            output = call(*inputs)
+        else:
+            output = call(inputs)
+        if loss_fn is None:
+            loss = getattr(output, "loss", None)
+            if loss is None:
+                raise ValueError("no loss_fn was given, and the model's output has no `.loss`")
+            return output, loss
+        return output, loss_fn(output) if targets is None else loss_fn(output, targets)
+
+    return run
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """The part of a distributed tensor that this process holds."""
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
+
+
+def _task(
+    found: Trace, inputs: Any, targets: Any, buffer: Callable[[Tensor], int]
+) -> tuple[str, int, dict[str, Any]]:
+    """Which loss it was, over how many samples its mean went, and what the data looks like."""
+    first = next((leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), None)
+    samples = int(first.shape[0]) if first is not None and first.dim() else 1
+    data: dict[str, Any] = {
+        "input": None, "feature_rms_ratio": None, "target": None, "classes": None, "baseline_loss": None,
+    }  # fmt: skip
+    if first is not None and first.is_floating_point():
+        data["input"] = buffer(first)
+        data["feature_rms_ratio"] = _feature_rms_ratio(first)
+    node = next((node for node in reversed(found.nodes) if node.function in ("cross_entropy", "mse_loss")), None)
+    if node is None:
+        return "other", samples, data
+    target = node.argument("target", 1)
+    if node.function == "mse_loss":
+        data["target"] = buffer(target.to(node.value.dtype))
+        data["baseline_loss"] = float(target.double().var(correction=0)) if target.numel() > 1 else None
+        return "mean-squared-error", int(target.shape[0]) if target.dim() else 1, data
+    logits = node.argument("input", 0)
+    classes = int(logits.shape[1] if logits.dim() > 1 else logits.shape[0])
+    data["classes"] = classes
+    if target.is_floating_point():
+        return "cross-entropy", samples, data
+    labels = target[target != node.argument("ignore_index", 4, -100)]
+    data["baseline_loss"] = _baseline(labels, classes)
+    return "cross-entropy", max(int(labels.numel()), 1), data
+
+
+def _baseline(labels: Tensor, classes: int) -> float:
+    """Cross-entropy of always predicting the class frequencies. A batch with few samples of each class says little of them:
+    then all classes count as equally frequent."""
+    if labels.numel() < 10 * classes:
+        return math.log(classes)
+    shares = torch.bincount(labels.flatten(), minlength=classes).double() / labels.numel()
+    shares = shares[shares > 0]
+    return max(float(-(shares * shares.log()).sum()), 1e-12)
+
+
+def _feature_rms_ratio(inputs: Tensor) -> float | None:
+    """Largest ratio between the RMS of two columns of `[batch, features]`, constant columns left out."""
+    if inputs.dim() != 2:
+        return None
+    columns = inputs.detach().double()
+    rms = columns.square().mean(0).sqrt()
+    rms = rms[(columns.std(0, correction=0) > 0) & (rms > 0)]
+    return float(rms.max() / rms.min()) if rms.numel() else None
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer in a recipe's words: whether it makes up for the size of gradients is what matters."""
+    group = max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
+    momentum = float(group.get("momentum") or 0.0)
+    adaptive = "eps" in group
+    betas = group.get("betas") or (0.9, 0.999)
+    return {
+        "name": "adam" if adaptive else "momentum" if momentum > 0.0 else "sgd",
+        "learning_rate": float(group["lr"]),
+        "momentum": momentum or 0.9,
+        "betas": [float(betas[0]), float(betas[1])],
+        "eps": float(group.get("eps", 1e-8)),
+    }

@@ -1,0 +1,274 @@
+"""One forward and backward pass of any module, recorded operation by operation.
+
+A function mode sees every PyTorch call that the model makes on the real batch: no symbolic tracing that data-dependent
+control flow could defeat, no module hook that a functional call could slip past. Gradients are asked for afterwards at the
+recorded edges of the autograd graph, so that nothing is attached to the model and its `.grad` fields stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+
+@dataclass(eq=False)
+class Node:
+    """A tensor that depends on the batch, and the call that made it."""
+
+    index: int
+    function: str
+    """`linear`, `relu`, `add`: without the underscores of in-place and operator forms; `input` for the batch itself."""
+    module: str
+    """Path of the innermost module that was running; empty for the model itself and for the loss."""
+    in_model: bool
+    """False for what the loss function did."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: list[Node]
+    """The recorded tensors it read, each once."""
+    value: Tensor
+    edge: GradientEdge | None
+    tensor: Tensor = field(repr=False)
+    """Held so that its identity is not given to another tensor."""
+    gradient: Tensor | None = None
+    """dL/d(value); None where the loss does not depend on it."""
+
+    def argument(self, name: str, position: int, default: Any = None) -> Any:
+        """A parameter of the call, by keyword or position."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[position] if position < len(self.args) else default
+
+
+@dataclass
+class Trace:
+    """What one pass left behind."""
+
+    nodes: list[Node]
+    loss: Tensor
+    output: Any
+    parameters: dict[str, nn.Parameter]
+    gradients: dict[str, Tensor | None]
+    weights: dict[int, Tensor | None]
+    """Gradient of each tensor that was used as a weight, by identity: parameters, and what is computed from them."""
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.weights: dict[int, Tensor] = {}
+        self.in_model = False
+        self._known: dict[int, Node] = {}
+        self._modules: list[str] = []
+        self._paths = {id(module): path for path, module in model.named_modules()}
+
+    def source(self, tensor: Tensor) -> None:
+        self._record("input", (), {}, [], tensor)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        inputs = self._inputs(args, kwargs)
+        if inputs and _is_in_place(func, args, kwargs):
+            self._keep_values(inputs)
+        output = func(*args, **kwargs)
+        if inputs:
+            name = _plain_name(func)
+            for tensor in tree_leaves(output):
+                if isinstance(tensor, Tensor) and self._known.get(id(tensor)) is not None and not _changed(tensor, args):
+                    continue  # passed through untouched (`x.contiguous()`, dropout in evaluation mode)
+                if isinstance(tensor, Tensor):
+                    self._record(name, args, kwargs, inputs, tensor)
+        return output
+
+    def _inputs(self, args: Any, kwargs: Any) -> list[Node]:
+        found: dict[int, Node] = {}
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and (node := self._known.get(id(leaf))) is not None:
+                found[node.index] = node
+        return list(found.values())
+
+    def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> None:
+        edge = get_gradient_edge(tensor) if tensor.requires_grad else None
+        module = self._modules[-1] if self._modules else ""
+        value = tensor.detach()
+        node = Node(len(self.nodes), name, module, self.in_model, args, kwargs, inputs, value, edge, tensor)
+        self.nodes.append(node)
+        self._known[id(tensor)] = node
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and leaf.requires_grad and id(leaf) not in self._known:
+                self.weights[id(leaf)] = leaf
+
+    def _keep_values(self, inputs: list[Node]) -> None:
+        """Copies what is about to be overwritten, other views of the same memory included."""
+        storages = {node.value.untyped_storage().data_ptr() for node in inputs}
+        for node in self.nodes:
+            if node.value.untyped_storage().data_ptr() in storages:
+                node.value = node.value.clone()
+
+    def enter(self, module: nn.Module, _args: Any) -> None:
+        self._modules.append(self._paths[id(module)])
+
+    def leave(self, _module: nn.Module, _args: Any, _output: Any) -> None:
+        self._modules.pop()
+
+
+def _changed(tensor: Tensor, args: Any) -> bool:
+    """Whether a call that returned a known tensor wrote to it: in-place calls return their first argument."""
+    return bool(args) and args[0] is tensor and tensor._version > 0
+
+
+@functools.cache
+def _in_place_position(func: Any) -> int | None:
+    """Position of the parameter `inplace`, where the function has one."""
+    with contextlib.suppress(ValueError, TypeError):
+        names = list(inspect.signature(func).parameters)
+        if "inplace" in names:
+            return names.index("inplace")
+    return None
+
+
+def _is_in_place(func: Any, args: Any, kwargs: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    if (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name != "__invert__"):
+        return True
+    if name == "__setitem__" or "out" in kwargs:
+        return True
+    if (position := _in_place_position(func)) is None:
+        return False
+    return bool(kwargs.get("inplace", args[position] if position < len(args) else False))
+
+
+def _plain_name(func: Any) -> str:
+    name: str = getattr(func, "__name__", str(func))
+    if name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+        for prefix in ("i", "r"):
+            if name[1:] in {"add", "sub", "mul", "truediv", "matmul"} and name[0] == prefix:
+                name = name[1:]
+        if name == "get":  # a property: `x.T`
+            name = getattr(getattr(func, "__self__", None), "__name__", name)
+    return name.rstrip("_")
+
+
+@contextlib.contextmanager
+def _as_found(model: nn.Module) -> Iterator[None]:
+    """Leaves buffers, random generators and gradient mode as they were."""
+    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    states = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    try:
+        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+            yield
+    finally:
+        random.setstate(states)
+        if numpy is not None and numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in buffers and not torch.equal(buffer, buffers[name]):
+                    buffer.copy_(buffers[name])
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The user's own module inside of `torch.compile` and DistributedDataParallel."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def trace(model: nn.Module, run: Callable[[Callable[..., Any]], tuple[Any, Tensor]], inputs: Any) -> Trace:
+    """Runs the model once, forward and backward, and leaves it exactly as found.
+
+    `run(call)` does the forward pass through `call(*args, **kwargs)` and returns output and loss; `inputs` are the tensors
+    that it feeds in, in any nesting.
+
+    Raises
+    ------
+    ValueError
+        When the loss is not one number, or depends on no parameter.
+    """
+    model = unwrapped(model)
+    recorder = _Recorder(model)
+    # A copy that is no leaf: its gradient is the cotangent of the input, and in-place operations may write to it.
+    fresh: dict[int, Tensor] = {}
+
+    def copy(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if id(leaf) not in fresh:
+            copied = leaf.detach().clone()
+            fresh[id(leaf)] = copied.requires_grad_().clone() if leaf.is_floating_point() else copied
+        return fresh[id(leaf)]
+
+    known = {id(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = tree_map(lambda leaf: copy(leaf) if id(leaf) in known else leaf, (args, kwargs))
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                recorder.source(leaf)
+        recorder.in_model = True
+        try:
+            return model(*args, **kwargs)
+        finally:
+            recorder.in_model = False
+
+    hooks = []
+    for module in model.modules():
+        hooks.append(module.register_forward_pre_hook(recorder.enter, prepend=True))
+        hooks.append(module.register_forward_hook(recorder.leave, always_call=True))
+    try:
+        with _as_found(model):
+            with recorder:
+                output, loss = run(call)
+            _expect_scalar(loss)
+            return _backward(model, recorder, output, loss)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _expect_scalar(loss: Any) -> None:
+    if not isinstance(loss, Tensor):
+        raise ValueError(f"the loss must be a tensor of one number; loss_fn returned a {type(loss).__name__}")
+    if loss.numel() != 1:
+        raise ValueError(f"the loss must be one number; loss_fn returned a tensor of shape {list(loss.shape)}")
+    if not loss.requires_grad:
+        raise ValueError("the loss depends on no parameter that requires a gradient; is the whole model frozen?")
+
+
+def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) -> Trace:
+    """Gradients at every recorded edge, parameter and weight."""
+    parameters = dict(model.named_parameters())
+    nodes = [node for node in recorder.nodes if node.edge is not None and node.value.is_floating_point()]
+    weights = [tensor for tensor in recorder.weights.values() if tensor.requires_grad]
+    wanted = [node.edge for node in nodes]
+    wanted += [get_gradient_edge(parameter) for parameter in parameters.values() if parameter.requires_grad]
+    wanted += [get_gradient_edge(weight) for weight in weights]
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    for node, gradient in zip(nodes, found, strict=False):
+        node.gradient = gradient
+    rest = iter(found[len(nodes):])
+    gradients = {name: next(rest) if p.requires_grad else None for name, p in parameters.items()}
+    of_weights = {id(weight): gradient for weight, gradient in zip(weights, rest, strict=True)}
+    kept = [node for node in nodes if node.gradient is not None]
+    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)
