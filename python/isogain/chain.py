@@ -37,10 +37,9 @@ COMPOSED_ACTIVATIONS = {"NewGELUActivation": "gelu", "GELUActivation": "gelu", "
 
 @dataclass
 class Chain:
-    """The description of a model and the tensors it counts."""
+    """The operations of a model as the core reads them; buffers are indices into `Builder.tensors`."""
 
     ops: list[dict[str, Any]]
-    tensors: list[Tensor]
     norm_parameters: dict[str, str]
     """What the core calls the parameters of normalisations: `bn1.weight` is `bn1.gamma`."""
 
@@ -71,11 +70,12 @@ class Builder:
     def __init__(self, trace: Trace, model: nn.Module) -> None:
         self.trace = trace
         self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
+        self._weights = {path: getattr(module, "weight", None) for path, module in model.named_modules()}
         self._classes = {path: type(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._taken: set[str] = set()
-        self._tensors: list[Tensor] = []
+        self.tensors: list[Tensor] = []
         self._indices: dict[tuple[int, bool], int] = {}
         # Held so that their identities are not given to other tensors.
         self._sources: list[Tensor] = []
@@ -87,11 +87,12 @@ class Builder:
         self._own = {node.index: self._parameter_path(node) for node in nodes}
         self._reserved = {name for name in self._own.values() if name}
         cuts = _cuts(nodes)
-        end = max((position for position, node in enumerate(cuts) if node.in_model), default=-1)
-        cuts = cuts[: end + 1]
+        # The loss is no operation of the network, also where the model computes it itself.
+        loss = self.trace.loss_node()
+        body = [node for node in cuts if node.in_model and (loss is None or node.index < loss.index)]
         # The batch itself is the first joint where it has a cotangent; token indices have none, and the chain begins behind
         # the embedding.
-        return Chain(self._chain(cuts, nodes, _axis_of_source(cuts)), self._tensors, self._norms)
+        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._norms)
 
     # -- joints to operations -------------------------------------------------------------------------------------------
 
@@ -117,10 +118,10 @@ class Builder:
     def _op(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
         op: dict[str, Any] = {
             "rows": _rows(after.value, axis),
-            "input": self._buffer(before.value, axis if before.value.dim() == after.value.dim() else None),
-            "output": self._buffer(after.value, axis),
-            "cotangent_in": self._buffer(cotangent, axis if before.value.dim() == after.value.dim() else None),
-            "cotangent_out": self._buffer(_gradient(after), axis),
+            "input": self.buffer(before.value, axis if before.value.dim() == after.value.dim() else None),
+            "output": self.buffer(after.value, axis),
+            "cotangent_in": self.buffer(cotangent, axis if before.value.dim() == after.value.dim() else None),
+            "cotangent_out": self.buffer(_gradient(after), axis),
         }
         if len(segment) == 1:
             return op | self._single(before, after, axis)
@@ -145,9 +146,9 @@ class Builder:
             return None
         gradient = self.trace.weights[id(weight)]
         kind = "convolution" if node.function.startswith("conv") else "linear"
-        fields: dict[str, Any] = {"kind": kind, "weight": self._buffer(weight.detach(), None)}
+        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(weight)}
         if gradient is not None:
-            fields["weight_gradient"] = self._buffer(gradient, None)
+            fields["weight_gradient"] = self.buffer(gradient, None)
         return fields
 
     def _norm(self, node: Node) -> dict[str, Any] | None:
@@ -166,10 +167,10 @@ class Builder:
 
     def _gamma(self, node: Node, weight: Tensor | None, features: int) -> int:
         if weight is None:
-            return self._buffer(torch.ones(features), None)
+            return self.buffer(torch.ones(features), None)
         if name := self._own[node.index]:
             self._norms |= {f"{name}.weight": f"{name}.gamma", f"{name}.bias": f"{name}.beta"}
-        return self._buffer(weight.detach(), None)
+        return self.buffer(weight)
 
     def _residual_op(self, before: Node, after: Node, branch: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
         inner = [node for node in segment if node is not after]
@@ -181,7 +182,7 @@ class Builder:
         return {
             "name": name,
             "kind": "residual",
-            "branch_cotangent_in": self._buffer(returned, axis),
+            "branch_cotangent_in": self.buffer(returned, axis),
             "branch": self._chain(cuts, inner, axis, first=returned),
         }
 
@@ -204,7 +205,9 @@ class Builder:
     # -- names -----------------------------------------------------------------------------------------------------------
 
     def _parameter_path(self, node: Node) -> str:
-        """Path of the module whose `weight` a call uses."""
+        """Path of the module whose `weight` a call uses: its own where modules share one."""
+        if node.module in self._leaves and any(tensor is self._weights[node.module] for tensor in _tensors(node)):
+            return node.module
         for tensor in _tensors(node):
             name = self._parameters.get(id(tensor), "")
             if name.endswith(".weight"):
@@ -239,15 +242,15 @@ class Builder:
 
     # -- buffers ---------------------------------------------------------------------------------------------------------
 
-    def _buffer(self, tensor: Tensor, axis: int | None) -> int:
+    def buffer(self, tensor: Tensor, axis: int | None = None) -> int:
         """Index of the tensor in memory order, its channels last. `axis` is where they are: 1, -1, or None for any order."""
         moves = axis == 1 and tensor.dim() > 2
         key = (id(tensor), moves)
         if key not in self._indices:
             plain = tensor.detach().to("cpu")
-            self._tensors.append((plain.movedim(1, -1) if moves else plain).contiguous())
+            self.tensors.append((plain.movedim(1, -1) if moves else plain).contiguous())
             self._sources.append(tensor)
-            self._indices[key] = len(self._tensors) - 1
+            self._indices[key] = len(self.tensors) - 1
         return self._indices[key]
 
 

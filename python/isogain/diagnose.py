@@ -61,22 +61,17 @@ def check(
     run = _runner(inputs, targets, loss_fn)
     found = trace(model, run, inputs)
     model = unwrapped(model)
-    chain = Builder(found, model).build()
-    tensors = list(chain.tensors)
-
-    def buffer(tensor: Tensor) -> int:
-        tensors.append(tensor.detach().to("cpu").contiguous())
-        return len(tensors) - 1
-
+    builder = Builder(found, model)
+    chain = builder.build()
     parameters = []
     for name, parameter in found.parameters.items():
-        entry: dict[str, Any] = {"name": chain.norm_parameters.get(name, name), "weight": buffer(_local(parameter))}
+        entry: dict[str, Any] = {"name": chain.norm_parameters.get(name, name), "weight": builder.buffer(_local(parameter))}
         gradient = found.gradients[name]
         if gradient is not None:
-            entry["gradient"] = buffer(_local(gradient))
+            entry["gradient"] = builder.buffer(_local(gradient))
         parameters.append(entry)
     loss = float(found.loss)
-    kind, samples, data = _task(found, inputs, targets, buffer)
+    kind, samples, data = _task(found, inputs, builder.buffer)
     description = {
         "model": type(model).__name__,
         "batch": samples,
@@ -90,7 +85,7 @@ def check(
         "seed": seed,
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
     }
-    return Report(_core.Checked(json.dumps(description), tensors))
+    return Report(_core.Checked(json.dumps(description), builder.tensors))
 
 
 def _parts(batch: Any) -> tuple[Any, Any]:
@@ -129,7 +124,7 @@ def _local(tensor: Tensor) -> Tensor:
 
 
 def _task(
-    found: Trace, inputs: Any, targets: Any, buffer: Callable[[Tensor], int]
+    found: Trace, inputs: Any, buffer: Callable[[Tensor], int]
 ) -> tuple[str, int, dict[str, Any]]:
     """Which loss it was, over how many samples its mean went, and what the data looks like."""
     first = next((leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), None)
@@ -140,7 +135,7 @@ def _task(
     if first is not None and first.is_floating_point():
         data["input"] = buffer(first)
         data["feature_rms_ratio"] = _feature_rms_ratio(first)
-    node = next((node for node in reversed(found.nodes) if node.function in ("cross_entropy", "mse_loss")), None)
+    node = found.loss_node()
     if node is None:
         return "other", samples, data
     target = node.argument("target", 1)

@@ -23,6 +23,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 
+LOSSES = ("cross_entropy", "mse_loss")
+
+
 @dataclass(eq=False)
 class Node:
     """A tensor that depends on the batch, and the call that made it."""
@@ -63,6 +66,10 @@ class Trace:
     gradients: dict[str, Tensor | None]
     weights: dict[int, Tensor | None]
     """Gradient of each tensor that was used as a weight, by identity: parameters, and what is computed from them."""
+
+    def loss_node(self) -> Node | None:
+        """The call of a known loss function, where there is one."""
+        return next((node for node in reversed(self.nodes) if node.function in LOSSES), None)
 
 
 class _Recorder(TorchFunctionMode):
@@ -260,7 +267,8 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     """Gradients at every recorded edge, parameter and weight."""
     parameters = dict(model.named_parameters())
     nodes = [node for node in recorder.nodes if node.edge is not None and node.value.is_floating_point()]
-    weights = [tensor for tensor in recorder.weights.values() if tensor.requires_grad]
+    own = {id(parameter) for parameter in parameters.values()}
+    weights = [tensor for key, tensor in recorder.weights.items() if key not in own]
     wanted = [node.edge for node in nodes]
     wanted += [get_gradient_edge(parameter) for parameter in parameters.values() if parameter.requires_grad]
     wanted += [get_gradient_edge(weight) for weight in weights]
@@ -270,5 +278,6 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     rest = iter(found[len(nodes):])
     gradients = {name: next(rest) if p.requires_grad else None for name, p in parameters.items()}
     of_weights = {id(weight): gradient for weight, gradient in zip(weights, rest, strict=True)}
+    of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)

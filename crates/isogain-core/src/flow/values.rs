@@ -49,7 +49,11 @@ impl Values {
     /// Root mean square; 0 for an empty buffer, NaN when a value is not finite.
     pub fn rms(&self) -> f64 {
         match self {
-            Self::F32(values) => rms(values),
+            // Squares of f32 neither overflow nor underflow f64, so that the kernel's plain sum is enough.
+            Self::F32(values) => {
+                let moments = kernel::moments(values);
+                if moments.non_finite > 0 { f64::NAN } else { moments.rms().unwrap_or(0.0) }
+            }
             Self::F64(values) => rms(values),
         }
     }

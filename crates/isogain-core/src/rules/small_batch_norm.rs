@@ -1,7 +1,7 @@
 //! Batch normalisation over too few samples.
 
 use super::{Case, Finding, Rule};
-use crate::network::{NormKind, OpKind};
+use crate::network::{Norm, NormKind, Op, OpKind};
 use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
@@ -31,24 +31,25 @@ const FAILS: usize = 3;
 const SUFFERS: usize = 16;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let norms: Vec<&str> = case
+    let few: Vec<(&str, usize)> = case
         .network
         .walk()
         .into_iter()
-        .filter(|op| matches!(&op.kind, OpKind::Norm(norm) if norm.norm == NormKind::Batch))
-        .map(|op| op.name.as_str())
+        .filter_map(|op| match &op.kind {
+            OpKind::Norm(norm) if norm.norm == NormKind::Batch => Some((op.name.as_str(), rows(case, op, norm))),
+            _ => None,
+        })
+        .filter(|(_, rows)| *rows < SUFFERS)
         .collect();
-    let (first, last) = (norms.first()?, norms.last()?);
-    let batch = case.recipe.data.batch;
-    if batch >= SUFFERS {
-        return None;
-    }
+    let ((first, _), (last, _)) = (few.first()?, few.last()?);
+    let batch = few.iter().map(|(_, rows)| *rows).min()?;
     let (level, why) = if batch <= FAILS {
         (Level::Deny, "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient")
     } else {
         (Level::Warn, "its mean and variance are mostly noise")
     };
-    let message = format!("batch norm over {batch} samples in {} places: {why}", norms.len());
+    let places = if few.len() == 1 { "1 place".to_owned() } else { format!("{} places", few.len()) };
+    let message = format!("batch norm over {batch} samples in {places}: {why}");
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
         .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
         .with("samples up to which no usable gradient exists", FAILS as f64)
@@ -56,6 +57,15 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .remedies(&["insert-layer-norm", "change-learning-rate"]);
     finding.theory = super::expectation::line(case);
     Some(finding)
+}
+
+/// Values that one mean and variance are taken over: the samples, times the positions of each where there are several.
+fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
+    let batch = case.recipe.data.batch;
+    let measured = case.start.joints.iter().find(|joint| joint.name == op.name);
+    let positions =
+        measured.map_or(1, |joint| joint.activation.count as usize / (norm.features.max(1) * case.start.batch.max(1)));
+    batch * positions.max(1)
 }
 
 #[cfg(test)]
@@ -73,5 +83,16 @@ mod tests {
         assert_eq!(ask(8, "batch"), Some(Level::Warn));
         assert_eq!(ask(16, "batch"), None);
         assert_eq!(ask(2, "layer"), None);
+    }
+
+    /// Over the positions of an image a batch of four is many values.
+    #[test]
+    fn positions_count_as_samples() {
+        let mut bench = Bench::new("[data]\nbatch = 4\n[network]\ndepth = 2\nwidth = 16\nnorm = \"batch\"\n");
+        assert!(bench.ask("small-batch-norm").unwrap().message.contains("over 4 samples in 2 places"));
+        bench.joint("norm1").activation.count *= 64;
+        assert!(bench.ask("small-batch-norm").unwrap().message.contains("over 4 samples in 1 place:"));
+        bench.joint("norm2").activation.count *= 64;
+        assert_eq!(bench.ask("small-batch-norm"), None);
     }
 }

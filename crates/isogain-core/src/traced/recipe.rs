@@ -17,8 +17,8 @@ const KNOWN: [&str; 4] = ["pytorch-default", "he-normal", "glorot-normal", "lecu
 /// 64 x 64 weights scatter.
 const SAME: f64 = 0.05;
 
-/// Rules that judge the length of the run by the optimizer's settings, and say nothing when nobody gave them.
-const NEED_SETTINGS: [&str; 2] = ["learning-rate-too-low", "learning-rate-too-high"];
+/// Rules that judge the planned run by the optimizer's settings alone, and say nothing when nobody gave them.
+const NEED_SETTINGS: [&str; 3] = ["learning-rate-too-low", "learning-rate-too-high", "frozen-layer"];
 
 /// The recipe.
 pub(super) fn recipe(
