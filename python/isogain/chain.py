@@ -34,6 +34,9 @@ CHANNELS_SECOND = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "
 COMPOSED_ACTIVATIONS = {"NewGELUActivation": "gelu", "GELUActivation": "gelu", "PytorchGELUTanh": "gelu",
                         "FastGELUActivation": "gelu", "SiLUActivation": "silu"}  # fmt: skip
 
+# Ends of the names of modules that are an RMS norm.
+COMPOSED_NORMS = ("RMSNorm", "T5LayerNorm")
+
 
 @dataclass
 class Chain:
@@ -70,7 +73,8 @@ class Builder:
     def __init__(self, trace: Trace, model: nn.Module) -> None:
         self.trace = trace
         self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
-        self._weights = {path: getattr(module, "weight", None) for path, module in model.named_modules()}
+        self._modules = dict(model.named_modules())
+        self._weights = {path: getattr(module, "weight", None) for path, module in self._modules.items()}
         self._classes = {path: type(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
@@ -84,15 +88,31 @@ class Builder:
     def build(self) -> Chain:
         nodes = self.trace.nodes
         # Names of layers with weights come first, because findings look for `<name>.weight`.
+        self._position = {node.index: position for position, node in enumerate(nodes)}
         self._own = {node.index: self._parameter_path(node) for node in nodes}
         self._reserved = {name for name in self._own.values() if name}
-        cuts = _cuts(nodes)
+        cuts = self._joints(nodes)
         # The loss is no operation of the network, also where the model computes it itself.
         loss = self.trace.loss_node()
-        body = [node for node in cuts if node.in_model and (loss is None or node.index < loss.index)]
+        end = loss.index if loss is not None else len(nodes) and nodes[-1].index + 1
+        body = [node for node in cuts if node.index < end and (node.in_model or node.function == "input")]
         # The batch itself is the first joint where it has a cotangent; token indices have none, and the chain begins behind
         # the embedding.
         return Chain(self._chain(body, nodes, _axis_of_source(body)), self._norms)
+
+    def _joints(self, nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
+        """The cuts, but for those inside of a module that writes one known operation in several calls."""
+
+        def inside(node: Node) -> bool:
+            position = self._position[node.index] + 1
+            following = self.trace.nodes[position] if position < len(self.trace.nodes) else None
+            return following is not None and following.module == node.module and self._is_composed(node.module)
+
+        return [node for node in _cuts(nodes, source) if not inside(node)]
+
+    def _is_composed(self, path: str) -> bool:
+        kind = self._classes.get(path, "")
+        return kind in COMPOSED_ACTIVATIONS or kind.endswith(COMPOSED_NORMS)
 
     # -- joints to operations -------------------------------------------------------------------------------------------
 
@@ -176,7 +196,7 @@ class Builder:
         inner = [node for node in segment if node is not after]
         returned = cotangent - _gradient(after)
         name = self._block_name(inner)
-        cuts = [before, *_cuts(inner, source=before)]
+        cuts = [before, *self._joints(inner, source=before)]
         if cuts[-1] is not branch:
             cuts = [before, branch]
         return {
@@ -193,11 +213,12 @@ class Builder:
         if kind in COMPOSED_ACTIVATIONS:
             return {"name": self._unique(path), "kind": "activation", "activation": COMPOSED_ACTIVATIONS[kind]}
         last = segment[-1]
-        if kind.endswith("RMSNorm") and last.value.shape == before.value.shape:
-            weight = next((w for w in _tensors(last) if id(w) in self.trace.weights and w.dim() == 1), None)
+        if kind.endswith(COMPOSED_NORMS) and last.value.shape == before.value.shape:
+            module = self._modules[path]
             self._own[last.index] = path
-            gamma = self._gamma(last, weight, last.value.shape[-1])
-            return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": 1e-6}
+            gamma = self._gamma(last, self._weights[path], last.value.shape[-1])
+            eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+            return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6}
         name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
         operation = kind if kind and path else _main_call(segment)
         return {"name": self._unique(name), "kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
@@ -238,7 +259,8 @@ class Builder:
         return found
 
     def _has_weights(self, nodes: Sequence[Node]) -> bool:
-        return any(tensor.dim() > 1 and id(tensor) in self.trace.weights for node in nodes for tensor in _tensors(node))
+        multiplying = [node for node in nodes if node.function not in ("add", "sub", "mul", "div", "truediv")]
+        return any(t.dim() > 1 and id(t) in self.trace.weights for node in multiplying for t in _tensors(node))
 
     # -- buffers ---------------------------------------------------------------------------------------------------------
 
