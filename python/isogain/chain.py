@@ -43,8 +43,8 @@ class Chain:
     """The operations of a model as the core reads them; buffers are indices into `Builder.tensors`."""
 
     ops: list[dict[str, Any]]
-    norm_parameters: dict[str, str]
-    """What the core calls the parameters of normalisations: `bn1.weight` is `bn1.gamma`."""
+    renamed: dict[str, str]
+    """What the core calls parameters that are no weights: `bn1.weight` is `bn1.gamma`, a LayerScale's factor `<op>.scale`."""
 
 
 def activation(node: Node) -> dict[str, float | str] | str | None:
@@ -83,7 +83,7 @@ class Builder:
         self._indices: dict[tuple[int, bool], int] = {}
         # Held so that their identities are not given to other tensors.
         self._sources: list[Tensor] = []
-        self._norms: dict[str, str] = {}
+        self._renamed: dict[str, str] = {}
 
     def build(self) -> Chain:
         nodes = self.trace.nodes
@@ -98,7 +98,7 @@ class Builder:
         body = [node for node in cuts if node.index < end and (node.in_model or node.function == "input")]
         # The batch itself is the first joint where it has a cotangent; token indices have none, and the chain begins behind
         # the embedding.
-        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._norms)
+        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._renamed)
 
     def _joints(self, nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
         """The cuts, but for those inside of a module that writes one known operation in several calls."""
@@ -155,7 +155,16 @@ class Builder:
         name = self._unique(self._own[node.index] or self._path(node), node)
         if (phi := activation(node)) is not None and node.value.shape == before.value.shape:
             return {"name": name, "kind": "activation", "activation": phi}
+        self._name_factor(node, name)
         return {"name": name, "kind": "other", "operation": node.function, "weighted": self._has_weights([node])}
+
+    def _name_factor(self, node: Node, name: str) -> None:
+        """A parameter that multiplies (LayerScale, ReZero) is the operation's scale: one that starts at zero is a gate that
+        opens with the first step."""
+        if node.function == "mul":
+            for tensor in _tensors(node):
+                if own := self._parameters.get(id(tensor)):
+                    self._renamed[own] = f"{name}.scale"
 
     def _linear(self, node: Node) -> dict[str, Any] | None:
         position = WEIGHTED.get(node.function)
@@ -189,7 +198,7 @@ class Builder:
         if weight is None:
             return self.buffer(torch.ones(features), None)
         if name := self._own[node.index]:
-            self._norms |= {f"{name}.weight": f"{name}.gamma", f"{name}.bias": f"{name}.beta"}
+            self._renamed |= {f"{name}.weight": f"{name}.gamma", f"{name}.bias": f"{name}.beta"}
         return self.buffer(weight)
 
     def _residual_op(self, before: Node, after: Node, branch: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def check(
     chain = builder.build()
     parameters = []
     for name, parameter in found.parameters.items():
-        entry: dict[str, Any] = {"name": chain.norm_parameters.get(name, name), "weight": builder.buffer(_local(parameter))}
+        entry: dict[str, Any] = {"name": chain.renamed.get(name, name), "weight": builder.buffer(_local(parameter))}
         gradient = found.gradients[name]
         if gradient is not None:
             entry["gradient"] = builder.buffer(_local(gradient))

@@ -57,7 +57,7 @@ fn opens(snapshot: &Snapshot, parameter: &str) -> bool {
 }
 
 /// The parameters that scale everything which the output of `name` goes through: later weights and gammas in the same
-/// list, the scale of the branch around it. Another branch later on is no gate, because the skip goes around it.
+/// list, factors of single operations among them, the scale of the branch around it. Another branch later on is no gate, because the skip goes around it.
 fn behind(ops: &[Op], name: &str) -> Option<Vec<String>> {
     let here = ops.iter().position(|op| op.name == name || inside(op, name))?;
     let mut gates = match &ops[here].kind {
@@ -72,7 +72,8 @@ fn behind(ops: &[Op], name: &str) -> Option<Vec<String>> {
         match op.kind {
             OpKind::Linear(_) | OpKind::Convolution(_) => gates.push(format!("{}.weight", op.name)),
             OpKind::Norm(_) => gates.push(format!("{}.gamma", op.name)),
-            OpKind::Activation { .. } | OpKind::Residual(_) | OpKind::Other(_) => {}
+            OpKind::Other(_) => gates.push(format!("{}.scale", op.name)),
+            OpKind::Activation { .. } | OpKind::Residual(_) => {}
         }
     }
     Some(gates)

@@ -1,0 +1,243 @@
+"""`isogain.check` on real modules: named rightly, closed exactly, and nothing left behind."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import isogain
+from twins import TWINS, Block, classes, drawn, he, images, mlp, residual, vgg_like
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def chains(joints: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The chain and those of its branches."""
+    inner = [joint["branch"]["joints"] for joint in joints if joint.get("branch")]
+    return [joints, *(found for branch in inner for found in chains(branch))]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twins(name: str) -> None:
+    twins = TWINS[name]
+    ill = twins.ill()
+    found = isogain.check(ill.model, ill.batch, ill.loss, optimizer=ill.optimizer).findings
+    assert found, "nothing found"
+    named = [finding["rule"] for finding in found if finding["level"] != "note"]
+    assert named[0] == twins.rule, found
+    torch.manual_seed(0)
+    healthy = twins.healthy()
+    report = isogain.check(healthy.model, healthy.batch, healthy.loss, optimizer=healthy.optimizer)
+    assert not report.errors, report.errors
+
+
+MODELS: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
+    "mlp": lambda: (mlp(6), classes()),
+    "vgg-like": lambda: (drawn(vgg_like(), he), images()),
+    "residual": lambda: (residual(lambda: Block(0.2), 6), classes()),
+    "batch norm": lambda: (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 10)), images()),
+    "encoder": lambda: (Encoder(), (torch.randint(0, 50, (4, 12)), torch.randint(0, 10, (4,)))),
+}
+
+
+class Encoder(nn.Module):
+    """A small text classifier, pre-norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(50, 32)
+        layer = nn.TransformerEncoderLayer(32, 4, 64, 0.1, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.layers(self.embed(tokens)).mean(1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("double", [False, True])
+def test_parts_add_up(name: str, double: bool) -> None:
+    model, (inputs, targets) = MODELS[name]()
+    if double:
+        model, inputs = model.double(), inputs.double() if inputs.is_floating_point() else inputs
+    flow = isogain.check(model, (inputs, targets), F.cross_entropy).flow
+    total = sum(joint["log_gain"] for joint in flow["joints"])
+    assert math.isclose(total, flow["total_log_gain"], rel_tol=1e-9, abs_tol=1e-9)
+    for chain in chains(flow["joints"]) + chains(flow["head"]["joints"]):
+        for joint in chain:
+            parts = sum(part["log_gain"] for part in joint["split"])
+            assert math.isclose(parts, joint["log_gain"], rel_tol=1e-9, abs_tol=1e-9), joint["name"]
+            if branch := joint.get("branch"):
+                assert math.isclose(branch["skip_share"] + branch["branch_share"], 1.0, rel_tol=1e-9)
+                inside = sum(inner["log_gain"] for inner in branch["joints"])
+                assert math.isclose(inside, math.log(branch["ratio"]), rel_tol=1e-5, abs_tol=1e-5), joint["name"]
+
+
+def test_cotangents_are_those_of_autograd() -> None:
+    model, (inputs, targets) = mlp(3), classes()
+    flow = isogain.check(model, (inputs, targets), F.cross_entropy).flow
+    tensors = [inputs.clone().requires_grad_()]
+    for layer in model:
+        tensors.append(layer(tensors[-1]))
+    gradients = torch.autograd.grad(F.cross_entropy(tensors[-1], targets), tensors)
+    rms = [float(g.double().square().mean().sqrt()) * 64 for g in gradients]
+    for index, joint in enumerate(flow["joints"]):
+        assert math.isclose(joint["cotangent_in_rms"], rms[index], rel_tol=1e-6)
+        assert math.isclose(joint["cotangent_rms"], rms[index + 1], rel_tol=1e-6)
+        assert math.isclose(joint["activation_rms"], float(tensors[index + 1].double().square().mean().sqrt()), rel_tol=1e-6)
+
+
+def everything(model: nn.Module) -> list[Any]:
+    state = [(name, tensor.clone()) for name, tensor in model.state_dict().items()]
+    grads = [(name, None if p.grad is None else p.grad.clone()) for name, p in model.named_parameters()]
+    modes = [(name, module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for name, module in model.named_modules()]
+    return [state, grads, modes, torch.get_rng_state()]
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_found(name: str, training: bool) -> None:
+    model, (inputs, targets) = MODELS[name]()
+    model.train(training)
+    F.cross_entropy(model(inputs), targets).backward()
+    before, data = everything(model), inputs.clone()
+    isogain.check(model, (inputs, targets), F.cross_entropy)
+    assert same(before, everything(model))
+    assert torch.equal(inputs, data) and not inputs.requires_grad
+    with pytest.raises(RuntimeError, match="deliberate"):
+        isogain.check(model, (inputs, targets), lambda *_: (_ for _ in ()).throw(RuntimeError("deliberate")))
+    assert same(before, everything(model))
+
+
+def test_in_place_activations_are_read_before_they_are_overwritten() -> None:
+    layers = [nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.LeakyReLU(0.1), nn.Linear(32, 10)]
+    plain = nn.Sequential(*layers)
+    in_place = copy.deepcopy(plain)
+    in_place[1].inplace = in_place[3].inplace = True
+    batch = classes()
+    one, other = (isogain.check(model, batch, F.cross_entropy).data["flow"] for model in (plain, in_place))
+    assert one == other
+
+
+def test_residual_blocks_are_seen() -> None:
+    flow = isogain.check(residual(lambda: Block(0.2), 5), classes(), F.cross_entropy).flow
+    kinds = [joint["kind"] for joint in flow["joints"]]
+    assert kinds == ["linear"] + ["residual"] * 5
+    inner = [joint["kind"] for joint in flow["joints"][1]["branch"]["joints"]]
+    assert inner == ["activation", "linear", "activation", "linear", "operation"]
+
+
+def test_what_it_does_not_know_is_shown_whole_and_named() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(8, 16, batch_first=True)
+            self.head = nn.Linear(16, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    flow = isogain.check(Recurrent(), (torch.randn(8, 5, 8), torch.arange(8)), F.cross_entropy).flow
+    found = {joint["name"]: joint["kind"] for joint in flow["joints"]}
+    assert found["lstm"] == "module"
+    assert all(part["cause"] == "whole" for joint in flow["joints"] for part in joint["split"])
+
+
+def test_any_output_and_any_loss() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.a, self.b = mlp(2), nn.Linear(10, 3), nn.Linear(10, 1)
+
+        def forward(self, x: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
+            hidden = self.body(scale * x)
+            return {"a": self.a(hidden), "b": self.b(hidden)}
+
+    inputs = torch.randn(16, 64)
+    loss = lambda out: out["a"].square().mean() + out["b"].abs().mean()
+    report = isogain.check(Two(), {"x": inputs, "scale": 0.5}, loss)
+    assert report.data["recipe"]["data"]["source"] == "Two"
+    assert [j["kind"] for j in report.flow["joints"] + report.flow["head"]["joints"]].count("linear") == 3
+
+
+def test_frozen_parameters_and_evaluation_mode() -> None:
+    model = mlp(3)
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    report = isogain.check(model.eval(), classes(), F.cross_entropy)
+    assert report.ok, report.findings
+
+
+def test_half_precision_models() -> None:
+    model, (inputs, targets) = drawn(mlp(3), he).bfloat16(), classes()
+    assert not isogain.check(model, (inputs.bfloat16(), targets), F.cross_entropy).errors
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not isogain.check(drawn(mlp(3), he), classes(), F.cross_entropy).errors
+
+
+def test_wrapped_models() -> None:
+    model, batch = mlp(4), classes()
+    expected = isogain.check(model, batch, F.cross_entropy).data["flow"]
+    assert isogain.check(torch.compile(model, backend="eager"), batch, F.cross_entropy).data["flow"] == expected
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda out, _: out, r"the loss must be one number; loss_fn returned a tensor of shape \[64, 10\]"),
+        (lambda out, _: 3.0, "the loss must be a tensor of one number; loss_fn returned a float"),
+        (lambda out, _: out.detach().sum(), "depends on no parameter"),
+        (None, "no loss_fn was given"),
+    ],
+)
+def test_losses_that_cannot_be_used(loss: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        isogain.check(mlp(2), classes(), loss)
+
+
+def test_a_batch_of_three_parts_is_explained() -> None:
+    with pytest.raises(ValueError, match=r"Several inputs go into a tuple: \(\(a, b\), targets\)"):
+        isogain.check(mlp(2), (1, 2, 3), F.cross_entropy)
+
+
+def test_every_format(tmp_path: Any) -> None:
+    report = isogain.check(mlp(30), classes(), F.cross_entropy)
+    assert str(report).startswith("error[vanishing-gradient]: ")
+    assert "weights too small x0.5" in str(report)
+    assert repr(report) == "<isogain.Report of Sequential: 1 error>"
+    assert json.loads(report.save(tmp_path / "r.json").read_text())["schema"] == "isogain-check/1"
+    assert report.save(tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert "srcdoc=" in report._repr_html_()
+    assert report.prescriptions[0]["remedies"] == ["rescale-init"]
+    assert report.prescriptions[0]["changes"] == {"init": "he-normal"}
+    assert report.limits["trainable_depth"] < 10
+    with pytest.raises(ValueError, match="unknown format 'xml'"):
+        report.render("xml")
+
+
+def test_import_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules['torch'] = None; import isogain; print(isogain.__version__); isogain.check"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() and "isogain.check needs PyTorch" in ran.stderr
