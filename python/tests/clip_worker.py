@@ -56,8 +56,9 @@ def layouts(mesh: Any, grid: Any) -> list[tuple[tuple[int, ...], Any, list[Any]]
 
 
 def placed(tensor: Tensor, mesh: Any, placements: list[Any]) -> Tensor:
+    tensor = tensor.clone()  # a replicated DTensor shares it
     if mesh is None:
-        return tensor.clone()
+        return tensor
     if placements == [Partial()]:
         share = tensor * (0.25 if dist.get_rank() == 0 else 0.75)
         return DTensor.from_local(share, mesh, placements, run_check=False)

@@ -17,9 +17,11 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import isogain
 from isogain import clip
+from isogain.clip.gradients import Gradients as Gathered
 
 Gradients = list[Tensor]
 Clip = Callable[..., clip.Report]
@@ -596,6 +598,55 @@ def test_the_report_is_computed_when_looked_at_and_once() -> None:
         report.measure = counted
         assert float(report) > 1.0 and report > 1.0 and not calls
         assert len((report.cosine, report.acted, report.norm_after, str(report))) == 4 and calls == [1]
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would make the host wait for an accelerator: reading a number, or a shape that depends on values."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.masked_select,
+            torch.ops.aten.is_nonzero,
+            torch.ops.aten.equal,
+        )
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_waits_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    # There may be none here: a CPU goes the same way where it is told that reading is not free.
+    expected = []
+    for method in all_methods():
+        torch.manual_seed(1)
+        expected.append([(gradients(made), method(made).numbers, gradients(made)) for made in [parameters()] * 4])
+    monkeypatch.setattr(Gathered, "free_to_read", property(lambda _: False))
+    for method, steps in zip(all_methods(), expected):
+        torch.manual_seed(1)
+        made = parameters()
+        for before, numbers, after in steps:
+            assert all(torch.equal(x, y) for x, y in zip(before, gradients(made)))
+            with Waits() as waits:
+                report = method(made)
+                assert isinstance(report > 1.0, Tensor)
+            assert waits.count == 0
+            same(gradients(made), after)
+            assert report.numbers == pytest.approx(numbers, rel=1e-12)
+
+
+def test_an_accelerator_drops_a_step_whose_norm_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gathered, "free_to_read", property(lambda _: False))
+    large, twin = with_gradient(*[1e20] * 100), with_gradient(*[1e20] * 100)
+    report, total = clip.by_global_norm_(large, 1.0), nn.utils.clip_grad_norm_(twin, 1.0)
+    assert torch.equal(report.total_norm, total) and equal([large], [twin]) and not large.grad.any()
+    large = with_gradient(*[1e20] * 100)
+    assert float(clip.by_global_norm_(large, 1.0, error_if_nonfinite=True)) == pytest.approx(1e21, rel=1e-6)
+    same([large.grad], [torch.full((100,), 0.1)], 1e-6)
+    healthy, broken = with_gradient(3.0, 4.0), with_gradient(math.nan, 1.0)
+    report = clip.by_global_norm_([healthy, broken], 1.0)
+    assert healthy.grad.tolist() == [3.0, 4.0] and broken.grad[1] == 1.0 and not report.acted and not report.finite
 
 
 def test_the_report_keeps_no_gradient_alive() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isogain.clip.clipper import Clipper, shrink
-from isogain.clip.gradients import EPS, Parameters, collect, not_negative, wide
+from isogain.clip.gradients import EPS, Parameters, collect, not_negative, on_device, wide
 from isogain.clip.report import Report, many_factors, nothing
 
 
@@ -59,7 +59,7 @@ class AdaGC(Clipper):
         self._steps += 1
         norms, total = norms.to(wide(norms.device)), total.to(wide(norms.device))
         state = self._state(len(gradients.parameters), norms)
-        places = torch.tensor(gradients.places, device=norms.device)
+        places = on_device(gradients.places, norms.device)
         gamma = state[places]
         if warming:
             one = torch.clamp(self.lambda_abs / (total + EPS), max=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from isogain.clip.gradients import Gradients, Parameters, accumulator, collect, not_negative, wide
+from isogain.clip.gradients import Gradients, Parameters, accumulator, collect, not_negative, on_device, wide
 from isogain.clip.report import Number, Report, cosine, nothing
 
 METHOD = "adaptive (AGC)"
@@ -111,8 +111,8 @@ def _per_gradient(
 ) -> Tensor:
     """|g|^2, |g'|^2, <g, g'> and how many values were changed, over the rows of each gradient, [n, 4]."""
     sizes = [size / max(1, count) for size, count in zip(elements, units)]
-    owner = torch.arange(len(rows)).repeat_interleave(torch.tensor(rows)).to(norms.device)
-    per_row = torch.tensor(sizes, dtype=norms.dtype, device=norms.device)[owner]
+    owner = on_device([index for index, count in enumerate(rows) for _ in range(count)], norms.device)
+    per_row = torch.tensor(sizes, dtype=norms.dtype).to(norms.device, non_blocking=True)[owner]
     square = norms**2
     values = torch.stack([square, factors**2 * square, factors * square, (factors < 1.0) * per_row], dim=1)
     return torch.zeros(len(rows), 4, dtype=norms.dtype, device=norms.device).index_add_(0, owner, values)

@@ -42,8 +42,8 @@ class AutoClip(GlobalNormClipper):
         self._norms = torch.where(known, moved, self._norms)
         self._count = self._count + known
         rank = (self._count - 1).clamp(min=0).to(norm.dtype) * (self.percentile / 100.0)
-        low = self._norms[rank.floor().long()]
-        high = self._norms[rank.ceil().long()]
+        low = self._norms.take(rank.floor().long())  # indexing would wait for the device
+        high = self._norms.take(rank.ceil().long())
         return torch.where(rank == rank.floor(), low, low + (high - low) * (rank - rank.floor()))
 
     def _make_room(self, norm: Tensor) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from isogain.clip.gradients import Gradients, Group, Parameters, accumulator, collect, not_negative, wide
+from isogain.clip.gradients import Gradients, Group, Parameters, accumulator, collect, not_negative, on_device, wide
 from isogain.clip.report import Number, Report, cosine, nothing
 
 METHOD = "value"
@@ -55,16 +55,17 @@ def _clamp_(gradients: Gradients, norms: Tensor, limit: float) -> Tensor:
     for group in gradients.groups:
         rows = list(range(start, start + len(group.tensors)))
         start += len(rows)
-        if group.device.type == "cpu" and not gradients.shards:
+        if gradients.free_to_read and not gradients.shards:
             # Looking first is cheaper than measuring. Where gradients are sharded every rank must measure.
             rows = [row for row in rows if not _within(gradients.tensors[row], limit)]
         for chunk in _chunks(gradients, rows, CHUNK_ELEMENTS.get(group.device.type, 1 << 24)):
-            columns = _clamp_chunk_([gradients.tensors[row] for row in chunk], limit, group)
-            sums[chunk] = torch.stack([column.to(sums.device, sums.dtype) for column in columns], dim=1)
+            tensors = [gradients.tensors[row] for row in chunk]
+            columns = _clamp_chunk_(tensors, limit, group, gradients.free_to_read)
+            sums[on_device(chunk, sums.device)] = torch.stack([column.to(sums.device, sums.dtype) for column in columns], dim=1)
     return gradients.reduce(sums, gradients.shards) if gradients.shards else sums
 
 
-def _clamp_chunk_(tensors: list[Tensor], limit: float, group: Group) -> list[Tensor]:
+def _clamp_chunk_(tensors: list[Tensor], limit: float, group: Group, on_cpu: bool) -> list[Tensor]:
     """Clamps in place; |c|^2, sum|e| and the count of changed values of each, three times [n]."""
     dtype = accumulator(group)
     if group.foreach:
@@ -79,7 +80,7 @@ def _clamp_chunk_(tensors: list[Tensor], limit: float, group: Group) -> list[Ten
         for tensor, copy in zip(tensors, excess):
             copy.sub_(tensor.clamp_(-limit, limit)).abs_()
         lengths = [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in tensors]
-    if group.foreach and group.device.type != "cpu":
+    if group.foreach and not on_cpu:
         sizes = list(torch._foreach_norm(excess, 1.0, dtype=dtype))
         torch._foreach_sign_(excess)
         counts = torch.stack(list(torch._foreach_norm(excess, 1.0, dtype=dtype))).nan_to_num(nan=0.0)

@@ -110,12 +110,13 @@ class Gradients:
         for shard in shards:
             by_group.setdefault(shard.group, []).append(shard.row)
         for group, indices in by_group.items():
-            rows[indices] = all_reduce(rows[indices], group, largest)
+            where = on_device(indices, rows.device)
+            rows[where] = all_reduce(rows[where], group, largest)
         return rows
 
     def scale_(self, factor: Tensor) -> None:
         """Multiplies every gradient by one factor, a scalar."""
-        if factor.device.type == "cpu" and factor.item() == 1.0:
+        if self.free_to_read and factor.item() == 1.0:
             return  # times 1 changes no bit: spares the pass over the memory
         for group in self.groups:
             here = factor.to(group.device)
@@ -219,6 +220,11 @@ def all_reduce(values: Tensor, group: Any, largest: bool = False) -> Tensor:
 
     dist.all_reduce(values, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM, group)
     return values
+
+
+def on_device(values: Sequence[int], device: torch.device) -> Tensor:
+    """Whole numbers as a tensor on `device`, without waiting for what the device is doing."""
+    return torch.tensor(values, dtype=torch.int64).to(device, non_blocking=True)
 
 
 def wide(device: torch.device) -> torch.dtype:

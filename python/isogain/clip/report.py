@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, Union
 import torch
 from torch import Tensor
 
-from isogain.clip.gradients import wide
+from isogain.clip.gradients import on_device, wide
 
 Number: TypeAlias = Union[Tensor, float]
 
@@ -228,7 +228,7 @@ def many_factors(
         dtype = wide(total.device)
         square, factor = norms.to(dtype) ** 2, factors.to(dtype)
         clipped = (factor < 1.0).to(dtype)
-        sizes = torch.tensor(elements, dtype=dtype, device=total.device)
+        sizes = on_device(elements, total.device).to(dtype)
         after = (factor**2 * square).sum().sqrt()
         angle = cosine(square.sum().sqrt(), after, (factor * square).sum())
         return after, angle, threshold, clipped.mean(), (clipped * sizes).sum() / sizes.sum().clamp(min=1.0)
