@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "__version__", "check", "clip"]
 
 # Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
-# of its module: importing the module would put it in the function's place.
+# of its module: importing the module would put it in the function's place. A home with the name itself is the module.
 _HOMES = {
     "Report": "isogain.report",
     "check": "isogain.diagnose",

@@ -61,7 +61,8 @@ def _clamp_(gradients: Gradients, norms: Tensor, limit: float) -> Tensor:
         for chunk in _chunks(gradients, rows, CHUNK_ELEMENTS.get(group.device.type, 1 << 24)):
             tensors = [gradients.tensors[row] for row in chunk]
             columns = _clamp_chunk_(tensors, limit, group, gradients.free_to_read)
-            sums[on_device(chunk, sums.device)] = torch.stack([column.to(sums.device, sums.dtype) for column in columns], dim=1)
+            moved = [column.to(sums.device, sums.dtype) for column in columns]
+            sums[on_device(chunk, sums.device)] = torch.stack(moved, dim=1)
     return gradients.reduce(sums, gradients.shards) if gradients.shards else sums
 
 
