@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from isogain._core import __version__
 
 if TYPE_CHECKING:
+    from isogain import clip
     from isogain.diagnose import check
     from isogain.report import Report
 
-__all__ = ["Report", "__version__", "check"]
+__all__ = ["Report", "__version__", "check", "clip"]
 
 # Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
-# of its module: importing the module would put it in the function's place.
+# of its module: importing the module would put it in the function's place. A home with the name itself is the module.
 _HOMES = {
     "Report": "isogain.report",
     "check": "isogain.diagnose",
+    "clip": "isogain.clip",
 }
 
 
@@ -38,7 +40,7 @@ def __getattr__(name: str) -> Any:
         if error.name == "torch":
             raise ModuleNotFoundError(f"isogain.{name} needs PyTorch: pip install torch", name="torch") from error
         raise
-    value = globals()[name] = getattr(module, name)
+    value = globals()[name] = module if home == f"isogain.{name}" else getattr(module, name)
     return value
 
 
