@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from isogain.through_time import state_gradients
 from isogain.trace import Node, Trace
 
 # Calls that move numbers without changing them; their cotangents are the same numbers in another order.
@@ -156,7 +157,7 @@ class Builder:
         if (phi := activation(node)) is not None and node.value.shape == before.value.shape:
             return {"name": name, "kind": "activation", "activation": phi}
         self._name_factor(node, name)
-        return {"name": name, "kind": "other", "operation": node.function, "weighted": self._has_weights([node])}
+        return {"name": name} | self._other([node], node.function)
 
     def _name_factor(self, node: Node, name: str) -> None:
         """A parameter that multiplies (LayerScale, ReZero) is the operation's scale: one that starts at zero is a gate that
@@ -230,7 +231,16 @@ class Builder:
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6}
         name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
         operation = kind if kind and path else _main_call(segment)
-        return {"name": self._unique(name), "kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
+        return {"name": self._unique(name)} | self._other(segment, operation)
+
+    def _other(self, segment: Sequence[Node], operation: str) -> dict[str, Any]:
+        """What is taken whole; of a recurrent call also the gradient at each time step."""
+        fields: dict[str, Any] = {"kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
+        for node in segment:
+            if (states := state_gradients(node)) is not None:
+                fields["states"] = {"buffer": self.buffer(states), "steps": len(states)}
+                break
+        return fields
 
     # -- names -----------------------------------------------------------------------------------------------------------
 

@@ -162,6 +162,49 @@ def test_what_it_does_not_know_is_shown_whole_and_named() -> None:
     assert all(part["cause"] == "whole" for joint in flow["joints"] for part in joint["split"])
 
 
+class LastStep(nn.Module):
+    """A classifier of sequences by the last state."""
+
+    def __init__(self, kind: type[nn.RNNBase], layers: int = 1) -> None:
+        super().__init__()
+        self.rnn = kind(8, 16, layers, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_states_through_time_are_those_of_a_loop(kind: type[nn.RNNBase], layers: int) -> None:
+    """The same layer called step by step has autograd edges between the steps."""
+    model, inputs, labels = LastStep(kind, layers).double(), torch.randn(4, 7, 8).double(), torch.arange(4)
+    joint = next(j for j in isogain.check(model, (inputs, labels), F.cross_entropy).flow["joints"] if j["name"] == "rnn")
+    state, hidden = None, []
+    for step in range(7):
+        _, state = model.rnn(inputs[:, step : step + 1], state)
+        top = state[0] if isinstance(state, tuple) else state
+        top.retain_grad()
+        hidden.append(top)
+    F.cross_entropy(model.head(hidden[-1][-1]), labels).backward()
+    expected = [4 * float(top.grad[-1].square().mean().sqrt()) for top in hidden]
+    assert joint["states"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_recurrent_network_that_forgets() -> None:
+    batch = torch.randn(16, 200, 8), torch.arange(16) % 10
+    (finding,) = isogain.check(LastStep(nn.RNN), batch, F.cross_entropy).findings
+    assert (finding["rule"], finding["layers"]) == ("vanishing-gradient", ["rnn", "rnn"])
+    assert "of the 200 time steps of rnn" in finding["message"]
+    orthogonal = LastStep(nn.RNN)
+    nn.init.orthogonal_(orthogonal.rnn.weight_hh_l0)
+    with torch.no_grad():
+        orthogonal.rnn.weight_ih_l0.mul_(0.05)
+        orthogonal.rnn.bias_ih_l0.zero_()
+        orthogonal.rnn.bias_hh_l0.zero_()
+    assert isogain.check(orthogonal, batch, F.cross_entropy).ok
+
+
 def test_any_output_and_any_loss() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:

@@ -1,6 +1,7 @@
 //! What a contributor runs: `cargo xtask test | check | bench | build-time`.
 
 mod bench;
+mod python;
 mod steps;
 
 use anyhow::{Result, bail};
@@ -8,14 +9,19 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 Usage: cargo xtask <task>
 
-  test        everything: format, lints, all tests, documentation, dependencies
+  test        everything: format, lints, all tests, documentation, dependencies, the Python package
+  test --rust the same without Python: nothing is downloaded but crates
   check       what is expected before a commit: format, lints, tests of the core
   bench       ratios on this machine: statistics kernel, watched step, step against PyTorch
   build-time  seconds of a cold release build, whole and of the core alone";
 
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
-        Some("test") => steps::test(),
+        Some("test") => match std::env::args().nth(2).as_deref() {
+            None => steps::test(false),
+            Some("--rust") => steps::test(true),
+            Some(other) => bail!("unknown argument '{other}' of test; known: --rust"),
+        },
         Some("check") => steps::check(),
         Some("bench") => bench::all(),
         Some("build-time") => bench::build_time(),

@@ -1,10 +1,13 @@
 //! Tests and checks as a list of steps. A tool that is missing skips its step with a word, and fails under CI.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+
+use crate::python;
 
 /// One command.
 struct Step {
@@ -78,46 +81,86 @@ const DEPENDENCIES: Step = Step {
     needs: Some((&["deny", "--version"], "cargo install --locked cargo-deny")),
 };
 
-/// Everything.
-pub(crate) fn test() -> Result<()> {
+/// Everything, or with `rust_only` what needs no Python environment.
+pub(crate) fn test(rust_only: bool) -> Result<()> {
+    let mut tally = Tally::default();
+    // First, because the tests of the engine compare with the environment's PyTorch.
+    let python = if rust_only { None } else { Some(python::interpreter()?) };
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
-    run(&[FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES])
+    for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
+        tally.run(&step, python.as_deref())?;
+    }
+    if python.is_some() {
+        tally.time("tests of the Python package", || python::test().map(|()| true));
+    }
+    tally.result()
 }
 
 /// What is expected before a commit.
 pub(crate) fn check() -> Result<()> {
-    run(&[FORMAT, LINTS, CORE])
+    let mut tally = Tally::default();
+    for step in [FORMAT, LINTS, CORE] {
+        tally.run(&step, None)?;
+    }
+    tally.result()
 }
 
-fn run(steps: &[Step]) -> Result<()> {
-    let (mut failed, mut skipped) = (Vec::new(), Vec::new());
-    for step in steps {
+/// What failed and what was left out.
+#[derive(Default)]
+struct Tally {
+    failed: Vec<&'static str>,
+    skipped: Vec<&'static str>,
+}
+
+impl Tally {
+    fn run(&mut self, step: &Step, python: Option<&Path>) -> Result<()> {
         if let Some((probe, remedy)) = step.needs
             && !works(step.program, probe)
         {
             say(&format!("\n== {}: skipped: not installed ({remedy})", step.what));
-            skipped.push(step.what);
-            continue;
+            self.skipped.push(step.what);
+            return Ok(());
         }
-        say(&format!("\n== {}: {} {}", step.what, step.program, step.arguments.join(" ")));
+        let mut command = Command::new(step.program);
+        command.args(step.arguments).envs(step.environment.iter().copied());
+        if let Some(python) = python
+            && std::env::var_os("ISOGAIN_PYTHON").is_none()
+        {
+            command.env("ISOGAIN_PYTHON", std::path::absolute(python).context("no current folder")?);
+        }
+        let what = format!("{}: {} {}", step.what, step.program, step.arguments.join(" "));
+        self.time_as(step.what, &what, || {
+            Ok(command.status().with_context(|| format!("cannot start {}", step.program))?.success())
+        });
+        Ok(())
+    }
+
+    fn time(&mut self, what: &'static str, work: impl FnOnce() -> Result<bool>) {
+        self.time_as(what, what, work);
+    }
+
+    fn time_as(&mut self, what: &'static str, headline: &str, work: impl FnOnce() -> Result<bool>) {
+        say(&format!("\n== {headline}"));
         let start = Instant::now();
-        let status = Command::new(step.program)
-            .args(step.arguments)
-            .envs(step.environment.iter().copied())
-            .status()
-            .with_context(|| format!("cannot start {}", step.program))?;
-        say(&format!("== {}: {} in {:.0} s", step.what, verdict(status.success()), start.elapsed().as_secs_f64()));
-        if !status.success() {
-            failed.push(step.what);
+        let success = work().unwrap_or_else(|error| {
+            say(&format!("{error:#}"));
+            false
+        });
+        say(&format!("== {what}: {} in {:.0} s", verdict(success), start.elapsed().as_secs_f64()));
+        if !success {
+            self.failed.push(what);
         }
     }
-    if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
+
+    fn result(self) -> Result<()> {
+        if !self.failed.is_empty() {
+            bail!("failed: {}", self.failed.join(", "));
+        }
+        if !self.skipped.is_empty() && std::env::var_os("CI").is_some() {
+            bail!("skipped under CI: {}", self.skipped.join(", "));
+        }
+        Ok(())
     }
-    if !skipped.is_empty() && std::env::var_os("CI").is_some() {
-        bail!("skipped under CI: {}", skipped.join(", "));
-    }
-    Ok(())
 }
 
 fn verdict(success: bool) -> &'static str {

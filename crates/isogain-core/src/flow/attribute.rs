@@ -47,6 +47,10 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         }
         _ => None,
     };
+    let states = match &op.kind {
+        OpCaptureKind::Other { states, .. } => states.iter().map(|state| state.rms() * batch as f64).collect(),
+        _ => Vec::new(),
+    };
     Joint {
         name: op.name.clone(),
         kind: op.kind_name().into(),
@@ -56,6 +60,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         cotangent_in_rms: rms_in * batch as f64,
         activation_rms: op.output.rms(),
         branch,
+        states,
     }
 }
 

@@ -80,6 +80,8 @@ pub enum OpCaptureKind {
     Other {
         /// Whether it has weights, so that people would call it a layer.
         weighted: bool,
+        /// dL/d(state) after each time step of a recurrent operation, first step first; empty for others.
+        states: Vec<Values>,
     },
 }
 
@@ -164,8 +166,8 @@ impl OpCapture {
             OpCaptureKind::Activation(_) => "activation",
             OpCaptureKind::Norm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
-            OpCaptureKind::Other { weighted: true } => "module",
-            OpCaptureKind::Other { weighted: false } => "operation",
+            OpCaptureKind::Other { weighted: true, .. } => "module",
+            OpCaptureKind::Other { weighted: false, .. } => "operation",
         }
     }
 

@@ -63,6 +63,10 @@ pub struct Joint {
     /// How skip and branch share the cotangent, for a residual operation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branch: Option<Branch>,
+    /// RMS per element of the cotangent of the state after each time step, first step first, the mean over the batch
+    /// divided out; empty for what is not recurrent.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub states: Vec<f64>,
 }
 
 impl Joint {

@@ -116,6 +116,7 @@ mod tests {
             cotangent_in_rms: 1.0,
             activation_rms: 1.0,
             branch: None,
+            states: Vec::new(),
         }
     }
 

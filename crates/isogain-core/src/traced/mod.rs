@@ -125,7 +125,20 @@ pub enum TracedKind {
         operation: String,
         /// Whether it has weights.
         weighted: bool,
+        /// dL/d(state) of a recurrent operation, `[steps, ...]`.
+        #[serde(default)]
+        states: Option<States>,
     },
+}
+
+/// The cotangents of a recurrent operation's state, one step after the other in one buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct States {
+    /// The values.
+    pub buffer: BufferId,
+    /// How many steps they are of.
+    pub steps: usize,
 }
 
 /// A parameter and its gradient.
@@ -287,7 +300,10 @@ impl Buffers<'_> {
                 branch: self.captures(branch)?,
                 branch_cotangent_in: get(*branch_cotangent_in)?,
             },
-            TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
+            TracedKind::Other { weighted, states, .. } => {
+                let states = states.map_or(Ok(Vec::new()), |states| self.states(&op.name, states))?;
+                OpCaptureKind::Other { weighted: *weighted, states }
+            }
         };
         Ok(OpCapture {
             name: op.name.clone(),
@@ -298,6 +314,13 @@ impl Buffers<'_> {
             cotangent_in: get(op.cotangent_in)?,
             cotangent_out: get(op.cotangent_out)?,
         })
+    }
+
+    /// One buffer for each step.
+    fn states(self, op: &str, states: States) -> Result<Vec<Values>, TraceError> {
+        let whole = self.get(op, states.buffer)?.to_f64().into_owned();
+        let each = (whole.len() / states.steps.max(1)).max(1);
+        Ok(whole.chunks_exact(each).map(|step| Values::from(step.to_vec())).collect())
     }
 
     fn parameters(self, parameters: &[TracedParameter]) -> Result<Vec<ParameterRecord>, TraceError> {
@@ -353,7 +376,7 @@ fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activati
         TracedKind::Residual { branch, .. } => {
             OpKind::Residual(Residual { branch: ops(branch, captured, init, activation), scale: 1.0, learnable: false })
         }
-        TracedKind::Other { operation, weighted } => {
+        TracedKind::Other { operation, weighted, .. } => {
             OpKind::Other(Other { operation: operation.clone(), weighted: *weighted })
         }
     };

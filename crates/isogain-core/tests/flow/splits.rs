@@ -151,7 +151,9 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 OpCaptureKind::Convolution { weight, weight_gradient } => {
                     OpCaptureKind::Convolution { weight: round(weight), weight_gradient: round(weight_gradient) }
                 }
-                OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
+                OpCaptureKind::Other { weighted, states } => {
+                    OpCaptureKind::Other { weighted: *weighted, states: states.iter().map(round).collect() }
+                }
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
                 OpCaptureKind::Norm { norm, gamma, eps } => {
                     OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps }
