@@ -112,6 +112,11 @@ impl Schedule {
         &self.jobs
     }
 
+    /// Jobs that were answered.
+    pub fn answered(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().zip(&self.scores).filter(|(_, score)| score.is_some()).map(|(job, _)| job)
+    }
+
     /// Optimizer updates of rungs and finalists, that is without the whole trainings of the untreated network: what a
     /// random search over the same space may spend.
     pub fn search_steps(&self) -> usize {
