@@ -9,6 +9,7 @@ use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::Prediction;
 use isogain_core::render::{self, Context, Format, Style};
 use isogain_core::summary::{CheckReport, CureReport, Curve, Curves};
+use isogain_core::trial::learning_rates::grid;
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::result::{Finished, TrialReport};
 use isogain_core::trial::{Job, Score, random_search, schedule};
@@ -58,6 +59,12 @@ impl Wanted {
         let plan = Plan::usual(arms, rate, self.seeds, self.steps, self.untrained_loss).map_err(wrong)?;
         self.budget_steps.map_or(Ok(plan.clone()), |budget| plan.within_budget(budget)).map_err(wrong)
     }
+}
+
+/// The learning rates that a search around this one tries, ascending.
+#[pyfunction]
+pub(crate) fn learning_rates(learning_rate: f64) -> Vec<f64> {
+    grid(learning_rate)
 }
 
 /// Successive halving over arms and learning rates with paired seeds. Arm 0 is the untreated model.
@@ -170,7 +177,6 @@ pub(crate) fn trial_report(
         && let Some(fields) = document["cure"].as_object_mut()
     {
         fields.remove("recipe");
-        debug_assert_eq!(fields["prescription"], cure.prescription);
     }
     serde_json::to_string(&document).map(Some).map_err(wrong)
 }

@@ -1,0 +1,39 @@
+"""One trial after the other in this process: for models on a GPU, which has no room for several, and for debugging.
+
+There is no executor of threads: PyTorch has one global random generator for all of them, so trials that draw from it at the
+same time would not be the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from isogain.trials import Job, Outcome, Trial
+
+
+class Serial:
+    """Runs each job when its result is asked for."""
+
+    @contextmanager
+    def workers(self, trial: Trial) -> Iterator[_Here]:
+        """The workers; the caller's random state is as before when they are done."""
+        with torch.random.fork_rng():
+            yield _Here(trial)
+
+
+class _Here:
+    slots = 1
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+
+    def next(self) -> tuple[Job, Outcome]:
+        job = self.jobs.pop(0)
+        return job, self.trial(job)
