@@ -38,8 +38,8 @@ class Data(Protocol):
         """The test part to judge on, in batches; empty without one."""
         ...
 
-    def training_inputs(self) -> Any:
-        """Inputs of the training part at once."""
+    def training_part(self) -> tuple[Any, Any]:
+        """Inputs and targets of the training part at once."""
         ...
 
 
@@ -123,8 +123,9 @@ class _Indexed:
     def test(self) -> Iterable[Any]:
         return self._judged(self.test_part) if self.test_part is not None else []
 
-    def training_inputs(self) -> Any:
-        return self.train.rows(_spread(len(self.train)))[0]
+    def training_part(self) -> tuple[Any, Any]:
+        inputs, targets = self.train.rows(_spread(len(self.train)))
+        return inputs, targets
 
     def _judged(self, part: _Tensors | _Items) -> Iterator[Any]:
         for rows in _spread(len(part)).split(max(self.batch_size, 512)):
@@ -155,6 +156,10 @@ class _Streamed:
     def test(self) -> Iterable[Any]:
         return []
 
-    def training_inputs(self) -> Any:
-        parts = [batch[0] for batch in self.judged]
-        return torch.cat(parts) if all(isinstance(part, Tensor) for part in parts) else parts[0]
+    def training_part(self) -> tuple[Any, Any]:
+        inputs, targets = ([batch[part] for batch in self.judged] for part in (0, 1))
+        return _joined(inputs), _joined(targets)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return torch.cat(parts) if all(isinstance(part, Tensor) for part in parts) else parts[0]

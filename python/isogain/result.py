@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass, field
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from isogain import _core
-from isogain.treat import Clip, Treatment
-from isogain.trials import Trial
+from isogain.diagnose import check
+from isogain.report import Report
+from isogain.search import Search
+from isogain.surgery import Treatment
+from isogain.trials import Trial, device_of, moved
 
-if TYPE_CHECKING:
-    from isogain.cure import Searched
+_MOST_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -47,56 +52,95 @@ class Verdict:
     won: int
     """Seeds on which its loss is smaller than the untreated model's."""
     seeds: int
-    effect: dict[str, Any] | None
-    failure: str | None = None
-    """Why its last failed training ended early."""
+    effect: dict[str, Any]
+    """`median_loss_ratio`, `accuracy_gain`, `superiority`, `p_value`, `seeds`."""
 
 
 @dataclass(frozen=True)
 class Best:
     """The prescription to take."""
 
-    prescription: int
     remedies: list[str]
     parameters: str
     learning_rate: float
     effect: dict[str, Any]
-    """`median_loss_ratio`, `accuracy_gain`, `superiority`, `p_value`, `seeds`."""
+    """Against the untreated model at its own best learning rate, as in `Verdict`."""
     seeds: list[dict[str, Any]]
     """Seed and scores of each training."""
     against_random_search: dict[str, Any] | None
+    """The same effect against what random search found at the same cost."""
 
 
-@dataclass
 class Result:
-    """What `isogain.cure` found out."""
+    """What `isogain.cure` found out. `print` it, or read its parts."""
 
-    findings: list[dict[str, Any]]
-    """What is wrong with the untreated model."""
-    trial: dict[str, Any] | None
-    """The whole report of the trials; `None` when there were none."""
-    verdicts: list[Verdict]
-    """What was trained to the end: the cure first, then by verdict and loss."""
-    best: Best | None
-    """`None` when nothing improves."""
-    left_out: list[LeftOut]
-    """What this model cannot take, and why."""
-    diff: list[str]
-    """What the cure changes, a line each."""
-    code: str
-    """The cure in plain PyTorch."""
-    optimizer: dict[str, float]
-    """Settings of the optimizer that belong to the cure, its learning rate among them."""
-    clip: Clip | None = None
-    interrupted: bool = False
-    """Stopped by Ctrl-C: verdicts are of what was done by then."""
-    places: dict[str, int] = field(default_factory=dict)
-    """How many trials ran where."""
-    failures: dict[str, str] = field(default_factory=dict)
-    """By prescription, why a training of it ended early."""
-    document: str | None = field(default=None, repr=False)
-    """The report as JSON, in the form of `isogain cure --format json`; `None` where the model cannot be written as a recipe."""
-    _trial: Trial | None = field(default=None, repr=False)
+    def __init__(self, report: Report, trial: Trial, left_out: list[LeftOut] | None = None) -> None:
+        self.report = report
+        """The check of the untreated model."""
+        self.left_out = left_out or []
+        """What this model cannot take, and why."""
+        self.failures: dict[str, str] = {}
+        """By prescription, the error that ended a training of it."""
+        self.diverged: dict[str, int] = {}
+        """By prescription, how many of its trainings diverged: some do at the largest learning rates of every search."""
+        self.places: dict[str, int] = {}
+        """How many trials ran where."""
+        self.interrupted = False
+        """Stopped by Ctrl-C: verdicts are of what was done by then."""
+        self.best: Best | None = None
+        """`None` when nothing improves."""
+        self._predicted: list[str | None] = []
+        self._trial, self._arm = trial, 0
+        self._cured: _core.Cured | None = None
+
+    @classmethod
+    def of(
+        cls, search: Search, seconds: float, report: Report, trial: Trial, left_out: list[LeftOut], interrupted: bool
+    ) -> Result:
+        """From a search that ended or was stopped."""
+        result = cls(report, trial, left_out)
+        result.interrupted, result.places = interrupted, dict(sorted(search.places.items()))
+        names = ["untreated", *(each.name for each in search.prescribed)]
+        result.failures = {names[arm]: why for arm, why in sorted(search.failures.items())}
+        result.diverged = {names[arm]: count for arm, count in sorted(search.diverged.items())}
+        result._predicted = [each.prediction["headline"] if each.prediction else None for each in search.prescribed]
+        document = search.report(seconds)
+        if document is None:
+            return result
+        found = json.loads(document)
+        cure, after, flow = found["cure"], [], None
+        if cure is not None:
+            tried = found["prescriptions"][cure["prescription"]]
+            rate = tried["learning_rate"]
+            against = cure["against_random_search"]
+            result.best = Best(tried["remedies"], tried["parameters"], rate, tried["effect"], tried["seeds"], against)
+            result._arm = cure["prescription"] + 1
+            after, flow = search.curves(result._arm, rate), json.dumps(result._flow())
+        curves = {"before": search.curves(0, found["baseline"]["learning_rate"]), "after": after}
+        result._cured = _core.Cured(json.dumps(report.data), document, json.dumps(curves), flow)
+        return result
+
+    @cached_property
+    def data(self) -> dict[str, Any] | None:
+        """The whole report, as `isogain cure --format json` prints it: `{check, baseline, random_search, prescriptions, cure,
+        spent, curves, ...}`; `None` where nothing was tried to the end."""
+        return None if self._cured is None else dict(json.loads(self._cured.render("json")))
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What was trained to the end: the cure first, then by verdict and loss."""
+        if self.data is None:
+            return []
+        untreated = {run["seed"]: _loss(run) for run in self.data["baseline"]["seeds"]}
+        steps = self.data["recipe"]["run"]["steps"]
+        rank = ["improves", "inconclusive", "no-effect", "harms"]
+        rows = []
+        for index, tried in enumerate(self.data["prescriptions"]):
+            if tried["steps"] == steps and tried["seeds"]:
+                verdict = _verdict(tried, self._predicted[index], untreated)
+                loss = float("inf") if verdict.loss is None else verdict.loss
+                rows.append(((index + 1 != self._arm, rank.index(verdict.verdict), loss, index), verdict))
+        return [verdict for _, verdict in sorted(rows, key=lambda row: row[0])]
 
     @property
     def improves(self) -> list[Verdict]:
@@ -104,96 +148,119 @@ class Result:
         return [verdict for verdict in self.verdicts if verdict.verdict == "improves"]
 
     def build(self, seed: int = 0) -> nn.Module:
-        """A fresh cured model, as in the trial with this seed; the untreated one where nothing is to be changed. The
-        caller's random state is left as it was."""
-        assert self._trial is not None
+        """A fresh cured model, drawn as in the trial with this seed; the untreated one where nothing improves. The caller's
+        random state is left as it was."""
+        return self._treatment(seed).model
+
+    @cached_property
+    def diff(self) -> list[str]:
+        """What the cure changes, a line each."""
+        return self._treatment(0).diff
+
+    @cached_property
+    def code(self) -> str:
+        """The cure in plain PyTorch; empty where nothing improves."""
+        return self._treatment(0).code
+
+    @cached_property
+    def optimizer(self) -> dict[str, float]:
+        """Settings of the optimizer that belong to the cure, its learning rate among them."""
+        rate = {} if self.best is None else {"learning_rate": self.best.learning_rate}
+        return {**self._treatment(0).optimizer, **rate}
+
+    def _treatment(self, seed: int) -> Treatment:
         with torch.random.fork_rng():
-            return self._trial.build(seed, 0 if self.best is None else self.best.prescription + 1).model
+            return self._trial.build(seed, self._arm)
 
-    @classmethod
-    def healthy(cls, report: Any, trial: Trial) -> Result:
-        """Nothing to cure."""
-        return cls(list(report.findings), None, [], None, [], [], "", {}, _trial=trial)
+    def _flow(self) -> dict[str, Any]:
+        with torch.random.fork_rng():
+            treated = self._trial.build(0, self._arm)
+            inputs, targets = moved(next(self._trial.data.batches(0)), device_of(treated.model))
+            batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
+            return check(treated.model, batch, self._trial.loss_fn).flow
 
-    @classmethod
-    def of(
-        cls, searched: Searched, report: Any, trial: Trial, prescriptions: list[dict[str, Any]], left_out: list[LeftOut]
-    ) -> Result:
-        """From what a search came to."""
-        found = searched.trial
-        names = ["untreated", *(named(p["remedies"], p["parameters"]) for p in prescriptions)]
-        failures = {names[arm]: why for arm, why in sorted(searched.failures.items())}
-        result = cls(list(report.findings), found, [], None, left_out, [], "", {}, _trial=trial, failures=failures)
-        result.interrupted, result.places = searched.interrupted, dict(sorted(searched.places.items()))
-        if found is None:
-            return result
-        result.verdicts = _verdicts(found, prescriptions, searched)
-        cure = found["cure"]
-        if cure is not None:
-            index = cure["prescription"]
-            tried = found["prescriptions"][index]
-            against = cure["against_random_search"]
-            result.best = Best(
-                index, tried["remedies"], tried["parameters"], tried["learning_rate"], tried["effect"], tried["seeds"], against
-            )
-            with torch.random.fork_rng():
-                treatment: Treatment = trial.build(0, index + 1)
-            result.diff, result.code, result.clip = treatment.diff, treatment.code, treatment.clip
-            result.optimizer = {**treatment.optimizer, "learning_rate": tried["learning_rate"]}
-        result.document = _document(found, report, prescriptions, searched)
-        return result
+    def render(self, format: str = "text", *, colour: bool = False) -> str:
+        """The report as `text`, `json`, `github`, `sarif` or `markdown`."""
+        if self._cured is None:
+            return self.report.render(format, colour=colour)
+        return self._cured.render(format, colour=colour)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`; `.py` is the cure in plain PyTorch,
+        anything else text."""
+        path = Path(path)
+        formats = {".json": "json", ".sarif": "sarif", ".md": "markdown"}
+        if self._cured is None and path.suffix == ".html":
+            return self.report.save(path)
+        if path.suffix == ".py":
+            text = self.code
+        elif path.suffix == ".html" and self._cured is not None:
+            text = self._cured.html()
+        else:
+            text = self.render(formats[path.suffix]) if path.suffix in formats else f"{self._text(colour=False)}\n"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def keep(self, folder: Path) -> None:
+        """Writes what a folder of a run has: the report as page and data, and the cure as source."""
+        for name in ("cure.json", "cure.html", *(["cured.py"] if self.best else [])):
+            self.save(folder / name)
 
     def __str__(self) -> str:
-        from isogain.result_text import text
+        return self._text(colour=sys.stdout.isatty())
 
-        return text(self)
+    def _text(self, *, colour: bool) -> str:
+        if self._cured is None and not self.interrupted:
+            return "\n".join([self.report.render(colour=colour).rstrip("\n"), "nothing to cure"])
+        lines = [self.render(colour=colour).rstrip("\n")]
+        if self.interrupted:
+            nothing = "the untreated model was trained once: nothing can be compared"
+            lines.append(f"stopped before {nothing if self._cured is None else 'the end: verdicts are of what was done by then'}")
+        lines += _few([f"not tried: {' + '.join(left.remedies)} ({left.parameters}): {left.why}" for left in self.left_out])
+        lines += _few([f"ended early: {name}: {why}" for name, why in self.failures.items()])
+        if self.best is not None:
+            lines += ["", "what the cure changes", *(f"   {line}" for line in self.diff)]
+            lines += [f"   optimizer: learning rate {self.best.learning_rate:g}"]
+            lines += ["   .build() gives the cured model, .code does the same in plain PyTorch"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"<isogain.Result: {'nothing to cure' if self.report.ok else 'not cured'}>"
+        return f"<isogain.Result: cured by {' + '.join(self.best.remedies)} ({self.best.parameters})>"
 
     def _repr_html_(self) -> str:
-        details = ""
-        if self.code:
-            details = f"<details><summary>the cure in plain PyTorch</summary><pre>{html.escape(self.code)}</pre></details>"
-        return f"<pre>{html.escape(str(self))}</pre>{details}"
-
-    def save(self, folder: Path) -> None:
-        """Writes `cure.json`, and the cure as `cured.py` where there is one."""
-        document = self.document or json.dumps({"findings": self.findings, "trial": self.trial})
-        (folder / "cure.json").write_text(document + "\n", encoding="utf-8")
-        if self.code:
-            (folder / "cured.py").write_text(self.code, encoding="utf-8")
+        if self._cured is None:
+            return self.report._repr_html_()
+        page = html.escape(self._cured.html(), quote=True)
+        frame = f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+        if self.best is None:
+            return frame
+        changes = html.escape("\n".join(self.diff))
+        code = f"<details><summary>the cure in plain PyTorch</summary><pre>{html.escape(self.code)}</pre></details>"
+        return f"{frame}<pre>{changes}</pre>{code}"
 
 
-def named(remedies: list[str], parameters: str) -> str:
-    """`rescale-init (init = he-normal)`."""
-    names = " + ".join(remedies)
-    return f"{names} ({parameters})" if parameters else names
+def _few(lines: list[str]) -> list[str]:
+    rest = [f"{len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    return [f"   {line}" for line in [*lines[:_MOST_LINES], *rest]]
 
 
-def _verdicts(found: dict[str, Any], prescriptions: list[dict[str, Any]], searched: Searched) -> list[Verdict]:
-    untreated = {run["seed"]: _loss(run) for run in found["baseline"]["seeds"]}
-    cure = None if found["cure"] is None else found["cure"]["prescription"]
-    rank = ["improves", "inconclusive", "no-effect", "harms"]
-    rows = []
-    for index, (tried, prescription) in enumerate(zip(found["prescriptions"], prescriptions)):
-        if tried["steps"] < searched.steps or not tried["seeds"]:
-            continue
-        won = sum(_loss(run) < untreated.get(run["seed"], float("-inf")) for run in tried["seeds"])
-        losses = _median([_loss(run) for run in tried["seeds"]])
-        accuracies = [run["train_accuracy"] for run in tried["seeds"] if run["train_accuracy"] is not None]
-        verdict = Verdict(
-            tried["remedies"],
-            tried["parameters"],
-            prescription.get("predicted"),
-            tried["learning_rate"],
-            losses if losses < float("inf") else None,
-            _median(accuracies) if accuracies else None,
-            tried["verdict"],
-            won,
-            len(tried["seeds"]),
-            tried["effect"],
-            searched.failures.get(index + 1),
-        )
-        rows.append(((index != cure, rank.index(tried["verdict"]), losses, index), verdict))
-    return [verdict for _, verdict in sorted(rows, key=lambda row: row[0])]
+def _verdict(tried: dict[str, Any], predicted: str | None, untreated: dict[int, float]) -> Verdict:
+    loss = _median([_loss(run) for run in tried["seeds"]])
+    accuracies = [run["train_accuracy"] for run in tried["seeds"] if run["train_accuracy"] is not None]
+    return Verdict(
+        tried["remedies"],
+        tried["parameters"],
+        predicted,
+        tried["learning_rate"],
+        loss if loss < float("inf") else None,
+        _median(accuracies) if accuracies else None,
+        tried["verdict"],
+        sum(_loss(run) < untreated.get(run["seed"], float("-inf")) for run in tried["seeds"]),
+        len(tried["seeds"]),
+        tried["effect"],
+    )
 
 
 def _loss(run: dict[str, Any]) -> float:
@@ -204,23 +271,3 @@ def _median(values: list[float]) -> float:
     ordered = sorted(values)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     return low if low == high else (low + high) / 2
-
-
-def _document(
-    found: dict[str, Any], report: Any, prescriptions: list[dict[str, Any]], searched: Searched
-) -> str | None:
-    """The core's document, where the check has one of its own and the cure a recipe."""
-    check = getattr(report, "document", None)
-    cure = found["cure"]
-    if check is None or (cure is not None and "recipe" not in cure):
-        return None
-
-    def curves(arm: int, rate: float) -> list[tuple[int, list[float | None]]]:
-        whole = [(key[2], o.losses) for key, o in searched.outcomes.items() if key[:2] == (arm, rate)]
-        return sorted((seed, losses) for seed, losses in whole if len(losses) == searched.steps)
-
-    before = curves(0, found["baseline"]["learning_rate"])
-    after = [] if cure is None else curves(
-        cure["prescription"] + 1, found["prescriptions"][cure["prescription"]]["learning_rate"]
-    )
-    return _core.cure_document(check, json.dumps(found), json.dumps({"before": before, "after": after}))

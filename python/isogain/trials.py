@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn, optim
 
 from isogain.data import Data
-from isogain.treat import Treatment, set_optimizer, treat
-from isogain.treat.modules import run
+from isogain.surgery import Treatment, set_optimizer, treat
+from isogain.surgery.modules import run
+from isogain.surgery.standardise import Scaling
 
 BuildModel = Callable[[], nn.Module]
 LossFunction = Callable[[Any, Any], Tensor]
@@ -55,6 +56,8 @@ class Outcome:
     """Loss of each step's batch."""
     failure: str | None = None
     """Why the training ended early: the error it raised, or where the loss stopped being finite."""
+    raised: bool = False
+    """Whether that was an error: divergence is expected of the largest learning rates."""
     seconds: float = 0.0
     where: str = "here"
     """Which worker or node ran it."""
@@ -86,7 +89,7 @@ class Trial:
         try:
             self.train(job, outcome)
         except Exception as error:  # whatever a user's model raises is the trial's result, not the search's end
-            outcome.failure = f"{type(error).__name__}: {error}"
+            outcome.failure, outcome.raised = f"{type(error).__name__}: {error}", True
             outcome.loss = outcome.test_loss = None
         outcome.seconds = time.monotonic() - start
         return outcome
@@ -98,13 +101,15 @@ class Trial:
     def train(self, job: Job, outcome: Outcome) -> None:
         treatment = self.build(job.seed, job.arm)
         model = treatment.model
-        optimizer = self.make_optimizer([p for p in model.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer(trained(model))
         set_optimizer(optimizer, {**treatment.optimizer, "learning_rate": job.learning_rate})
         place = device_of(model)
         model.train()
         batches = self.data.batches(job.seed)
         for step in range(job.steps):
             inputs, targets = moved(next(batches), place)
+            if treatment.target is not None:
+                targets = treatment.target.scaled(targets)
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss_fn(run(model, inputs), targets)
             value = float(loss.detach())
@@ -116,9 +121,11 @@ class Trial:
             if treatment.clip is not None:
                 treatment.clip(model)
             optimizer.step()
-        outcome.loss, outcome.train_accuracy = judge(model, self.data.training(), self.loss_fn, self.metric)
+        judged = judge(model, self.data.training(), self.loss_fn, self.metric, treatment.target)
+        outcome.loss, outcome.train_accuracy = judged
         if self.data.has_test:
-            outcome.test_loss, outcome.test_accuracy = judge(model, self.data.test(), self.loss_fn, self.metric)
+            judged = judge(model, self.data.test(), self.loss_fn, self.metric, treatment.target)
+            outcome.test_loss, outcome.test_accuracy = judged
 
 
 def build(build_model: BuildModel, changes: dict[str, Any], data: Data, seed: int) -> Treatment:
@@ -129,19 +136,30 @@ def build(build_model: BuildModel, changes: dict[str, Any], data: Data, seed: in
         return Treatment(model, [], "")
     place = device_of(model)
     batch = moved(next(data.batches(seed)), place)
-    inputs = moved(data.training_inputs(), place) if changes.get("input") else None
-    return treat(model, changes, batch=batch, seed=seed, in_place=True, training_inputs=inputs)
+    inputs, targets = moved(data.training_part(), place) if {"input", "target"} & set(changes) else (None, None)
+    return treat(
+        model, changes, batch=batch, seed=seed, in_place=True, training_inputs=inputs, training_targets=targets
+    )
 
 
-def judge(model: nn.Module, batches: Any, loss_fn: LossFunction, metric: Metric | None) -> tuple[float | None, float | None]:
-    """Mean loss and metric over batches in evaluation mode, each sample counting the same."""
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def judge(
+    model: nn.Module, batches: Any, loss_fn: LossFunction, metric: Metric | None, scaling: Scaling | None = None
+) -> tuple[float | None, float | None]:
+    """Mean loss and metric over batches in evaluation mode, each sample counting the same; where the model was trained on
+    scaled targets, its outputs are brought back to the units of the data first."""
     model.eval()
     place = device_of(model)
     loss = score = samples = 0.0
     with torch.no_grad():
         for batch in batches:
             inputs, targets = moved(batch, place)
-            outputs = run(model, inputs)
+            outputs: Any = run(model, inputs)
+            outputs = outputs if scaling is None else scaling.restored(outputs)
             count = size(targets)
             samples += count
             loss += count * float(loss_fn(outputs, targets))

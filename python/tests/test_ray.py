@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import standin
 import torch
 from torch import Tensor, nn
 
-from isogain.cure import cure
+from isogain.curing import cure
 
 ray = pytest.importorskip("ray")
 PYTHON = Path(__file__).resolve().parents[1]
@@ -51,12 +53,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             node.terminate()
             node.wait(60)
         log.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(address: str, count: int, nodes: list[subprocess.Popen[bytes]]) -> None:
     """Until that many nodes are alive."""
-    import time
-
     host, port = address.split(":")
     for _ in range(600):
         assert all(node.poll() is None for node in nodes), "a Ray node ended early"
@@ -92,13 +93,13 @@ def test_two_nodes_say_what_one_machine_says(cluster: str, monkeypatch: Any) -> 
             build, (blobs(), blobs()), nn.functional.cross_entropy, steps=40, batch_size=16, executor=executor, progress=False
         )
     there, here = results["ray"], results["processes"]
-    assert there.trial is not None and here.trial is not None
+    assert there.data is not None and here.data is not None
     for result in (there, here):
-        result.trial["spent"].pop("seconds")
-    assert there.trial == here.trial and there.verdicts == here.verdicts
+        result.data["spent"].pop("seconds")
+    assert there.data == here.data and there.verdicts == here.verdicts
     nodes = {f"node {node['NodeID']}" for node in ray.nodes()}
     assert set(there.places) == nodes and len(nodes) == 2
-    assert sum(there.places.values()) == there.trial["spent"]["trials"]
+    assert sum(there.places.values()) == there.data["spent"]["trials"]
     assert ray.is_initialized(), "a connection that was there before stays"
 
 

@@ -19,7 +19,7 @@ mod _core {
     #[pymodule_export]
     use super::tensor::statistics;
     #[pymodule_export]
-    use super::trials::{RandomSearch, Schedule, cure_document, learning_rates, render_cure, trial_report};
+    use super::trials::{Cured, RandomSearch, Schedule, best_first, learning_rates, trial_report};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

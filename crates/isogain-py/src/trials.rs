@@ -4,9 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Deserialize;
 
-use isogain_core::recipe::Recipe;
 use isogain_core::remedies::Prescription;
-use isogain_core::remedies::prediction::Prediction;
+use isogain_core::remedies::prediction::{self, Prediction};
 use isogain_core::render::{self, Context, Format, Style};
 use isogain_core::summary::{CheckReport, CureReport, Curve, Curves};
 use isogain_core::trial::learning_rates::grid;
@@ -52,13 +51,19 @@ impl Wanted {
     fn plan(self) -> PyResult<Plan> {
         let rate = self.learning_rate;
         let treated = self.arms.into_iter().map(|arm| match arm.learning_rate {
-            Some(other) => Arm::other_learning_rate(other),
+            Some(other) => Arm::other_learning_rate(on_grid(rate, other)),
             None => Arm::treated(rate, arm.remedies, arm.ceiling),
         });
         let arms = std::iter::once(Arm::untreated(rate)).chain(treated).collect();
         let plan = Plan::usual(arms, rate, self.seeds, self.steps, self.untrained_loss).map_err(wrong)?;
         self.budget_steps.map_or(Ok(plan.clone()), |budget| plan.within_budget(budget)).map_err(wrong)
     }
+}
+
+/// The rate of the grid that is meant: a number may lose its last digit on the way through JSON.
+fn on_grid(middle: f64, rate: f64) -> f64 {
+    let same = |known: &f64| (known / rate - 1.0).abs() < 1e-12;
+    grid(middle).into_iter().find(same).unwrap_or(rate)
 }
 
 /// The learning rates that a search around this one tries, ascending.
@@ -137,17 +142,16 @@ impl RandomSearch {
     }
 }
 
-/// A prescription as the Python half tells it; recipe and prediction only where its network can be written as one.
+/// A prescription of the check, and what one batch said of the treated model.
 #[derive(Deserialize)]
 struct Told {
-    remedies: Vec<String>,
-    parameters: String,
-    recipe: Option<Recipe>,
+    #[serde(flatten)]
+    prescription: Prescription,
     prediction: Option<Prediction>,
 }
 
 /// The trial's report as JSON; `None` while the untreated model has no whole training. Of a search that was stopped it
-/// says what is known so far. A cure without a recipe has no `recipe`.
+/// says what is known so far.
 #[pyfunction]
 #[pyo3(signature = (schedule, random, prescriptions, seconds))]
 pub(crate) fn trial_report(
@@ -157,28 +161,15 @@ pub(crate) fn trial_report(
     seconds: f64,
 ) -> PyResult<Option<String>> {
     let told: Vec<Told> = serde_json::from_str(prescriptions).map_err(wrong)?;
-    let has_recipe: Vec<bool> = told.iter().map(|told| told.recipe.is_some()).collect();
-    let (prescriptions, predictions): (Vec<_>, Vec<_>) = told
-        .into_iter()
-        .map(|told| {
-            let Told { remedies, parameters, recipe, prediction } = told;
-            (Prescription { remedies, parameters, recipe: recipe.unwrap_or_default() }, prediction)
-        })
-        .unzip();
+    let (prescriptions, predictions): (Vec<_>, Vec<_>) =
+        told.into_iter().map(|told| (told.prescription, told.prediction)).unzip();
     let finished = Finished {
         schedule: &schedule.0,
         random: random.as_ref().map(|random| &random.0),
         prescriptions: &prescriptions,
         predictions: &predictions,
     };
-    let Some(report) = finished.so_far(seconds) else { return Ok(None) };
-    let mut document = serde_json::to_value(&report).map_err(wrong)?;
-    if let Some(cure) = report.cure.filter(|cure| !has_recipe[cure.prescription])
-        && let Some(fields) = document["cure"].as_object_mut()
-    {
-        fields.remove("recipe");
-    }
-    serde_json::to_string(&document).map(Some).map_err(wrong)
+    finished.so_far(seconds).map(|report| serde_json::to_string(&report)).transpose().map_err(wrong)
 }
 
 /// Loss by step of each seed, before and after: seed and losses, `None` where not finite.
@@ -188,25 +179,44 @@ struct Trained {
     after: Vec<(u64, Vec<Option<f64>>)>,
 }
 
-/// The whole document of a cure as JSON, from the document of the check and the trial's report.
-#[pyfunction]
-pub(crate) fn cure_document(check: &str, trial: &str, curves: &str) -> PyResult<String> {
-    let check: CheckReport = serde_json::from_str(check).map_err(wrong)?;
-    let trial: TrialReport = serde_json::from_str(trial).map_err(wrong)?;
-    let trained: Trained = serde_json::from_str(curves).map_err(wrong)?;
-    let thinned = |of: Vec<(u64, Vec<Option<f64>>)>| {
-        of.iter().map(|(seed, losses)| Curve::thinned(*seed, losses)).collect::<Vec<_>>()
-    };
-    let curves = Curves { before: thinned(trained.before), after: thinned(trained.after) };
-    serde_json::to_string(&CureReport::new(check, trial, None, curves)).map_err(wrong)
+/// What a cure found out, as the command line's `isogain cure` says it.
+#[pyclass(frozen, module = "isogain._core")]
+pub(crate) struct Cured(CureReport);
+
+#[pymethods]
+impl Cured {
+    /// From the JSON of the check, of the trial's report, of losses by step, and of the cured model's flow.
+    #[new]
+    #[pyo3(signature = (check, trial, curves, cured_flow = None))]
+    fn new(check: &str, trial: &str, curves: &str, cured_flow: Option<&str>) -> PyResult<Self> {
+        let check: CheckReport = serde_json::from_str(check).map_err(wrong)?;
+        let trial: TrialReport = serde_json::from_str(trial).map_err(wrong)?;
+        let trained: Trained = serde_json::from_str(curves).map_err(wrong)?;
+        let thinned = |of: Vec<(u64, Vec<Option<f64>>)>| {
+            of.iter().map(|(seed, losses)| Curve::thinned(*seed, losses)).collect::<Vec<_>>()
+        };
+        let curves = Curves { before: thinned(trained.before), after: thinned(trained.after) };
+        let flow = cured_flow.map(serde_json::from_str).transpose().map_err(wrong)?;
+        Ok(Self(CureReport::new(check, trial, flow, curves)))
+    }
+
+    /// In one of the formats `text`, `json`, `github`, `sarif`, `markdown`.
+    #[pyo3(signature = (format = "text", *, colour = false))]
+    fn render(&self, format: &str, colour: bool) -> PyResult<String> {
+        let format = Format::named(format).map_err(wrong)?;
+        let style = if colour { Style::Coloured } else { Style::Plain };
+        render::cure(&self.0, format, &Context { style, ..Context::default() }).map_err(wrong)
+    }
+
+    /// As one page that opens offline.
+    fn html(&self) -> PyResult<String> {
+        isogain_report::html(&self.0).map_err(wrong)
+    }
 }
 
-/// That document for people or programs: `text`, `json`, `github`, `sarif` or `markdown`.
+/// Positions that order predictions (JSON, a list) by score, best first.
 #[pyfunction]
-#[pyo3(signature = (document, format = "text", *, colour = false))]
-pub(crate) fn render_cure(document: &str, format: &str, colour: bool) -> PyResult<String> {
-    let report: CureReport = serde_json::from_str(document).map_err(wrong)?;
-    let format = Format::named(format).map_err(wrong)?;
-    let style = if colour { Style::Coloured } else { Style::Plain };
-    render::cure(&report, format, &Context { style, ..Context::default() }).map_err(wrong)
+pub(crate) fn best_first(predictions: &str) -> PyResult<Vec<usize>> {
+    let predictions: Vec<Prediction> = serde_json::from_str(predictions).map_err(wrong)?;
+    Ok(prediction::best_first(&predictions))
 }

@@ -87,7 +87,7 @@ class _Pool:
             worker.process.join()
             code = worker.process.exitcode
             worker.close()
-            return job, Outcome(failure=f"its process ended with status {code} (out of memory?)")
+            return job, Outcome(raised=True, failure=f"its process ended with status {code} (out of memory?)")
         self.idle.append(worker)
         return job, outcome
 

@@ -65,7 +65,7 @@ class _Cluster:
         try:
             return job, self.ray.get(done)
         except self.ray.exceptions.RayError as error:
-            return job, Outcome(failure=f"Ray lost the trial: {type(error).__name__}: {error}")
+            return job, Outcome(raised=True, failure=f"Ray lost the trial: {type(error).__name__}: {error}")
 
     def cancel(self) -> None:
         for running in self.jobs:

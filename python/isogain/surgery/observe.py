@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from isogain.treat.modules import run
-from isogain.treat.names import functional_activation, is_norm, module_name
+from isogain.surgery.modules import run
+from isogain.surgery.names import functional_activation, is_norm, module_name
 
 # What multiplies by weights; `nn.modules.conv._ConvNd` is the base of all convolutions, transposed ones included.
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)

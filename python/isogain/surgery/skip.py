@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from isogain.treat.code import OLD, Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.modules import Skip, run
-from isogain.treat.names import is_norm, module_name
-from isogain.treat.norm import _untouchable
-from isogain.treat.observe import WEIGHTED, Layout, _tensors, untouched
-from isogain.treat.steps import Do, Replace, Step
+from isogain.surgery.code import OLD, Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import Skip, run
+from isogain.surgery.names import is_norm, module_name
+from isogain.surgery.norm import _untouchable
+from isogain.surgery.observe import WEIGHTED, Layout, _tensors, untouched
+from isogain.surgery.steps import Do, Replace, Step
 
 
 def fold(model: nn.Module, name: str, spans: list[tuple[int, int]], scale: float, learnable: bool) -> None:

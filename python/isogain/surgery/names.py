@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from isogain import _core
-from isogain.treat.code import Call
-from isogain.treat.modules import TailoredReLU
+from isogain.surgery.code import Call
+from isogain.surgery.modules import TailoredReLU
 
 # The modules that are an activation and nothing else, by class, with what the core calls them. Those that the core has no
 # formula for stand under their nearest relative: it decides the scale of an initialiser and nothing more.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from isogain.treat.activation import all_paths
-from isogain.treat.code import Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.observe import Layout
-from isogain.treat.steps import Replace, Step
+from isogain.surgery.activation import all_paths
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.observe import Layout
+from isogain.surgery.steps import Replace, Step
 
 
 def steps(model: nn.Module, layout: Layout) -> list[Step]:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from isogain.treat.code import Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.names import activation_maker, functional_activation, written
-from isogain.treat.observe import Activation, Layout
-from isogain.treat.steps import Do, Replace, Step
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.names import activation_maker, functional_activation, written
+from isogain.surgery.observe import Activation, Layout
+from isogain.surgery.steps import Do, Replace, Step
 
 
 def swap_functions(model: nn.Module, calls: list[str], module: nn.Module) -> nn.Module:

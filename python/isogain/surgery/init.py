@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from isogain import _core
-from isogain.treat.code import Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.modules import run
-from isogain.treat.names import written
-from isogain.treat.observe import Layer, Layout
-from isogain.treat.steps import Do, Draw, Step
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import run
+from isogain.surgery.names import written
+from isogain.surgery.observe import Layer, Layout
+from isogain.surgery.steps import Do, Draw, Step
 
 # Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
 _TRUNCATED_DEVIATION = 0.8796256610342398

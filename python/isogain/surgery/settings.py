@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn, optim
 
-from isogain.treat.errors import CannotApply
+from isogain.surgery.errors import CannotApply
 
 _CLIPS = ("value", "norm", "global-norm")
 
@@ -56,6 +56,11 @@ class Clip:
 _KEYS = {"learning_rate": "lr", "eps": "eps"}
 
 
+def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """The parameter group with the most numbers: its learning rate is what is meant by the optimizer's."""
+    return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
+
+
 def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> None:
     """Sets numbers of an optimizer. Several groups keep the ratio of their learning rates.
 
@@ -65,12 +70,13 @@ def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> 
         key = _KEYS.get(name)
         if key is None or any(key not in group for group in optimizer.param_groups):
             raise CannotApply(f"optimizer {name} = {value:g}", f"{type(optimizer).__name__} has no such setting")
-        first = optimizer.param_groups[0][key]
+        main = main_group(optimizer)[key]
         for group in optimizer.param_groups:
-            group[key] = value * group[key] / first if name == "learning_rate" and first else value
+            is_scaled = name == "learning_rate" and group[key] != main
+            group[key] = value * group[key] / main if is_scaled else value
 
 
-def code(settings: Mapping[str, float], clip: Clip | None) -> list[str]:
+def code(settings: Mapping[str, float], clip: Clip | None, scales_targets: bool) -> list[str]:
     """What to do around the training loop, as comments: it does not happen when the model is built."""
     lines = []
     if settings:
@@ -78,4 +84,7 @@ def code(settings: Mapping[str, float], clip: Clip | None) -> list[str]:
         lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in settings.items()]
     if clip is not None:
         lines += ["between loss.backward() and optimizer.step():", *clip.code()]
+    if scales_targets:
+        lines += ["mean, deviation = training_targets.mean(0), training_targets.std(0, correction=0)"]
+        lines += ["loss = loss_fn(model(inputs), (targets - mean) / deviation), and predict model(inputs) * deviation + mean"]
     return [f"# {line}" for line in lines]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from isogain.treat.code import Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.modules import Standardise
-from isogain.treat.steps import Do, Step
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import Standardise
+from isogain.surgery.steps import Do, Step
 
 
 def standardised(model: nn.Module, training_inputs: torch.Tensor) -> nn.Module:
@@ -19,6 +21,31 @@ def standardised(model: nn.Module, training_inputs: torch.Tensor) -> nn.Module:
     deviation[deviation == 0] = 1.0
     first = Standardise(mean.to(training_inputs), deviation.to(training_inputs))
     return nn.Sequential(first, model).train(model.training)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Targets as a model is trained on them: (targets - mean) / deviation, both by column."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, targets: object) -> Scaling:
+        """Of the targets of the training part, `[samples, ...]`."""
+        if not isinstance(targets, Tensor) or not targets.is_floating_point():
+            raise CannotApply("target = standardise", "the targets are not one tensor of numbers on a scale")
+        deviation = targets.double().std(0, correction=0)
+        deviation = torch.where(deviation == 0, 1.0, deviation)
+        return cls(targets.double().mean(0).to(targets), deviation.to(targets))
+
+    def scaled(self, targets: Tensor) -> Tensor:
+        """What the model is trained on."""
+        return (targets - self.mean.to(targets)) / self.deviation.to(targets)
+
+    def restored(self, outputs: Tensor) -> Tensor:
+        """Outputs in the units of the data."""
+        return outputs * self.deviation.to(outputs) + self.mean.to(outputs)
 
 
 def steps(training_inputs: object) -> list[Step]:

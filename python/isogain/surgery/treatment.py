@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from isogain.treat import activation, init, norm, output, settings, skip, standardise
-from isogain.treat.code import sources
-from isogain.treat.errors import CannotApply
-from isogain.treat.modules import run
-from isogain.treat.observe import Layout, _tensors, assume, observe, untouched
-from isogain.treat.settings import Clip
-from isogain.treat.steps import Do, Step, Told, joined
+from isogain.surgery import activation, init, norm, output, settings, skip, standardise
+from isogain.surgery.code import sources
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import run
+from isogain.surgery.observe import Layout, _tensors, assume, observe, untouched
+from isogain.surgery.settings import Clip
+from isogain.surgery.standardise import Scaling
+from isogain.surgery.steps import Do, Step, Told, joined
 
-KNOWN = ("init", "head_init", "activation", "norm", "skip", "output_activation", "optimizer", "clip", "input")
+KNOWN = ("init", "head_init", "activation", "norm", "skip", "output_activation", "optimizer", "clip", "input", "target")
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Treatment:
     """To be called with the model between `loss.backward()` and `optimizer.step()`."""
     input: str | None = None
     """`standardise` where the model's first module now does that."""
+    target: Scaling | None = None
+    """How to scale the targets of a regression before the loss, and the outputs back after."""
 
     def __str__(self) -> str:
         return "\n".join(self.diff)
@@ -51,14 +54,15 @@ def treat(
     seed: int = 0,
     in_place: bool = False,
     training_inputs: Tensor | None = None,
+    training_targets: Tensor | None = None,
 ) -> Treatment:
     """Applies changes to a copy of the model, or with `in_place` to the model itself.
 
     `changes` has any of `init`, `head_init`, `activation`, `norm`, `skip`, `output_activation`, `optimizer`, `clip`,
-    `input`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs: with it the
+    `input`, `target`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs: with it the
     model is seen running, and the result is checked to run and to give the same shapes; without it a model is taken to
-    call its modules in the order in which it holds them. `seed` is that of the weights drawn anew. `training_inputs` are
-    those to take mean and deviation of, by default the batch's.
+    call its modules in the order in which it holds them. `seed` is that of the weights drawn anew. `training_inputs`
+    and `training_targets` are those to take mean and deviation of, by default the batch's.
 
     The random state of the caller, and the model unless `in_place`, are left as they were. Parameters that are frozen
     keep their values, tied ones stay tied, types and devices stay.
@@ -79,14 +83,21 @@ def treat(
     told += [("optimizer", name.replace("_", " "), f"becomes {value:g}") for name, value in numbers.items()]
     if clip is not None:
         told.append(("training", "gradient", f"is clipped by {clip.kind} at {clip.threshold:g}"))
-    return Treatment(
-        surgery.model, diff(told), surgery.code(settings.code(numbers, clip)), numbers, clip, changes.get("input")
-    )
+    target = None
+    if changes.get("target"):
+        target = Scaling.of(_targets_of(batch) if training_targets is None else training_targets)
+        told.append(("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so"))
+    code = surgery.code(settings.code(numbers, clip, target is not None))
+    return Treatment(surgery.model, diff(told), code, numbers, clip, changes.get("input"), target)
 
 
 def inputs_of(batch: Any) -> Any:
     """The model's inputs in a batch: the first of (inputs, targets), else the batch itself."""
     return batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else batch
+
+
+def _targets_of(batch: Any) -> Any:
+    return batch[1] if isinstance(batch, tuple | list) and len(batch) == 2 else None
 
 
 def diff(told: Iterable[Told]) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from isogain.treat.activation import all_paths
-from isogain.treat.code import OLD, Call
-from isogain.treat.errors import CannotApply
-from isogain.treat.observe import Layer, Layout
-from isogain.treat.steps import Replace, Step
+from isogain.surgery.activation import all_paths
+from isogain.surgery.code import OLD, Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.observe import Layer, Layout
+from isogain.surgery.steps import Replace, Step
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

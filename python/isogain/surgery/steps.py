@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from isogain.treat.code import OLD, Call
+from isogain.surgery.code import OLD, Call
 
 
 def replace(model: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]) -> None:
