@@ -156,8 +156,8 @@ class _Case:
         self.report = check(self.model, self.batch, loss_fn, optimizer=optimizer, steps=steps)
 
     def applicable(self) -> tuple[list[Prescribed], list[LeftOut]]:
-        """The prescriptions that this model takes, the most promising on one batch first, each with an arm of its own; and
-        why the others are left out."""
+        """The prescriptions that this model takes, the most promising on one batch first, each with an arm of its
+        own; and why the others are left out."""
         taken: list[Prescribed] = []
         left_out: list[LeftOut] = []
         for prescription in self.report.prescriptions:

@@ -5,7 +5,7 @@ Read from tensors, from torch datasets, or from a function of the seed that give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-# Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then below 0.005.
+# Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
+# below 0.005.
 MOST_JUDGED = 10_000
 
 # Batches that stand for the training part where it comes from a function, and the seed they are drawn with.
@@ -44,8 +45,8 @@ class Data(Protocol):
 
 
 def read(data: Any, batch_size: int) -> Data:
-    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, or a function
-    seed -> iterable of batches.
+    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, or a
+    function seed -> iterable of batches.
 
     Raises `TypeError` for anything else.
     """
@@ -74,13 +75,17 @@ def _is_pair(value: Any) -> bool:
 
 
 def _is_dataset(value: Any) -> bool:
-    return isinstance(value, Dataset) or (hasattr(value, "__len__") and hasattr(value, "__getitem__") and not callable(value))
+    return isinstance(value, Dataset) or (
+        hasattr(value, "__len__") and hasattr(value, "__getitem__") and not callable(value)
+    )
 
 
 class _Tensors:
     def __init__(self, inputs: Tensor, targets: Tensor) -> None:
         if len(inputs) != len(targets) or not len(inputs):
-            raise ValueError(f"{len(inputs)} inputs and {len(targets)} targets: needs as many of both, and at least one")
+            raise ValueError(
+                f"{len(inputs)} inputs and {len(targets)} targets: needs as many of both, and at least one"
+            )
         self.inputs, self.targets = inputs, targets
 
     def __len__(self) -> int:
@@ -100,7 +105,7 @@ class _Items:
         return len(self.dataset)
 
     def rows(self, rows: Tensor) -> Any:
-        return tuple(default_collate([self.dataset[row] for row in rows.tolist()]))
+        return _pair(default_collate([self.dataset[row] for row in rows.tolist()]))
 
 
 class _Indexed:
@@ -128,7 +133,7 @@ class _Indexed:
         return inputs, targets
 
     def _judged(self, part: _Tensors | _Items) -> Iterator[Any]:
-        for rows in _spread(len(part)).split(max(self.batch_size, 512)):
+        for rows in torch.split(_spread(len(part)), max(self.batch_size, 512)):
             yield part.rows(rows)
 
 
@@ -142,13 +147,13 @@ class _Streamed:
 
     def __init__(self, stream: Callable[[int], Iterable[Any]]) -> None:
         self.stream = stream
-        self.judged = list(islice(iter(stream(_JUDGING_SEED)), _JUDGED_BATCHES))
+        self.judged = [_pair(batch) for batch in islice(iter(stream(_JUDGING_SEED)), _JUDGED_BATCHES)]
         if not self.judged:
             raise ValueError("the function for data gives no batch")
 
     def batches(self, seed: int) -> Iterator[Any]:
         while True:
-            yield from self.stream(seed)
+            yield from map(_pair, self.stream(seed))
 
     def training(self) -> Iterable[Any]:
         return self.judged
@@ -159,6 +164,15 @@ class _Streamed:
     def training_part(self) -> tuple[Any, Any]:
         inputs, targets = ([batch[part] for batch in self.judged] for part in (0, 1))
         return _joined(inputs), _joined(targets)
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    """(inputs, targets); a mapping alone is both, because its targets are among its entries."""
+    if isinstance(batch, Mapping):
+        return batch, batch
+    if len(batch) != 2:
+        raise ValueError(f"a batch has {len(batch)} parts: needs (inputs, targets), or a mapping of keyword arguments")
+    return batch[0], batch[1]
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -28,7 +28,9 @@ class Progress:
     def show(self) -> None:
         if self.on:
             share = min(1.0, self.done / max(self.total, 1))
-            sys.stderr.write(f"\r\033[Kisogain: {self.name} {share:4.0%}, {self.trials} trials, smallest loss {self.best:.4g}")
+            sys.stderr.write(
+                f"\r\033[Kisogain: {self.name} {share:4.0%}, {self.trials} trials, smallest loss {self.best:.4g}"
+            )
             sys.stderr.flush()
 
     def close(self) -> None:

@@ -82,7 +82,8 @@ class Result:
         self.failures: dict[str, str] = {}
         """By prescription, the error that ended a training of it."""
         self.diverged: dict[str, int] = {}
-        """By prescription, how many of its trainings diverged: some do at the largest learning rates of every search."""
+        """By prescription, how many of its trainings diverged: some do at the largest learning rates of every
+        search."""
         self.places: dict[str, int] = {}
         """How many trials ran where."""
         self.interrupted = False
@@ -122,8 +123,8 @@ class Result:
 
     @cached_property
     def data(self) -> dict[str, Any] | None:
-        """The whole report, as `isogain cure --format json` prints it: `{check, baseline, random_search, prescriptions, cure,
-        spent, curves, ...}`; `None` where nothing was tried to the end."""
+        """The whole report, as `isogain cure --format json` prints it: `{check, baseline, random_search,
+        prescriptions, cure, spent, curves, ...}`; `None` where nothing was tried to the end."""
         return None if self._cured is None else dict(json.loads(self._cured.render("json")))
 
     @cached_property
@@ -148,8 +149,8 @@ class Result:
         return [verdict for verdict in self.verdicts if verdict.verdict == "improves"]
 
     def build(self, seed: int = 0) -> nn.Module:
-        """A fresh cured model, drawn as in the trial with this seed; the untreated one where nothing improves. The caller's
-        random state is left as it was."""
+        """A fresh cured model, drawn as in the trial with this seed; the untreated one where nothing improves. The
+        caller's random state is left as it was."""
         return self._treatment(seed).model
 
     @cached_property
@@ -186,8 +187,8 @@ class Result:
         return self._cured.render(format, colour=colour)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`; `.py` is the cure in plain PyTorch,
-        anything else text."""
+        """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`; `.py` is the cure in plain
+        PyTorch, anything else text."""
         path = Path(path)
         formats = {".json": "json", ".sarif": "sarif", ".md": "markdown"}
         if self._cured is None and path.suffix == ".html":
@@ -215,8 +216,12 @@ class Result:
         lines = [self.render(colour=colour).rstrip("\n")]
         if self.interrupted:
             nothing = "the untreated model was trained once: nothing can be compared"
-            lines.append(f"stopped before {nothing if self._cured is None else 'the end: verdicts are of what was done by then'}")
-        lines += _few([f"not tried: {' + '.join(left.remedies)} ({left.parameters}): {left.why}" for left in self.left_out])
+            lines.append(
+                f"stopped before {nothing if self._cured is None else 'the end: verdicts are of what was done by then'}"
+            )
+        lines += _few(
+            [f"not tried: {' + '.join(left.remedies)} ({left.parameters}): {left.why}" for left in self.left_out]
+        )
         lines += _few([f"ended early: {name}: {why}" for name, why in self.failures.items()])
         if self.best is not None:
             lines += ["", "what the cure changes", *(f"   {line}" for line in self.diff)]
@@ -231,7 +236,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         if self._cured is None:
-            return self.report._repr_html_()
+            return str(self.report._repr_html_())
         page = html.escape(self._cured.html(), quote=True)
         frame = f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
         if self.best is None:

@@ -43,12 +43,12 @@ class Prescribed:
 class Search:
     """Arm 0 is the untreated model, arm i + 1 is `prescribed[i]`."""
 
-    schedule: Any
+    schedule: _core.Schedule
     prescribed: list[Prescribed]
     steps: int
     progress: Progress
     folder: Path | None
-    random: Any = None
+    random: _core.RandomSearch | None = None
     losses: dict[tuple[int, float, int], list[float | None]] = field(default_factory=dict)
     """Loss by step of whole trainings, by arm, learning rate and seed."""
     failures: dict[int, str] = field(default_factory=dict)
@@ -79,8 +79,7 @@ class Search:
     def report(self, seconds: float) -> str | None:
         """The core's report as JSON: everything, or what was known when it was stopped; `None` when nothing was."""
         told = [{**each.prescription, "prediction": each.prediction} for each in self.prescribed]
-        report: str | None = _core.trial_report(self.schedule, self.random, json.dumps(told), seconds)
-        return report
+        return _core.trial_report(self.schedule, self.random, json.dumps(told), seconds)
 
     def curves(self, arm: int, learning_rate: float) -> list[tuple[int, list[float | None]]]:
         """Seed and losses of the whole trainings of a configuration."""
@@ -100,7 +99,12 @@ class Search:
 
     def _write(self, job: Job, outcome: Outcome) -> None:
         of = self.prescribed[job.arm - 1].prescription if job.arm else {"remedies": [], "parameters": ""}
-        line = {"remedies": of["remedies"], "parameters": of["parameters"], "job": job._asdict(), "score": outcome.score()}
+        line = {
+            "remedies": of["remedies"],
+            "parameters": of["parameters"],
+            "job": job._asdict(),
+            "score": outcome.score(),
+        }
         line |= {"failure": outcome.failure, "seconds": outcome.seconds, "where": outcome.where}
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,7 +1,7 @@
 """Trials of a PyTorch model: one training as the schedule asks for it, and how it is judged.
 
-A trial depends on its job alone: the model is built and drawn after `torch.manual_seed(seed)`, batches are a function of seed
-and step, and it is judged in evaluation mode on the same data whatever was done to the model.
+A trial depends on its job alone: the model is built and drawn after `torch.manual_seed(seed)`, batches are a function
+of seed and step, and it is judged in evaluation mode on the same data whatever was done to the model.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
 def judge(
     model: nn.Module, batches: Any, loss_fn: LossFunction, metric: Metric | None, scaling: Scaling | None = None
 ) -> tuple[float | None, float | None]:
-    """Mean loss and metric over batches in evaluation mode, each sample counting the same; where the model was trained on
-    scaled targets, its outputs are brought back to the units of the data first."""
+    """Mean loss and metric over batches in evaluation mode, each sample counting the same; where the model was
+    trained on scaled targets, its outputs are brought back to the units of the data first."""
     model.eval()
     place = device_of(model)
     loss = score = samples = 0.0
@@ -170,7 +170,8 @@ def judge(
 
 
 def accuracy(outputs: Any, targets: Any) -> float:
-    """Share of the samples whose largest output is the target class; outputs `[B, classes, ...]`, targets `[B, ...]`."""
+    """Share of the samples whose largest output is the target class; outputs `[B, classes, ...]`, targets `[B,
+    ...]`."""
     return float((outputs.argmax(dim=1) == targets).double().mean())
 
 

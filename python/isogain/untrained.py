@@ -12,9 +12,9 @@ from isogain.trials import LossFunction, device_of, judge, moved, size
 
 
 def untrained_loss(model: nn.Module, outputs: Any, batches: list[Any], loss_fn: LossFunction) -> float:
-    """Mean loss of the best constant output: the entropy of the classes under cross-entropy, the variance of the target under
-    squared error. Where the loss takes no such output, or has no least value for one (negative log-likelihoods of bare
-    numbers), that of the model before training.
+    """Mean loss of the best constant output: the entropy of the classes under cross-entropy, the variance of the
+    target under squared error. Where the loss takes no such output, or has no least value for one (negative
+    log-likelihoods of bare numbers), that of the model before training.
 
     Raises `ValueError` when neither is a number above 0, because verdicts compare ratios of losses.
     """
@@ -22,7 +22,9 @@ def untrained_loss(model: nn.Module, outputs: Any, batches: list[Any], loss_fn: 
     if found is None:
         found = judge(model, batches, loss_fn, None)[0]
     if found is None or not found > 0.0:
-        raise ValueError(f"the loss before training is {found}: trials compare ratios of losses, so it must be above 0 and finite")
+        raise ValueError(
+            f"the loss before training is {found}: trials compare ratios of losses, so it must be above 0 and finite"
+        )
     return found
 
 

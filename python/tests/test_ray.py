@@ -1,4 +1,5 @@
-"""Trials on a Ray cluster of two nodes on the loopback interface: both take part, and the verdicts are those at home."""
+"""Trials on a Ray cluster of two nodes on the loopback interface: both take part, and the verdicts are those at
+home."""
 
 from __future__ import annotations
 
@@ -35,10 +36,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     # Short, because sockets below it have names of at most 107 characters.
     folder = Path("/tmp") / f"isogain-ray-{os.getpid()}"
-    environment = {**os.environ, "PYTHONPATH": f"{PYTHON}{os.pathsep}{PYTHON / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{PYTHON}{os.pathsep}{PYTHON / 'tests'}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     common = ["--num-cpus=1", "--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--node-ip-address=127.0.0.1"]
-    head = [*start, "--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", f"--temp-dir={folder}", *common]
+    head = [
+        *start,
+        "--head",
+        f"--port={address.split(':')[1]}",
+        "--include-dashboard=false",
+        f"--temp-dir={folder}",
+        *common,
+    ]
     log = (tmp_path_factory.mktemp("ray") / "log").open("wb")
     nodes = [subprocess.Popen(head, env=environment, stdout=log, stderr=log, start_new_session=True)]
     try:
@@ -90,7 +102,13 @@ def test_two_nodes_say_what_one_machine_says(cluster: str, monkeypatch: Any) -> 
     results = {}
     for executor in ("ray", "processes"):
         results[executor] = cure(
-            build, (blobs(), blobs()), nn.functional.cross_entropy, steps=40, batch_size=16, executor=executor, progress=False
+            build,
+            (blobs(), blobs()),
+            nn.functional.cross_entropy,
+            steps=40,
+            batch_size=16,
+            executor=executor,
+            progress=False,
         )
     there, here = results["ray"], results["processes"]
     assert there.data is not None and here.data is not None
@@ -114,6 +132,12 @@ def test_a_trial_that_raises_on_a_node_is_a_failed_one(cluster: str, monkeypatch
 
     standin.install(monkeypatch, [wrong, standin.HE])
     result = cure(
-        lambda: Fragile(*build()), blobs(), nn.functional.cross_entropy, steps=12, batch_size=16, executor="ray", progress=False
+        lambda: Fragile(*build()),
+        blobs(),
+        nn.functional.cross_entropy,
+        steps=12,
+        batch_size=16,
+        executor="ray",
+        progress=False,
     )
     assert result.failures["swap-activation (activation = tanh)"] == "RuntimeError: no tanh here"

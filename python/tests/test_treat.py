@@ -30,7 +30,11 @@ class ConvNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.ReLU(),
         )
         self.head = nn.Linear(6, 3)
 
@@ -240,13 +244,16 @@ def test_the_diff_groups_layers_that_are_treated_alike() -> None:
     ]
     settings = {"optimizer": {"eps": 1e-12, "learning_rate": 0.1}, "clip": {"kind": "value", "threshold": 0.5}}
     treatment = treat(model, settings)
-    assert (treatment.optimizer, treatment.clip and treatment.clip.kind) == ({"eps": 1e-12, "learning_rate": 0.1}, "value")
+    assert (treatment.optimizer, treatment.clip and treatment.clip.kind) == (
+        {"eps": 1e-12, "learning_rate": 0.1},
+        "value",
+    )
     assert treatment.diff == [
         "optimizer: eps becomes 1e-12",
         "optimizer: learning rate becomes 0.1",
         "training: gradient is clipped by value at 0.5",
     ]
-    assert 'group[\'lr\'] = 0.1' in treatment.code and "clip_grad_value_(model.parameters(), 0.5)" in treatment.code
+    assert "group['lr'] = 0.1" in treatment.code and "clip_grad_value_(model.parameters(), 0.5)" in treatment.code
 
 
 def test_norms_go_before_activations_and_keep_names() -> None:
@@ -261,7 +268,9 @@ def test_a_conv_net_gets_norms_where_none_follows() -> None:
     treated = checked(seeded(ConvNet), {"norm": "batch"}, IMAGES).model.features
     assert isinstance(treated[2], nn.ReLU) and isinstance(treated[4], nn.Sequential)
     assert isinstance(treated[4][0], nn.BatchNorm2d)
-    assert treat(ConvNet(), {"norm": "layer"}, batch=IMAGES).diff == ["features.1: BatchNorm2d becomes nn.GroupNorm(1, 6)"]
+    assert treat(ConvNet(), {"norm": "layer"}, batch=IMAGES).diff == [
+        "features.1: BatchNorm2d becomes nn.GroupNorm(1, 6)"
+    ]
     only_conv = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 2))
     norm = checked(only_conv, {"norm": "layer"}, IMAGES).model[1][0]
     assert isinstance(norm, nn.GroupNorm) and (norm.num_groups, norm.num_channels) == (1, 6)
@@ -324,7 +333,7 @@ def test_functions_are_swapped_by_tracing() -> None:
 
 
 def test_functions_that_cannot_be_swapped_are_said_so() -> None:
-    with pytest.raises(CannotApply, match="2 calls of a function such as torch.relu.*self.training"):
+    with pytest.raises(CannotApply, match=r"2 calls of a function such as torch\.relu.*self\.training"):
         treat(Functional(dropout=0.5), {"activation": "tanh"}, batch=X)
 
     class Branching(Functional):
@@ -333,6 +342,25 @@ def test_functions_that_cannot_be_swapped_are_said_so() -> None:
 
     with pytest.raises(CannotApply, match="cannot be traced"):
         treat(Branching(), {"activation": "tanh"}, batch=X)
+
+
+def test_attention_is_drawn_part_by_part() -> None:
+    """Query, key and value lie in one tensor; each is a layer of its own fans."""
+    model = seeded(Transformer)
+    treated = checked(model, {"init": "lecun-normal"}, TOKENS).model.encoder.layers[0].self_attn
+    for weight in (*treated.in_proj_weight.chunk(3), treated.out_proj.weight):
+        assert float(weight.detach().var()) == pytest.approx(1 / 16, rel=0.45)
+    assert not torch.equal(treated.in_proj_weight, model.encoder.layers[0].self_attn.in_proj_weight)
+    assert not treated.in_proj_bias.any() and not treated.out_proj.bias.any()
+
+
+def test_the_transformers_librarys_layers_are_drawn_with_their_own_fans() -> None:
+    from transformers.pytorch_utils import Conv1D
+
+    model = nn.Sequential(Conv1D(400, 8), nn.ReLU(), Conv1D(3, 400))
+    treated = checked(model, {"init": "he-normal", "norm": "layer"}, X).model
+    assert float(treated[0].weight.detach().var()) == pytest.approx(2 / 8, rel=0.2)
+    assert treated[0].weight.shape == (8, 400) and treated[1][0].normalized_shape == (400,)
 
 
 def test_torchs_transformer_layers_leave_their_fused_path() -> None:
@@ -371,7 +399,9 @@ def test_tied_frozen_and_padding_stay() -> None:
     assert treated.head.weight is treated.embed.weight and torch.equal(treated.head.weight, model.head.weight)
     drawn = treat(model, {"init": "fixed-variance(std = 0.5)"}, batch=TOKENS).model
     assert drawn.head.weight is drawn.embed.weight
-    assert not drawn.embed.weight[0].any() and float(drawn.embed.weight[1:].detach().std()) == pytest.approx(0.5, rel=0.2)
+    assert not drawn.embed.weight[0].any() and float(drawn.embed.weight[1:].detach().std()) == pytest.approx(
+        0.5, rel=0.2
+    )
     frozen = seeded(mlp)
     frozen[2].weight.requires_grad_(False)
     treated = treat(frozen, {"init": "zeros"}, batch=X).model
@@ -402,7 +432,12 @@ def test_lazy_modules_get_their_shapes_from_the_batch() -> None:
 
 def test_types_and_modes_are_kept() -> None:
     model = seeded(mlp).double().eval()
-    for changes in ({"norm": "layer"}, {"skip": {"scale": 0.0, "learnable": True}}, {"init": "lsuv"}, {"input": "standardise"}):
+    for changes in (
+        {"norm": "layer"},
+        {"skip": {"scale": 0.0, "learnable": True}},
+        {"init": "lsuv"},
+        {"input": "standardise"},
+    ):
         treated = checked(model, changes, X.double()).model
         assert all(value.dtype == torch.float64 for value in treated.state_dict().values())
     assert not any(module.training for module in treat(model, {"norm": "batch"}, batch=X.double()).model.modules())
@@ -426,7 +461,9 @@ def test_inputs_are_standardised_by_the_training_part() -> None:
     treated = treat(seeded(mlp), {"input": "standardise"}, batch=X, training_inputs=training).model
     standard = treated[0](training)
     assert torch.allclose(standard.mean(0), torch.zeros(8), atol=1e-4)
-    assert torch.allclose(standard.std(0, correction=0)[[0, 1, 3]], torch.ones(3), atol=1e-4) and not standard[:, 2].any()
+    assert (
+        torch.allclose(standard.std(0, correction=0)[[0, 1, 3]], torch.ones(3), atol=1e-4) and not standard[:, 2].any()
+    )
     with pytest.raises(CannotApply, match="int64"):
         treat(Transformer(), {"input": "standardise"}, batch=TOKENS)
 
@@ -453,7 +490,7 @@ def test_surgery_that_breaks_a_model_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.fc2(self.act(self.act(self.fc1(x)) * self.fc1.out_features))
 
-    with pytest.raises(CannotApply, match="does not run any more.*out_features"):
+    with pytest.raises(CannotApply, match=r"does not run any more.*out_features"):
         treat(Peeks(), {"norm": "layer"}, batch=X)
 
 

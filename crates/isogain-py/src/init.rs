@@ -12,7 +12,8 @@ fn written(text: &str) -> PyResult<(&str, Vec<(&str, f64)>)> {
     let Some((name, rest)) = text.split_once('(') else { return Ok((text, Vec::new())) };
     let unreadable = || PyValueError::new_err(format!("cannot read `{text}`: needs `name` or `name(key = number)`"));
     let numbers = rest.strip_suffix(')').ok_or_else(unreadable)?;
-    let number = |part: &str| part.split_once('=').and_then(|(key, value)| Some((key.len(), value.trim().parse().ok()?)));
+    let number =
+        |part: &str| part.split_once('=').and_then(|(key, value)| Some((key.len(), value.trim().parse().ok()?)));
     let numbers = numbers.split(',').map(|part| {
         let (end, value) = number(part).ok_or_else(unreadable)?;
         Ok((part[..end].trim(), value))

@@ -1,5 +1,5 @@
-"""Where trials run: in processes of this machine, in this process, or on a Ray cluster. The schedule decides only when a round
-is complete and reads it in the order asked, so that every executor gives the same verdicts."""
+"""Where trials run: in processes of this machine, in this process, or on a Ray cluster. The schedule decides only
+when a round is complete and reads it in the order asked, so that every executor gives the same verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Trials in processes of this machine, one torch thread each, so that what runs beside a trial cannot change its numbers."""
+"""Trials in processes of this machine, one torch thread each, so that what runs beside a trial cannot change its
+numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from isogain.trials import Job, Outcome, Trial
 
 
 class Processes:
-    """`count` workers, by default one for each core. They are forked where that is safe, so that a model may be built by
-    any function; else they are spawned, and what `isogain.cure` was given must be importable (no lambda, no notebook cell)."""
+    """`count` workers, by default one for each core. They are forked where that is safe, so that a model may be built
+    by any function; else they are spawned, and what `isogain.cure` was given must be importable (no lambda, no
+    notebook cell)."""
 
     def __init__(self, count: int | None = None, start: str | None = None) -> None:
         can_fork = sys.platform == "linux" and not torch.cuda.is_initialized()
@@ -28,7 +30,8 @@ class Processes:
 
     @contextmanager
     def workers(self, trial: Trial) -> Iterator[_Pool]:
-        """The workers; they are killed at the end, because a trial that is still running then is not wanted any more."""
+        """The workers; they are killed at the end, because a trial that is still running then is not wanted any
+        more."""
         pool = _Pool(self.context, trial, self.count)
         try:
             yield pool

@@ -1,7 +1,7 @@
 """Trials spread over the user's own Ray cluster; needs `pip install isogain[ray]`.
 
-Every node must be able to import isogain, torch, and what the model is built from. Verdicts are the same as at home: the
-schedule is asked and told here, and a trial depends on its job alone.
+Every node must be able to import isogain, torch, and what the model is built from. Verdicts are the same as at home:
+the schedule is asked and told here, and a trial depends on its job alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from isogain.trials import Job, Outcome, Trial
 
 
 class Ray:
-    """Uses the cluster that Ray is connected to, or connects to `address` (`auto`: the one that runs here, as `ray start`
-    left it). `cpus` and `gpus` are what each trial asks of a node."""
+    """Uses the cluster that Ray is connected to, or connects to `address` (`auto`: the one that runs here, as `ray
+    start` left it). `cpus` and `gpus` are what each trial asks of a node."""
 
     def __init__(self, address: str = "auto", cpus: float = 1, gpus: float = 0) -> None:
         self.address, self.cpus, self.gpus = address, cpus, gpus

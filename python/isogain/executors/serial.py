@@ -1,7 +1,7 @@
 """One trial after the other in this process: for models on a GPU, which has no room for several, and for debugging.
 
-There is no executor of threads: PyTorch has one global random generator for all of them, so trials that draw from it at the
-same time would not be the same again.
+There is no executor of threads: PyTorch has one global random generator for all of them, so trials that draw from it
+at the same time would not be the same again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Another activation in the place of the hidden ones: of modules by replacing them, of functions by tracing the model."""
+"""Another activation in the place of the hidden ones: of modules by replacing them, of functions by tracing the
+model."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def own_function(model: nn.Module, names: list[str], module: nn.Module) -> None:
     """Puts the activation in the place of the function that torch's transformer layers keep as an attribute, and leaves
     their fused path, which knows ReLU and GELU only."""
     for name in names:
-        layer = model.get_submodule(name)
+        layer: Any = model.get_submodule(name)
         layer.activation = module
         layer.activation_relu_or_gelu = 0
 
@@ -46,7 +47,9 @@ def steps(model: nn.Module, layout: Layout, activation: str | Mapping[str, Any])
     inside = [a for a in hidden if a.module is None]
     kept = {name for name in (a.module for a in layout.output_activations()) if name in modules}
     if kept:
-        raise CannotApply(f"activation = {text}", "the same module is also the output activation", ", ".join(sorted(kept)))
+        raise CannotApply(
+            f"activation = {text}", "the same module is also the output activation", ", ".join(sorted(kept))
+        )
     if not hidden:
         raise CannotApply(f"activation = {text}", "the model has no hidden activation")
     found: list[Step] = []
@@ -83,15 +86,17 @@ def _functions(model: nn.Module, inside: list[Activation], text: str, make: Call
         why = f"{called} calls of a function such as torch.relu, and the model cannot be traced: {error}"
         raise CannotApply(change, why, where) from error
     if len(calls) != called:
-        why = f"{called} calls of a function such as torch.relu, of which tracing finds {len(calls)}; use modules instead"
+        why = (
+            f"{called} calls of a function such as torch.relu, of which tracing finds {len(calls)}; use modules instead"
+        )
         raise CannotApply(change, why, where)
     told = [(where, f"{called} function calls", f"become {make}, in a traced model")]
     return [*found, Do(Call(swap_functions, calls, make), told, gives_model=True)]
 
 
 def _traced_calls(model: nn.Module) -> list[str]:
-    """Names of the traced calls of activation functions; of a model that is the same in training and evaluation, because
-    tracing fixes which of the two it is."""
+    """Names of the traced calls of activation functions; of a model that is the same in training and evaluation,
+    because tracing fixes which of the two it is."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         graphs = [str(torch.fx.symbolic_trace(model.train(mode)).graph) for mode in (True, False)]

@@ -1,4 +1,5 @@
-"""One description of a call from which both the call and its source text are made, so that what is shown is what is done."""
+"""One description of a call from which both the call and its source text are made, so that what is shown is what is
+done."""
 
 from __future__ import annotations
 
@@ -37,7 +38,11 @@ class Call:
 
     def text(self, *first: str) -> str:
         """The same as source, `first` being source itself."""
-        parts = [*first, *map(_text, self.arguments), *(f"{key}={_text(value)}" for key, value in self.keywords.items())]
+        parts = [
+            *first,
+            *map(_text, self.arguments),
+            *(f"{key}={_text(value)}" for key, value in self.keywords.items()),
+        ]
         return f"{name_of(self.function)}({', '.join(parts)})"
 
     def functions(self) -> Iterator[Callable[..., Any]]:
@@ -80,7 +85,7 @@ def sources(functions: Iterable[Callable[..., Any]]) -> list[str]:
         if not function.__module__.startswith(HOME) or function.__name__ in found:
             return
         for name in _names(function):
-            used = inspect.getmodule(function).__dict__.get(name)  # type: ignore[union-attr]
+            used = inspect.getmodule(function).__dict__.get(name)
             if isinstance(used, type | types.FunctionType) and used is not function:
                 visit(used)
         found[function.__name__] = inspect.getsource(function).rstrip()
@@ -100,4 +105,4 @@ def _names(function: Callable[..., Any]) -> set[str]:
         inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
         return set(code.co_names).union(*map(of, inner))
 
-    return of(function.__code__)  # type: ignore[attr-defined]
+    return of(function.__code__)

@@ -1,13 +1,14 @@
 """Weights drawn anew by a named scheme.
 
-The scale of every scheme is the core's formula for the layer's fans and the activation that follows it; where torch has the
-scheme, torch's own function draws it. Fans are computed as torch does, the receptive field of a convolution included.
+The scale of every scheme is the core's formula for the layer's fans and the activation that follows it; where torch
+has the scheme, torch's own function draws it. Fans are computed as torch does, the receptive field of a convolution
+included.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,22 +19,22 @@ from isogain.surgery.code import Call
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
 from isogain.surgery.names import written
-from isogain.surgery.observe import Layer, Layout
-from isogain.surgery.steps import Do, Draw, Step
+from isogain.surgery.observe import Layer, Layout, is_transposed
+from isogain.surgery.steps import Do, Draw, Parts, Step
 
 # Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
 _TRUNCATED_DEVIATION = 0.8796256610342398
 
 
-def lsuv(model: nn.Module, inputs: object, names: list[str]) -> None:
-    """Layer by layer, divides each weight by the deviation of its layer's output on the inputs until the variance is within
-    10 % of 1, at most ten times (Mishkin and Matas 2016)."""
+def lsuv(model: nn.Module, inputs: Any, names: list[str]) -> None:
+    """Layer by layer, divides each weight by the deviation of its layer's output on the inputs until the variance is
+    within 10 % of 1, at most ten times (Mishkin and Matas 2016)."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    seen = []
+    seen: list[float] = []
     with torch.no_grad():
         for name in names:
-            layer = model.get_submodule(name)
+            layer: Any = model.get_submodule(name)
             handle = layer.register_forward_hook(lambda module, args, output: seen.append(float(output.double().var())))
             for _ in range(10):
                 seen.clear()
@@ -47,13 +48,27 @@ def lsuv(model: nn.Module, inputs: object, names: list[str]) -> None:
         module.training = mode
 
 
+def attention_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weights and biases of a MultiheadAttention: those of query, key and value, which lie in one tensor, and the
+    output's."""
+    biases = [layer.in_proj_bias, layer.out_proj.bias]
+    return [*layer.in_proj_weight.chunk(3), layer.out_proj.weight], [bias for bias in biases if bias is not None]
+
+
+def transposed_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weight and bias of a layer whose weight is `[inputs, outputs]`."""
+    return [layer.weight.T], [layer.bias]
+
+
 def without_padding(layer: nn.Embedding) -> None:
     """Sets the vector of the padding index to zero."""
     with torch.no_grad():
         layer.weight[layer.padding_idx].fill_(0)
 
 
-def steps(layout: Layout, init: str | Mapping[str, Any] | None, head_init: str | Mapping[str, Any] | None) -> list[Step]:
+def steps(
+    layout: Layout, init: str | Mapping[str, Any] | None, head_init: str | Mapping[str, Any] | None
+) -> list[Step]:
     """Draws of every layer in the order of the forward pass: heads by `head_init` where given, all others by `init`."""
     found: list[Step] = []
     done: set[int] = set()
@@ -61,8 +76,8 @@ def steps(layout: Layout, init: str | Mapping[str, Any] | None, head_init: str |
         scheme = head_init if layer.path in layout.heads and head_init is not None else init
         if scheme is None:
             continue
-        weight = _weight(layer)
-        if id(weight) in done:
+        weight = _weight(layer.module)
+        if weight is not None and id(weight) in done:
             # Tied: drawn once, with the layer that is called first.
             continue
         done.add(id(weight))
@@ -71,59 +86,81 @@ def steps(layout: Layout, init: str | Mapping[str, Any] | None, head_init: str |
             found.append(draw)
     if not found:
         name = written(init if init is not None else head_init or "")
-        raise CannotApply(f"init = {name}", "no layer with weights that may be drawn anew: all are frozen, or none was called")
+        raise CannotApply(
+            f"init = {name}", "no layer with weights that may be drawn anew: all are frozen, or none was called"
+        )
     return found
 
 
 def unit_variance(draws: list[Step], prefix: str) -> list[Step]:
-    """The pass over a batch that finishes what was drawn by `lsuv`; names get a prefix where the model was wrapped since."""
+    """The pass over a batch that finishes what was drawn by `lsuv`; names get a prefix where the model was wrapped
+    since."""
     names = [prefix + name for draw in draws if isinstance(draw, Draw) and draw.data_dependent for name in draw.names]
     told = [(name, "weight", "divided by the deviation of its layer's output on the batch") for name in names]
     return [Do(Call(lsuv, names), told, inputs="inputs")] if names else []
+
+
+def _parts(module: nn.Module) -> Parts | None:
+    if isinstance(module, nn.MultiheadAttention):
+        return attention_parts
+    return transposed_parts if is_transposed(module) else None
 
 
 def _is_computed(module: nn.Module) -> bool:
     return "weight" in getattr(module, "parametrizations", {})
 
 
-def _weight(layer: Layer) -> nn.Parameter:
+def _weight(module: Any) -> nn.Parameter:
     """The parameter itself, also where the weight is computed from others."""
-    if not _is_computed(layer.module):
-        return layer.module.weight
-    return next(layer.module.parametrizations.weight.parameters())
+    found: nn.Parameter
+    if isinstance(module, nn.MultiheadAttention):
+        found = module.in_proj_weight
+    else:
+        found = next(module.parametrizations.weight.parameters()) if _is_computed(module) else module.weight
+    return found
 
 
 def _draw(layer: Layer, text: str) -> Draw | None:
-    """How this layer is drawn; `None` where it is to be left as it is: frozen, or an embedding, which sums no inputs and
-    has no fan that a scheme could balance."""
-    module = layer.module
+    """How this layer is drawn; `None` where it is to be left as it is: frozen, or an embedding, which sums no inputs
+    and has no fan that a scheme could balance."""
+    module: Any = layer.module
+    if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is None:
+        # Keys and values of other widths: no scheme says how the three should be balanced.
+        return None
     if hasattr(module, "weight_g"):
         raise CannotApply(
             f"init = {text}",
             "its weight is recomputed by torch.nn.utils.weight_norm; use torch.nn.utils.parametrizations.weight_norm",
             layer.path,
         )
-    if not _weight(layer).requires_grad:
+    if not _weight(module).requires_grad:
         return None
     if isinstance(module, nn.Embedding):
         return _embedding(layer, text)
+    parts = _parts(module)
     computed = _is_computed(module)
     theory = _theory(layer, text)
     if theory["data_dependent"] and computed:
-        raise CannotApply(f"init = {text}", "its weight is computed from other parameters, so it cannot be divided", layer.path)
+        raise CannotApply(
+            f"init = {text}", "its weight is computed from other parameters, so it cannot be divided", layer.path
+        )
     kind = type(module).__name__
-    if theory["name"] == "pytorch-default" and not computed:
+    if theory["name"] == "pytorch-default" and not computed and parts is None:
         return Draw([layer.path], kind, "init PyTorch's default instead of its own", None)
     weight = weight_call(theory, layer.following)
-    has_bias = getattr(module, "bias", None) is not None and module.bias.requires_grad
-    bias = bias_call(theory) if has_bias else None
+    biases = parts(module)[1] if parts is not None else [getattr(module, "bias", None)]
+    bias = bias_call(theory) if any(bias is not None and bias.requires_grad for bias in biases) else None
     what = f"init {weight.function.__name__} ({text}) instead of its own"
-    is_pass = theory["data_dependent"]
-    return Draw([layer.path], kind, what, weight, bias, computed=computed, data_dependent=is_pass)
+    # Attention has several outputs inside; only its draw is known.
+    is_pass = theory["data_dependent"] and not isinstance(module, nn.MultiheadAttention)
+    return Draw([layer.path], kind, what, weight, bias, parts=parts, computed=computed, data_dependent=is_pass)
 
 
 def _theory(layer: Layer, text: str) -> dict[str, Any]:
-    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(layer.module.weight)
+    module: Any = layer.module
+    parts = _parts(module)
+    weight: Any = module.weight if parts is None else parts(module)[0][-1]
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     try:
         return _core.initializer(text, layer.following, fan_in, fan_out)
     except ValueError as error:
@@ -191,5 +228,12 @@ def _embedding(layer: Layer, text: str) -> Draw | None:
         weight = Call(nn.init.uniform_, a=-0.05, b=0.05)
     elif name != "pytorch-default":
         return None
-    padded = weight is not None and layer.module.padding_idx is not None
-    return Draw([layer.path], "Embedding", f"init {text} instead of its own", weight, last=Call(without_padding) if padded else None)
+    module: Any = layer.module
+    padded = weight is not None and module.padding_idx is not None
+    return Draw(
+        [layer.path],
+        "Embedding",
+        f"init {text} instead of its own",
+        weight,
+        last=Call(without_padding) if padded else None,
+    )

@@ -1,11 +1,13 @@
-"""Modules that a treatment puts into a model, and how a model is called. Their source becomes part of the snippet that does
-the same without isogain, so they use nothing but torch and each other."""
+"""Modules that a treatment puts into a model, and how a model is called. Their source becomes part of the snippet
+that does the same without isogain, so they use nothing but torch and each other."""
+
+from typing import Any
 
 import torch
 from torch import nn
 
 
-def run(model: nn.Module, inputs: object) -> object:
+def run(model: nn.Module, inputs: Any) -> Any:
     """model(inputs); a tuple or list of inputs is spread over its arguments, a mapping over its keywords."""
     if hasattr(inputs, "keys"):
         return model(**inputs)
@@ -22,7 +24,8 @@ class Skip(nn.Module):
         self.scale = nn.Parameter(weight.new_full((), scale)) if learnable else scale
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.scale * self.branch(x)
+        branch: torch.Tensor = self.branch(x)
+        return x + self.scale * branch
 
     def extra_repr(self) -> str:
         return "learnable scale" if isinstance(self.scale, nn.Parameter) else f"scale={self.scale:g}"
@@ -36,7 +39,8 @@ class TailoredReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (2.0 / (1.0 + self.slope**2)) ** 0.5 * nn.functional.leaky_relu(x, self.slope)
+        scale: float = (2.0 / (1.0 + self.slope**2)) ** 0.5
+        return scale * nn.functional.leaky_relu(x, self.slope)
 
     def extra_repr(self) -> str:
         return f"slope={self.slope:g}"

@@ -11,8 +11,8 @@ from isogain import _core
 from isogain.surgery.code import Call
 from isogain.surgery.modules import TailoredReLU
 
-# The modules that are an activation and nothing else, by class, with what the core calls them. Those that the core has no
-# formula for stand under their nearest relative: it decides the scale of an initialiser and nothing more.
+# The modules that are an activation and nothing else, by class, with what the core calls them. Those that the core
+# has no formula for stand under their nearest relative: it decides the scale of an initialiser and nothing more.
 _MODULES: dict[type[nn.Module], Callable[[Any], str]] = {
     nn.ReLU: lambda m: "relu",
     nn.ReLU6: lambda m: "relu",

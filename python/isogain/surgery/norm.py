@@ -9,16 +9,16 @@ from torch import nn
 from isogain.surgery.activation import all_paths
 from isogain.surgery.code import OLD, Call
 from isogain.surgery.errors import CannotApply
-from isogain.surgery.observe import Layer, Layout
+from isogain.surgery.observe import Layer, Layout, is_transposed
 from isogain.surgery.steps import Replace, Step
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
-    """Inserts `batch`, `layer` or `rms` norms. Where a layer's activation is a module of its own, the norm goes in front of
-    that module, so that no parameter of the model changes its name; else behind the layer. A layer that a norm follows is
-    left alone; layer and RMS norm take the place of batch norms."""
+    """Inserts `batch`, `layer` or `rms` norms. Where a layer's activation is a module of its own, the norm goes in
+    front of that module, so that no parameter of the model changes its name; else behind the layer. A layer that a
+    norm follows is left alone; layer and RMS norm take the place of batch norms."""
     if kind not in ("batch", "layer", "rms"):
         raise CannotApply(f"norm = {kind}", "unknown; known: batch, layer, rms")
     if kind != "batch":
@@ -27,8 +27,9 @@ def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
             return replaced
     found: list[Step] = []
     done: set[int] = set()
+    closed = untouchable(model)
     for layer in layout.hidden():
-        if layer.follower is None or layer.normed or layer.path in _untouchable(model):
+        if layer.follower is None or layer.normed or layer.path in closed:
             continue
         if id(layer.follower) in done:
             continue
@@ -36,12 +37,18 @@ def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
         norm = _norm(kind, layer)
         before = layer.follower.module
         if before is not None and layout.calls_of(before) == 1 and len(all_paths(model, [before])) == 1:
-            found.append(Replace([before], Call(nn.Sequential, norm, OLD), _kind(model, before), f"gets {norm} in front"))
+            found.append(
+                Replace([before], Call(nn.Sequential, norm, OLD), _kind(model, before), f"gets {norm} in front")
+            )
         else:
             paths = all_paths(model, [layer.path])
-            found.append(Replace(paths, Call(nn.Sequential, OLD, norm), _kind(model, layer.path), f"gets {norm} behind"))
+            found.append(
+                Replace(paths, Call(nn.Sequential, OLD, norm), _kind(model, layer.path), f"gets {norm} behind")
+            )
     if not found:
-        raise CannotApply(f"norm = {kind}", "no hidden layer that an activation follows without a normalisation in between")
+        raise CannotApply(
+            f"norm = {kind}", "no hidden layer that an activation follows without a normalisation in between"
+        )
     return found
 
 
@@ -56,15 +63,16 @@ def _norm(kind: str, layer: Layer) -> Call:
         del place["device"]
     if str(module.weight.dtype) == "torch.float32":
         del place["dtype"]
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) or is_transposed(module):
+        features = module.nf if is_transposed(module) else module.out_features
         if kind == "layer":
-            return Call(nn.LayerNorm, module.out_features, **place)
+            return Call(nn.LayerNorm, features, **place)
         if kind == "rms":
-            return Call(nn.RMSNorm, module.out_features, **place)
+            return Call(nn.RMSNorm, features, **place)
         if layer.output_dimensions != 2:
             why = f"its output has {layer.output_dimensions} axes; batch norm of a Linear needs [batch, features]"
             raise CannotApply("norm = batch", why, layer.path)
-        return Call(nn.BatchNorm1d, module.out_features, **place)
+        return Call(nn.BatchNorm1d, features, **place)
     if kind == "layer":
         return Call(nn.GroupNorm, 1, module.out_channels, **place)
     if kind == "rms":
@@ -87,8 +95,9 @@ def _instead_of_batch_norms(model: nn.Module, kind: str) -> list[Step]:
     return found
 
 
-def _untouchable(model: nn.Module) -> set[str]:
-    """Layers inside torch's own composite modules (attention, transformer layers), which read their weights directly."""
+def untouchable(model: nn.Module) -> set[str]:
+    """Layers inside torch's own composite modules (attention, transformer layers), which read their weights
+    directly."""
     return {
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()

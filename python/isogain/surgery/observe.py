@@ -19,7 +19,7 @@ from isogain.surgery.modules import run
 from isogain.surgery.names import functional_activation, is_norm, module_name
 
 # What multiplies by weights; `nn.modules.conv._ConvNd` is the base of all convolutions, transposed ones included.
-WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
+_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.MultiheadAttention)
 
 _NORM_FUNCTIONS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 _SOFTMAX = {"softmax", "log_softmax"}
@@ -68,8 +68,9 @@ class Layout:
     outputs: Any = None
 
     def hidden(self) -> list[Layer]:
-        """All layers but heads and embeddings."""
-        return [layer for layer in self.layers if layer.path not in self.heads and _has_fans(layer.module)]
+        """All layers but heads, embeddings and attention."""
+        whole = (nn.Embedding, nn.MultiheadAttention)
+        return [x for x in self.layers if x.path not in self.heads and not isinstance(x.module, whole)]
 
     def hidden_activations(self) -> list[Activation]:
         """Those that do not come after a head."""
@@ -84,13 +85,20 @@ class Layout:
         return sum(activation.module == module for activation in self.activations)
 
 
-def _has_fans(module: nn.Module) -> bool:
-    return not isinstance(module, nn.Embedding)
+def is_weighted(module: nn.Module) -> bool:
+    """Whether a module is a layer with weights."""
+    return isinstance(module, _WEIGHTED) or is_transposed(module)
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether it is the `Conv1D` of the transformers library: a linear layer whose weight is `[inputs, outputs]`."""
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
 
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, and no trace of it after: the modes of all modules and the random state return."""
+    """Evaluation mode without gradients, and no trace of it after: the modes of all modules and the random state
+    return."""
     modes = [(module, module.training) for module in model.modules()]
     devices = {p.device for p in model.parameters() if p.device.type != "cpu"}
     kinds = {device.type for device in devices}
@@ -113,11 +121,11 @@ def observe(model: nn.Module, inputs: Any) -> Layout:
 
 
 def assume(model: nn.Module) -> Layout:
-    """The layout of a model that calls its modules one after the other in the order in which they are registered: the best
-    guess where no batch is given."""
+    """The layout of a model that calls its modules one after the other in the order in which they are registered: the
+    best guess where no batch is given."""
     layout, last = Layout(), None
     for path, module in model.named_modules():
-        if isinstance(module, WEIGHTED):
+        if is_weighted(module):
             last = Layer(path, module, calls=1)
             layout.layers.append(last)
         elif (name := module_name(module)) is not None:
@@ -156,7 +164,7 @@ class _Watch(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        outputs = list(_tensors(result))
+        outputs = list(tensors_in(result))
         if outputs:
             label = self.joined([*args, *(kwargs or {}).values()])
             name = getattr(func, "__name__", "")
@@ -178,7 +186,7 @@ class _Watch(TorchFunctionMode):
         return Activation(name, path if by_own_module else None, path, label.sources)
 
     def joined(self, values: Iterable[Any]) -> _Label:
-        labels = [self.labels[id(tensor)] for tensor in _tensors(list(values)) if id(tensor) in self.labels]
+        labels = [self.labels[id(tensor)] for tensor in tensors_in(list(values)) if id(tensor) in self.labels]
         return _Label(
             frozenset().union(*(label.pending for label in labels)),
             frozenset().union(*(label.sources for label in labels)),
@@ -224,26 +232,27 @@ class _Watch(TorchFunctionMode):
                 handle.remove()
 
     def returned(self, path: str, module: nn.Module, inputs: list[Any], output: Any) -> None:
-        first = next(_tensors(inputs), None)
+        first = next(tensors_in(inputs), None)
         if isinstance(first, Tensor) and isinstance(output, Tensor):
             same = first.shape == output.shape and first.dtype == output.dtype
             self.layout.keeps_shape[path] = same and self.layout.keeps_shape.get(path, True)
-        if isinstance(module, WEIGHTED):
+        if is_weighted(module):
             layer = self.by_path.get(path)
             if layer is None:
                 layer = self.by_path[path] = Layer(path, module)
                 self.layout.layers.append(layer)
             layer.calls += 1
             layer.keeps_shape = self.layout.keeps_shape.get(path, False)
-            layer.output_dimensions = output.ndim
-            self.mark([output], _Label(frozenset({path}), frozenset({path})))
+            outputs = list(tensors_in(output))
+            layer.output_dimensions = outputs[0].ndim
+            self.mark(outputs, _Label(frozenset({path}), frozenset({path})))
         elif is_norm(module):
             # A user's own normalisation calls no function that is known as one.
-            self.mark(_tensors(output), self.normed(self.joined([output])))
+            self.mark(tensors_in(output), self.normed(self.joined([output])))
 
     def finished(self, outputs: Any) -> Layout:
         order = {layer.path: place for place, layer in enumerate(self.layout.layers)}
-        for tensor in _tensors(outputs):
+        for tensor in tensors_in(outputs):
             sources = self.labels.get(id(tensor), _Label()).sources
             if sources:
                 self.layout.heads.add(max(sources, key=order.__getitem__))
@@ -251,11 +260,11 @@ class _Watch(TorchFunctionMode):
         return self.layout
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        yield from _tensors(list(value.values()))
+        yield from tensors_in(list(value.values()))
     elif isinstance(value, tuple | list):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors_in(part)

@@ -19,7 +19,9 @@ def steps(model: nn.Module, layout: Layout) -> list[Step]:
         raise CannotApply(change, "no activation comes after the head")
     functions = [activation.inside or "the model itself" for activation in last if activation.module is None]
     if functions:
-        raise CannotApply(change, "the output goes through a function; remove it from the model's forward", functions[0])
+        raise CannotApply(
+            change, "the output goes through a function; remove it from the model's forward", functions[0]
+        )
     modules = [activation.module for activation in last if activation.module is not None]
     shared = {activation.module for activation in layout.hidden_activations()}.intersection(modules)
     if shared:

@@ -86,5 +86,7 @@ def code(settings: Mapping[str, float], clip: Clip | None, scales_targets: bool)
         lines += ["between loss.backward() and optimizer.step():", *clip.code()]
     if scales_targets:
         lines += ["mean, deviation = training_targets.mean(0), training_targets.std(0, correction=0)"]
-        lines += ["loss = loss_fn(model(inputs), (targets - mean) / deviation), and predict model(inputs) * deviation + mean"]
+        lines += [
+            "loss = loss_fn(model(inputs), (targets - mean) / deviation), and predict model(inputs) * deviation + mean"
+        ]
     return [f"# {line}" for line in lines]

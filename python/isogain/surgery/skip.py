@@ -1,8 +1,9 @@
 """Skip connections y = x + scale F(x) where the shape allows.
 
-In a `Sequential`, F is a run of norm, activation and layer that keeps the shape: it begins with the activation, so that the
-sum itself is never squashed. Elsewhere F is a submodule that keeps its shape. Nothing is wrapped that the signal can already
-pass by: with the candidate's weights at zero, the model's output must not depend on its input any more.
+In a `Sequential`, F is a run of norm, activation and layer that keeps the shape: it begins with the activation, so
+that the sum itself is never squashed. Elsewhere F is a submodule that keeps its shape. Nothing is wrapped that the
+signal can already pass by: with the candidate's weights at zero, the model's output must not depend on its input any
+more.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from isogain.surgery.code import OLD, Call
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import Skip, run
 from isogain.surgery.names import is_norm, module_name
-from isogain.surgery.norm import _untouchable
-from isogain.surgery.observe import WEIGHTED, Layout, _tensors, untouched
+from isogain.surgery.norm import untouchable
+from isogain.surgery.observe import Layout, is_weighted, tensors_in, untouched
 from isogain.surgery.steps import Do, Replace, Step
 
 
 def fold(model: nn.Module, name: str, spans: list[tuple[int, int]], scale: float, learnable: bool) -> None:
     """Makes each span [first, last) of a Sequential the branch of a skip connection."""
-    sequential = model.get_submodule(name)
+    sequential: Any = model.get_submodule(name)
     parts, at = list(sequential), 0
     sequential._modules.clear()
     for first, last in [*spans, (len(parts), len(parts))]:
@@ -53,9 +54,11 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
     finder = _Finder(model, layout)
     places = [place for place in finder.places(model, "") if not _has_way_around(model, place, inputs)]
     if not places:
-        why = "no hidden layer keeps the shape of its input" if not finder.candidates else (
-            "what keeps its shape already has a way around it; scale the existing skip connections in the model's own code"
-        )
+        why = "no hidden layer keeps the shape of its input"
+        if finder.candidates:
+            why = (
+                "what keeps its shape already has a way around it; scale those skip connections in the model's own code"
+            )
         raise CannotApply("skip", why)
     scale = 1.0 / math.sqrt(len(places)) if skip.get("scale") == "depth" else float(skip.get("scale", 1.0))
     learnable = bool(skip.get("learnable", False))
@@ -69,7 +72,11 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
     folded: dict[str, list[_Place]] = {}
     for place in places:
         if place.span is None:
-            found.append(Replace([place.path], Call(Skip, OLD, scale, **options), kind(place.path), f"gets a skip connection {told}"))
+            found.append(
+                Replace(
+                    [place.path], Call(Skip, OLD, scale, **options), kind(place.path), f"gets a skip connection {told}"
+                )
+            )
         else:
             folded.setdefault(place.path, []).append(place)
     for path, group in folded.items():
@@ -84,7 +91,7 @@ class _Finder:
     def __init__(self, model: nn.Module, layout: Layout) -> None:
         self.layout = layout
         self.hidden = {layer.path: layer for layer in layout.hidden()}
-        self.untouchable = _untouchable(model)
+        self.untouchable = untouchable(model)
         first = next((layer.path for layer in layout.layers if layer.path in self.hidden), None)
         self.stem = first
         self.candidates = 0
@@ -118,16 +125,16 @@ class _Finder:
                 begins = is_norm(child) or module_name(child) is not None or isinstance(child, nn.Sequential)
                 start = at if start is None and begins else start
                 continue
-            if isinstance(child, WEIGHTED) and start is not None and self.is_wrappable(name, layers):
+            if is_weighted(child) and start is not None and self.is_wrappable(name, layers):
                 self.candidates += 1
                 found.append(_Place(path, layers, (start, at + 1)))
-            elif not isinstance(child, WEIGHTED):
+            elif not is_weighted(child):
                 found += self.of_child(child, name)
             start = None
         return found
 
     def weighted(self, module: nn.Module, path: str) -> list[str]:
-        inside = ((f"{path}.{name}" if name else path) for name, part in module.named_modules() if isinstance(part, WEIGHTED))
+        inside = ((f"{path}.{name}" if name else path) for name, part in module.named_modules() if is_weighted(part))
         return [name for name in inside if name in self.hidden or name in self.layout.heads]
 
     def is_wrappable(self, path: str, layers: list[str]) -> bool:
@@ -144,7 +151,7 @@ def _has_way_around(model: nn.Module, place: _Place, inputs: Any) -> bool:
         try:
             for p in weights:
                 p.zero_()
-            outputs = [torch.cat([t.flatten().double() for t in _tensors(run(model, x))]) for x in (inputs, other)]
+            outputs = [torch.cat([t.flatten().double() for t in tensors_in(run(model, x))]) for x in (inputs, other)]
         finally:
             for p, value in zip(weights, kept):
                 p.copy_(value)

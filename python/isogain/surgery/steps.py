@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from isogain.surgery.code import OLD, Call
+from isogain.surgery.code import OLD, Call, name_of
 
 
 def replace(model: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]) -> None:
@@ -26,6 +26,7 @@ def replace(model: nn.Module, names: list[str], make: Callable[[nn.Module], nn.M
 
 
 Told = tuple[str, str, str]
+Parts = Callable[[nn.Module], tuple[list[torch.Tensor], list[torch.Tensor]]]
 
 
 class Step(Protocol):
@@ -68,8 +69,8 @@ class Replace:
 
 @dataclass
 class Draw:
-    """Parameters of layers drawn anew. `weight` is called on the weight (`None` for the layer's own `reset_parameters`),
-    `bias` on the bias, `last` on the layer."""
+    """Parameters of layers drawn anew. `weight` is called on the weight (`None` for the layer's own
+    `reset_parameters`), `bias` on the bias, `last` on the layer."""
 
     names: list[str]
     kind: str
@@ -77,6 +78,8 @@ class Draw:
     weight: Call | None
     bias: Call | None = None
     last: Call | None = None
+    parts: Parts | None = None
+    """Gives what `weight` and `bias` are called on, for a layer that keeps them under other names."""
     computed: bool = False
     """Whether the weight is computed from other parameters (weight_norm), so that it is assigned, not written to."""
     data_dependent: bool = False
@@ -87,13 +90,20 @@ class Draw:
             layer: Any = model.get_submodule(name)
             if self.weight is None:
                 layer.reset_parameters()
+            elif self.parts is not None:
+                weights, biases = self.parts(layer)
+                for tensor in weights:
+                    self.weight(tensor)
+                if self.bias is not None:
+                    for tensor in biases:
+                        self.bias(tensor)
             elif self.computed:
                 weight = torch.empty_like(layer.weight)
                 self.weight(weight)
                 layer.weight = weight
             else:
                 self.weight(layer.weight)
-            if self.bias is not None:
+            if self.bias is not None and self.parts is None:
                 self.bias(layer.bias)
             if self.last is not None:
                 self.last(layer)
@@ -106,6 +116,12 @@ class Draw:
         lines = [f"for name in {listed(self.names)}:", "    layer = model.get_submodule(name)"]
         if self.weight is None:
             lines.append("    layer.reset_parameters()")
+        elif self.parts is not None:
+            lines.append(f"    weights, biases = {name_of(self.parts)}(layer)")
+            lines += ["    for weight in weights:", f"        {self.weight.text('weight')}"]
+            if self.bias is not None:
+                lines += ["    for bias in biases:", f"        {self.bias.text('bias')}"]
+            return "\n".join(lines)
         elif self.computed:
             lines.append("    weight = torch.empty_like(layer.weight)")
             lines += [f"    {self.weight.text('weight')}", "    layer.weight = weight"]
@@ -118,7 +134,9 @@ class Draw:
         return "\n".join(lines)
 
     def functions(self) -> Iterable[Callable[..., Any]]:
-        return [function for call in (self.weight, self.bias, self.last) if call for function in call.functions()]
+        calls = [call for call in (self.weight, self.bias, self.last) if call]
+        own = [] if self.parts is None else [self.parts]
+        return [*own, *(function for call in calls for function in call.functions())]
 
     def joined(self, other: Step) -> Step | None:
         if isinstance(other, Draw) and dataclasses.replace(other, names=self.names) == self:

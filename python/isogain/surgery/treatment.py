@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from isogain.surgery import activation, init, norm, output, settings, skip, stan
 from isogain.surgery.code import sources
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
-from isogain.surgery.observe import Layout, _tensors, assume, observe, untouched
+from isogain.surgery.observe import Layout, assume, observe, tensors_in, untouched
 from isogain.surgery.settings import Clip
 from isogain.surgery.standardise import Scaling
 from isogain.surgery.steps import Do, Step, Told, joined
@@ -59,10 +60,10 @@ def treat(
     """Applies changes to a copy of the model, or with `in_place` to the model itself.
 
     `changes` has any of `init`, `head_init`, `activation`, `norm`, `skip`, `output_activation`, `optimizer`, `clip`,
-    `input`, `target`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs: with it the
-    model is seen running, and the result is checked to run and to give the same shapes; without it a model is taken to
-    call its modules in the order in which it holds them. `seed` is that of the weights drawn anew. `training_inputs`
-    and `training_targets` are those to take mean and deviation of, by default the batch's.
+    `input`, `target`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs:
+    with it the model is seen running, and the result is checked to run and to give the same shapes; without it a
+    model is taken to call its modules in the order in which it holds them. `seed` is that of the weights drawn anew.
+    `training_inputs` and `training_targets` are those to take mean and deviation of, by default the batch's.
 
     The random state of the caller, and the model unless `in_place`, are left as they were. Parameters that are frozen
     keep their values, tied ones stay tied, types and devices stay.
@@ -86,7 +87,9 @@ def treat(
     target = None
     if changes.get("target"):
         target = Scaling.of(_targets_of(batch) if training_targets is None else training_targets)
-        told.append(("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so"))
+        told.append(
+            ("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so")
+        )
     code = surgery.code(settings.code(numbers, clip, target is not None))
     return Treatment(surgery.model, diff(told), code, numbers, clip, changes.get("input"), target)
 
@@ -109,7 +112,9 @@ def diff(told: Iterable[Told]) -> list[str]:
         else:
             groups.append(([place], kind, what))
     return [
-        f"{places[0]} ... {places[-1]} ({len(places)} {kind}): {what}" if len(places) > 1 else f"{places[0]}: {kind} {what}"
+        f"{places[0]} ... {places[-1]} ({len(places)} {kind}): {what}"
+        if len(places) > 1
+        else f"{places[0]}: {kind} {what}"
         for places, kind, what in groups
     ]
 
@@ -118,7 +123,9 @@ def _copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except RuntimeError as error:
-        raise CannotApply("anything", f"the model cannot be copied; build a fresh one and use in_place=True ({error})") from error
+        raise CannotApply(
+            "anything", f"the model cannot be copied; build a fresh one and use in_place=True ({error})"
+        ) from error
 
 
 class _Surgery:
@@ -144,8 +151,8 @@ class _Surgery:
             self.lines.append(step.code())
 
     def change(self, changes: Mapping[str, Any], training_inputs: Tensor | None) -> None:
-        """Structure first, each kind seeing what the one before made; weights after; the input last, because a module in
-        front changes the names of all others."""
+        """Structure first, each kind seeing what the one before made; weights after; the input last, because a module
+        in front changes the names of all others."""
         if "output_activation" in changes and changes["output_activation"] is None:
             self.apply(output.steps(self.model, self.layout()))
         if changes.get("activation"):
@@ -177,10 +184,10 @@ class _Surgery:
 
     def check_outputs(self, before: Layout) -> None:
         """Runs the treated model: surgery on a model that reads the attributes of its layers may break it."""
-        wanted = [tuple(tensor.shape) for tensor in _tensors(before.outputs)]
+        wanted = [tuple(tensor.shape) for tensor in tensors_in(before.outputs)]
         try:
             with untouched(self.model):
-                found = [tuple(tensor.shape) for tensor in _tensors(run(self.model, self.inputs))]
+                found = [tuple(tensor.shape) for tensor in tensors_in(run(self.model, self.inputs))]
         except Exception as error:
             why = f"the model does not run any more ({type(error).__name__}: {error})"
             raise CannotApply(", ".join(diff(line for step in self.steps for line in step.told())), why) from error
@@ -192,8 +199,11 @@ class _Surgery:
         if any(line.startswith("run(") for line in self.lines):
             helpers = list(dict.fromkeys([*sources([run]), *helpers]))
         header = ["import torch", "from torch import nn"]
-        if any("Callable[" in helper for helper in helpers):
-            header.insert(0, "from collections.abc import Callable\n")
+        wanted = {"Callable": "from collections.abc import Callable", "Any": "from typing import Any"}
+        standard = [
+            line for name, line in wanted.items() if any(re.search(rf"\b{name}\b", helper) for helper in helpers)
+        ]
+        header = [*standard, "", *header] if standard else header
         names = {step.inputs for step in self.steps if isinstance(step, Do) and step.inputs}
         needed = ["# `model` is the model" + "".join(f", `{name}` {_MEANING[name]}" for name in sorted(names)) + "."]
         parts = ["\n".join(header), *helpers, "\n".join([*needed, *self.lines, *comments])]

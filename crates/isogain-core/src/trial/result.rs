@@ -198,7 +198,9 @@ impl Finished<'_> {
             .map(|reference| Paired::new(&self.schedule.scores(reference, steps), &seeds, self.floor()))
             .filter(|paired| !paired.seeds.is_empty());
         let verdict = match &paired {
-            Some(paired) if steps == self.full_steps() => self.judge().verdict(paired),
+            Some(paired) if steps == self.full_steps() && self.schedule.untreated_is_known() => {
+                self.judge().verdict(paired)
+            }
             _ => Verdict::Inconclusive,
         };
         PrescriptionResult {

@@ -134,6 +134,14 @@ impl Schedule {
         &self.finalists
     }
 
+    /// Whether every whole training of the untreated network was answered: before that, its own best learning rate may not
+    /// have been seen, and nothing can be said to beat it.
+    pub fn untreated_is_known(&self) -> bool {
+        let answered = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
+        let wanted = self.plan.arms.first().map_or(0, |arm| arm.learning_rates.len()) * self.plan.seeds.len();
+        self.answered().filter(answered).count() == wanted
+    }
+
     /// Answers for this configuration after that many steps, in the order of the seeds asked.
     pub fn scores(&self, configuration: Configuration, steps: usize) -> Vec<SeedScore> {
         let wanted = |job: &Job| {
