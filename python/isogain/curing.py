@@ -21,6 +21,7 @@ from isogain.search import Prescribed, Search
 from isogain.surgery import CannotApply, main_group, set_optimizer
 from isogain.surgery.modules import run as forward
 from isogain.surgery.observe import untouched
+from isogain.surgery.randomness import kept_random
 from isogain.trials import (
     BuildModel,
     LossFunction,
@@ -96,7 +97,7 @@ def cure(
         raise ValueError(f"steps = {steps}, seeds = {seeds}: needs at least 1 of each")
     source = reading.read(data, batch_size)
     watched = Progress(progress)
-    with torch.random.fork_rng():
+    with kept_random():
         case = _Case(build_model, source, loss_fn, optimizer or _sgd, metric, steps)
         if case.report.ok:
             return Result(case.report, case.trial)

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from isogain import _core
@@ -19,6 +18,7 @@ from isogain.diagnose import check
 from isogain.report import Report
 from isogain.search import Search
 from isogain.surgery import Treatment
+from isogain.surgery.randomness import kept_random
 from isogain.trials import Trial, device_of, moved
 
 _MOST_LINES = 6
@@ -170,11 +170,11 @@ class Result:
         return {**self._treatment(0).optimizer, **rate}
 
     def _treatment(self, seed: int) -> Treatment:
-        with torch.random.fork_rng():
+        with kept_random():
             return self._trial.build(seed, self._arm)
 
     def _flow(self) -> dict[str, Any]:
-        with torch.random.fork_rng():
+        with kept_random():
             treated = self._trial.build(0, self._arm)
             inputs, targets = moved(next(self._trial.data.batches(0)), device_of(treated.model))
             batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
@@ -228,6 +228,12 @@ class Result:
             lines += [f"   optimizer: learning rate {self.best.learning_rate:g}"]
             lines += ["   .build() gives the cured model, .code does the same in plain PyTorch"]
         return "\n".join(lines)
+
+    def _left_out_by_reason(self) -> dict[str, list[str]]:
+        reasons: dict[str, list[str]] = {}
+        for left in self.left_out:
+            reasons.setdefault(left.why, []).append(f"{' + '.join(left.remedies)} ({left.parameters})")
+        return reasons
 
     def __repr__(self) -> str:
         if self.best is None:

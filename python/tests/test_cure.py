@@ -244,6 +244,17 @@ def test_a_worker_that_dies_costs_one_trial() -> None:
     assert len(outcomes) == 4 and list(failed) == [3] and "status -9" in failed[3]
 
 
+def test_spawned_processes_give_the_same_numbers() -> None:
+    data, job = read(blobs(), 16), Job(0, 0, 0.01, 5, 3)
+    trial = Trial(shallow, data, LOSS, torch.optim.SGD, 0.01, None, [{}])
+    with Processes(1, start="spawn").workers(trial) as workers:
+        workers.submit(job)
+        assert workers.next()[1].losses == trial(job).losses
+    local = Trial(lambda: shallow(), data, LOSS, torch.optim.SGD, 0.01, None, [{}])
+    with Processes(1, start="spawn").workers(local) as workers, pytest.raises(TypeError, match="importable module"):
+        workers.submit(job)
+
+
 def test_ctrl_c_gives_the_best_so_far(monkeypatch: Any) -> None:
     """The signal comes after the untreated model has whole trainings."""
     told: list[Job] = []

@@ -313,12 +313,19 @@ def test_submodules_that_keep_their_shape_are_wrapped() -> None:
     assert treated.diff[0].startswith("blocks.0 ... blocks.2 (3 Block): gets a skip connection")
 
 
+def test_a_layer_and_the_norm_behind_it_are_wrapped_together() -> None:
+    """Where activations are functions, a norm goes behind its layer."""
+    treated = checked(seeded(Functional), {"norm": "layer", "skip": {"scale": 0.5}}, X).model
+    assert type(treated.fc1) is nn.Sequential and type(treated.fc2).__name__ == "Skip"
+    assert [type(part) for part in treated.fc2.branch] == [nn.Linear, nn.LayerNorm]
+
+
 def test_nothing_is_wrapped_that_has_a_way_around() -> None:
     with pytest.raises(CannotApply, match="already has a way around"):
         treat(Stack(ResidualBlock), {"skip": {"scale": 1.0}}, batch=X)
     with pytest.raises(CannotApply, match="already has a way around"):
         treat(treat(mlp(), {"skip": {"scale": 1.0}}, batch=X).model, {"skip": {"scale": 1.0}}, batch=X)
-    with pytest.raises(CannotApply, match="no hidden layer keeps"):
+    with pytest.raises(CannotApply, match="no hidden layer that can be wrapped keeps"):
         treat(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), {"skip": {"scale": 1.0}}, batch=X)
     with pytest.raises(CannotApply):
         treat(Transformer(), {"skip": {"scale": 1.0}}, batch=TOKENS)

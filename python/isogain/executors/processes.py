@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -49,7 +50,13 @@ class _Worker:
         self.number = number
         self.pipe, far = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(far, trial, number), daemon=True)
-        self.process.start()
+        try:
+            self.process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TypeError(
+                f"a spawned process cannot be given the trial ({error}): build_model, loss_fn and the like must be "
+                "functions of an importable module; executor='serial' takes any"
+            ) from error
         far.close()
         self.job: Job | None = None
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
+from isogain.surgery.randomness import kept_random
 from isogain.trials import Job, Outcome, Trial
 
 
@@ -19,9 +20,15 @@ class Serial:
 
     @contextmanager
     def workers(self, trial: Trial) -> Iterator[_Here]:
-        """The workers; the caller's random state is as before when they are done."""
-        with torch.random.fork_rng():
-            yield _Here(trial)
+        """The workers; the caller's random state is as before when they are done. One thread, as in every executor: the
+        order of a sum depends on their number."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with kept_random():
+                yield _Here(trial)
+        finally:
+            torch.set_num_threads(threads)
 
 
 class _Here:

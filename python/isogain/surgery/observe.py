@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from isogain.surgery.modules import run
 from isogain.surgery.names import functional_activation, is_norm, module_name
+from isogain.surgery.randomness import kept_random
 
 # What multiplies by weights; `nn.modules.conv._ConvNd` is the base of all convolutions, transposed ones included.
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.MultiheadAttention)
@@ -100,9 +101,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, and no trace of it after: the modes of all modules and the random state
     return."""
     modes = [(module, module.training) for module in model.modules()]
-    devices = {p.device for p in model.parameters() if p.device.type != "cpu"}
-    kinds = {device.type for device in devices}
-    with torch.random.fork_rng(devices=list(devices), device_type=kinds.pop() if kinds else "cuda"), torch.no_grad():
+    with kept_random(), torch.no_grad():
         model.eval()
         try:
             yield

@@ -54,7 +54,7 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
     finder = _Finder(model, layout)
     places = [place for place in finder.places(model, "") if not _has_way_around(model, place, inputs)]
     if not places:
-        why = "no hidden layer keeps the shape of its input"
+        why = "no hidden layer that can be wrapped keeps the shape of its input"
         if finder.candidates:
             why = (
                 "what keeps its shape already has a way around it; scale those skip connections in the model's own code"
@@ -110,10 +110,11 @@ class _Finder:
             return []
         layers = self.weighted(child, path)
         is_container = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-        if not is_container and self.is_wrappable(path, layers):
+        inside = self.places(child, path) if is_container and layers else []
+        if not inside and self.is_wrappable(path, layers):
             self.candidates += 1
             return [_Place(path, layers)]
-        return self.places(child, path) if layers else []
+        return inside if is_container else self.places(child, path) if layers else []
 
     def in_sequential(self, sequential: nn.Sequential, path: str) -> list[_Place]:
         found: list[_Place] = []

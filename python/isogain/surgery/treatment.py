@@ -17,6 +17,7 @@ from isogain.surgery.code import sources
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
 from isogain.surgery.observe import Layout, assume, observe, tensors_in, untouched
+from isogain.surgery.randomness import kept_random
 from isogain.surgery.settings import Clip
 from isogain.surgery.standardise import Scaling
 from isogain.surgery.steps import Do, Step, Told, joined
@@ -104,18 +105,13 @@ def _targets_of(batch: Any) -> Any:
 
 
 def diff(told: Iterable[Told]) -> list[str]:
-    """Lines for what was done; neighbours that are alike as one: `layers.0 ... layers.58 (30 Linear): init ...`."""
-    groups: list[tuple[list[str], str, str]] = []
+    """Lines for what was done; places that are treated alike as one: `layers.0 ... layers.58 (30 Linear): init ...`."""
+    places: dict[tuple[str, str], list[str]] = {}
     for place, kind, what in told:
-        if groups and groups[-1][1:] == (kind, what):
-            groups[-1][0].append(place)
-        else:
-            groups.append(([place], kind, what))
+        places.setdefault((kind, what), []).append(place)
     return [
-        f"{places[0]} ... {places[-1]} ({len(places)} {kind}): {what}"
-        if len(places) > 1
-        else f"{places[0]}: {kind} {what}"
-        for places, kind, what in groups
+        f"{at[0]} ... {at[-1]} ({len(at)} {kind}): {what}" if len(at) > 1 else f"{at[0]}: {kind} {what}"
+        for (kind, what), at in places.items()
     ]
 
 
@@ -167,7 +163,7 @@ class _Surgery:
         if changes.get("init") or changes.get("head_init"):
             draws = init.steps(self.layout(), changes.get("init"), changes.get("head_init"))
             self.lines.append(f"torch.manual_seed({self.seed})")
-            with torch.random.fork_rng(devices=_devices(self.model)):
+            with kept_random():
                 torch.manual_seed(self.seed)
                 self.apply(draws)
         if changes.get("input"):
@@ -216,7 +212,3 @@ _MEANING = {"inputs": "a batch of inputs", "training_inputs": "the inputs of the
 def _state(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
-
-
-def _devices(model: nn.Module) -> list[torch.device]:
-    return list({parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"})
