@@ -116,7 +116,7 @@ def cure(
     on_cpu = device_of(case.model).type == "cpu"
     interrupted = False
     try:
-        with executors.named(executor, on_cpu).workers(case.trial) as workers:
+        with executors.named(executor, case.trial, on_cpu).workers(case.trial) as workers:
             search.run(workers)
     except KeyboardInterrupt:
         interrupted = True

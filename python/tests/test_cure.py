@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -444,7 +445,18 @@ def test_what_cannot_be_used_is_said_so(monkeypatch: Any) -> None:
         cure(shallow, blobs(), LOSS, steps=0)
     with pytest.raises(ValueError, match="400 inputs and 3 targets"):
         cure(shallow, (blobs()[0], torch.zeros(3)), LOSS)
-    assert isinstance(executors.named(None, True), Processes) and isinstance(executors.named(None, False), Serial)
+
+
+def test_the_executor_follows_what_is_possible(monkeypatch: Any) -> None:
+    """Processes for the CPU; where a GPU forbids forking, only for what a fresh process can import."""
+    importable = Trial(shallow, read(blobs(), 16), LOSS, torch.optim.SGD, 0.01, None, [{}])
+    local = dataclasses.replace(importable, build_model=lambda: shallow())
+    assert isinstance(executors.named(None, local, True), Processes)
+    assert isinstance(executors.named(None, importable, False), Serial)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert isinstance(executors.named(None, local, True), Serial)
+    chosen = executors.named(None, importable, True)
+    assert isinstance(chosen, Processes) and chosen.context.get_start_method() == "spawn"
 
 
 def test_a_budget_leaves_arms_out(monkeypatch: Any) -> None:

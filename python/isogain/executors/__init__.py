@@ -37,20 +37,22 @@ class Executor(Protocol):
     def workers(self, trial: Trial) -> AbstractContextManager[Workers]: ...
 
 
-def named(name: str | Executor | None, on_cpu: bool) -> Executor:
-    """An executor by name; by default processes for models on the CPU, one trial after the other for others.
+def named(name: str | Executor | None, trial: Trial, on_cpu: bool) -> Executor:
+    """An executor by name; by default processes for models on the CPU where they can be started for this trial, and one
+    trial after the other elsewhere.
 
     Raises `ValueError` for a name that is not known.
     """
     if name is None:
-        name = "processes" if on_cpu else "serial"
+        processes = importlib.import_module("isogain.executors.processes")
+        name = "processes" if on_cpu and (processes.can_fork() or processes.can_spawn(trial)) else "serial"
     if not isinstance(name, str):
         return name
     if name not in EXECUTORS:
         raise ValueError(f"unknown executor {name!r}; known: {', '.join(EXECUTORS)}")
     module, kind = EXECUTORS[name]
-    made: Any = getattr(importlib.import_module(module), kind)
-    return made()  # type: ignore[no-any-return]
+    made: Executor = getattr(importlib.import_module(module), kind)()
+    return made
 
 
 def run(schedule: AskTell, workers: Workers, told: Callable[[Job, Outcome], None]) -> None:

@@ -25,8 +25,7 @@ class Processes:
     notebook cell)."""
 
     def __init__(self, count: int | None = None, start: str | None = None) -> None:
-        can_fork = sys.platform == "linux" and not torch.cuda.is_initialized()
-        self.context: Any = multiprocessing.get_context(start or ("fork" if can_fork else "spawn"))
+        self.context: Any = multiprocessing.get_context(start or ("fork" if can_fork() else "spawn"))
         self.count = count or _cores()
 
     @contextmanager
@@ -38,6 +37,23 @@ class Processes:
             yield pool
         finally:
             pool.close()
+
+
+def can_fork() -> bool:
+    """Whether a forked process may train. Where there is a GPU, autograd starts threads for it at the first backward pass
+    of a process, even on the CPU, and refuses to work in a fork from then on."""
+    return sys.platform == "linux" and torch.cuda.device_count() == 0
+
+
+def can_spawn(trial: Trial) -> bool:
+    """Whether a fresh process finds everything a trial calls. What is in `__main__` is left out: importing that again
+    would run a script twice, and a notebook has nothing to import."""
+    called = [trial.build_model, trial.loss_fn, trial.make_optimizer, trial.metric]
+    try:
+        pickle.dumps(called)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return all(getattr(each, "__module__", "") != "__main__" for each in called)
 
 
 def _cores() -> int:
