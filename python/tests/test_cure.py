@@ -172,6 +172,17 @@ def test_trials_depend_on_their_job_alone() -> None:
     assert trial(job._replace(arm=0)).losses != first.losses
 
 
+def test_the_order_of_the_data_follows_the_seed_and_is_the_same_for_every_arm() -> None:
+    def always_the_same() -> nn.Module:
+        torch.manual_seed(0)
+        return shallow()
+
+    arms: list[dict[str, Any]] = [{}, {"clip": {"kind": "value", "threshold": 1e9}}]
+    trial = Trial(always_the_same, read(blobs(), 16), LOSS, torch.optim.SGD, 0.01, None, arms)
+    first, other, clipped = (trial(Job(0, arm, 0.01, seed, 4)).losses for arm, seed in ((0, 5), (0, 6), (1, 5)))
+    assert first != other and first == clipped
+
+
 def test_learning_rate_settings_and_clipping_reach_the_optimizer() -> None:
     made = []
 
