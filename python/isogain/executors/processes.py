@@ -40,8 +40,8 @@ class Processes:
 
 
 def can_fork() -> bool:
-    """Whether a forked process may train. Where there is a GPU, autograd starts threads for it at the first backward pass
-    of a process, even on the CPU, and refuses to work in a fork from then on."""
+    """Whether a forked process may train. Where there is a GPU, autograd starts threads for it at the first backward
+    pass of a process, even on the CPU, and refuses to work in a fork from then on."""
     return sys.platform == "linux" and torch.cuda.device_count() == 0
 
 
