@@ -16,17 +16,25 @@ from isogain._core import __version__
 
 if TYPE_CHECKING:
     from isogain import clip
+    from isogain.curing import cure
     from isogain.diagnose import check
     from isogain.report import Report
+    from isogain.result import Result
+    from isogain.surgery import CannotApply, Treatment, treat
 
-__all__ = ["Report", "__version__", "check", "clip"]
+__all__ = ["CannotApply", "Report", "Result", "Treatment", "__version__", "check", "clip", "cure", "treat"]
 
 # Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
 # of its module: importing the module would put it in the function's place. A home with the name itself is the module.
 _HOMES = {
+    "CannotApply": "isogain.surgery",
     "Report": "isogain.report",
+    "Result": "isogain.result",
+    "Treatment": "isogain.surgery",
     "check": "isogain.diagnose",
     "clip": "isogain.clip",
+    "cure": "isogain.curing",
+    "treat": "isogain.surgery",
 }
 
 

@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 
 mod check;
 mod dlpack;
+mod init;
 mod tensor;
+mod trials;
 
 /// What the package's Python half calls.
 #[pymodule]
@@ -13,7 +15,11 @@ mod _core {
     #[pymodule_export]
     use super::check::Checked;
     #[pymodule_export]
+    use super::init::{activation, activations, initializer, initializers};
+    #[pymodule_export]
     use super::tensor::statistics;
+    #[pymodule_export]
+    use super::trials::{Cured, RandomSearch, Schedule, best_first, learning_rates, trial_report};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

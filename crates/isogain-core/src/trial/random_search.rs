@@ -82,6 +82,11 @@ impl RandomSearch {
         &self.jobs
     }
 
+    /// Jobs that were answered.
+    pub fn answered(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().zip(&self.scores).filter(|(_, score)| score.is_some()).map(|(job, _)| job)
+    }
+
     /// Optimizer updates of all jobs.
     pub fn total_steps(&self) -> usize {
         self.jobs.iter().map(|job| job.steps).sum()

@@ -134,25 +134,25 @@ pub struct Finished<'a> {
 impl Finished<'_> {
     /// The report. `None` when the search is not finished. `seconds` goes into `spent` as it is.
     pub fn report(&self, seconds: f64) -> Option<TrialReport> {
+        if self.schedule.is_finished() { self.so_far(seconds) } else { None }
+    }
+
+    /// What is known of a search that was stopped, by the same judgement: what lacks seeds is `inconclusive`. `None` while
+    /// no whole training of the untreated network has ended.
+    pub fn so_far(&self, seconds: f64) -> Option<TrialReport> {
         let schedule = self.schedule;
-        if !schedule.is_finished() {
-            return None;
-        }
         let prescriptions: Vec<PrescriptionResult> =
             (0..self.prescriptions.len()).map(|i| self.prescription(i)).collect();
         let random_search = self.random.and_then(|random| self.random_search(random));
         let cure = self.cure(&prescriptions, random_search.as_ref());
-        let random_jobs = self.random.map_or(0, |random| random.jobs().len());
+        let jobs = schedule.answered().chain(self.random.into_iter().flat_map(RandomSearch::answered));
+        let (trials, steps) = jobs.fold((0, 0), |(trials, steps), job| (trials + 1, steps + job.steps));
         Some(TrialReport {
             baseline: self.baseline()?,
             random_search,
             prescriptions,
             cure,
-            spent: Spent {
-                seconds,
-                trials: schedule.jobs().len() + random_jobs,
-                steps: schedule.total_steps() + self.random.map_or(0, RandomSearch::total_steps),
-            },
+            spent: Spent { seconds, trials, steps },
         })
     }
 
@@ -198,7 +198,9 @@ impl Finished<'_> {
             .map(|reference| Paired::new(&self.schedule.scores(reference, steps), &seeds, self.floor()))
             .filter(|paired| !paired.seeds.is_empty());
         let verdict = match &paired {
-            Some(paired) if steps == self.full_steps() => self.judge().verdict(paired),
+            Some(paired) if steps == self.full_steps() && self.schedule.untreated_is_known() => {
+                self.judge().verdict(paired)
+            }
             _ => Verdict::Inconclusive,
         };
         PrescriptionResult {

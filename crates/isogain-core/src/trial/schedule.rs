@@ -112,6 +112,11 @@ impl Schedule {
         &self.jobs
     }
 
+    /// Jobs that were answered.
+    pub fn answered(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().zip(&self.scores).filter(|(_, score)| score.is_some()).map(|(job, _)| job)
+    }
+
     /// Optimizer updates of rungs and finalists, that is without the whole trainings of the untreated network: what a
     /// random search over the same space may spend.
     pub fn search_steps(&self) -> usize {
@@ -127,6 +132,14 @@ impl Schedule {
     /// The arms trained to the end on every seed, best first at the last rung; empty before that was decided.
     pub fn finalists(&self) -> &[Configuration] {
         &self.finalists
+    }
+
+    /// Whether every whole training of the untreated network was answered: before that, its own best learning rate may not
+    /// have been seen, and nothing can be said to beat it.
+    pub fn untreated_is_known(&self) -> bool {
+        let answered = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
+        let wanted = self.plan.arms.first().map_or(0, |arm| arm.learning_rates.len()) * self.plan.seeds.len();
+        self.answered().filter(answered).count() == wanted
     }
 
     /// Answers for this configuration after that many steps, in the order of the seeds asked.

@@ -332,6 +332,41 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
     assert_eq!(report.prescriptions[3].effect.as_ref().unwrap().median_loss_ratio, None);
 }
 
+/// What a search says that is stopped after any number of answers: nothing before the untreated network was trained, no
+/// claim before it was trained at every rate, and at the end the report itself.
+#[test]
+fn a_search_that_was_stopped_claims_no_more_than_it_knows() {
+    let prescription =
+        Prescription { remedies: vec!["add-skip".to_owned()], parameters: String::new(), recipe: Recipe::default() };
+    let prescriptions = [prescription];
+    let train = |job: &Job| if job.arm == 1 { 0.01 } else { UNTRAINED + 1e-3 * job.seed as f64 };
+    let whole = run(plan(1, 100), 1, 0, &train);
+    let mut claims = Vec::new();
+    for stop in 0..=whole.jobs().len() {
+        let mut schedule = Schedule::new(plan(1, 100)).unwrap();
+        // The latest first, so that finalists are known before the untreated network is.
+        let mut in_flight: Vec<Job> = Vec::new();
+        for _ in 0..stop {
+            in_flight.extend(std::iter::from_fn(|| schedule.ask()));
+            let job = in_flight.remove(in_flight.iter().position(|job| job.steps < 100).unwrap_or(in_flight.len() - 1));
+            schedule.tell(job.id, score(train(&job))).unwrap();
+        }
+        let finished = Finished { schedule: &schedule, random: None, prescriptions: &prescriptions, predictions: &[] };
+        let untreated = schedule.answered().filter(|job| job.arm == 0 && job.steps == 100).count();
+        assert_eq!(finished.report(0.0).is_some(), stop == whole.jobs().len());
+        let Some(report) = finished.so_far(0.0) else {
+            assert_eq!(untreated, 0);
+            continue;
+        };
+        assert!(untreated > 0);
+        assert_eq!(report.spent.trials, stop);
+        let claimed = report.prescriptions[0].verdict;
+        assert_eq!(claimed == Verdict::Improves, untreated == 12, "{untreated} of 12 known: {claimed:?}");
+        claims.push(claimed);
+    }
+    assert!(claims.contains(&Verdict::Inconclusive) && claims.last() == Some(&Verdict::Improves));
+}
+
 /// Scaling the target by its deviation s divides the squared error by s^2: no better, and so judged.
 #[test]
 fn a_score_is_in_the_units_of_the_untreated_target() {

@@ -1,0 +1,192 @@
+"""The main job: find, explain, try, verify."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import optim
+
+from isogain import _core, executors
+from isogain import data as reading
+from isogain.diagnose import check
+from isogain.progress import Progress
+from isogain.report import Report
+from isogain.result import LeftOut, Result
+from isogain.search import Prescribed, Search
+from isogain.surgery import CannotApply, main_group, set_optimizer
+from isogain.surgery.modules import run as forward
+from isogain.surgery.observe import untouched
+from isogain.surgery.randomness import kept_random
+from isogain.trials import (
+    BuildModel,
+    LossFunction,
+    MakeOptimizer,
+    Metric,
+    Trial,
+    accuracy,
+    build,
+    device_of,
+    moved,
+    trained,
+)
+from isogain.untrained import untrained_loss
+
+LEARNING_RATE = 0.05
+"""Of the optimizer that is used when none is given, plain SGD."""
+
+
+def cure(
+    build_model: BuildModel,
+    data: Any,
+    loss_fn: LossFunction,
+    *,
+    optimizer: MakeOptimizer | None = None,
+    steps: int = 1000,
+    batch_size: int = 64,
+    seeds: int = 3,
+    metric: Metric | None = None,
+    executor: str | executors.Executor | None = None,
+    run: str | Path | None = None,
+    progress: bool = True,
+    budget: int | None = None,
+) -> Result:
+    """Finds what is wrong with a model before training, tries the remedies, and judges them over paired seeds.
+
+    Parameters
+    ----------
+    build_model
+        Gives a fresh model; the global torch generator is seeded before each call.
+    data
+        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset or a pair of them, or a
+        function seed -> iterable of batches `(inputs, targets)`.
+    loss_fn
+        `loss_fn(outputs, targets)`: the mean over the batch of what is above 0.
+    optimizer
+        Makes an optimizer from parameters, by default SGD. Its learning rate is in the middle of the search, and the
+        untreated model gets the same search.
+    steps, batch_size
+        Updates of a whole training, and samples of each.
+    seeds
+        Trainings of each finalist that a verdict rests on; fewer than 3 prove nothing.
+    metric
+        `metric(outputs, targets)`, better when larger; by default the accuracy where targets are classes.
+    executor
+        `processes` (by default for models on the CPU), `serial`, `ray`, or an object like those in `isogain.executors`.
+    run
+        Folder to keep every trial, the report and the cure in.
+    budget
+        Most updates of everything together; by default 60 trainings for three seeds.
+
+    Returns
+    -------
+    Result
+        Print it, `build()` the cured model, or read its parts. Ctrl-C ends the search with the best so far.
+
+    Raises
+    ------
+    ValueError
+        When the budget is too small for any comparison, or the loss is not above 0.
+    """
+    start = time.monotonic()
+    if steps < 1 or seeds < 1:
+        raise ValueError(f"steps = {steps}, seeds = {seeds}: needs at least 1 of each")
+    source = reading.read(data, batch_size)
+    watched = Progress(progress)
+    with kept_random():
+        case = _Case(build_model, source, loss_fn, optimizer or _sgd, metric, steps)
+        if case.report.ok:
+            return Result(case.report, case.trial)
+        watched.stage("predicting on one batch", 0)
+        prescribed, left_out = case.applicable()
+        untrained = untrained_loss(case.model, case.outputs, list(source.training()), loss_fn)
+    wanted = {
+        "learning_rate": case.trial.learning_rate,
+        "seeds": list(range(seeds)),
+        "steps": steps,
+        "untrained_loss": untrained,
+        "budget_steps": budget,
+        "arms": [each.arm() for each in prescribed],
+    }
+    search = Search(_core.Schedule(json.dumps(wanted)), prescribed, steps, watched, None if run is None else Path(run))
+    on_cpu = device_of(case.model).type == "cpu"
+    interrupted = False
+    try:
+        with executors.named(executor, case.trial, on_cpu).workers(case.trial) as workers:
+            search.run(workers)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        watched.close()
+    result = Result.of(search, time.monotonic() - start, case.report, case.trial, left_out, interrupted)
+    if run is not None:
+        result.keep(Path(run))
+    return result
+
+
+def _sgd(parameters: Any) -> optim.Optimizer:
+    return optim.SGD(parameters, lr=LEARNING_RATE)
+
+
+class _Case:
+    """The untreated model, what is wrong with it, and what trials of it need."""
+
+    def __init__(
+        self,
+        build_model: BuildModel,
+        data: reading.Data,
+        loss_fn: LossFunction,
+        make_optimizer: MakeOptimizer,
+        metric: Metric | None,
+        steps: int,
+    ) -> None:
+        self.steps = steps
+        self.model = build(build_model, {}, data, seed=0).model
+        self.batch = moved(next(data.batches(0)), device_of(self.model))
+        with untouched(self.model):
+            self.outputs = forward(self.model, self.batch[0])
+        optimizer = make_optimizer(trained(self.model))
+        if metric is None and _is_classification(self.outputs, self.batch[1]):
+            metric = accuracy
+        rate = float(main_group(optimizer)["lr"])
+        self.trial = Trial(build_model, data, loss_fn, make_optimizer, rate, metric, [{}])
+        self.report = check(self.model, self.batch, loss_fn, optimizer=optimizer, steps=steps)
+
+    def applicable(self) -> tuple[list[Prescribed], list[LeftOut]]:
+        """The prescriptions that this model takes, the most promising on one batch first, each with an arm of its
+        own; and why the others are left out."""
+        taken: list[Prescribed] = []
+        left_out: list[LeftOut] = []
+        for prescription in self.report.prescriptions:
+            try:
+                taken.append(Prescribed(prescription, self.try_on(prescription)))
+            except CannotApply as error:
+                left_out.append(LeftOut(prescription["remedies"], prescription["parameters"], str(error)))
+        predicted = [each for each in taken if each.prediction is not None]
+        order = _core.best_first(json.dumps([each.prediction for each in predicted]))
+        taken = [predicted[place] for place in order] + [each for each in taken if each.prediction is None]
+        self.trial.arms.extend(dict(each.prescription["changes"]) for each in taken)
+        return taken, left_out
+
+    def try_on(self, prescription: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What one batch says of the treated model; `None` where the check cannot read it."""
+        changes = dict(prescription["changes"])
+        treated = build(self.trial.build_model, changes, self.trial.data, seed=0)
+        optimizer = self.trial.make_optimizer(trained(treated.model))
+        set_optimizer(optimizer, treated.optimizer)
+        inputs, targets = self.batch
+        batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
+        try:
+            report: Report = check(treated.model, batch, self.trial.loss_fn, optimizer=optimizer, steps=self.steps)
+        except Exception:  # a treated model that cannot be measured may still train: its trials say what is wrong
+            return None
+        return report.prediction
+
+
+def _is_classification(outputs: Any, targets: Any) -> bool:
+    are_tensors = isinstance(outputs, torch.Tensor) and isinstance(targets, torch.Tensor)
+    return bool(are_tensors and not targets.is_floating_point() and outputs.ndim == targets.ndim + 1)

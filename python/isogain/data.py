@@ -1,0 +1,179 @@
+"""Data for trials: batches that are a function of seed and step, and what a model is judged on.
+
+Read from tensors, from torch datasets, or from a function of the seed that gives batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+# Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
+# below 0.005.
+MOST_JUDGED = 10_000
+
+# Batches that stand for the training part where it comes from a function, and the seed they are drawn with.
+_JUDGED_BATCHES = 16
+_JUDGING_SEED = 2**31 - 1
+
+
+class Data(Protocol):
+    """What trials need of data. A batch is (inputs, targets)."""
+
+    has_test: bool
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        """Batches without end, the same for the same seed."""
+        ...
+
+    def training(self) -> Iterable[Any]:
+        """The training part to judge on, in batches."""
+        ...
+
+    def test(self) -> Iterable[Any]:
+        """The test part to judge on, in batches; empty without one."""
+        ...
+
+    def training_part(self) -> tuple[Any, Any]:
+        """Inputs and targets of the training part at once."""
+        ...
+
+
+def read(data: Any, batch_size: int) -> Data:
+    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, or a
+    function seed -> iterable of batches.
+
+    Raises `TypeError` for anything else.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+    if isinstance(data, tuple | list) and len(data) == 2:
+        first, second = data
+        if isinstance(first, Tensor) and isinstance(second, Tensor):
+            return _Indexed(_Tensors(first, second), None, batch_size)
+        if _is_pair(first) and _is_pair(second):
+            return _Indexed(_Tensors(*first), _Tensors(*second), batch_size)
+        if _is_dataset(first) and _is_dataset(second):
+            return _Indexed(_Items(first), _Items(second), batch_size)
+    elif _is_dataset(data):
+        return _Indexed(_Items(data), None, batch_size)
+    elif callable(data):
+        return _Streamed(data)
+    raise TypeError(
+        f"data is a {type(data).__name__}: needs (inputs, targets), ((inputs, targets), (test inputs, test targets)), "
+        "a torch Dataset or a pair of them, or a function seed -> iterable of batches"
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, Tensor) for part in value)
+
+
+def _is_dataset(value: Any) -> bool:
+    return isinstance(value, Dataset) or (
+        hasattr(value, "__len__") and hasattr(value, "__getitem__") and not callable(value)
+    )
+
+
+class _Tensors:
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        if len(inputs) != len(targets) or not len(inputs):
+            raise ValueError(
+                f"{len(inputs)} inputs and {len(targets)} targets: needs as many of both, and at least one"
+            )
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def rows(self, rows: Tensor) -> Any:
+        return self.inputs[rows], self.targets[rows]
+
+
+class _Items:
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        if not len(dataset):
+            raise ValueError("the dataset is empty")
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def rows(self, rows: Tensor) -> Any:
+        return _pair(default_collate([self.dataset[row] for row in rows.tolist()]))
+
+
+class _Indexed:
+    def __init__(self, train: _Tensors | _Items, test: _Tensors | _Items | None, batch_size: int) -> None:
+        self.train, self.test_part, self.batch_size = train, test, min(batch_size, len(train))
+        self.has_test = test is not None
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        generator = torch.Generator().manual_seed(seed)
+        count, size = len(self.train), self.batch_size
+        while True:
+            order = torch.randperm(count, generator=generator)
+            # The rest of an epoch that fills no batch is left out, so that every step sees as many samples.
+            for start in range(0, count - size + 1, size):
+                yield self.train.rows(order[start : start + size])
+
+    def training(self) -> Iterable[Any]:
+        return self._judged(self.train)
+
+    def test(self) -> Iterable[Any]:
+        return self._judged(self.test_part) if self.test_part is not None else []
+
+    def training_part(self) -> tuple[Any, Any]:
+        inputs, targets = self.train.rows(_spread(len(self.train)))
+        return inputs, targets
+
+    def _judged(self, part: _Tensors | _Items) -> Iterator[Any]:
+        for rows in torch.split(_spread(len(part)), max(self.batch_size, 512)):
+            yield part.rows(rows)
+
+
+def _spread(count: int) -> Tensor:
+    """All rows, or the most that are judged, evenly spread."""
+    return torch.arange(count) if count <= MOST_JUDGED else torch.arange(MOST_JUDGED) * count // MOST_JUDGED
+
+
+class _Streamed:
+    has_test = False
+
+    def __init__(self, stream: Callable[[int], Iterable[Any]]) -> None:
+        self.stream = stream
+        self.judged = [_pair(batch) for batch in islice(iter(stream(_JUDGING_SEED)), _JUDGED_BATCHES)]
+        if not self.judged:
+            raise ValueError("the function for data gives no batch")
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        while True:
+            yield from map(_pair, self.stream(seed))
+
+    def training(self) -> Iterable[Any]:
+        return self.judged
+
+    def test(self) -> Iterable[Any]:
+        return []
+
+    def training_part(self) -> tuple[Any, Any]:
+        inputs, targets = ([batch[part] for batch in self.judged] for part in (0, 1))
+        return _joined(inputs), _joined(targets)
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    """(inputs, targets); a mapping alone is both, because its targets are among its entries."""
+    if isinstance(batch, Mapping):
+        return batch, batch
+    if len(batch) != 2:
+        raise ValueError(f"a batch has {len(batch)} parts: needs (inputs, targets), or a mapping of keyword arguments")
+    return batch[0], batch[1]
+
+
+def _joined(parts: list[Any]) -> Any:
+    return torch.cat(parts) if all(isinstance(part, Tensor) for part in parts) else parts[0]

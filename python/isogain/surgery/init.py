@@ -1,0 +1,239 @@
+"""Weights drawn anew by a named scheme.
+
+The scale of every scheme is the core's formula for the layer's fans and the activation that follows it; where torch
+has the scheme, torch's own function draws it. Fans are computed as torch does, the receptive field of a convolution
+included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from isogain import _core
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import run
+from isogain.surgery.names import written
+from isogain.surgery.observe import Layer, Layout, is_transposed
+from isogain.surgery.steps import Do, Draw, Parts, Step
+
+# Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
+_TRUNCATED_DEVIATION = 0.8796256610342398
+
+
+def lsuv(model: nn.Module, inputs: Any, names: list[str]) -> None:
+    """Layer by layer, divides each weight by the deviation of its layer's output on the inputs until the variance is
+    within 10 % of 1, at most ten times (Mishkin and Matas 2016)."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    seen: list[float] = []
+    with torch.no_grad():
+        for name in names:
+            layer: Any = model.get_submodule(name)
+            handle = layer.register_forward_hook(lambda module, args, output: seen.append(float(output.double().var())))
+            for _ in range(10):
+                seen.clear()
+                run(model, inputs)
+                variance = seen[0]
+                if not 0.0 < variance < float("inf") or abs(variance - 1.0) <= 0.1:
+                    break
+                layer.weight.div_(variance**0.5)
+            handle.remove()
+    for module, mode in modes:
+        module.training = mode
+
+
+def attention_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weights and biases of a MultiheadAttention: those of query, key and value, which lie in one tensor, and the
+    output's."""
+    biases = [layer.in_proj_bias, layer.out_proj.bias]
+    return [*layer.in_proj_weight.chunk(3), layer.out_proj.weight], [bias for bias in biases if bias is not None]
+
+
+def transposed_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weight and bias of a layer whose weight is `[inputs, outputs]`."""
+    return [layer.weight.T], [layer.bias]
+
+
+def without_padding(layer: nn.Embedding) -> None:
+    """Sets the vector of the padding index to zero."""
+    with torch.no_grad():
+        layer.weight[layer.padding_idx].fill_(0)
+
+
+def steps(
+    layout: Layout, init: str | Mapping[str, Any] | None, head_init: str | Mapping[str, Any] | None
+) -> list[Step]:
+    """Draws of every layer in the order of the forward pass: heads by `head_init` where given, all others by `init`."""
+    found: list[Step] = []
+    done: set[int] = set()
+    for layer in layout.layers:
+        scheme = head_init if layer.path in layout.heads and head_init is not None else init
+        if scheme is None:
+            continue
+        weight = _weight(layer.module)
+        if weight is not None and id(weight) in done:
+            # Tied: drawn once, with the layer that is called first.
+            continue
+        done.add(id(weight))
+        draw = _draw(layer, written(scheme))
+        if draw is not None:
+            found.append(draw)
+    if not found:
+        name = written(init if init is not None else head_init or "")
+        raise CannotApply(
+            f"init = {name}", "no layer with weights that may be drawn anew: all are frozen, or none was called"
+        )
+    return found
+
+
+def unit_variance(draws: list[Step], prefix: str) -> list[Step]:
+    """The pass over a batch that finishes what was drawn by `lsuv`; names get a prefix where the model was wrapped
+    since."""
+    names = [prefix + name for draw in draws if isinstance(draw, Draw) and draw.data_dependent for name in draw.names]
+    told = [(name, "weight", "divided by the deviation of its layer's output on the batch") for name in names]
+    return [Do(Call(lsuv, names), told, inputs="inputs")] if names else []
+
+
+def _parts(module: nn.Module) -> Parts | None:
+    if isinstance(module, nn.MultiheadAttention):
+        return attention_parts
+    return transposed_parts if is_transposed(module) else None
+
+
+def _is_computed(module: nn.Module) -> bool:
+    return "weight" in getattr(module, "parametrizations", {})
+
+
+def _weight(module: Any) -> nn.Parameter:
+    """The parameter itself, also where the weight is computed from others."""
+    found: nn.Parameter
+    if isinstance(module, nn.MultiheadAttention):
+        found = module.in_proj_weight
+    else:
+        found = next(module.parametrizations.weight.parameters()) if _is_computed(module) else module.weight
+    return found
+
+
+def _draw(layer: Layer, text: str) -> Draw | None:
+    """How this layer is drawn; `None` where it is to be left as it is: frozen, or an embedding, which sums no inputs
+    and has no fan that a scheme could balance."""
+    module: Any = layer.module
+    if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is None:
+        # Keys and values of other widths: no scheme says how the three should be balanced.
+        return None
+    if hasattr(module, "weight_g"):
+        raise CannotApply(
+            f"init = {text}",
+            "its weight is recomputed by torch.nn.utils.weight_norm; use torch.nn.utils.parametrizations.weight_norm",
+            layer.path,
+        )
+    if not _weight(module).requires_grad:
+        return None
+    if isinstance(module, nn.Embedding):
+        return _embedding(layer, text)
+    parts = _parts(module)
+    computed = _is_computed(module)
+    theory = _theory(layer, text)
+    if theory["data_dependent"] and computed:
+        raise CannotApply(
+            f"init = {text}", "its weight is computed from other parameters, so it cannot be divided", layer.path
+        )
+    kind = type(module).__name__
+    if theory["name"] == "pytorch-default" and not computed and parts is None:
+        return Draw([layer.path], kind, "init PyTorch's default instead of its own", None)
+    weight = weight_call(theory, layer.following)
+    biases = parts(module)[1] if parts is not None else [getattr(module, "bias", None)]
+    bias = bias_call(theory) if any(bias is not None and bias.requires_grad for bias in biases) else None
+    what = f"init {weight.function.__name__} ({text}) instead of its own"
+    # Attention has several outputs inside; only its draw is known.
+    is_pass = theory["data_dependent"] and not isinstance(module, nn.MultiheadAttention)
+    return Draw([layer.path], kind, what, weight, bias, parts=parts, computed=computed, data_dependent=is_pass)
+
+
+def _theory(layer: Layer, text: str) -> dict[str, Any]:
+    module: Any = layer.module
+    parts = _parts(module)
+    weight: Any = module.weight if parts is None else parts(module)[0][-1]
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
+    try:
+        return _core.initializer(text, layer.following, fan_in, fan_out)
+    except ValueError as error:
+        raise CannotApply(f"init = {text}", str(error), layer.path) from None
+
+
+def weight_call(theory: Mapping[str, Any], following: str) -> Call:
+    """How a weight of this mean and variance is drawn: torch's own initialiser where it has the scheme."""
+    name, init = theory["name"], nn.init
+    gain = theory["parameters"].get("gain", 1.0)
+    with_gain = {} if gain == 1.0 else {"gain": gain}
+    deviation = math.sqrt(theory["weight_variance"])
+    family, _, shape = name.partition("-")
+    if name == "keras-default":
+        family, shape = "glorot", "uniform"
+    if family == "glorot" and shape != "truncated":
+        return Call(init.xavier_uniform_ if shape == "uniform" else init.xavier_normal_, **with_gain)
+    if name in ("orthogonal", "lsuv"):
+        return Call(init.orthogonal_, **with_gain)
+    if name == "constant":
+        return Call(init.constant_, theory["weight_mean"])
+    if name == "zeros":
+        return Call(init.zeros_)
+    if family in ("he", "lecun") and shape != "truncated" and gain == 1.0:
+        nonlinearity = {"nonlinearity": "linear"} if family == "lecun" else _he(following)
+        if nonlinearity is not None:
+            return Call(init.kaiming_uniform_ if shape == "uniform" else init.kaiming_normal_, **nonlinearity)
+    if shape == "truncated":
+        wide = deviation / _TRUNCATED_DEVIATION
+        return Call(init.trunc_normal_, std=wide, a=-2 * wide, b=2 * wide)
+    if shape == "uniform" or name == "pytorch-default":
+        bound = math.sqrt(3.0) * deviation
+        return Call(init.uniform_, a=-bound, b=bound)
+    return Call(init.normal_, std=deviation)
+
+
+def _he(following: str) -> dict[str, Any] | None:
+    """What torch calls the activation in He's formula; `None` where it has no word for it."""
+    below, above = _core.activation(following)["slopes"] or (0.0, 1.0)
+    if above != 1.0:
+        return None
+    if below in (0.0, 1.0):
+        return {"nonlinearity": "relu" if below == 0.0 else "linear"}
+    return {"a": below, "nonlinearity": "leaky_relu"}
+
+
+def bias_call(theory: Mapping[str, Any]) -> Call:
+    """How a bias is drawn."""
+    deviation = math.sqrt(theory["bias_variance"])
+    if deviation == 0.0:
+        return Call(nn.init.zeros_)
+    if theory["name"] == "pytorch-default":
+        return Call(nn.init.uniform_, a=-math.sqrt(3.0) * deviation, b=math.sqrt(3.0) * deviation)
+    return Call(nn.init.normal_, std=deviation)
+
+
+def _embedding(layer: Layer, text: str) -> Draw | None:
+    """An embedding looks its vectors up and sums no inputs: there is no fan to balance, so only schemes that name a
+    deviation of their own mean anything to it."""
+    name = text.split("(")[0].strip()
+    weight: Call | None = None
+    if name == "fixed-variance":
+        weight = Call(nn.init.normal_, std=_core.initializer(text, "linear", 1, 1)["parameters"]["std"])
+    elif name == "keras-default":
+        weight = Call(nn.init.uniform_, a=-0.05, b=0.05)
+    elif name != "pytorch-default":
+        return None
+    module: Any = layer.module
+    padded = weight is not None and module.padding_idx is not None
+    return Draw(
+        [layer.path],
+        "Embedding",
+        f"init {text} instead of its own",
+        weight,
+        last=Call(without_padding) if padded else None,
+    )

@@ -1,0 +1,61 @@
+"""Modules that a treatment puts into a model, and how a model is called. Their source becomes part of the snippet
+that does the same without isogain, so they use nothing but torch and each other."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def run(model: nn.Module, inputs: Any) -> Any:
+    """model(inputs); a tuple or list of inputs is spread over its arguments, a mapping over its keywords."""
+    if hasattr(inputs, "keys"):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
+class Skip(nn.Module):
+    """y = x + scale * branch(x); `learnable` makes the scale a parameter, which starts at that value."""
+
+    def __init__(self, branch: nn.Module, scale: float, learnable: bool = False) -> None:
+        super().__init__()
+        self.branch = branch
+        weight = next(branch.parameters())
+        self.scale = nn.Parameter(weight.new_full((), scale)) if learnable else scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch: torch.Tensor = self.branch(x)
+        return x + self.scale * branch
+
+    def extra_repr(self) -> str:
+        return "learnable scale" if isinstance(self.scale, nn.Parameter) else f"scale={self.scale:g}"
+
+
+class TailoredReLU(nn.Module):
+    """Leaky ReLU times sqrt(2 / (1 + slope^2)), which keeps the mean square of a centred Gaussian."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale: float = (2.0 / (1.0 + self.slope**2)) ** 0.5
+        return scale * nn.functional.leaky_relu(x, self.slope)
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope:g}"
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation; both of a shape that broadcasts against x."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.deviation

@@ -1,0 +1,92 @@
+"""What changes outside of the model: the optimizer's numbers and clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn, optim
+
+from isogain.surgery.errors import CannotApply
+
+_CLIPS = ("value", "norm", "global-norm")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Clipping between `loss.backward()` and `optimizer.step()`."""
+
+    kind: str
+    """`value` (each number), `norm` (each parameter's gradient), `global-norm` (all together)."""
+    threshold: float
+
+    @classmethod
+    def read(cls, change: Mapping[str, Any]) -> Clip:
+        """From a change; raises `CannotApply` for what is no clipping."""
+        clip = cls(str(change["kind"]), float(change["threshold"]))
+        if clip.kind not in _CLIPS or not clip.threshold > 0.0:
+            why = f"needs a threshold above 0 and one of the kinds {', '.join(_CLIPS)}"
+            raise CannotApply(f"clip = {clip.kind} {clip.threshold}", why)
+        return clip
+
+    def __call__(self, model: nn.Module) -> None:
+        """Clips the gradients of all parameters in place."""
+        if self.kind == "value":
+            nn.utils.clip_grad_value_(model.parameters(), self.threshold)
+        elif self.kind == "global-norm":
+            nn.utils.clip_grad_norm_(model.parameters(), self.threshold)
+        else:
+            for parameter in model.parameters():
+                nn.utils.clip_grad_norm_(parameter, self.threshold)
+
+    def code(self) -> list[str]:
+        """Source of the same."""
+        if self.kind == "value":
+            return [f"torch.nn.utils.clip_grad_value_(model.parameters(), {self.threshold!r})"]
+        if self.kind == "global-norm":
+            return [f"torch.nn.utils.clip_grad_norm_(model.parameters(), {self.threshold!r})"]
+        return [
+            "for parameter in model.parameters():",
+            f"    torch.nn.utils.clip_grad_norm_(parameter, {self.threshold!r})",
+        ]
+
+
+# The names of the settings in a change, and in an optimizer's parameter groups.
+_KEYS = {"learning_rate": "lr", "eps": "eps"}
+
+
+def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """The parameter group with the most numbers: its learning rate is what is meant by the optimizer's."""
+    return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
+
+
+def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> None:
+    """Sets numbers of an optimizer. Several groups keep the ratio of their learning rates.
+
+    Raises `CannotApply` for a number that this optimizer does not have.
+    """
+    for name, value in settings.items():
+        key = _KEYS.get(name)
+        if key is None or any(key not in group for group in optimizer.param_groups):
+            raise CannotApply(f"optimizer {name} = {value:g}", f"{type(optimizer).__name__} has no such setting")
+        main = main_group(optimizer)[key]
+        for group in optimizer.param_groups:
+            is_scaled = name == "learning_rate" and group[key] != main
+            group[key] = value * group[key] / main if is_scaled else value
+
+
+def code(settings: Mapping[str, float], clip: Clip | None, scales_targets: bool) -> list[str]:
+    """What to do around the training loop, as comments: it does not happen when the model is built."""
+    lines = []
+    if settings:
+        lines += ["for group in optimizer.param_groups:"]
+        lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in settings.items()]
+    if clip is not None:
+        lines += ["between loss.backward() and optimizer.step():", *clip.code()]
+    if scales_targets:
+        lines += ["mean, deviation = training_targets.mean(0), training_targets.std(0, correction=0)"]
+        lines += [
+            "loss = loss_fn(model(inputs), (targets - mean) / deviation), and predict model(inputs) * deviation + mean"
+        ]
+    return [f"# {line}" for line in lines]

@@ -1,0 +1,531 @@
+"""Surgery on PyTorch models: what it changes, what it leaves alone, and the source that does the same."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from isogain import _core
+from isogain.surgery import CannotApply, Treatment, treat
+from isogain.surgery.init import bias_call, weight_call
+from isogain.surgery.observe import observe
+
+torch.set_num_threads(1)
+
+
+def mlp(depth: int = 4, width: int = 16, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Linear(8, width), activation()]
+    for _ in range(depth - 1):
+        layers += [nn.Linear(width, width), activation()]
+    return nn.Sequential(*layers, nn.Linear(width, 3))
+
+
+class ConvNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+class Block(nn.Module):
+    """Keeps its shape; has no skip connection."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.second(torch.tanh(self.first(x))))
+
+
+class ResidualBlock(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class Stack(nn.Module):
+    """A user's own module: one shared activation, blocks in a list."""
+
+    def __init__(self, block: type[Block]) -> None:
+        super().__init__()
+        self.stem, self.act = nn.Linear(8, 16), nn.ReLU()
+        self.blocks = nn.ModuleList(block() for _ in range(3))
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.stem(x))
+        for block in self.blocks:
+            x = self.act(block(x))
+        return self.head(x)
+
+
+class Functional(nn.Module):
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.relu(self.fc1(x))
+        x = self.fc2(x).relu()
+        if self.dropout:
+            x = nn.functional.dropout(x, self.dropout, self.training)
+        return self.fc3(x)
+
+
+class Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 16, padding_idx=0)
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True), 2, enable_nested_tensor=False
+        )
+        self.head = nn.Linear(16, 11, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.encoder(self.embed(tokens)))
+
+
+X = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+TOKENS = torch.randint(0, 11, (3, 5), generator=torch.Generator().manual_seed(0))
+
+
+def seeded(make: Callable[..., nn.Module], *args: Any) -> nn.Module:
+    torch.manual_seed(1)
+    return make(*args)
+
+
+def checked(model: nn.Module, changes: dict[str, Any], inputs: Any) -> Treatment:
+    """Treats, and holds the snippet against it: the same names, the same numbers, the same outputs in both modes."""
+    before = copy.deepcopy(model)
+    random = torch.get_rng_state()
+    treatment = treat(model, changes, batch=(inputs, None), seed=3)
+    assert torch.equal(random, torch.get_rng_state())
+    assert same_state(before, model) and [m.training for m in before.modules()] == [m.training for m in model.modules()]
+    assert all(type(a) is type(b) for a, b in zip(before.modules(), model.modules(), strict=True))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    names: dict[str, Any] = {"model": copy.deepcopy(model), "inputs": inputs, "training_inputs": inputs}
+    assert "isogain" not in treatment.code
+    exec(treatment.code, names)
+    torch.set_rng_state(random)
+    assert same_state(names["model"], treatment.model)
+    for mode in (True, False):
+        outputs = []
+        for treated in (names["model"], treatment.model):
+            torch.manual_seed(0)
+            outputs.append(treated.train(mode)(inputs))
+        assert torch.equal(*outputs) and outputs[0].requires_grad
+    outputs[0].sum().backward()
+    treatment.model.train()
+    names["model"].train()
+    return treatment
+
+
+def same_state(a: nn.Module, b: nn.Module) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return list(first) == list(second) and all(
+        torch.equal(first[key], second[key]) and first[key].dtype == second[key].dtype for key in first
+    )
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"init": "he-normal"},
+    {"init": "fixed-variance(std = 0.02)", "head_init": "zeros"},
+    {"init": "lsuv"},
+    {"activation": "tanh"},
+    {"activation": "tailored-relu(slope = 0.3)", "init": "quadrature-gain"},
+    {"norm": "batch"},
+    {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
+    {"skip": {"scale": "depth", "learnable": False}},
+    {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},
+    {"input": "standardise", "init": "lsuv", "clip": {"kind": "norm", "threshold": 2.0}},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_the_snippet_does_the_same_to_an_mlp(changes: dict[str, Any]) -> None:
+    checked(seeded(mlp), changes, X)
+
+
+@pytest.mark.parametrize("changes", [c for c in CHANGES if "skip" not in c or "norm" not in c], ids=str)
+def test_the_snippet_does_the_same_to_a_conv_net(changes: dict[str, Any]) -> None:
+    checked(seeded(ConvNet), changes, IMAGES)
+
+
+@pytest.mark.parametrize("changes", [c for c in CHANGES if "activation" not in c and "norm" not in c], ids=str)
+def test_the_snippet_does_the_same_to_a_users_module(changes: dict[str, Any]) -> None:
+    checked(seeded(Stack, Block), changes, X)
+
+
+@pytest.mark.parametrize("changes", [CHANGES[0], CHANGES[1], CHANGES[3]], ids=str)
+def test_the_snippet_does_the_same_to_a_transformer(changes: dict[str, Any]) -> None:
+    checked(seeded(Transformer), changes, TOKENS)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu(slope = 0.2)", "linear", "gelu"])
+@pytest.mark.parametrize("name", _core.initializers())
+def test_drawn_variance_is_the_cores(name: str, activation: str) -> None:
+    """Within five standard errors, for a layer that narrows and one that widens."""
+    for fan_in, fan_out in ((300, 200), (150, 400)):
+        theory = _core.initializer(name, activation, fan_in, fan_out)
+        torch.manual_seed(0)
+        layer = nn.Linear(fan_in, fan_out)
+        weight_call(theory, activation)(layer.weight)
+        wide = torch.empty(40_000)
+        bias_call(theory)(wide)
+        for drawn, variance in ((layer.weight.detach(), theory["weight_variance"]), (wide, theory["bias_variance"])):
+            values = drawn.double().flatten()
+            found = float(values.var())
+            error = float(((values - values.mean()) ** 2).var().div(values.numel()).sqrt())
+            assert abs(found - variance) <= 5 * error + 1e-12, (name, activation, fan_in, found, variance)
+            mean = theory["weight_mean"] if drawn.ndim == 2 else 0.0
+            assert abs(float(values.mean()) - mean) <= 5 * math.sqrt(variance / values.numel()) + 1e-8
+
+
+@pytest.mark.parametrize("make", [nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d])
+def test_fans_are_torchs(make: Any) -> None:
+    layer = make(24, 16, 3, groups=2)
+    fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+    model = nn.Sequential(layer, nn.ReLU(), make(16, 4, 1))
+    x = torch.randn(2, 24, *([5] * (layer.weight.ndim - 2)))
+    treated = treat(model, {"init": "he-normal"}, batch=x).model
+    values = treated[0].weight.detach().double()
+    assert float(values.var()) == pytest.approx(2 / fan_in, rel=5 * math.sqrt(2 / values.numel()))
+    assert not treated[0].bias.any()
+
+
+def test_every_scheme_of_the_core_can_be_drawn() -> None:
+    for name in _core.initializers():
+        checked(seeded(mlp), {"init": name}, X)
+
+
+def test_lsuv_gives_unit_variance_to_every_layer() -> None:
+    model = treat(seeded(mlp, 6, 64), {"init": "lsuv"}, batch=X).model
+    seen = []
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda module, args, output: seen.append(float(output.detach().var())))
+    model(X)
+    assert len(seen) == 7 and all(0.9 <= variance <= 1.1 for variance in seen)
+
+
+def test_the_edge_of_chaos_is_the_cores() -> None:
+    theory = _core.initializer("edge-of-chaos(bias_variance = 0.1)", "tanh", 400, 400)
+    model = nn.Sequential(nn.Linear(400, 400), nn.Tanh(), nn.Linear(400, 2))
+    treated = treat(model, {"init": "edge-of-chaos(bias_variance = 0.1)"}, batch=torch.randn(2, 400)).model
+    assert float(treated[0].weight.detach().var()) == pytest.approx(theory["weight_variance"], rel=0.02)
+    assert float(treated[0].bias.detach().var()) == pytest.approx(theory["bias_variance"], rel=0.3)
+    with pytest.raises(CannotApply, match="softplus"):
+        treat(mlp(activation=nn.Softplus), {"init": "edge-of-chaos"}, batch=X)
+
+
+def test_the_diff_groups_layers_that_are_treated_alike() -> None:
+    model = mlp(depth=30)
+    assert treat(model, {"init": "he-normal", "head_init": "glorot-normal"}, batch=X).diff == [
+        "0 ... 58 (30 Linear): init kaiming_normal_ (he-normal) instead of its own",
+        "60: Linear init xavier_normal_ (glorot-normal) instead of its own",
+    ]
+    settings = {"optimizer": {"eps": 1e-12, "learning_rate": 0.1}, "clip": {"kind": "value", "threshold": 0.5}}
+    treatment = treat(model, settings)
+    assert (treatment.optimizer, treatment.clip and treatment.clip.kind) == (
+        {"eps": 1e-12, "learning_rate": 0.1},
+        "value",
+    )
+    assert treatment.diff == [
+        "optimizer: eps becomes 1e-12",
+        "optimizer: learning rate becomes 0.1",
+        "training: gradient is clipped by value at 0.5",
+    ]
+    assert "group['lr'] = 0.1" in treatment.code and "clip_grad_value_(model.parameters(), 0.5)" in treatment.code
+
+
+def test_norms_go_before_activations_and_keep_names() -> None:
+    model = seeded(mlp)
+    treated = checked(model, {"norm": "batch"}, X).model
+    assert set(model.state_dict()) <= set(treated.state_dict())
+    assert [type(module[0]) for module in treated if isinstance(module, nn.Sequential)] == [nn.BatchNorm1d] * 4
+    assert all(module[0].num_features == 16 for module in treated if isinstance(module, nn.Sequential))
+
+
+def test_a_conv_net_gets_norms_where_none_follows() -> None:
+    treated = checked(seeded(ConvNet), {"norm": "batch"}, IMAGES).model.features
+    assert isinstance(treated[2], nn.ReLU) and isinstance(treated[4], nn.Sequential)
+    assert isinstance(treated[4][0], nn.BatchNorm2d)
+    assert treat(ConvNet(), {"norm": "layer"}, batch=IMAGES).diff == [
+        "features.1: BatchNorm2d becomes nn.GroupNorm(1, 6)"
+    ]
+    only_conv = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 2))
+    norm = checked(only_conv, {"norm": "layer"}, IMAGES).model[1][0]
+    assert isinstance(norm, nn.GroupNorm) and (norm.num_groups, norm.num_channels) == (1, 6)
+    with pytest.raises(CannotApply, match="rms"):
+        treat(only_conv, {"norm": "rms"}, batch=IMAGES)
+
+
+def test_a_shared_activation_is_swapped_once_and_normed_per_layer() -> None:
+    model = seeded(Stack, Block)
+    act = nn.ReLU()
+    sharing = nn.Sequential(nn.Linear(8, 8), act, nn.Linear(8, 8), act, nn.Linear(8, 2))
+    swapped = checked(sharing, {"activation": "tanh"}, X).model
+    assert isinstance(swapped[1], nn.Tanh) and swapped[1] is swapped[3]
+    normed = checked(model, {"norm": "layer"}, X).model
+    assert isinstance(normed.stem, nn.Sequential) and isinstance(normed.stem[1], nn.LayerNorm)
+    assert isinstance(normed.act, nn.ReLU)
+
+
+def test_skips_begin_with_the_activation_and_leave_stem_and_head() -> None:
+    treated = checked(seeded(mlp, 5), {"skip": {"scale": "depth"}}, X)
+    kinds = [type(module).__name__ for module in treated.model]
+    assert kinds == ["Linear", "Skip", "Skip", "Skip", "Skip", "ReLU", "Linear"]
+    assert treated.model[1].scale == 0.5
+    x = torch.randn(4, 16)
+    skip = treated.model[1]
+    assert torch.equal(skip(x), x + 0.5 * skip.branch[1](torch.relu(x)))
+
+
+def test_a_zero_scale_is_the_identity_and_learns() -> None:
+    treated = treat(seeded(mlp), {"skip": {"scale": 0.0, "learnable": True}}, batch=X).model
+    skip = treated[1]
+    assert torch.equal(skip(X @ torch.ones(8, 16)), X @ torch.ones(8, 16))
+    treated(X).square().sum().backward()
+    assert float(skip.scale.grad) != 0.0 and "1.scale" in treated.state_dict()
+
+
+def test_submodules_that_keep_their_shape_are_wrapped() -> None:
+    treated = checked(seeded(Stack, Block), {"skip": {"scale": 0.5}}, X)
+    assert [type(block).__name__ for block in treated.model.blocks] == ["Skip"] * 3
+    assert treated.diff[0].startswith("blocks.0 ... blocks.2 (3 Block): gets a skip connection")
+
+
+def test_a_layer_and_the_norm_behind_it_are_wrapped_together() -> None:
+    """Where activations are functions, a norm goes behind its layer."""
+    treated = checked(seeded(Functional), {"norm": "layer", "skip": {"scale": 0.5}}, X).model
+    assert type(treated.fc1) is nn.Sequential and type(treated.fc2).__name__ == "Skip"
+    assert [type(part) for part in treated.fc2.branch] == [nn.Linear, nn.LayerNorm]
+
+
+def test_nothing_is_wrapped_that_has_a_way_around() -> None:
+    with pytest.raises(CannotApply, match="already has a way around"):
+        treat(Stack(ResidualBlock), {"skip": {"scale": 1.0}}, batch=X)
+    with pytest.raises(CannotApply, match="already has a way around"):
+        treat(treat(mlp(), {"skip": {"scale": 1.0}}, batch=X).model, {"skip": {"scale": 1.0}}, batch=X)
+    with pytest.raises(CannotApply, match="no hidden layer that can be wrapped keeps"):
+        treat(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), {"skip": {"scale": 1.0}}, batch=X)
+    with pytest.raises(CannotApply):
+        treat(Transformer(), {"skip": {"scale": 1.0}}, batch=TOKENS)
+
+
+def test_functions_are_swapped_by_tracing() -> None:
+    model = seeded(Functional)
+    treated = checked(model, {"activation": "tanh"}, X)
+    expected = model.fc3(torch.tanh(model.fc2(torch.tanh(model.fc1(X)))))
+    assert torch.equal(treated.model(X), expected)
+    assert treated.diff == ["the model itself: 2 function calls become nn.Tanh(), in a traced model"]
+
+
+def test_functions_that_cannot_be_swapped_are_said_so() -> None:
+    with pytest.raises(CannotApply, match=r"2 calls of a function such as torch\.relu.*self\.training"):
+        treat(Functional(dropout=0.5), {"activation": "tanh"}, batch=X)
+
+    class Branching(Functional):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x if x.sum() > 0 else -x)
+
+    with pytest.raises(CannotApply, match="cannot be traced"):
+        treat(Branching(), {"activation": "tanh"}, batch=X)
+
+
+def test_attention_is_drawn_part_by_part() -> None:
+    """Query, key and value lie in one tensor; each is a layer of its own fans."""
+    model = seeded(Transformer)
+    treated = checked(model, {"init": "lecun-normal"}, TOKENS).model.encoder.layers[0].self_attn
+    for weight in (*treated.in_proj_weight.chunk(3), treated.out_proj.weight):
+        assert float(weight.detach().var()) == pytest.approx(1 / 16, rel=0.45)
+    assert not torch.equal(treated.in_proj_weight, model.encoder.layers[0].self_attn.in_proj_weight)
+    assert not treated.in_proj_bias.any() and not treated.out_proj.bias.any()
+
+
+def test_the_transformers_librarys_layers_are_drawn_with_their_own_fans() -> None:
+    from transformers.pytorch_utils import Conv1D
+
+    model = nn.Sequential(Conv1D(400, 8), nn.ReLU(), Conv1D(3, 400))
+    treated = checked(model, {"init": "he-normal", "norm": "layer"}, X).model
+    assert float(treated[0].weight.detach().var()) == pytest.approx(2 / 8, rel=0.2)
+    assert treated[0].weight.shape == (8, 400) and treated[1][0].normalized_shape == (400,)
+
+
+def test_torchs_transformer_layers_leave_their_fused_path() -> None:
+    """In evaluation mode the fused kernel knows ReLU and GELU only."""
+    treated = checked(seeded(Transformer), {"activation": "tanh"}, TOKENS).model.eval()
+    with torch.no_grad():
+        fused = treated(TOKENS)
+    assert torch.allclose(fused, treated(TOKENS), atol=1e-6)
+    assert isinstance(treated.encoder.layers[0].activation, nn.Tanh)
+
+
+def test_output_activations_are_taken_away() -> None:
+    model = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 3), nn.Softmax(dim=1))
+    treated = checked(model, {"output_activation": None}, X).model
+    assert isinstance(treated[3], nn.Identity) and isinstance(treated[1], nn.Sigmoid)
+    kept = treat(model, {"activation": "relu"}, batch=X).model
+    assert isinstance(kept[1], nn.ReLU) and isinstance(kept[3], nn.Softmax)
+    with pytest.raises(CannotApply, match="no activation comes after the head"):
+        treat(mlp(), {"output_activation": None}, batch=X)
+    with pytest.raises(CannotApply, match="goes through a function"):
+
+        class Head(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.fc = nn.Linear(8, 3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return torch.sigmoid(self.fc(x))
+
+        treat(Head(), {"output_activation": None}, batch=X)
+
+
+def test_tied_frozen_and_padding_stay() -> None:
+    model = seeded(Transformer)
+    treated = treat(model, {"init": "he-normal"}, batch=TOKENS).model
+    assert treated.head.weight is treated.embed.weight and torch.equal(treated.head.weight, model.head.weight)
+    drawn = treat(model, {"init": "fixed-variance(std = 0.5)"}, batch=TOKENS).model
+    assert drawn.head.weight is drawn.embed.weight
+    assert not drawn.embed.weight[0].any() and float(drawn.embed.weight[1:].detach().std()) == pytest.approx(
+        0.5, rel=0.2
+    )
+    frozen = seeded(mlp)
+    frozen[2].weight.requires_grad_(False)
+    treated = treat(frozen, {"init": "zeros"}, batch=X).model
+    assert torch.equal(treated[2].weight, frozen[2].weight) and not treated[4].weight.any()
+    with pytest.raises(CannotApply, match="frozen"):
+        treat(seeded(mlp).requires_grad_(False), {"init": "zeros"}, batch=X)
+
+
+def test_weights_computed_from_others_are_assigned() -> None:
+    from torch.nn.utils.parametrizations import weight_norm
+
+    model = seeded(mlp)
+    weight_norm(model[2])
+    treated = checked(model, {"init": "fixed-variance(std = 0.3)"}, X).model
+    assert float(treated[2].weight.detach().std()) == pytest.approx(0.3, rel=0.2)
+    with pytest.raises(CannotApply, match="computed from other parameters"):
+        treat(model, {"init": "lsuv"}, batch=X)
+
+
+def test_lazy_modules_get_their_shapes_from_the_batch() -> None:
+    lazy = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(3))
+    treated = treat(lazy, {"init": "he-normal"}, batch=X)
+    assert treated.model[0].in_features == 8 and "run(model, inputs)" in treated.code
+    assert isinstance(lazy[0].weight, nn.parameter.UninitializedParameter)
+    with pytest.raises(CannotApply, match="give a batch"):
+        treat(lazy, {"init": "he-normal"})
+
+
+def test_types_and_modes_are_kept() -> None:
+    model = seeded(mlp).double().eval()
+    for changes in (
+        {"norm": "layer"},
+        {"skip": {"scale": 0.0, "learnable": True}},
+        {"init": "lsuv"},
+        {"input": "standardise"},
+    ):
+        treated = checked(model, changes, X.double()).model
+        assert all(value.dtype == torch.float64 for value in treated.state_dict().values())
+    assert not any(module.training for module in treat(model, {"norm": "batch"}, batch=X.double()).model.modules())
+
+
+def test_in_place_changes_the_model_itself() -> None:
+    model = seeded(mlp)
+    assert treat(model, {"init": "zeros"}, batch=X, in_place=True).model is model and not model[0].weight.any()
+
+
+def test_without_a_batch_modules_are_taken_in_order() -> None:
+    assert len(treat(seeded(mlp), {"init": "he-normal", "activation": "tanh"}).diff) == 2
+    for changes in ({"norm": "layer"}, {"skip": {"scale": 1.0}}, {"init": "lsuv"}):
+        with pytest.raises(CannotApply, match="needs a batch"):
+            treat(mlp(), changes)
+
+
+def test_inputs_are_standardised_by_the_training_part() -> None:
+    training = 5 + 3 * torch.randn(400, 8)
+    training[:, 2] = 7.0
+    treated = treat(seeded(mlp), {"input": "standardise"}, batch=X, training_inputs=training).model
+    standard = treated[0](training)
+    assert torch.allclose(standard.mean(0), torch.zeros(8), atol=1e-4)
+    assert (
+        torch.allclose(standard.std(0, correction=0)[[0, 1, 3]], torch.ones(3), atol=1e-4) and not standard[:, 2].any()
+    )
+    with pytest.raises(CannotApply, match="int64"):
+        treat(Transformer(), {"input": "standardise"}, batch=TOKENS)
+
+
+def test_targets_are_scaled_and_outputs_restored() -> None:
+    targets = 1e3 + 50 * torch.randn(300, 2)
+    treated = treat(seeded(mlp), {"target": "standardise"}, batch=(X, None), training_targets=targets)
+    assert treated.target is not None and "training_targets.mean(0)" in treated.code
+    scaled = treated.target.scaled(targets)
+    assert float(scaled.mean().abs()) < 1e-4 and float(scaled.std()) == pytest.approx(1.0, rel=0.01)
+    assert torch.allclose(treated.target.restored(scaled), targets, rtol=1e-5)
+    with pytest.raises(CannotApply, match="not one tensor of numbers"):
+        treat(mlp(), {"target": "standardise"}, batch=(X, torch.arange(12)))
+
+
+def test_surgery_that_breaks_a_model_is_refused() -> None:
+    class Peeks(nn.Module):
+        """Reads the attributes of a layer that would be wrapped."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.act, self.fc2 = nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc2(self.act(self.act(self.fc1(x)) * self.fc1.out_features))
+
+    with pytest.raises(CannotApply, match=r"does not run any more.*out_features"):
+        treat(Peeks(), {"norm": "layer"}, batch=X)
+
+
+def test_what_is_not_known_is_said_so() -> None:
+    with pytest.raises(ValueError, match="unknown change 'inti'; known: init"):
+        treat(mlp(), {"inti": "he-normal"})
+    with pytest.raises(CannotApply, match="did you mean `he-normal`"):
+        treat(mlp(), {"init": "he-nromal"}, batch=X)
+    with pytest.raises(ValueError, match="did you mean `tanh`"):
+        treat(mlp(), {"activation": "tahn"}, batch=X)
+    with pytest.raises(CannotApply, match="known: batch, layer, rms"):
+        treat(mlp(), {"norm": "bach"}, batch=X)
+    with pytest.raises(CannotApply, match="no hidden activation"):
+        treat(nn.Linear(8, 3), {"activation": "tanh"}, batch=X)
+
+
+def test_activations_that_follow_are_seen_through_what_is_between() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+            self.norm = nn.LayerNorm(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.leaky_relu(nn.functional.dropout(self.a(x), 0.1, self.training).view(-1, 8), 0.2)
+            return self.c(self.b(x) + torch.tanh(self.norm(self.b(x))))
+
+    layout = observe(Model(), X)
+    seen = {layer.path: (layer.following, layer.normed, layer.calls) for layer in layout.layers}
+    assert seen == {"a": ("leaky-relu(slope = 0.2)", False, 1), "b": ("tanh", True, 2), "c": ("linear", False, 1)}
+    assert layout.heads == {"c"}
