@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::network::{Network, NormKind, Op, OpKind};
 use crate::recipe::{OptimizerName, Precision, Recipe};
 use crate::record::Snapshot;
-use crate::statistics::Moments;
+use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm};
 use crate::theory::numerics;
@@ -66,10 +66,4 @@ fn hidden(network: &Network) -> Vec<(&Op, usize, usize)> {
     let head = network.head().map(|index| network.ops[index].name.as_str());
     let linears = network.linears().filter(|(op, _)| Some(op.name.as_str()) != head);
     linears.map(|(op, linear)| (op, linear.fan_in, linear.fan_out)).collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

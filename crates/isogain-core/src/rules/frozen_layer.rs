@@ -3,10 +3,11 @@
 use super::finding::number;
 use std::collections::HashMap;
 
-use super::measure::{by_name, median, weights};
+use super::measure::{by_name, weights};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 use crate::record::ParameterRecord;
+use crate::statistics::median;
 
 pub(super) static RULE: Rule = Rule {
     name: "frozen-layer",
@@ -67,7 +68,7 @@ fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64
         let weight = record.weight.norm();
         (record.update.count > 0 && weight > 0.0).then(|| record.update.norm() / weight)
     });
-    median(ratios)
+    median(ratios.filter(|ratio| ratio.is_finite()))
 }
 
 #[cfg(test)]

@@ -219,10 +219,3 @@ pub(super) fn precision_name(precision: Precision) -> &'static str {
         Precision::F64 => "f64",
     }
 }
-
-/// Middle value of finite numbers; `None` of none.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
