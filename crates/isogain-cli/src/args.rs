@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use isogain_core::recipe::validate::MAX_SEED;
 use isogain_core::render::Format;
 
 /// Finds where a deep network's gradient vanishes or explodes, explains which factor of the chain rule does it, tries
@@ -28,7 +29,8 @@ A recipe is a short TOML file:
     name = \"sgd\"
     learning_rate = 0.05
 
-Exit status: 0 nothing is wrong (cure: a cure was proved), 1 findings (cure: none was), 2 an error, 130 stopped by Ctrl-C."
+Exit status: 0 nothing is wrong (cure: or a cure was proved), 1 findings (cure: and none was), 2 an error, 130 stopped \
+by Ctrl-C."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -62,7 +64,8 @@ pub(crate) struct Common {
 }
 
 fn seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
+    let seed = text.parse().ok().filter(|seed| *seed <= MAX_SEED);
+    seed.ok_or_else(|| format!("must be a whole number from 0 to {MAX_SEED}"))
 }
 
 /// How the result is written.

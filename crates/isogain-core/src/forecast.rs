@@ -1,8 +1,11 @@
 //! What theory says about one network: its description and one batch, put into the terms of the depth limits.
 
+use std::collections::HashMap;
+
 use crate::network::{Network, NormKind, Op, OpKind};
 use crate::recipe::{OptimizerName, Precision, Recipe};
 use crate::record::Snapshot;
+use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm};
 use crate::theory::numerics;
@@ -29,11 +32,10 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         _ => None,
     });
     let hidden = hidden(network);
-    let mean_square = |op: &Op, parameter: &str| {
-        let name = format!("{}.{parameter}", op.name);
-        let record = start.parameters.iter().find(|record| record.name == name)?;
-        record.weight.mean_square()
-    };
+    let weights: HashMap<&str, &Moments> =
+        start.parameters.iter().map(|record| (record.name.as_str(), &record.weight)).collect();
+    let mean_square =
+        |op: &Op, parameter: &str| weights.get(format!("{}.{parameter}", op.name).as_str())?.mean_square();
     // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
     let inner = if hidden.len() > 1 { &hidden[1..] } else { &hidden[..] };
     let weight_variance =
@@ -64,10 +66,4 @@ fn hidden(network: &Network) -> Vec<(&Op, usize, usize)> {
     let head = network.head().map(|index| network.ops[index].name.as_str());
     let linears = network.linears().filter(|(op, _)| Some(op.name.as_str()) != head);
     linears.map(|(op, linear)| (op, linear.fan_in, linear.fan_out)).collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

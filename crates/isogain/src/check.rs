@@ -16,9 +16,6 @@ use crate::sharpness::sharpness;
 use crate::snapshot::snapshot;
 use crate::train::{Trainer, first_batch};
 
-/// Initialisations that the suitability of the learning rate is measured on: it is a matter of luck near its limit.
-const SEEDS: usize = 5;
-
 /// A recipe with its network and data, measured once before training.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -58,7 +55,7 @@ impl Subject {
     /// Also measures whether the learning rate suits, which takes some hundred steps.
     #[must_use]
     pub fn with_sharpness(mut self) -> Self {
-        self.start.sharpness = Some(sharpness(&self.recipe, &self.network, &self.data, SEEDS));
+        self.start.sharpness = Some(sharpness(&self.recipe, &self.network, &self.data));
         self
     }
 

@@ -1,5 +1,5 @@
-//! A training on disk: safetensors with parameters, optimizer state and running statistics; the step and the losses in
-//! its metadata. A resumed training continues bit for bit.
+//! A training on disk: safetensors with parameters, optimizer state, running statistics, losses, and the last steps that
+//! are not in the record; where it stands in its metadata. A resumed training continues bit for bit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::DType;
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
-use isogain_core::record::NonFinite;
+use isogain_core::record::{NonFinite, StepRecord};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ use crate::train::Trainer;
 
 /// Key of the metadata. One key only: the order of several changes from run to run.
 const POSITION: &str = "training";
+
+/// Name of the steps that only the flight recorder has, as JSON: a tensor of bytes, for a header has no room for them.
+const UNWRITTEN: &str = "unwritten_steps";
 
 /// Where a training stands.
 #[derive(Serialize, Deserialize)]
@@ -46,11 +49,11 @@ pub fn save_weights(model: &Model, path: &Path) -> Result<(), Error> {
     write(path, weights(model), HashMap::new())
 }
 
-/// Writes everything that a later step depends on.
+/// Writes everything that a later step depends on, and those of the last steps that are not in the record.
 ///
 /// # Errors
 /// When the file cannot be written; an older file of that name is then still whole.
-pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
+pub fn save(trainer: &Trainer, unwritten: &[&StepRecord], path: &Path) -> Result<(), Error> {
     let mut tensors = weights(&trainer.model);
     for (prefix, state) in [("first", &trainer.optimizer.first), ("second", &trainer.optimizer.second)] {
         tensors
@@ -61,14 +64,21 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<(), Error> {
         Position { step: trainer.step, seed: trainer.seed(), first_non_finite: trainer.first_non_finite.clone() };
     let problem = |error: serde_json::Error| Error::Checkpoint { path: path.to_path_buf(), message: error.to_string() };
     let position = serde_json::to_string(&position).map_err(problem)?;
+    let unwritten = serde_json::to_vec(unwritten).map_err(problem)?;
+    tensors.insert(UNWRITTEN.into(), Stored { dtype: Dtype::U8, shape: vec![unwritten.len()], bytes: unwritten });
     write(path, tensors, HashMap::from([(POSITION.to_string(), position)]))
 }
 
-/// Puts a saved state into a fresh trainer of the same recipe.
+/// Puts a saved state into a fresh trainer of the same recipe; also those of its last steps that were not in the record.
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or belongs to another network or seed.
-pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> Result<Trainer, Error> {
+pub fn load(
+    recipe: &Recipe,
+    network: &Network,
+    data: &Dataset,
+    path: &Path,
+) -> Result<(Trainer, Vec<StepRecord>), Error> {
     let problem = |message: String| Error::Checkpoint { path: path.to_path_buf(), message };
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| problem(format!("damaged: {error}")))?;
@@ -113,7 +123,14 @@ pub fn load(recipe: &Recipe, network: &Network, data: &Dataset, path: &Path) -> 
     trainer.losses = numbers(&losses);
     trainer.step = position.step;
     trainer.first_non_finite = position.first_non_finite;
-    Ok(trainer)
+    // A checkpoint of an earlier version has none; only what a flight recorder writes is lost with them.
+    let unwritten = match file.tensor(UNWRITTEN) {
+        Ok(view) => {
+            serde_json::from_slice(view.data()).map_err(|error| problem(format!("damaged: the last steps: {error}")))?
+        }
+        Err(_) => Vec::new(),
+    };
+    Ok((trainer, unwritten))
 }
 
 fn weights(model: &Model) -> BTreeMap<String, Stored> {

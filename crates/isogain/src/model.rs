@@ -85,7 +85,12 @@ fn data(values: &[f64], shape: Vec<usize>, dtype: DType) -> TensorData {
 
 /// A tensor's data as f64, row-major.
 pub(crate) fn to_f64(data: TensorData) -> Vec<f64> {
-    data.iter::<f64>().collect()
+    // The general iterator asks for the type again at every element.
+    match (data.as_slice::<f64>(), data.as_slice::<f32>()) {
+        (Ok(values), _) => values.to_vec(),
+        (_, Ok(values)) => values.iter().map(|&value| f64::from(value)).collect(),
+        _ => data.iter::<f64>().collect(),
+    }
 }
 
 /// Running mean and variance of a batch normalisation, for evaluation mode.

@@ -195,3 +195,100 @@ impl<T: Real> Loop for Adapt<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device};
+
+    use super::*;
+    use crate::model::vector;
+
+    const START: [f64; 3] = [1.0, -2.0, 0.5];
+
+    fn recipe(name: OptimizerName) -> OptimizerRecipe {
+        OptimizerRecipe { name, learning_rate: 0.1, ..OptimizerRecipe::default() }
+    }
+
+    /// Gradient of step `k`.
+    fn gradient(k: usize) -> [f64; 3] {
+        [0.3 + k as f64, -0.2 * k as f64, 1e-3]
+    }
+
+    /// Parameters after three steps, and what the last step's record says.
+    fn three_steps(recipe: &OptimizerRecipe, dtype: DType, watched: bool) -> (Vec<f64>, Vec<ParameterRecord>) {
+        let value = |values: &[f64]| Value::Vector(vector(values, dtype, &Device::flex()));
+        let mut parameters = BTreeMap::from([("fc.bias".to_string(), value(&START))]);
+        let mut optimizer = Optimizer::new(recipe);
+        let mut records = Vec::new();
+        for k in 0..3 {
+            let gradients = BTreeMap::from([("fc.bias".to_string(), value(&gradient(k)))]);
+            records = optimizer.step(&mut parameters, gradients, k, watched);
+        }
+        (parameters["fc.bias"].to_f64(), records)
+    }
+
+    /// One parameter's path by the rule as it stands in the textbooks.
+    fn by_the_book(recipe: &OptimizerRecipe, mut parameter: f64, gradients: [f64; 3]) -> f64 {
+        let (mut first, mut second) = (0.0, 0.0);
+        let [beta1, beta2] = recipe.betas;
+        for (k, gradient) in gradients.into_iter().enumerate() {
+            parameter -= recipe.learning_rate
+                * match recipe.name {
+                    OptimizerName::Sgd => gradient,
+                    OptimizerName::Momentum => {
+                        first = recipe.momentum * first + gradient;
+                        first
+                    }
+                    OptimizerName::Adam => {
+                        first = beta1 * first + (1.0 - beta1) * gradient;
+                        second = beta2 * second + (1.0 - beta2) * gradient * gradient;
+                        let count = k as i32 + 1;
+                        let root = (second / (1.0 - beta2.powi(count))).sqrt();
+                        first / (1.0 - beta1.powi(count)) / (root + recipe.eps)
+                    }
+                };
+        }
+        parameter
+    }
+
+    #[test]
+    fn rules_are_those_of_the_textbooks() {
+        for name in [OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Adam] {
+            let recipe = recipe(name);
+            for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-13)] {
+                let (parameters, _) = three_steps(&recipe, dtype, false);
+                for (index, value) in parameters.into_iter().enumerate() {
+                    let expected = by_the_book(&recipe, START[index], [0, 1, 2].map(|k| gradient(k)[index]));
+                    assert!((value - expected).abs() < tolerance, "{name:?} {dtype:?}: {value} is not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn watching_changes_no_bit_and_tells_the_update() {
+        for name in [OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Adam] {
+            let (plain, none) = three_steps(&recipe(name), DType::F32, false);
+            let (watched, records) = three_steps(&recipe(name), DType::F32, true);
+            assert_eq!(plain, watched);
+            assert!(none.is_empty());
+            let [record] = records.as_slice() else { panic!("one parameter") };
+            assert_eq!(record.gradient.abs_max, f64::from(gradient(2)[0] as f32));
+            // The weight was measured before the update, so that both together give the parameter after it.
+            let after: f64 = watched.iter().sum();
+            assert!((record.weight.sum + record.update.sum - after).abs() < 1e-6, "{name:?}");
+            let [min, max] = [record.update.min, record.update.max].map(Option::unwrap);
+            assert!(min < max && record.update.abs_max == max.max(-min), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_out_of_range_is_read_again() {
+        let broken = OptimizerRecipe { learning_rate: 1e39, ..recipe(OptimizerName::Sgd) };
+        let (_, records) = three_steps(&broken, DType::F32, true);
+        assert!(records[0].gradient.non_finite == 0 && records[0].update.non_finite > 0);
+        let vanishing = OptimizerRecipe { learning_rate: 1e-46, ..recipe(OptimizerName::Sgd) };
+        let (_, records) = three_steps(&vanishing, DType::F32, true);
+        assert_eq!((records[0].gradient.zeros, records[0].update.zeros), (0, 3));
+    }
+}

@@ -146,12 +146,12 @@ pub fn resume(subject: &Subject, folder: &RunFolder, watch: Watch<'_>) -> Result
     }
     let now = at_home(&subject.recipe, folder.path())?;
     unchanged(&now, &recorded.header.recipe, folder)?;
-    let trainer = if has_checkpoint {
+    let (trainer, unwritten) = if has_checkpoint {
         checkpoint::load(&subject.recipe, &subject.network, &subject.data, &folder.checkpoint())?
     } else {
-        begin(subject)
+        (begin(subject), Vec::new())
     };
-    let training = Training::new(subject, trainer).remembering(&recorded);
+    let training = Training::new(subject, trainer).remembering(&recorded, unwritten);
     if training.is_over() && recorded.outcome.is_some() {
         let (outcome, findings) = training.judged()?;
         return Ok(Ended { outcome, findings, was_over: true });
@@ -188,15 +188,17 @@ struct Training<'a> {
     history: Vec<StepRecord>,
     /// Rules whose finding is written.
     announced: Vec<String>,
+    /// Of the steps before this part of the run, the last ones that are not in the record.
+    unwritten: Vec<StepRecord>,
 }
 
 impl<'a> Training<'a> {
     fn new(subject: &'a Subject, trainer: Trainer) -> Self {
-        Self { subject, trainer, history: Vec::new(), announced: Vec::new() }
+        Self { subject, trainer, history: Vec::new(), announced: Vec::new(), unwritten: Vec::new() }
     }
 
     /// Takes over what an earlier part of the run has seen, so that it is judged as one run.
-    fn remembering(mut self, recorded: &Run) -> Self {
+    fn remembering(mut self, recorded: &Run, mut unwritten: Vec<StepRecord>) -> Self {
         let step = self.trainer.step as u64;
         let last = self.last_step();
         let seen = recorded.steps.iter().filter(|record| record.step < step);
@@ -204,6 +206,9 @@ impl<'a> Training<'a> {
             seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned().collect();
         let found = recorded.findings.iter().filter(|finding| finding.step < step);
         self.announced = found.map(|finding| finding.rule.clone()).collect();
+        // A run that was cut off may have written some of them after its last checkpoint.
+        unwritten.retain(|kept| recorded.steps.binary_search_by_key(&kept.step, |record| record.step).is_err());
+        self.unwritten = unwritten;
         self
     }
 
@@ -236,12 +241,13 @@ impl<'a> Training<'a> {
     /// The record first: a checkpoint ahead of it would leave a gap where the disk is full.
     fn save(&self, recorder: &mut Recorder, folder: &RunFolder) -> Result<(), Error> {
         recorder.sync()?;
-        checkpoint::save(&self.trainer, &folder.checkpoint())
+        checkpoint::save(&self.trainer, &recorder.unwritten(), &folder.checkpoint())
     }
 
     fn drive(mut self, writer: Writer, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
         let last = self.last_step();
-        let mut recorder = Recorder::new(writer, last);
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let mut recorder = Recorder::new(writer, last).resumed(self.trainer.step as u64, unwritten);
         let mut saved = Instant::now();
         while !self.is_over() {
             if watch.stop.load(Ordering::Relaxed) {

@@ -11,6 +11,7 @@ use burn::tensor::{DType, Tensor, activation};
 use isogain_core::network::{Loss, Network};
 use isogain_core::recipe::Recipe;
 use isogain_core::record::Sharpness;
+use isogain_core::statistics::median;
 
 use crate::data::{Dataset, Samples};
 use crate::model::{Mode, Model, Value};
@@ -22,37 +23,65 @@ const ITERATIONS: usize = 10;
 const STEP: f64 = 1e-6;
 /// Steps of a rehearsal.
 const REHEARSAL: usize = 40;
+/// Initialisations: whether a learning rate suits is a matter of luck near its limit.
+const SEEDS: usize = 5;
 /// Samples in the batch that both measurements use, where the data has as many.
 const SAMPLES: usize = 256;
+/// Samples below which less is not worth the noise: products of small matrices save no more time.
+const FEWEST_SAMPLES: usize = 64;
+/// Weights from which on less is measured: 7 seconds of a processor core.
+const LARGE: f64 = 1e6;
 
 type Direction = BTreeMap<String, Vec<f64>>;
 
-/// Medians over `seeds` initialisations, from the recipe's seed on.
-pub fn sharpness(recipe: &Recipe, network: &Network, data: &Dataset, seeds: usize) -> Sharpness {
-    let rows: Vec<usize> = (0..data.train.len().min(SAMPLES)).collect();
+/// Medians over initialisations, from the recipe's seed on.
+pub fn sharpness(recipe: &Recipe, network: &Network, data: &Dataset) -> Sharpness {
+    let Effort { samples, seeds } = Effort::of(network);
+    let rows: Vec<usize> = (0..data.train.len().min(samples)).collect();
     let batch = data.train.select(&rows);
-    let (mut curvature, mut rise, mut first) = (Vec::new(), Vec::new(), Vec::new());
-    for seed in (0..seeds as u64).map(|offset| recipe.run.seed + offset) {
-        let mut trainer = Trainer::new(recipe, network, data, seed);
-        curvature.push(gauss_newton(&trainer.model, &batch));
-        let (before, rose) = rehearse(&mut trainer, &batch);
-        first.push(before);
-        rise.push(rose);
-    }
-    let rise = median(rise);
+    let trainers = || (0..seeds as u64).map(|offset| Trainer::new(recipe, network, data, recipe.run.seed + offset));
+    let curvatures = || trainers().map(|trainer| gauss_newton(&trainer.model, &batch)).collect::<Vec<f64>>();
+    let rehearsals = || trainers().map(|mut trainer| rehearse(&mut trainer, &batch)).collect::<Vec<(f64, f64)>>();
+    let (curvatures, rehearsals) = side_by_side(curvatures, rehearsals);
+    // What is not a number counts as the largest one.
+    let largest = |value: f64| if value.is_nan() { f64::INFINITY } else { value };
+    let middle = |values: Vec<f64>| median(values.into_iter().map(largest)).unwrap_or(f64::NAN);
+    let (first, rise): (Vec<f64>, Vec<f64>) = rehearsals.into_iter().unzip();
+    let rise = middle(rise);
     Sharpness {
-        gauss_newton: median(curvature),
+        gauss_newton: middle(curvatures),
         rehearsal_rise: rise.is_finite().then_some(rise),
-        rehearsal_first: median(first),
+        rehearsal_first: middle(first),
         seeds,
     }
 }
 
-/// Middle value; values that are not numbers count as the largest.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = f64::INFINITY);
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// How much is measured: the cost is that of parameters times samples times seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Effort {
+    samples: usize,
+    seeds: usize,
+}
+
+impl Effort {
+    /// All of it, unless the network is so large that it would take minutes: then first fewer samples, then fewer seeds.
+    fn of(network: &Network) -> Self {
+        let weights = network.linears().map(|(_, linear)| linear.fan_in * linear.fan_out);
+        let times_too_large = weights.sum::<usize>() as f64 / LARGE;
+        let samples = (SAMPLES as f64 / times_too_large) as usize;
+        let seeds = SEEDS as f64 * SAMPLES as f64 / (times_too_large * FEWEST_SAMPLES as f64);
+        Self { samples: samples.clamp(FEWEST_SAMPLES, SAMPLES), seeds: (seeds as usize).clamp(1, SEEDS) }
+    }
+}
+
+/// Both at the same time, each on one thread of its own, so that neither changes the order of the other's sums.
+fn side_by_side<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return (one(), other()) };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| pool.install(other));
+        let one = one();
+        (one, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Loss before, and its largest rise above the running minimum.
@@ -78,14 +107,15 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
     let model = model.cast(DType::F64);
     let inputs = model.inputs(batch);
     let outputs = |model: &Model| model.forward(&mut model.plain(Mode::Train, None), inputs.clone());
-    let size = norm(&flat(&model.parameters)).max(1.0);
+    let origin = flat(&model.parameters);
+    let size = norm(&origin).max(1.0);
     let here = outputs(&model);
     let mut direction = start(&model);
     let mut largest = f64::NAN;
     for _ in 0..ITERATIONS {
         let step = STEP * size;
-        let ahead = outputs(&moved(&model, &direction, step));
-        let behind = outputs(&moved(&model, &direction, -step));
+        let ahead = outputs(&moved(&model, &origin, &direction, step));
+        let behind = outputs(&moved(&model, &origin, &direction, -step));
         let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
         let tracked = model.forward(&mut pass, inputs.clone());
@@ -123,10 +153,10 @@ fn start(model: &Model) -> Direction {
     scaled(&direction, 1.0 / length)
 }
 
-fn moved(model: &Model, direction: &Direction, step: f64) -> Model {
+fn moved(model: &Model, origin: &Direction, direction: &Direction, step: f64) -> Model {
     let mut model = model.clone();
     for (name, value) in &mut model.parameters {
-        let values: Vec<f64> = value.to_f64().iter().zip(&direction[name]).map(|(w, d)| w + step * d).collect();
+        let values: Vec<f64> = origin[name].iter().zip(&direction[name]).map(|(w, d)| w + step * d).collect();
         *value = value.with(&values, model.dtype, &model.device);
     }
     model
@@ -143,4 +173,26 @@ fn norm(direction: &Direction) -> f64 {
 fn scaled(direction: &Direction, factor: f64) -> Direction {
     let scale = |(name, values): (&String, &Vec<f64>)| (name.clone(), values.iter().map(|v| v * factor).collect());
     direction.iter().map(scale).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use isogain_core::recipe::{expand, parse};
+
+    use super::*;
+
+    #[test]
+    fn the_effort_does_not_grow_with_a_large_network() {
+        let effort = |depth: usize| {
+            let recipe = parse(&format!("[network]\ndepth = {depth}\n"), "test").unwrap();
+            Effort::of(&expand::network(&recipe, 64, 10).unwrap())
+        };
+        assert_eq!(effort(30), Effort { samples: SAMPLES, seeds: SEEDS });
+        assert_eq!(effort(240), Effort { samples: SAMPLES, seeds: SEEDS });
+        assert_eq!(effort(10_000), Effort { samples: FEWEST_SAMPLES, seeds: 1 });
+        let work = |depth: usize| (depth * effort(depth).samples * effort(depth).seeds) as f64;
+        for depth in [500, 1000, 2000, 4000] {
+            assert!(work(depth) <= 1.05 * work(240), "{depth}: {:?}", effort(depth));
+        }
+    }
 }

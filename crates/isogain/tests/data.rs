@@ -118,6 +118,17 @@ fn data_from_which_nothing_can_be_learned_is_refused() {
     assert!(error.contains("all samples have the same inputs"), "{error}");
     let error = refused("a,b,kind\n1,2,0\n3,4,0\n5,6,0\n", unchanged);
     assert!(error.contains("target 'kind' is 0 on every sample"), "{error}");
+    // Also where it is written in several ways.
+    for task in [unchanged, regression] {
+        let error = refused("a,b,kind\n1,2,1\n3,4,1.0\n5,6,01\n", task);
+        assert_eq!(error, "data.csv: target 'kind' is 1 on every sample; there is nothing to learn");
+    }
+    // Or where the only other value is kept for testing.
+    let rows = |odd: usize| (0..5).map(|row| format!("{row},{}\n", u8::from(row == odd))).collect::<String>();
+    let refusals = (0..5).filter_map(|odd| load(format!("a,kind\n{}", rows(odd)).as_bytes(), unchanged).err());
+    let expected = "data.csv: the target is the same on every training sample (4; 1 more are kept for testing); there is \
+                    nothing to learn";
+    assert_eq!(refusals.collect::<Vec<_>>(), [expected]);
     let error = refused("a,b,y\n1,2,7\n3,4,7\n5,6,7\n", regression);
     assert!(error.contains("target 'y' is 7 on every sample"), "{error}");
 }

@@ -13,7 +13,7 @@ use isogain::snapshot::snapshot;
 use isogain::train::{Trainer, first_batch};
 use isogain::trials::{TrialArm, run_job};
 use isogain_core::recipe::{Recipe, parse};
-use isogain_core::record::read;
+use isogain_core::record::{RUN_FILE, read};
 use isogain_core::trial::Job;
 
 const RECIPES: [&str; 4] = [
@@ -105,6 +105,42 @@ fn a_stopped_run_goes_on_to_the_same_losses_bit_for_bit() {
         let losses = |name: &str| record(name).steps.iter().map(|step| (step.step, step.loss)).collect::<Vec<_>>();
         let (whole, parts) = (losses("whole"), losses("parts"));
         assert!(whole.iter().all(|line| parts.contains(line)), "{whole:?} {parts:?}");
+    }
+}
+
+/// The record's lines, without the one that says where the run went on.
+fn lines(folder: &RunFolder) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.path().join(RUN_FILE)).unwrap();
+    text.lines().filter(|line| !line.starts_with("{\"line\":\"resumed\"")).map(str::to_owned).collect()
+}
+
+/// What breaks soon after a resume is recorded with the steps that led to it, also those from before the resume.
+#[test]
+fn a_resumed_run_that_breaks_is_recorded_like_one_that_was_never_stopped() {
+    // A linear model diverges by a steady factor: it takes some steps to leave the range of f32.
+    let mut recipe = recipe(
+        "[data]\nsource = \"recipes/data/diabetes.csv\"\ntask = \"regression\"\nbatch = 64\nstandardize_target = true\n\
+         [network]\nkind = \"layers\"\nlayers = [{ linear = 1 }]\n\
+         [optimizer]\nlearning_rate = 0.3\n[run]\nsteps = 400\n",
+    );
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    recipe.data.source = repository.join(&recipe.data.source).to_str().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| RunFolder::new(folder.path().join(name));
+    let subject = support::alone(|| load(&recipe));
+    let whole = until(usize::MAX, |watch| run::fresh(&subject, Path::new("."), &place("whole"), watch)).unwrap();
+    let broken = whole.outcome.first_non_finite.unwrap().step as usize;
+    let expected = lines(&place("whole"));
+    let recorded = read(place("whole").path()).unwrap();
+    let last: Vec<u64> = recorded.steps.iter().rev().take(5).map(|step| step.step).collect();
+    assert!(broken > 40 && last[4] == broken as u64 - 4, "the cadence alone does not tell: {last:?}");
+    for before in [0, 1, 3, 12, 20] {
+        let parts = place(&format!("parts-{before}"));
+        until(broken - before, |watch| run::fresh(&subject, Path::new("."), &parts, watch)).unwrap_err();
+        until(usize::MAX, |watch| run::resume(&subject, &parts, watch)).unwrap();
+        assert_eq!(lines(&parts), expected, "stopped {before} steps before it breaks");
+        let checkpoint = |place: &RunFolder| std::fs::read(place.checkpoint()).unwrap();
+        assert_eq!(checkpoint(&parts), checkpoint(&place("whole")));
     }
 }
 

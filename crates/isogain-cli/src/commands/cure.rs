@@ -11,6 +11,7 @@ use isogain::run::{self, RunFolder};
 use isogain::trials::Runner;
 use isogain_core::recipe::{Recipe, to_toml};
 use isogain_core::record::Outcome;
+use isogain_core::render::words::End;
 use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::{CheckReport, CureReport};
@@ -73,7 +74,7 @@ fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: In
     if format == Format::Text {
         line.suspend(|| output::result(&files(out, cured.is_some())))?;
     }
-    Ok(if cured.is_some() { Status::Clean } else { Status::Findings })
+    Ok(if End::of(&report) == End::NotCured { Status::Findings } else { Status::Clean })
 }
 
 fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressBar) -> Result<Search> {

@@ -172,8 +172,15 @@ fn what_is_on_disk_is_never_written_over() {
 #[test]
 fn arguments_that_mean_nothing() {
     let desk = Desk::with_tiny();
+    let seed = "for '--seed <N>': must be a whole number from 0 to 9223372036854775807";
+    for command in ["check", "train", "cure"] {
+        for value in ["-1", "9223372036854775808", "18446744073709551616", "1.5", "x"] {
+            let ran = desk.isogain(&[command, "tiny.toml", "--seed", value]);
+            assert_eq!(ran.code, Some(2));
+            assert!(ran.stderr.starts_with(&format!("error: invalid value '{value}' {seed}")), "{}", ran.stderr);
+        }
+    }
     for (arguments, expected) in [
-        (["check", "--seed", "-1"], "'-1' for '--seed <N>': must be a whole number from 0 to 18446744073709551615"),
         (["cure", "--threads", "0"], "'0' for '--threads <N>': 0 is not in 1..=1024"),
         (["check", "--format", "xml"], "'xml' for '--format <FORMAT>'"),
     ] {

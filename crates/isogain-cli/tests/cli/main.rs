@@ -10,4 +10,5 @@ mod full_disk;
 mod help;
 #[cfg(unix)]
 mod interrupt;
+mod readme;
 mod train;

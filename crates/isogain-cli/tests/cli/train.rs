@@ -129,6 +129,29 @@ fn a_loss_that_is_not_finite_ends_the_run_and_is_on_disk() {
     assert_eq!(self::lines(&desk, "run"), lines);
 }
 
+/// Every seed and number of seeds that the command line takes can be run; nothing to cure is no failure.
+#[test]
+fn a_healthy_network_with_few_and_many_seeds() {
+    let desk = Desk::new();
+    desk.write("net.toml", TINY.replace("depth = 4", "depth = 2").replace("width = 16", "width = 8"));
+    assert_eq!(desk.isogain(&["check", "net.toml"]).code, Some(0));
+    let largest = i64::MAX.to_string();
+    // One seed proves nothing; over twenty a remedy is better.
+    for (seeds, seed, out, said) in
+        [("1", largest.as_str(), "one", "the gradient changes by"), ("20", "0", "twenty", "still improved by")]
+    {
+        let ran = desk.isogain(&["cure", "net.toml", "--quiet", "--seeds", seeds, "--seed", seed, "--out", out]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+        assert!(ran.stdout.contains(&format!("\nhealthy: nothing to cure; {said} ")), "{}", ran.stdout);
+        let report: Value = serde_json::from_str(&desk.read(&format!("{out}/cure.json"))).unwrap();
+        let baseline = report.pointer("/trial/baseline/seeds").or_else(|| report.pointer("/baseline/seeds"));
+        assert_eq!(baseline.unwrap().as_array().unwrap().len().to_string(), seeds);
+        // What was recorded can be read again, whatever the seed.
+        let again = desk.isogain(&["train", "--resume", "--quiet", "--out", &format!("{out}/untreated")]);
+        assert_eq!(again.code, Some(0), "{}", again.stderr);
+    }
+}
+
 #[test]
 fn the_cured_recipe_trains_to_what_cure_says() {
     let desk = Desk::new();

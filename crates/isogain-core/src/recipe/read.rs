@@ -180,7 +180,7 @@ fn run(mut table: Table<'_>) -> Result<Run, RecipeError> {
     let default = Run::default();
     let run = Run {
         steps: table.get("steps", default.steps, Entry::whole)?,
-        seed: table.get("seed", default.seed, Entry::whole_64)?,
+        seed: table.get("seed", default.seed, Entry::seed)?,
         precision: table.get("precision", default.precision, |entry| entry.choice("precision"))?,
     };
     table.finish()?;

@@ -6,6 +6,7 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::error::{RecipeError, Suggestion, shortened};
 use super::source::Document;
+use super::validate::MAX_SEED;
 use super::variants::{variant, variant_names};
 use crate::theory::NameError;
 use crate::theory::activations::Activation;
@@ -121,11 +122,11 @@ impl<'a> Entry<'a> {
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
-    /// A whole number from 0 to 2^64 - 1.
-    pub(super) fn whole_64(self) -> Result<u64, RecipeError> {
+    /// A whole number from 0 to the largest seed.
+    pub(super) fn seed(self) -> Result<u64, RecipeError> {
         let read = |number: &DeInteger<'_>| u64::from_str_radix(number.as_str(), number.radix()).ok();
-        let number = self.value.get_ref().as_integer().and_then(read);
-        number.ok_or_else(|| self.wrong(&format!("must be a whole number from 0 to {}", u64::MAX)))
+        let number = self.value.get_ref().as_integer().and_then(read).filter(|number| *number <= MAX_SEED);
+        number.ok_or_else(|| self.wrong(&format!("must be a whole number from 0 to {MAX_SEED}")))
     }
 
     /// A whole number that counts something. What does not fit becomes 0 or the largest number there is: the

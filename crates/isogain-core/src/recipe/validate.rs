@@ -17,6 +17,9 @@ pub const MAX_PARAMETERS: u64 = 200_000_000;
 pub const MAX_BATCH: usize = 1_000_000_000;
 /// Most optimizer updates.
 pub const MAX_STEPS: usize = 1_000_000_000;
+/// Largest seed: a TOML integer has 64 bits with its sign, and what can be run must be a recipe that any reader of TOML
+/// can read.
+pub const MAX_SEED: u64 = i64::MAX as u64;
 
 /// Checks everything that can be checked without the data.
 ///
@@ -203,7 +206,8 @@ fn clip(clip: &Clip) -> Result<(), RecipeError> {
 }
 
 fn run(run: &Run) -> Result<(), RecipeError> {
-    within("run.steps", run.steps, MAX_STEPS)
+    within("run.steps", run.steps, MAX_STEPS)?;
+    must("run.seed", run.seed, run.seed <= MAX_SEED, &format!("must be a whole number from 0 to {MAX_SEED}"))
 }
 
 /// Refuses a network of too many parameters, saying how many.

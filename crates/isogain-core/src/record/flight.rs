@@ -26,6 +26,25 @@ impl FlightRecorder {
         Self { capacity, kept: VecDeque::with_capacity(capacity) }
     }
 
+    /// As it stood before `step`, with these of the last steps not written yet and the others on disk.
+    pub fn restored(capacity: usize, step: u64, unwritten: Vec<StepRecord>) -> Self {
+        let mut flight = Self::new(capacity);
+        let mut unwritten = unwritten.into_iter().peekable();
+        for number in step.saturating_sub(capacity as u64)..step {
+            while unwritten.next_if(|kept| kept.step < number).is_some() {}
+            match unwritten.next_if(|kept| kept.step == number) {
+                Some(kept) => flight.keep(kept),
+                None => flight.written(),
+            }
+        }
+        flight
+    }
+
+    /// Those of the last steps that are not written yet, oldest first.
+    pub fn unwritten(&self) -> impl Iterator<Item = &StepRecord> {
+        self.kept.iter().filter_map(|kept| kept.unwritten.as_deref())
+    }
+
     /// Takes note of a step that was written; it is not handed out again.
     pub fn written(&mut self) {
         self.push(Kept { unwritten: None });

@@ -5,7 +5,7 @@ use crate::recipe::Level;
 use crate::rules::Finding;
 
 use super::cadence::is_written;
-use super::flight::FlightRecorder;
+use super::flight::{self, FlightRecorder};
 use super::{Line, RecordError, StepRecord, Writer};
 
 /// A writer with its cadence and flight recorder.
@@ -21,6 +21,18 @@ impl Recorder {
     /// For a run whose last step is `last_step` (the number of updates less one).
     pub fn new(writer: Writer, last_step: u64) -> Self {
         Self { writer, flight: FlightRecorder::default(), last_step, broken: false }
+    }
+
+    /// For a run that goes on at `step`, with these of its last steps not written before; what breaks soon after is then
+    /// recorded as if the run had never been stopped.
+    #[must_use]
+    pub fn resumed(self, step: u64, unwritten: Vec<StepRecord>) -> Self {
+        Self { flight: FlightRecorder::restored(flight::DEFAULT_STEPS, step, unwritten), ..self }
+    }
+
+    /// Those of the last steps that are not written, oldest first: to be saved with a checkpoint.
+    pub fn unwritten(&self) -> Vec<&StepRecord> {
+        self.flight.unwritten().collect()
     }
 
     /// Takes in a watched step: it is written if the cadence says so, and kept in the flight recorder otherwise. The

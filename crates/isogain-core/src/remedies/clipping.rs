@@ -4,6 +4,7 @@ use super::{Prescription, Remedy};
 use crate::recipe::{Clip, ClipKind, Recipe};
 use crate::record::ParameterRecord;
 use crate::rules::Case;
+use crate::statistics::median;
 
 /// Largest change of the weights in one step that is no accident, relative to the weights: ten times the usual 1e-3.
 const LARGEST_RELATIVE_STEP: f64 = 0.01;
@@ -33,8 +34,8 @@ pub(super) fn measured(case: &Case<'_>, recipe: &Recipe) -> Option<Measured> {
     let finite = seen.into_iter().filter(is_finite);
     let mut norms: Vec<f64> = finite.map(|parameters| norm(parameters, |p| p.gradient.norm())).collect();
     norms.retain(|norm| *norm > 0.0);
-    norms.sort_by(f64::total_cmp);
-    let (median, largest) = (*norms.get(norms.len() / 2)?, *norms.last()?);
+    let largest = norms.iter().copied().fold(0.0, f64::max);
+    let median = median(norms)?;
     let weights = norm(&case.start.parameters, |p| p.weight.norm());
     let harmless = LARGEST_RELATIVE_STEP * weights / recipe.optimizer.learning_rate;
     let global_norm = if harmless > 0.0 { median.min(harmless) } else { median };

@@ -1,6 +1,6 @@
 //! What every renderer writes for the same few reports.
 
-use super::fixture::{context, cured, healthy, hostile, uncured, vanishing};
+use super::fixture::{context, cured, healthy, hostile, improved, uncured, vanishing};
 use crate::rules::TABLE;
 
 use super::{Context, Format, RecipeFile, Style, check, cure, json};
@@ -12,6 +12,17 @@ fn text() {
     insta::assert_snapshot!("text_cure", cure(&cured(), Format::Text, &context()).unwrap());
     insta::assert_snapshot!("text_uncured", cure(&uncured(), Format::Text, &context()).unwrap());
     insta::assert_snapshot!("text_hostile", cure(&hostile(), Format::Text, &context()).unwrap());
+}
+
+#[test]
+fn a_healthy_network_has_nothing_to_cure() {
+    for (mut report, said) in [(improved(), "nothing to cure; still improved by "), (uncured(), "nothing to cure; ")] {
+        report.check = healthy();
+        let text = cure(&report, Format::Text, &context()).unwrap();
+        assert!(text.contains(&format!("\nhealthy: {said}")) && !text.contains("\ncured: "), "{text}");
+        let page = cure(&report, Format::Markdown, &context()).unwrap();
+        assert!(page.starts_with("### isogain: healthy\n\nnothing to cure; "), "{page}");
+    }
 }
 
 #[test]

@@ -157,11 +157,11 @@ pub fn depth_number(depth: f64) -> String {
 /// How the whole ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// A remedy improves.
+    /// Something was wrong and a remedy improves.
     Cured,
-    /// There was nothing to cure.
+    /// There was nothing to cure, though a remedy may improve it.
     Healthy,
-    /// Nothing that was tried improves.
+    /// Something was wrong and nothing that was tried improves.
     NotCured,
 }
 
@@ -170,9 +170,9 @@ impl End {
     pub fn of(report: &CureReport) -> Self {
         let is_ill = report.check.findings.iter().any(|finding| finding.level > Level::Note);
         match &report.trial.cure {
+            _ if !is_ill => Self::Healthy,
             Some(_) => Self::Cured,
-            None if is_ill => Self::NotCured,
-            None => Self::Healthy,
+            None => Self::NotCured,
         }
     }
 
@@ -189,20 +189,22 @@ impl End {
 /// The verdict on the whole in one sentence.
 pub fn outcome(report: &CureReport) -> String {
     let baseline = &report.trial.baseline.seeds;
-    match (report.cure(), End::of(report)) {
-        (Some((cure, result)), _) => {
-            let (won, seeds) = seeds_won(baseline, &cure.seeds);
-            let change = change(baseline, &cure.seeds);
-            let test = median_test_accuracy(&cure.seeds)
-                .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
-            format!("{}: {change}{test}, better on {won} of {seeds} seeds", named(&cure.remedies, &result.parameters))
-        }
-        (None, End::Healthy) => healthy(&report.check),
-        (None, _) => {
+    let is_healthy = End::of(report) == End::Healthy;
+    let Some((cure, result)) = report.cure() else {
+        return if is_healthy {
+            format!("nothing to cure; {}", healthy(&report.check))
+        } else {
             let loss = loss(median_loss(baseline));
             format!("no remedy that was tried improves on the untreated network (loss {loss})")
-        }
-    }
+        };
+    };
+    let (won, seeds) = seeds_won(baseline, &cure.seeds);
+    let change = change(baseline, &cure.seeds);
+    let test = median_test_accuracy(&cure.seeds)
+        .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
+    let lead = if is_healthy { "nothing to cure; still improved by " } else { "" };
+    let name = named(&cure.remedies, &result.parameters);
+    format!("{lead}{name}: {change}{test}, better on {won} of {seeds} seeds")
 }
 
 /// A prescription's name with what was chosen: `rescale-init (init = he-normal)`.

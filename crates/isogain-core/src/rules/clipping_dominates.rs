@@ -1,9 +1,9 @@
 //! Clipping that has become the optimizer.
 
 use super::finding::{number, whole};
-use super::measure::median;
 use super::{Case, Finding, Rule};
 use crate::recipe::{ClipKind, Level};
+use crate::statistics::median;
 
 pub(super) static RULE: Rule = Rule {
     name: "clipping-dominates",
@@ -31,8 +31,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let share = acted.len() as f64 / records.len() as f64;
-    let left = median(acted.iter().map(|(_, clip)| clip.norm_after / clip.norm_before))?;
-    let cosine = median(acted.iter().map(|(_, clip)| clip.cosine))?;
+    let finite = |value: &f64| value.is_finite();
+    let left = median(acted.iter().map(|(_, clip)| clip.norm_after / clip.norm_before).filter(finite))?;
+    let cosine = median(acted.iter().map(|(_, clip)| clip.cosine).filter(finite))?;
     if left >= LEAVES && cosine >= TURNS {
         return None;
     }

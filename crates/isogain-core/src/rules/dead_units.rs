@@ -1,5 +1,7 @@
 //! Units that return zero on every sample.
 
+use std::collections::HashSet;
+
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 use crate::record::{Snapshot, UnitRecord};
@@ -31,9 +33,8 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let layers: Vec<&UnitRecord> = snapshot.units.iter().filter(sick).collect();
     let (first, last) = (layers.first()?, layers.last()?);
     // A dead layer on the main path cuts everything before it off; one in a branch only loses the branch.
-    let blocked = layers
-        .iter()
-        .find(|record| record.dead == record.units && case.network.ops.iter().any(|op| op.name == record.name));
+    let main_path: HashSet<&str> = case.network.ops.iter().map(|op| op.name.as_str()).collect();
+    let blocked = layers.iter().find(|record| record.dead == record.units && main_path.contains(record.name.as_str()));
     let worst = layers.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let message = match blocked {
         Some(record) => format!(

@@ -1,10 +1,11 @@
 //! A weight whose gradient is exactly zero, which is another diagnosis than a small one.
 
-use super::measure::{is_zero, weights};
+use std::collections::HashSet;
+
+use super::measure::{Weight, by_name, is_zero, weights};
 use super::{Case, Finding, Rule};
-use crate::network::{Network, Op, OpKind};
+use crate::network::{Op, OpKind};
 use crate::recipe::Level;
-use crate::record::Snapshot;
 
 pub(super) static RULE: Rule = Rule {
     name: "exactly-zero-gradient",
@@ -17,9 +18,13 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     let weights = weights(case);
+    if !weights.iter().any(Weight::gradient_is_zero) {
+        return None;
+    }
+    let opening = opening(case);
     let zero: Vec<&str> = weights
         .iter()
-        .filter(|weight| weight.gradient_is_zero() && !will_open(case.network, case.start, weight.op))
+        .filter(|weight| weight.gradient_is_zero() && !opening.contains(weight.op))
         .map(|weight| weight.op)
         .collect();
     let (first, last) = (zero.first()?, zero.last()?);
@@ -41,48 +46,44 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
-/// Whether the zero is the healthy kind: something behind this weight starts at zero, blocks the way, and has itself a
-/// gradient, so that the way opens with the first step (SkipInit, ReZero, Fixup, a zero head).
-fn will_open(network: &Network, snapshot: &Snapshot, name: &str) -> bool {
-    behind(&network.ops, name).is_some_and(|gates| gates.iter().any(|gate| opens(snapshot, gate)))
-}
-
-/// Whether a parameter starts at zero with a gradient that is not.
-fn opens(snapshot: &Snapshot, parameter: &str) -> bool {
-    snapshot
-        .parameters
-        .iter()
-        .find(|record| record.name == parameter)
-        .is_some_and(|record| is_zero(&record.weight) && !is_zero(&record.gradient) && record.gradient.count > 0)
-}
-
-/// The parameters that scale everything which the output of `name` goes through: later weights and gammas in the same
-/// list, factors of single operations among them, the scale of the branch around it. Another branch later on is no gate, because the skip goes around it.
-fn behind(ops: &[Op], name: &str) -> Option<Vec<String>> {
-    let here = ops.iter().position(|op| op.name == name || inside(op, name))?;
-    let mut gates = match &ops[here].kind {
-        OpKind::Residual(residual) => {
-            let mut gates = behind(&residual.branch, name)?;
-            gates.push(format!("{}.scale", ops[here].name));
-            gates
-        }
-        _ => Vec::new(),
+/// The operations whose zero gradient is the healthy kind: something behind them starts at zero, blocks the way,
+/// and has itself a gradient, so that the way opens with the first step (SkipInit, ReZero, Fixup, a zero head).
+fn opening<'a>(case: &Case<'a>) -> HashSet<&'a str> {
+    let by_name = by_name(&case.start.parameters);
+    let opens = |op: &Op, parameter: &str| {
+        by_name
+            .get(format!("{}.{parameter}", op.name).as_str())
+            .is_some_and(|record| is_zero(&record.weight) && !is_zero(&record.gradient) && record.gradient.count > 0)
     };
-    for op in &ops[here + 1..] {
-        match op.kind {
-            OpKind::Linear(_) | OpKind::Convolution(_) => gates.push(format!("{}.weight", op.name)),
-            OpKind::Norm(_) => gates.push(format!("{}.gamma", op.name)),
-            OpKind::Other(_) => gates.push(format!("{}.scale", op.name)),
-            OpKind::Activation { .. } | OpKind::Residual(_) => {}
-        }
-    }
-    Some(gates)
+    let mut found = HashSet::new();
+    before_gates(&case.network.ops, false, &opens, &mut found);
+    found
 }
 
-fn inside(op: &Op, name: &str) -> bool {
-    match &op.kind {
-        OpKind::Residual(residual) => residual.branch.iter().any(|op| op.name == name || inside(op, name)),
-        _ => false,
+/// Collects the operations with a weight that have a gate behind them, from the last one on; `is_open` where one is
+/// behind this whole list. Gates are what scales everything that goes through: weights, gammas and factors in the same
+/// list, the scale of the branch around it. Another branch later on is no gate, because the skip goes around it.
+fn before_gates<'a>(
+    ops: &'a [Op],
+    mut is_open: bool,
+    opens: &impl Fn(&Op, &str) -> bool,
+    found: &mut HashSet<&'a str>,
+) {
+    for op in ops.iter().rev() {
+        match &op.kind {
+            OpKind::Linear(_) | OpKind::Convolution(_) => {
+                if is_open {
+                    found.insert(&op.name);
+                }
+                is_open |= opens(op, "weight");
+            }
+            OpKind::Norm(_) => is_open |= opens(op, "gamma"),
+            OpKind::Other(_) => is_open |= opens(op, "scale"),
+            OpKind::Residual(residual) => {
+                before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
+            }
+            OpKind::Activation { .. } => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A gradient that grows on its way back.
 
 use super::finding::{factor, number};
-use super::measure::{backward, is_scale_invariant, weights};
+use super::measure::{backward, scale_invariant, weights};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 
@@ -33,9 +33,10 @@ const STEP: f64 = 1.0;
 fn check(case: &Case<'_>) -> Option<Finding> {
     let span = backward(case.start, true)?;
     let steps = weights(case);
+    let scale_invariant = scale_invariant(&case.network.ops);
     let largest = steps
         .iter()
-        .filter(|weight| !is_scale_invariant(&case.network.ops, weight.op))
+        .filter(|weight| !scale_invariant.contains(weight.op))
         .filter_map(|weight| Some((weight.op, weight.relative_step?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let step = largest.map_or(0.0, |(_, step)| step);

@@ -1,9 +1,13 @@
 //! Layers that hardly move, measured by the size of their updates against their weights.
 
 use super::finding::number;
-use super::measure::{median, weights};
+use std::collections::HashMap;
+
+use super::measure::{by_name, weights};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
+use crate::record::ParameterRecord;
+use crate::statistics::median;
 
 pub(super) static RULE: Rule = Rule {
     name: "frozen-layer",
@@ -28,7 +32,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .filter_map(|weight| Some((weight.op, weight.reach?)))
             .collect()
     } else {
-        all.iter().filter_map(|weight| Some((weight.op, measured(case, weight.op)? * planned))).collect()
+        let history: Vec<_> = case.history.iter().map(|step| by_name(&step.parameters)).collect();
+        all.iter().filter_map(|weight| Some((weight.op, measured(&history, weight.op)? * planned))).collect()
     };
     let frozen: Vec<_> = travel.iter().filter(|(_, travel)| *travel < MOVES).collect();
     let (first, last) = (frozen.first()?, frozen.last()?);
@@ -56,14 +61,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Median of |update| / |W| over the watched steps.
-fn measured(case: &Case<'_>, op: &str) -> Option<f64> {
+fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64> {
     let name = format!("{op}.weight");
-    let ratios = case.history.iter().filter_map(|step| {
-        let record = step.parameters.iter().find(|parameter| parameter.name == name)?;
+    let ratios = history.iter().filter_map(|parameters| {
+        let record = parameters.get(name.as_str())?;
         let weight = record.weight.norm();
         (record.update.count > 0 && weight > 0.0).then(|| record.update.norm() / weight)
     });
-    median(ratios)
+    median(ratios.filter(|ratio| ratio.is_finite()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! A gradient too small for the number format.
 
+use std::collections::HashMap;
+
 use super::finding::{factor, number};
 use super::measure::{is_zero, min_normal, precision_name};
 use super::{Case, Finding, Rule};
 use crate::flow::profile::Profile;
 use crate::recipe::Level;
+use crate::record::JointRecord;
 
 pub(super) static RULE: Rule = Rule {
     name: "gradient-underflow",
@@ -23,11 +26,12 @@ const NEAR: f64 = 18.4;
 fn check(case: &Case<'_>) -> Option<Finding> {
     let precision = case.recipe.run.precision;
     // The cotangents in the record are those of the mean loss, as the format holds them.
-    let joint = |name: &str| case.start.joints.iter().find(|joint| joint.name == name);
+    let joints: HashMap<&str, &JointRecord> =
+        case.start.joints.iter().map(|joint| (joint.name.as_str(), joint)).collect();
     let layers = Profile::of(&case.start.flow).layers;
     let mut after: Option<(&str, f64)> = None;
     for layer in layers.iter().rev() {
-        let cotangent = &joint(&layer.name)?.cotangent;
+        let cotangent = &joints.get(layer.name.as_str())?.cotangent;
         let rms = cotangent.rms()?;
         let small = rms < min_normal(precision);
         let vanished = is_zero(cotangent);

@@ -71,7 +71,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         "largest rise of the loss on one batch, over the loss of knowing nothing",
         rise,
         RISE,
-        "median of several seeds; networks that train rise by less than 0.25",
+        "median of the seeds measured; networks that train rise by less than 0.25",
     );
     if plain && !exploded {
         finding = finding

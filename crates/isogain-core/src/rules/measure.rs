@@ -1,6 +1,8 @@
 //! What several rules look at: how far a layer can travel in the planned run, how the signal changes through the
 //! body, and whether the network learned.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Case;
 use crate::flow::profile::{Layer, Profile, causes};
 use crate::flow::{CauseShare, Joint};
@@ -35,19 +37,20 @@ pub(super) fn is_zero(moments: &Moments) -> bool {
     moments.count > 0 && moments.zeros == moments.count
 }
 
-/// The record of a parameter.
-pub(super) fn parameter<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a ParameterRecord> {
-    snapshot.parameters.iter().find(|parameter| parameter.name == name)
+/// Parameters by name. Whoever asks for more than one looks them up here: a search through the list for each of them
+/// takes minutes at 10 000 layers.
+pub(super) fn by_name(parameters: &[ParameterRecord]) -> HashMap<&str, &ParameterRecord> {
+    parameters.iter().map(|parameter| (parameter.name.as_str(), parameter)).collect()
 }
 
 /// The weight matrices before training, in forward order.
 pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
     let shrink = clip_factor(case);
     let steps = case.recipe.run.steps as f64;
-    let named = |op: &'a Op| parameter(case.start, &format!("{}.weight", op.name)).map(|record| (op, record));
+    let by_name = by_name(&case.start.parameters);
     case.network
         .linears()
-        .filter_map(|(op, _)| named(op))
+        .filter_map(|(op, _)| Some((op, *by_name.get(format!("{}.weight", op.name).as_str())?)))
         .map(|(op, record)| {
             let relative_step = relative_step(case, record, shrink);
             Weight {
@@ -169,16 +172,16 @@ pub(super) fn forward(snapshot: &Snapshot) -> Option<Span> {
     })
 }
 
-/// Whether a linear operation's weights can be scaled without changing the network, because a norm follows it.
-pub(super) fn is_scale_invariant(ops: &[Op], name: &str) -> bool {
-    let here = ops.iter().position(|op| op.name == name);
-    if let Some(index) = here {
-        return matches!(ops.get(index + 1), Some(Op { kind: OpKind::Norm(_), .. }));
+/// The operations whose weights can be scaled without changing the network, because a norm follows them.
+pub(super) fn scale_invariant(ops: &[Op]) -> HashSet<&str> {
+    let normed = ops.windows(2).filter(|pair| matches!(pair[1].kind, OpKind::Norm(_)));
+    let mut found: HashSet<&str> = normed.map(|pair| pair[0].name.as_str()).collect();
+    for op in ops {
+        if let OpKind::Residual(residual) = &op.kind {
+            found.extend(scale_invariant(&residual.branch));
+        }
     }
-    ops.iter().any(|op| match &op.kind {
-        OpKind::Residual(residual) => is_scale_invariant(&residual.branch, name),
-        _ => false,
-    })
+    found
 }
 
 /// Whether a name is that of an operation or of something inside of it (`block3`, `block3.fc`).
@@ -215,11 +218,4 @@ pub(super) fn precision_name(precision: Precision) -> &'static str {
         Precision::F32 => "f32",
         Precision::F64 => "f64",
     }
-}
-
-/// Middle value of finite numbers; `None` of none.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

@@ -1,9 +1,12 @@
 //! Units that start alike and therefore stay alike.
 
-use super::measure::parameter;
+use std::collections::HashMap;
+
+use super::measure::by_name;
 use super::{Case, Finding, Rule};
 use crate::network::{Op, OpKind};
 use crate::recipe::Level;
+use crate::record::ParameterRecord;
 
 pub(super) static RULE: Rule = Rule {
     name: "symmetric-weights",
@@ -65,16 +68,16 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 fn constant_layers<'a>(case: &Case<'a>) -> Vec<&'a str> {
     let head = case.network.head().unwrap_or(0);
     let mut found = Vec::new();
-    collect(case, &case.network.ops[..head], false, &mut found);
+    collect(&by_name(&case.start.parameters), &case.network.ops[..head], false, &mut found);
     found
 }
 
-fn collect<'a>(case: &Case<'a>, ops: &'a [Op], in_branch: bool, found: &mut Vec<&'a str>) {
+fn collect<'a>(parameters: &HashMap<&str, &ParameterRecord>, ops: &'a [Op], in_branch: bool, found: &mut Vec<&'a str>) {
     for op in ops {
         match &op.kind {
-            OpKind::Residual(residual) => collect(case, &residual.branch, true, found),
+            OpKind::Residual(residual) => collect(parameters, &residual.branch, true, found),
             OpKind::Linear(linear) | OpKind::Convolution(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
-                let Some(record) = parameter(case.start, &format!("{}.weight", op.name)) else {
+                let Some(record) = parameters.get(format!("{}.weight", op.name).as_str()) else {
                     continue;
                 };
                 let zero = record.weight.abs_max == 0.0;

@@ -12,6 +12,7 @@ pub use curve::{Curve, Curves};
 use crate::flow::Flow;
 use crate::recipe::Recipe;
 use crate::rules::Finding;
+use crate::statistics::median;
 use crate::theory::limits::Limits;
 use crate::trial::result::{Cure, PrescriptionResult, TrialReport};
 use crate::trial::{SeedScore, Verdict};
@@ -117,7 +118,7 @@ impl CureReport {
 /// Median of the losses over seeds, one that is not finite counting as infinite; `None` when that is the median, or
 /// without seeds.
 pub fn median_loss(seeds: &[SeedScore]) -> Option<f64> {
-    median(seeds.iter().map(|seed| seed.score.loss.unwrap_or(f64::INFINITY)))
+    median(seeds.iter().map(|seed| seed.score.loss.unwrap_or(f64::INFINITY))).filter(|loss| loss.is_finite())
 }
 
 /// Median over seeds of the training accuracy; `None` for regression.
@@ -128,10 +129,4 @@ pub fn median_train_accuracy(seeds: &[SeedScore]) -> Option<f64> {
 /// Median over seeds of the test accuracy; `None` for regression.
 pub fn median_test_accuracy(seeds: &[SeedScore]) -> Option<f64> {
     median(seeds.iter().filter_map(|seed| seed.score.test_accuracy))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let values: Vec<f64> = values.collect();
-    let median = crate::trial::paired::median(&values);
-    (!values.is_empty() && median.is_finite()).then_some(median)
 }

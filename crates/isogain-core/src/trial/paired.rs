@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SeedScore;
 use super::signed_rank::p_value;
+use crate::statistics::median;
 
 /// An arm against a reference over the seeds both were run with.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,10 +64,10 @@ impl Paired {
 
     /// The size of the difference.
     pub fn effect(&self) -> Effect {
-        let ratio = (-median(&self.log_loss_gains)).exp();
+        let ratio = (-median(self.log_loss_gains.iter().copied()).unwrap_or(0.0)).exp();
         Effect {
             median_loss_ratio: (ratio.is_finite() && !self.seeds.is_empty()).then_some(ratio),
-            accuracy_gain: (!self.accuracy_gains.is_empty()).then(|| median(&self.accuracy_gains)),
+            accuracy_gain: median(self.accuracy_gains.iter().copied()),
             superiority: self.superiority(),
             p_value: p_value(&self.log_loss_gains),
             seeds: self.seeds.len(),
@@ -87,22 +88,6 @@ impl Paired {
 /// ln max(loss, floor); positive infinity for a loss that is missing or not finite.
 pub fn log_loss(loss: Option<f64>, floor: f64) -> f64 {
     loss.filter(|loss| loss.is_finite()).map_or(f64::INFINITY, |loss| loss.max(floor).ln())
-}
-
-/// Median of values that may be infinite; 0 without values. Between two infinities of different sign it is 0.
-pub fn median(values: &[f64]) -> f64 {
-    let sorted = sorted(values.iter().copied());
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return 0.0;
-    };
-    let (low, high) = (sorted[last / 2], sorted[sorted.len() / 2]);
-    if low == high {
-        low
-    } else if low.is_infinite() && high.is_infinite() {
-        0.0
-    } else {
-        0.5 * (low + high)
-    }
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -154,16 +139,6 @@ mod tests {
     fn below_the_floor_all_losses_are_alike() {
         let paired = Paired::new(&[run(0, 1e-4)], &[run(0, 1e-9)], FLOOR);
         assert_eq!(paired.log_loss_gains, [0.0]);
-    }
-
-    #[test]
-    fn median_of_the_extended_line() {
-        assert_eq!(median(&[]), 0.0);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[1.0, 2.0]), 1.5);
-        assert_eq!(median(&[1.0, f64::INFINITY, f64::INFINITY]), f64::INFINITY);
-        assert_eq!(median(&[f64::NEG_INFINITY, f64::INFINITY]), 0.0);
-        assert_eq!(median(&[f64::INFINITY, f64::INFINITY]), f64::INFINITY);
     }
 
     proptest! {

@@ -6,6 +6,9 @@ use super::learning_rates;
 /// Most steps of everything together, in whole trainings: 60 000 steps for a recipe of 1000.
 const BUDGET_TRAININGS: usize = 60;
 
+/// Seeds that the usual budget is for.
+const USUAL_SEEDS: usize = 3;
+
 /// Shares of a whole training after which arms are dropped.
 const RUNG_SHARES: [f64; 2] = [0.06, 0.2];
 
@@ -97,8 +100,8 @@ impl Arm {
 
 impl Plan {
     /// The usual plan within the usual budget: rungs at 6 % and 20 % of a training on one seed each (the ones after
-    /// the largest of `seeds`), then up to four finalists on every seed of `seeds`. What does not fit the budget is left out: finalists first, then arms from the end of the
-    /// list, so give the most promising first.
+    /// the largest of `seeds`), then up to four finalists on every seed of `seeds`. What does not fit the budget is left
+    /// out: finalists first, then arms from the end of the list, so give the most promising first.
     ///
     /// `untrained_loss` is the loss of a network that learnt nothing; one percent of it is the floor.
     ///
@@ -120,6 +123,9 @@ impl Plan {
                 search_seed = search_seed.wrapping_add(1);
             }
         }
+        // Who asks for more seeds than usual asks for what they cost.
+        let budget =
+            BUDGET_TRAININGS.saturating_mul(full_steps).saturating_mul(seeds.len().max(USUAL_SEEDS)) / USUAL_SEEDS;
         let plan = Self {
             arms,
             recipe_learning_rate,
@@ -127,7 +133,7 @@ impl Plan {
             full_steps,
             rungs,
             finalists: FINALISTS,
-            budget_steps: BUDGET_TRAININGS.saturating_mul(full_steps),
+            budget_steps: budget,
             loss_floor: (0.01 * untrained_loss).max(f64::MIN_POSITIVE),
             untrained_loss,
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::paired::{Effect, Paired, log_loss, median};
+use super::paired::{Effect, Paired, log_loss};
 use super::random_search::RandomSearch;
 use super::schedule::{Configuration, Schedule};
 use super::verdict::Judge;
@@ -10,6 +10,8 @@ use super::{SeedScore, Verdict};
 use crate::recipe::Recipe;
 use crate::remedies::Prescription;
 use crate::remedies::prediction::Prediction;
+use crate::statistics::median;
+use crate::summary::median_loss;
 
 /// Baseline, random search, every prescription, the cure, and what it cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,8 +179,7 @@ impl Finished<'_> {
         let rates = &self.schedule.plan().arms.first()?.learning_rates;
         let at = |&learning_rate: &f64| {
             let seeds = self.schedule.scores(Configuration { arm: 0, learning_rate }, self.full_steps());
-            let losses: Vec<f64> = seeds.iter().map(|run| run.score.loss.unwrap_or(f64::INFINITY)).collect();
-            let median_loss = Some(median(&losses)).filter(|loss| loss.is_finite());
+            let median_loss = median_loss(&seeds);
             RateResult { learning_rate, median_loss, seeds }
         };
         Some(Baseline {
@@ -238,8 +239,8 @@ impl Finished<'_> {
     fn cure(&self, results: &[PrescriptionResult], random: Option<&RandomSearchResult>) -> Option<Cure> {
         let key = |result: &PrescriptionResult| {
             let floored: Vec<f64> = result.seeds.iter().map(|run| log_loss(run.score.loss, self.floor())).collect();
-            let exact: Vec<f64> = result.seeds.iter().map(|run| log_loss(run.score.loss, 0.0)).collect();
-            (floored.iter().copied().fold(f64::NEG_INFINITY, f64::max), result.remedies.len(), median(&exact))
+            let exact = median(result.seeds.iter().map(|run| log_loss(run.score.loss, 0.0))).unwrap_or(f64::INFINITY);
+            (floored.iter().copied().fold(f64::NEG_INFINITY, f64::max), result.remedies.len(), exact)
         };
         let improving = results.iter().enumerate().filter(|(_, result)| result.verdict == Verdict::Improves);
         let (prescription, result) = improving.min_by(|(_, a), (_, b)| {

@@ -8,9 +8,10 @@
 //! in the order of the jobs, so the result does not depend on the order in which jobs finish.
 
 use super::error::TrialError;
-use super::paired::{log_loss, median};
+use super::paired::log_loss;
 use super::plan::{Against, Plan};
 use super::{Job, Score, SeedScore};
+use crate::statistics::median;
 
 /// A search in progress.
 #[derive(Clone, Debug)]
@@ -192,9 +193,9 @@ impl Schedule {
         let mut keyed: Vec<(f64, f64, Configuration)> = configurations
             .into_iter()
             .map(|configuration| {
-                let log_losses: Vec<f64> = self.scores(configuration, steps).iter().map(floored).collect();
+                let log_loss = median(self.scores(configuration, steps).iter().map(floored)).unwrap_or(f64::INFINITY);
                 let distance = (configuration.learning_rate / self.plan.recipe_learning_rate).ln().abs();
-                (median(&log_losses), distance, configuration)
+                (log_loss, distance, configuration)
             })
             .collect();
         keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.arm.cmp(&b.2.arm)));

@@ -231,6 +231,20 @@ fn unfair_plans_are_refused() {
     assert!(fair.within_budget(100).unwrap_err().to_string().contains("the budget is 100"));
 }
 
+/// The usual budget buys the untreated network, two finalists and random search, however many seeds are asked for.
+#[test]
+fn any_number_of_seeds_fits_the_usual_budget() {
+    for seeds in 1..=20 {
+        for full_steps in [1, 9, 10, 11, 40, 1000, 1_000_000_000] {
+            let mut arms = vec![Arm::untreated(LEARNING_RATE)];
+            arms.extend((0..24).map(|_| Arm::treated(LEARNING_RATE, 1, None)));
+            let plan = Plan::usual(arms, LEARNING_RATE, (0..seeds).collect(), full_steps, UNTRAINED);
+            let plan = plan.unwrap_or_else(|error| panic!("{seeds} seeds, {full_steps} steps: {error}"));
+            assert!(plan.finalists >= 2 && plan.arms.len() > 2, "{seeds} seeds, {full_steps} steps: {plan:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 

@@ -5,8 +5,9 @@
 //! difference must in addition separate the two groups and be large against the reference's own spread over seeds.
 
 use super::Verdict;
-use super::paired::{Paired, median};
+use super::paired::Paired;
 use super::signed_rank::p_value;
+use crate::statistics::median;
 
 /// What it takes to claim something.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +55,7 @@ impl Judge {
         if self.claims(&losses, paired, separated(&paired.reference, &paired.arm)) {
             Verdict::Harms
         } else if self.claims(gains, paired, separated(&paired.arm, &paired.reference)) {
-            if median(&paired.arm) <= self.untrained_loss.ln() - self.margin {
+            if median(paired.arm.iter().copied()).is_some_and(|loss| loss <= self.untrained_loss.ln() - self.margin) {
                 Verdict::Improves
             } else {
                 Verdict::NoEffect
@@ -78,7 +79,7 @@ impl Judge {
     fn claims(&self, gains: &[f64], paired: &Paired, separated: bool) -> bool {
         let smallest_p = 0.5_f64.powi(gains.len() as i32);
         let wanted_p = self.alpha / self.comparisons.max(1) as f64;
-        let typical = median(gains);
+        let typical = median(gains.iter().copied()).unwrap_or(0.0);
         if typical < self.margin || p_value(gains) > wanted_p.max(smallest_p) {
             return false;
         }

@@ -17,14 +17,18 @@ pub(crate) fn cure(report: &CureReport) -> String {
         End::NotCured => ("bad", "✗"),
     };
     let sentence = match (report.cure(), report.check.findings.first()) {
-        (Some((cure, result)), Some(finding)) => format!(
+        (Some((cure, result)), Some(finding)) if end == End::Cured => format!(
             "<b>{}</b>: cured by <b>{}</b>{}",
             text(&finding.rule),
             text(&cure.remedies.join(" + ")),
             parameters(&result.parameters)
         ),
-        (Some((cure, result)), None) => {
-            format!("improved by <b>{}</b>{}", text(&cure.remedies.join(" + ")), parameters(&result.parameters))
+        (Some((cure, result)), _) => {
+            format!(
+                "nothing to cure; still improved by <b>{}</b>{}",
+                text(&cure.remedies.join(" + ")),
+                parameters(&result.parameters)
+            )
         }
         (None, Some(finding)) if end == End::NotCured => {
             format!("<b>{}</b>: {}", text(&finding.rule), prose(&words::outcome(report)))

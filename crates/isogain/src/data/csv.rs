@@ -67,7 +67,9 @@ pub(super) fn load(path: &Path, recipe: &DataRecipe) -> Result<Table, Error> {
     if inputs.chunks_exact(features).all(|row| row == &inputs[..features]) {
         return Err(problem(0, "all samples have the same inputs; there is nothing to tell them apart by".into()));
     }
-    if labels.iter().all(|label| *label == labels[0]) {
+    // By value: `1` and `1.0` are one class.
+    let same = |label: &String| *label == labels[0] || number(label).is_some_and(|one| Some(one) == number(&labels[0]));
+    if labels.iter().all(same) {
         let column = &header[target];
         return Err(problem(
             0,

@@ -3,7 +3,7 @@
 mod csv;
 mod digits;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use isogain_core::recipe::{Data as DataRecipe, Task};
 use isogain_core::record::DataSummary;
@@ -37,6 +37,13 @@ impl Targets {
         match self {
             Self::Classes(labels, _) => labels.len(),
             Self::Values(values) => values.len(),
+        }
+    }
+
+    fn is_constant(&self) -> bool {
+        match self {
+            Self::Classes(labels, _) => labels.iter().all(|label| *label == labels[0]),
+            Self::Values(values) => values.iter().all(|value| *value == values[0]),
         }
     }
 
@@ -127,6 +134,14 @@ impl Dataset {
             return Err(Error::value("data.batch", recipe.batch, expected));
         }
         let (mut train, mut test) = (whole.select(train_rows), whole.select(test_rows));
+        if train.targets.is_constant() {
+            let (path, samples, kept) = (PathBuf::from(&recipe.source), train.len(), test.len());
+            let message = format!(
+                "the target is the same on every training sample ({samples}; {kept} more are kept for testing); there \
+                 is nothing to learn"
+            );
+            return Err(Error::Data { path, line: 0, message });
+        }
         if recipe.standardize {
             standardize(&mut train, &mut test);
         }

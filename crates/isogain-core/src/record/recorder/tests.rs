@@ -48,6 +48,34 @@ fn a_resumed_run_writes_the_same_steps() {
     assert_eq!(read, expected);
 }
 
+/// Stopped anywhere before it breaks, a run writes the lines of one that was never stopped.
+#[test]
+fn a_resumed_run_that_breaks_writes_the_same_steps() {
+    const BREAK: u64 = 137;
+    let write = |recorder: &mut Recorder, steps: std::ops::RangeInclusive<u64>| {
+        for number in steps {
+            let loss = if number == BREAK { f64::NAN } else { 1.0 };
+            recorder.step(&StepRecord { loss, ..step(number) }).unwrap();
+        }
+    };
+    let (whole, mut recorder) = self::recorder(999);
+    write(&mut recorder, 0..=BREAK);
+    recorder.finish().unwrap();
+    for stopped in (0..40).chain(BREAK - 20..=BREAK) {
+        let (folder, mut recorder) = self::recorder(999);
+        if stopped > 0 {
+            write(&mut recorder, 0..=stopped - 1);
+        }
+        let unwritten: Vec<StepRecord> = recorder.unwritten().into_iter().cloned().collect();
+        recorder.finish().unwrap();
+        let writer = Writer::append(folder.path()).unwrap();
+        let mut recorder = Recorder::new(writer, 999).resumed(stopped, unwritten);
+        write(&mut recorder, stopped..=BREAK);
+        recorder.finish().unwrap();
+        assert_eq!(lines(&folder), lines(&whole), "stopped before step {stopped}");
+    }
+}
+
 #[test]
 fn the_first_non_finite_value_is_written_with_the_steps_before_it() {
     let breaks: [fn(&mut StepRecord); 6] = [
