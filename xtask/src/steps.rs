@@ -81,17 +81,21 @@ const DEPENDENCIES: Step = Step {
     needs: Some((&["deny", "--version"], "cargo install --locked cargo-deny")),
 };
 
+const PYTHON: &str = "tests of the Python package";
+
 /// Everything, or with `rust_only` what needs no Python environment.
 pub(crate) fn test(rust_only: bool) -> Result<()> {
     let mut tally = Tally::default();
     // First, because the tests of the engine compare with the environment's PyTorch.
-    let python = if rust_only { None } else { Some(python::interpreter()?) };
+    let python = if rust_only { None } else { python::interpreter()? };
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
     for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
         tally.run(&step, python.as_deref())?;
     }
-    if python.is_some() {
-        tally.time("tests of the Python package", || python::test().map(|()| true));
+    match &python {
+        _ if rust_only => {}
+        Some(python) => tally.time(PYTHON, || python::test(python).map(|()| true)),
+        None => tally.skip(PYTHON, python::MISSING),
     }
     tally.result()
 }
@@ -117,8 +121,7 @@ impl Tally {
         if let Some((probe, remedy)) = step.needs
             && !works(step.program, probe)
         {
-            say(&format!("\n== {}: skipped: not installed ({remedy})", step.what));
-            self.skipped.push(step.what);
+            self.skip(step.what, &format!("not installed ({remedy})"));
             return Ok(());
         }
         let mut command = Command::new(step.program);
@@ -133,6 +136,11 @@ impl Tally {
             Ok(command.status().with_context(|| format!("cannot start {}", step.program))?.success())
         });
         Ok(())
+    }
+
+    fn skip(&mut self, what: &'static str, why: &str) {
+        say(&format!("\n== {what}: skipped: {why}"));
+        self.skipped.push(what);
     }
 
     fn time(&mut self, what: &'static str, work: impl FnOnce() -> Result<bool>) {
