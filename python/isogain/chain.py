@@ -252,6 +252,10 @@ class Builder:
             name = self._parameters.get(id(tensor), "")
             if name.endswith(".weight"):
                 return name.removesuffix(".weight")
+            if name and tensor.dim() > 1 and node.function in WEIGHTED and name not in self._renamed:
+                # A bare parameter that is multiplied by is a layer of its own.
+                self._renamed[name] = f"{name}.weight"
+                return name
         return ""
 
     def _path_of(self, node: Node) -> str:

@@ -55,9 +55,17 @@ def check(
     Raises
     ------
     ValueError
-        When the loss is not one number, or depends on no parameter.
+        When the batch is empty, the loss is not one number, or it depends on no parameter.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"needs a torch.nn.Module; this is a {type(model).__name__}")
+    if torch.is_inference_mode_enabled():
+        raise ValueError("a check needs gradients: call it outside of torch.inference_mode()")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("the model has parameters without values (device 'meta'): give it some first, `model.to_empty()`")
     inputs, targets = _parts(batch)
+    if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
+        raise ValueError("the batch is empty: an input has no samples (its first axis has size 0)")
     run = _runner(inputs, targets, loss_fn)
     found = trace(model, run, inputs)
     model = unwrapped(model)

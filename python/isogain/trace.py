@@ -79,6 +79,7 @@ class _Recorder(TorchFunctionMode):
         self.weights: dict[int, Tensor] = {}
         self.in_model = False
         self._known: dict[int, Node] = {}
+        self._edges: dict[tuple[Any, int], Node] = {}
         self._modules: list[str] = []
         self._paths = {id(module): path for path, module in model.named_modules()}
 
@@ -103,9 +104,36 @@ class _Recorder(TorchFunctionMode):
     def _inputs(self, args: Any, kwargs: Any) -> list[Node]:
         found: dict[int, Node] = {}
         for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor) and (node := self._known.get(id(leaf))) is not None:
+            if not isinstance(leaf, Tensor):
+                continue
+            node = self._known.get(id(leaf))
+            # A checkpointed region runs without gradients first, and its output gets a place in the graph afterwards.
+            if node is None or (node.edge is None and leaf.grad_fn is not None):
+                node = self._made_unseen(leaf) or node
+            if node is not None:
                 found[node.index] = node
         return list(found.values())
+
+    def _made_unseen(self, tensor: Tensor) -> Node | None:
+        """Records a tensor that a custom `autograd.Function` made out of recorded ones: those are no calls that a function mode
+        sees, but their places in the graph lead back."""
+        if tensor.grad_fn is None or id(tensor) in self.weights:
+            return None
+        inputs: dict[int, Node] = {}
+        seen, waiting = set(), [tensor.grad_fn]
+        while waiting:
+            for function, output in waiting.pop().next_functions:
+                if function is None or (function, output) in seen:
+                    continue
+                seen.add((function, output))
+                if (node := self._edges.get((function, output))) is not None:
+                    inputs[node.index] = node
+                else:
+                    waiting.append(function)
+        if not inputs:
+            return None
+        self._record(tensor.grad_fn.name().removesuffix("Backward"), (), {}, list(inputs.values()), tensor)
+        return self._known[id(tensor)]
 
     def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> None:
         edge = get_gradient_edge(tensor) if tensor.requires_grad else None
@@ -114,6 +142,8 @@ class _Recorder(TorchFunctionMode):
         node = Node(len(self.nodes), name, module, self.in_model, args, kwargs, inputs, value, edge, tensor)
         self.nodes.append(node)
         self._known[id(tensor)] = node
+        if edge is not None:
+            self._edges[(edge.node, edge.output_nr)] = node
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and leaf.requires_grad and id(leaf) not in self._known:
                 self.weights[id(leaf)] = leaf
@@ -269,15 +299,58 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     nodes = [node for node in recorder.nodes if node.edge is not None and node.value.is_floating_point()]
     own = {id(parameter) for parameter in parameters.values()}
     weights = [tensor for key, tensor in recorder.weights.items() if key not in own]
-    wanted = [node.edge for node in nodes]
-    wanted += [get_gradient_edge(parameter) for parameter in parameters.values() if parameter.requires_grad]
-    wanted += [get_gradient_edge(weight) for weight in weights]
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
+    inner = [edge for node in nodes if (edge := node.edge) is not None] + [get_gradient_edge(w) for w in weights]
+    if _has_reentrant_checkpoint(loss):
+        found, own_gradients = _by_hooks(loss, inner, trained)
+    else:
+        every = torch.autograd.grad(loss, [*inner, *map(get_gradient_edge, trained)], allow_unused=True)
+        found, own_gradients = list(every[: len(inner)]), list(every[len(inner) :])
     for node, gradient in zip(nodes, found, strict=False):
         node.gradient = gradient
-    rest = iter(found[len(nodes):])
-    gradients = {name: next(rest) if p.requires_grad else None for name, p in parameters.items()}
-    of_weights = {id(weight): gradient for weight, gradient in zip(weights, rest, strict=True)}
+    of_trained = {id(p): gradient for p, gradient in zip(trained, own_gradients, strict=True)}
+    gradients = {name: of_trained.get(id(parameter)) for name, parameter in parameters.items()}
+    of_weights = {id(weight): gradient for weight, gradient in zip(weights, found[len(nodes) :], strict=True)}
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)
+
+
+def _has_reentrant_checkpoint(loss: Tensor) -> bool:
+    """Whether a part of the graph is computed again by a backward pass of its own, which `torch.autograd.grad` refuses."""
+    seen, waiting = set(), [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
+def _by_hooks(
+    loss: Tensor, edges: list[GradientEdge], trained: list[nn.Parameter]
+) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    """The gradients of a plain `backward()`, taken on its way; what stood in `.grad` is put back."""
+    found: list[Tensor | None] = [None] * len(edges)
+
+    def keep(position: int, output: int) -> Callable[[Any], None]:
+        def hook(gradients: Any) -> None:
+            found[position] = gradients[output]
+
+        return hook
+
+    hooks = [edge.node.register_prehook(keep(i, edge.output_nr)) for i, edge in enumerate(edges)]
+    before = [parameter.grad for parameter in trained]
+    try:
+        for parameter in trained:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        return found, [parameter.grad for parameter in trained]
+    finally:
+        for parameter, gradient in zip(trained, before, strict=True):
+            parameter.grad = gradient
+        for hook in hooks:
+            hook.remove()

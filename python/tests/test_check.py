@@ -95,7 +95,7 @@ def test_cotangents_are_those_of_autograd() -> None:
     for index, joint in enumerate(flow["joints"]):
         assert math.isclose(joint["cotangent_in_rms"], rms[index], rel_tol=1e-6)
         assert math.isclose(joint["cotangent_rms"], rms[index + 1], rel_tol=1e-6)
-        assert math.isclose(joint["activation_rms"], float(tensors[index + 1].double().square().mean().sqrt()), rel_tol=1e-6)
+        assert math.isclose(joint["activation_rms"], float(tensors[index + 1].detach().double().square().mean().sqrt()), rel_tol=1e-6)
 
 
 def everything(model: nn.Module) -> list[Any]:
@@ -237,6 +237,47 @@ def test_half_precision_models() -> None:
         assert not isogain.check(drawn(mlp(3), he), classes(), F.cross_entropy).errors
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_models(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = mlp(2, outputs=64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(checkpoint(self.body, x, use_reentrant=reentrant))
+
+    model, batch = Checkpointed(), classes()
+    before = everything(model)
+    flow = isogain.check(model, batch, F.cross_entropy).flow
+    assert same(before, everything(model))
+    plain = nn.Sequential(*model.body, model.head)
+    expected = isogain.check(plain, batch, F.cross_entropy).flow
+    assert flow["total_log_gain"] == pytest.approx(expected["total_log_gain"], rel=1e-6)
+    of_head = {weight["name"]: weight["log_norm"] for weight in flow["weights"]}["head"]
+    assert of_head == pytest.approx(expected["weights"][-1]["log_norm"], rel=1e-6)
+
+
+def test_weights_without_a_module() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = nn.ParameterList([nn.Parameter(0.02 * torch.randn(64, 64)) for _ in range(12)])
+            self.out = nn.Parameter(0.1 * torch.randn(64, 10))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for weight in self.hidden:
+                x = torch.tanh(x @ weight)
+            return x @ self.out
+
+    report = isogain.check(Bare(), classes(), F.cross_entropy)
+    assert report.errors[0]["rule"] == "vanishing-activation"
+    assert report.errors[0]["layers"] == ["hidden.0", "hidden.11"]
+    assert report.errors[0]["theory"].startswith("fixed-variance + tanh: x0.16")
+
+
 def test_wrapped_models() -> None:
     model, batch = mlp(4), classes()
     expected = isogain.check(model, batch, F.cross_entropy).data["flow"]
@@ -255,6 +296,18 @@ def test_wrapped_models() -> None:
 def test_losses_that_cannot_be_used(loss: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         isogain.check(mlp(2), classes(), loss)
+
+
+def test_models_that_cannot_be_checked() -> None:
+    batch = classes()
+    with pytest.raises(TypeError, match="needs a torch.nn.Module; this is a function"):
+        isogain.check(lambda x: x, batch, F.cross_entropy)
+    with pytest.raises(ValueError, match="parameters without values"):
+        isogain.check(nn.Linear(64, 10, device="meta"), batch, F.cross_entropy)
+    with pytest.raises(ValueError, match="the batch is empty"):
+        isogain.check(mlp(2), (batch[0][:0], batch[1][:0]), F.cross_entropy)
+    with torch.inference_mode(), pytest.raises(ValueError, match="outside of torch.inference_mode"):
+        isogain.check(mlp(2), batch, F.cross_entropy)
 
 
 def test_a_batch_of_three_parts_is_explained() -> None:

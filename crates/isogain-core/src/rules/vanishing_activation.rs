@@ -48,7 +48,8 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
     let head = case.network.head().map(|head| case.network.ops[head].name.as_str());
     let weights = weights(case);
     let hidden = weights.iter().filter(|weight| Some(weight.op) != head);
-    let reach: f64 = hidden.filter_map(|weight| weight.reach).sum();
+    // From 0, because the sum of nothing is -0.
+    let reach = hidden.filter_map(|weight| weight.reach).fold(0.0, |sum, reach| sum + reach);
     let level = match reach {
         reach if reach < STUCK => Level::Deny,
         reach if reach < SLOW || span.log_gain < -LOST_ANYWAY => Level::Warn,
