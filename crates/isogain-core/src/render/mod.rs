@@ -6,6 +6,7 @@
 
 pub mod bars;
 pub mod escape;
+pub mod explain;
 pub mod github;
 pub mod json;
 pub mod layers;
