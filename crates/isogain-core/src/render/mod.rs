@@ -15,6 +15,7 @@ pub mod numbers;
 pub mod sarif;
 pub mod source;
 pub mod text;
+pub mod weights;
 pub mod words;
 
 mod columns;
