@@ -5,6 +5,7 @@
 //! control characters never reach a terminal.
 
 pub mod bars;
+pub mod comparison;
 pub mod escape;
 pub mod explain;
 pub mod github;
@@ -12,6 +13,7 @@ pub mod json;
 pub mod layers;
 pub mod markdown;
 pub mod numbers;
+pub mod run;
 pub mod sarif;
 pub mod source;
 pub mod text;
