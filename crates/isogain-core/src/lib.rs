@@ -15,3 +15,4 @@ pub mod summary;
 pub mod theory;
 pub mod traced;
 pub mod trial;
+pub mod weights;

@@ -5,6 +5,7 @@
 //! is not finite stays visible: NaN is `null`, the infinities are `"Infinity"` and `"-Infinity"`.
 
 pub mod cadence;
+pub mod compare;
 pub mod error;
 pub mod export;
 pub mod flight;
@@ -204,4 +205,4 @@ pub struct NonFinite {
 }
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

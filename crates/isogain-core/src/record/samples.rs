@@ -15,7 +15,7 @@ use super::{
     UnitRecord,
 };
 
-pub(super) fn moments() -> Moments {
+pub(crate) fn moments() -> Moments {
     Moments {
         count: 8,
         sum: 1.5,
@@ -32,7 +32,7 @@ fn finite() -> Moments {
     Moments { non_finite: 0, ..moments() }
 }
 
-pub(super) fn header() -> Header {
+pub(crate) fn header() -> Header {
     let linear = |name: &str| Op {
         name: name.into(),
         kind: OpKind::Linear(Linear {
@@ -69,7 +69,7 @@ pub(super) fn header() -> Header {
     }
 }
 
-pub(super) fn step(step: u64) -> StepRecord {
+pub(crate) fn step(step: u64) -> StepRecord {
     StepRecord {
         step,
         loss: 2.3 + step as f64 * 1e-9,
@@ -87,7 +87,7 @@ pub(super) fn step(step: u64) -> StepRecord {
 }
 
 /// A step with everything that a step can hold.
-pub(super) fn full_step() -> StepRecord {
+pub(crate) fn full_step() -> StepRecord {
     let joint = json!({
         "name": "block1", "kind": "residual", "log_gain": -0.5, "split": [{ "cause": "branch-sum", "log_gain": -0.5 }],
         "cotangent_rms": 0.5, "cotangent_in_rms": 0.5, "activation_rms": 0.5,
@@ -122,7 +122,7 @@ pub(super) fn full_step() -> StepRecord {
     StepRecord { snapshot: Some(snapshot), ..step(7) }
 }
 
-pub(super) fn finding(step: u64) -> Finding {
+pub(crate) fn finding(step: u64) -> Finding {
     Finding {
         rule: "vanishing-gradient".into(),
         level: Level::Deny,
@@ -142,7 +142,7 @@ pub(super) fn finding(step: u64) -> Finding {
     }
 }
 
-pub(super) fn outcome() -> Outcome {
+pub(crate) fn outcome() -> Outcome {
     Outcome {
         seed: 3,
         steps: 3,

@@ -5,15 +5,19 @@
 //! control characters never reach a terminal.
 
 pub mod bars;
+pub mod comparison;
 pub mod escape;
+pub mod explain;
 pub mod github;
 pub mod json;
 pub mod layers;
 pub mod markdown;
 pub mod numbers;
+pub mod run;
 pub mod sarif;
 pub mod source;
 pub mod text;
+pub mod weights;
 pub mod words;
 
 mod columns;

@@ -54,7 +54,7 @@ impl Style {
         self.paint(Ansi::new().bold(), text)
     }
 
-    fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.paint(Ansi::new().dimmed(), text)
     }
 
@@ -79,7 +79,8 @@ impl Style {
 /// What is needed to explain one finding.
 struct Scene<'a> {
     style: Style,
-    flow: &'a Flow,
+    /// `None` where no batch was measured.
+    flow: Option<&'a Flow>,
     recipe: &'a Recipe,
     /// Path of the recipe's file; empty for the built-in one.
     path: &'a str,
@@ -101,7 +102,7 @@ pub fn cure(report: &CureReport, context: &Context<'_>) -> String {
 
 fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureReport>) -> String {
     let style = context.style;
-    let scene = Scene { style, flow: &report.flow, recipe: &report.recipe, path: context.file.path, tried };
+    let scene = Scene { style, flow: Some(&report.flow), recipe: &report.recipe, path: context.file.path, tried };
     let mut text: String = report.findings.iter().map(|finding| scene.finding(finding) + "\n").collect();
     let ills = report.findings.iter().filter(|finding| finding.level > Level::Note).count();
     if ills == 0 {
@@ -110,6 +111,13 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
         text += &format!("{}\n", style.bold(&tally(&report.findings)));
     }
     text
+}
+
+/// Findings of which no batch is at hand: of weights alone, or of a training that was recorded.
+pub(super) fn bare(findings: &[Finding], style: Style) -> String {
+    let recipe = Recipe::default();
+    let scene = Scene { style, flow: None, recipe: &recipe, path: "", tried: None };
+    findings.iter().map(|finding| scene.finding(finding) + "\n").collect()
 }
 
 /// `1 error, 2 warnings`.
@@ -160,7 +168,7 @@ impl Scene<'_> {
         for evidence in &finding.evidence {
             text += &self.line("measured", &measured(evidence));
         }
-        let layers = layers::concerned(self.flow, finding).len();
+        let layers = self.flow.map_or(1, |flow| layers::concerned(flow, finding).len());
         if let Some(why) = words::why(finding, layers, self.recipe) {
             text += &self.line("why", &printable(&why));
         }
@@ -182,10 +190,10 @@ impl Scene<'_> {
 
     /// The stack of layers with a bar for each; empty where layers would show nothing.
     fn picture(&self, finding: &Finding) -> String {
-        let Some(quantity) = Quantity::of(finding) else {
+        let (Some(flow), Some(quantity)) = (self.flow, Quantity::of(finding)) else {
             return String::new();
         };
-        let rows = layers::rows(self.flow, finding, quantity);
+        let rows = layers::rows(flow, finding, quantity);
         let values: Vec<f64> = rows.iter().map(|row| row.rms).collect();
         let fractions = bars::log_fractions(&values);
         let longest = fractions.iter().position(|fraction| *fraction == 1.0);
@@ -208,10 +216,10 @@ impl Scene<'_> {
         let Some(report) = self.tried else {
             let call =
                 if self.path.is_empty() { "isogain cure".to_owned() } else { format!("isogain cure {}", self.path) };
-            return if finding.remedies.is_empty() {
-                Vec::new()
-            } else {
-                vec![format!("{} (`{call}` tries them)", finding.remedies.join(", "))]
+            return match (finding.remedies.join(", "), self.flow) {
+                (names, _) if names.is_empty() => Vec::new(),
+                (names, Some(_)) => vec![format!("{names} (`{call}` tries them)")],
+                (names, None) => vec![names],
             };
         };
         let is_for =

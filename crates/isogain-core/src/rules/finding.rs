@@ -8,7 +8,7 @@ const LN_10: f64 = std::f64::consts::LN_10;
 
 impl Finding {
     /// A finding before training, without evidence or remedies yet. `layers` is the first and the last operation.
-    pub(super) fn new(rule: &str, level: Level, layers: [&str; 2], message: String) -> Self {
+    pub(crate) fn new(rule: &str, level: Level, layers: [&str; 2], message: String) -> Self {
         Self {
             rule: rule.into(),
             level,
@@ -24,13 +24,13 @@ impl Finding {
     }
 
     /// The same finding, seen at this step.
-    pub(super) fn at(mut self, step: u64) -> Self {
+    pub(crate) fn at(mut self, step: u64) -> Self {
         self.step = step;
         self
     }
 
     /// The same finding with one more number behind it.
-    pub(super) fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn with(mut self, name: impl Into<String>, value: f64) -> Self {
         self.evidence.push(Evidence {
             name: name.into(),
             value: finite(value),
@@ -41,7 +41,7 @@ impl Finding {
     }
 
     /// The same finding with one more number, what it was compared with, and why.
-    pub(super) fn against(
+    pub(crate) fn against(
         mut self,
         name: impl Into<String>,
         value: f64,
@@ -58,7 +58,7 @@ impl Finding {
     }
 
     /// The same finding with the remedies to try, the first one first.
-    pub(super) fn remedies(mut self, names: &[&str]) -> Self {
+    pub(crate) fn remedies(mut self, names: &[&str]) -> Self {
         self.remedies = names.iter().map(|name| (*name).into()).collect();
         self
     }
@@ -75,13 +75,13 @@ pub(super) fn whole<'a>(case: &Case<'a>) -> [&'a str; 2] {
 }
 
 /// A factor e^`log_gain` for people: `10^-11.6` far from 1, `0.408` near it.
-pub(super) fn factor(log_gain: f64) -> String {
+pub(crate) fn factor(log_gain: f64) -> String {
     let decades = log_gain / LN_10;
     if decades.abs() < 3.0 { number(log_gain.exp()) } else { format!("10^{decades:.1}") }
 }
 
 /// A number with three significant digits, in powers of ten where it is far from 1.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 || !value.is_finite() {
         format!("{value}")

@@ -48,6 +48,7 @@ use crate::theory::limits::Limits;
 
 pub use crate::flow::CauseShare;
 pub use diagnose::diagnose;
+pub(crate) use finding::{factor, number};
 
 /// Everything a rule may look at.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,15 @@ pub(super) enum Distribution {
 }
 
 impl Distribution {
+    /// The largest magnitude that a draw can have, in standard deviations; `None` where there is no largest one.
+    pub(super) fn largest_deviation(self) -> Option<f64> {
+        match self {
+            Self::Uniform => Some(3f64.sqrt()),
+            Self::TruncatedNormal => Some(2.0 / TRUNCATED_DEVIATION),
+            Self::Normal | Self::Orthogonal => None,
+        }
+    }
+
     /// A matrix `[rows, columns]`, row-major, of the given deviation per entry.
     pub(super) fn matrix(self, rows: usize, columns: usize, deviation: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
         if self != Self::Orthogonal {

@@ -1,3 +1,4 @@
 //! A run in the formats of other programs: one file each.
 
 pub mod csv;
+pub mod json;

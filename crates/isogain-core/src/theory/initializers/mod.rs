@@ -159,6 +159,12 @@ impl Initializer {
         self.entry.parameters.iter().map(|parameter| parameter.name).zip(self.values)
     }
 
+    /// The largest deviation from the mean that a drawn weight can have, in standard deviations: sqrt(3) for a uniform
+    /// distribution, 2.27 for a normal one cut off at two; `None` where there is no largest one.
+    pub fn largest_deviation(self) -> Option<f64> {
+        self.entry.distribution.largest_deviation()
+    }
+
     /// Whether a pass over a batch must finish the drawn weights (LSUV divides each layer by its output's deviation).
     pub fn is_data_dependent(self) -> bool {
         self.entry.data_dependent
