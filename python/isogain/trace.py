@@ -132,7 +132,10 @@ class _Recorder(TorchFunctionMode):
                     waiting.append(function)
         if not inputs:
             return None
+        # It is met where it is used, not where it was made.
+        using, self._modules = self._modules, []
         self._record(tensor.grad_fn.name().removesuffix("Backward"), (), {}, list(inputs.values()), tensor)
+        self._modules = using
         return self._known[id(tensor)]
 
     def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> None:
