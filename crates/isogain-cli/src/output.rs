@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use isogain_core::render::Style;
+use isogain_core::render::escape::printable;
 
 use crate::interrupt;
 
@@ -48,7 +49,8 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     if matches!(error.downcast_ref(), Some(isogain::Error::Interrupted)) {
         return Status::Interrupted.into();
     }
-    note(&format!("error: {}", told_once(error)));
+    // On one line, whatever the names in it hold.
+    note(&format!("error: {}", printable(&told_once(error))));
     ExitCode::from(2)
 }
 

@@ -37,11 +37,13 @@ fn what_is_misspelt_is_guessed() {
         ("vanishing", "did you mean 'vanishing-activation' or 'vanishing-gradient'?"),
         ("zzzzzzzz", "`isogain explain` lists them"),
         ("", "`isogain explain` lists them"),
+        ("a\nb\u{1b}[31m", "`isogain explain` lists them"),
     ] {
         let ran = desk.isogain(&["explain", typed]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
-        assert!(ran.stderr.starts_with(&format!("error: no rule or remedy '{typed}'; ")), "{}", ran.stderr);
+        let shown = typed.replace('\n', "\\u{a}").replace('\u{1b}', "\\u{1b}");
+        assert!(ran.stderr.starts_with(&format!("error: no rule or remedy '{shown}'; ")), "{}", ran.stderr);
         assert!(ran.stderr.trim_end().ends_with(expected), "{}", ran.stderr);
     }
 }

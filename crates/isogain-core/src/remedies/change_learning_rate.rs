@@ -25,7 +25,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         .map(|rate| {
             let mut treated = recipe.clone();
             treated.optimizer.learning_rate = rate;
-            REMEDY.variant(format!("learning_rate = {}", readable(rate)), treated)
+            REMEDY.variant(format!("learning_rate = {:?}", readable(rate)), treated)
         })
         .collect()
 }

@@ -26,9 +26,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let planned = case.recipe.run.steps as f64;
     let all = weights(case);
     let travel: Vec<(&str, f64)> = if case.history.is_empty() {
-        // An exact zero is either healthy (a zero-initialised skip) or has a rule of its own.
+        // An exact zero is either healthy (a zero-initialised skip) or has a rule of its own, as has what is not finite.
         all.iter()
-            .filter(|weight| !weight.gradient_is_zero())
+            .filter(|weight| !weight.gradient_is_zero() && weight.gradient.non_finite == 0)
             .filter_map(|weight| Some((weight.op, weight.reach?)))
             .collect()
     } else {
@@ -66,7 +66,9 @@ fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64
     let ratios = history.iter().filter_map(|parameters| {
         let record = parameters.get(name.as_str())?;
         let weight = record.weight.norm();
-        (record.update.count > 0 && weight > 0.0).then(|| record.update.norm() / weight)
+        // An update that is not finite is no small one.
+        (record.update.count > 0 && record.update.non_finite == 0 && weight > 0.0)
+            .then(|| record.update.norm() / weight)
     });
     median(ratios.filter(|ratio| ratio.is_finite()))
 }
@@ -76,6 +78,7 @@ mod tests {
     use super::*;
     use crate::record::StepRecord;
     use crate::rules::fixture::Bench;
+    use crate::statistics::Moments;
 
     #[test]
     fn planned_steps_count() {
@@ -115,6 +118,12 @@ mod tests {
             snapshot: None,
         };
         bench.history = (0..10).map(step).collect();
+        let mut broken = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");
+        broken.history = vec![step(0)];
+        for record in &mut broken.history[0].parameters {
+            record.update = Moments { non_finite: record.update.count, sum_of_squares: 0.0, ..record.update };
+        }
+        assert_eq!(broken.ask("frozen-layer"), None);
         let finding = bench.ask("frozen-layer").unwrap();
         assert_eq!((finding.layers, finding.step), (["fc1".into(), "fc1".into()], 9));
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod learning_rates;
 pub mod paired;
 pub mod plan;
+mod queue;
 pub mod random_search;
 pub mod result;
 pub mod schedule;

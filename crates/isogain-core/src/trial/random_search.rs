@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::error::TrialError;
 use super::paired::log_loss;
 use super::plan::Plan;
+use super::queue::Queue;
 use super::schedule::{Configuration, of_arm};
 use super::{Job, Score, SeedScore};
 
@@ -18,9 +19,7 @@ use super::{Job, Score, SeedScore};
 #[derive(Clone, Debug)]
 pub struct RandomSearch {
     plan: Plan,
-    jobs: Vec<Job>,
-    scores: Vec<Option<Score>>,
-    handed_out: usize,
+    queue: Queue,
     /// Jobs of the drawn configurations; the ones after that belong to the best of them.
     drawn: usize,
 }
@@ -35,19 +34,16 @@ impl RandomSearch {
         let trainings = budget_steps / plan.full_steps.max(1);
         space.truncate(trainings.saturating_sub(plan.seeds.len()));
         let drawing_seed = plan.search_seed();
-        let jobs: Vec<Job> = space
-            .iter()
-            .enumerate()
-            .map(|(id, configuration)| job(id, *configuration, drawing_seed, plan.full_steps))
-            .collect();
-        Self { plan: plan.clone(), scores: vec![None; jobs.len()], drawn: jobs.len(), jobs, handed_out: 0 }
+        let mut queue = Queue::default();
+        for configuration in &space {
+            queue.add(*configuration, drawing_seed, plan.full_steps);
+        }
+        Self { plan: plan.clone(), queue, drawn: space.len() }
     }
 
     /// The next job, or `None` when there is none now.
     pub fn ask(&mut self) -> Option<Job> {
-        let job = self.jobs.get(self.handed_out)?.clone();
-        self.handed_out += 1;
-        Some(job)
+        self.queue.ask()
     }
 
     /// What came out of a job.
@@ -55,18 +51,13 @@ impl RandomSearch {
     /// # Errors
     /// A job that was not handed out, or that was answered before.
     pub fn tell(&mut self, id: usize, score: Score) -> Result<(), TrialError> {
-        match self.scores.get_mut(id) {
-            Some(slot @ None) if id < self.handed_out => *slot = Some(score),
-            _ => return Err(TrialError::UnexpectedAnswer { id }),
-        }
-        let all_drawn_answered = self.scores[..self.drawn].iter().all(Option::is_some);
-        if all_drawn_answered
-            && self.jobs.len() == self.drawn
+        self.queue.tell(id, score)?;
+        if self.queue.is_answered(0..self.drawn)
+            && self.jobs().len() == self.drawn
             && let Some(best) = self.best_drawn()
         {
             for seed in &self.plan.seeds {
-                self.jobs.push(job(self.jobs.len(), best, *seed, self.plan.full_steps));
-                self.scores.push(None);
+                self.queue.add(best, *seed, self.plan.full_steps);
             }
         }
         Ok(())
@@ -74,45 +65,38 @@ impl RandomSearch {
 
     /// Whether every job was answered and no more will be asked.
     pub fn is_finished(&self) -> bool {
-        self.scores.iter().all(Option::is_some)
+        self.queue.is_all_answered()
     }
 
     /// Jobs asked so far; all of them when the search is finished.
     pub fn jobs(&self) -> &[Job] {
-        &self.jobs
+        self.queue.jobs()
     }
 
     /// Jobs that were answered.
     pub fn answered(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().zip(&self.scores).filter(|(_, score)| score.is_some()).map(|(job, _)| job)
+        self.queue.answered()
     }
 
     /// Optimizer updates of all jobs.
     pub fn total_steps(&self) -> usize {
-        self.jobs.iter().map(|job| job.steps).sum()
+        self.queue.total_steps()
     }
 
     /// The best configuration and its runs on every seed; `None` when nothing fitted the budget or it is not finished.
     pub fn best(&self) -> Option<(Configuration, Vec<SeedScore>)> {
         let best = self.best_drawn().filter(|_| self.is_finished())?;
-        let judged = self.jobs.iter().zip(&self.scores).skip(self.drawn);
-        let runs =
-            judged.filter_map(|(job, score)| Some(SeedScore { seed: job.seed, score: score.clone()? })).collect();
-        Some((best, runs))
+        Some((best, self.queue.answers(|job| job.id >= self.drawn)))
     }
 
     /// The drawn configuration with the smallest loss; between equals the first drawn.
     fn best_drawn(&self) -> Option<Configuration> {
-        let loss = |id: &usize| log_loss(self.scores[*id].as_ref().and_then(|score| score.loss), self.plan.loss_floor);
+        let loss = |id: &usize| log_loss(self.queue.score(*id).and_then(|score| score.loss), self.plan.loss_floor);
         let best = (0..self.drawn).min_by(|a, b| loss(a).total_cmp(&loss(b)))?;
-        Some(configuration(&self.jobs[best]))
+        self.jobs().get(best).map(configuration)
     }
 }
 
 fn configuration(job: &Job) -> Configuration {
     Configuration { arm: job.arm, learning_rate: job.learning_rate }
-}
-
-fn job(id: usize, configuration: Configuration, seed: u64, steps: usize) -> Job {
-    Job { id, arm: configuration.arm, learning_rate: configuration.learning_rate, seed, steps }
 }

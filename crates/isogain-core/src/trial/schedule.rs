@@ -10,6 +10,7 @@
 use super::error::TrialError;
 use super::paired::log_loss;
 use super::plan::{Against, Plan};
+use super::queue::Queue;
 use super::{Job, Score, SeedScore};
 use crate::statistics::median;
 
@@ -17,10 +18,7 @@ use crate::statistics::median;
 #[derive(Clone, Debug)]
 pub struct Schedule {
     plan: Plan,
-    jobs: Vec<Job>,
-    scores: Vec<Option<Score>>,
-    /// Jobs below this number were handed out.
-    handed_out: usize,
+    queue: Queue,
     stage: Stage,
     finalists: Vec<Configuration>,
 }
@@ -54,14 +52,7 @@ impl Schedule {
             return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: plan.budget_steps });
         }
         let configurations: Vec<Configuration> = plan.contenders().flat_map(|arm| of_arm(&plan, arm)).collect();
-        let mut schedule = Self {
-            plan,
-            jobs: Vec::new(),
-            scores: Vec::new(),
-            handed_out: 0,
-            stage: Stage::Final,
-            finalists: Vec::new(),
-        };
+        let mut schedule = Self { plan, queue: Queue::default(), stage: Stage::Final, finalists: Vec::new() };
         // Without a rung to choose a rate, the one nearest to the recipe's.
         let nearest_first = schedule.ordered(configurations, 0);
         schedule.enter(0, nearest_first);
@@ -73,9 +64,7 @@ impl Schedule {
 
     /// The next job, or `None` when there is none now: either the search is over, or jobs in flight decide what is next.
     pub fn ask(&mut self) -> Option<Job> {
-        let job = self.jobs.get(self.handed_out)?.clone();
-        self.handed_out += 1;
-        Some(job)
+        self.queue.ask()
     }
 
     /// What came out of a job.
@@ -83,12 +72,9 @@ impl Schedule {
     /// # Errors
     /// A job that was not handed out, or that was answered before.
     pub fn tell(&mut self, id: usize, score: Score) -> Result<(), TrialError> {
-        match self.scores.get_mut(id) {
-            Some(slot @ None) if id < self.handed_out => *slot = Some(score),
-            _ => return Err(TrialError::UnexpectedAnswer { id }),
-        }
+        self.queue.tell(id, score)?;
         while let Stage::Rung { rung, waiting, configurations } = &self.stage {
-            if self.scores[waiting.clone()].iter().any(Option::is_none) {
+            if !self.queue.is_answered(waiting.clone()) {
                 break;
             }
             let (rung, configurations) = (*rung, configurations.clone());
@@ -100,7 +86,7 @@ impl Schedule {
 
     /// Whether every job was answered and no more will be asked.
     pub fn is_finished(&self) -> bool {
-        self.stage == Stage::Final && self.scores.iter().all(Option::is_some)
+        self.stage == Stage::Final && self.queue.is_all_answered()
     }
 
     /// The plan.
@@ -110,24 +96,24 @@ impl Schedule {
 
     /// Jobs asked so far; all of them when the search is finished.
     pub fn jobs(&self) -> &[Job] {
-        &self.jobs
+        self.queue.jobs()
     }
 
     /// Jobs that were answered.
     pub fn answered(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().zip(&self.scores).filter(|(_, score)| score.is_some()).map(|(job, _)| job)
+        self.queue.answered()
     }
 
     /// Optimizer updates of rungs and finalists, that is without the whole trainings of the untreated network: what a
     /// random search over the same space may spend.
     pub fn search_steps(&self) -> usize {
         let whole_untreated = |job: &&Job| job.arm == 0 && job.steps == self.plan.full_steps;
-        self.total_steps() - self.jobs.iter().filter(whole_untreated).map(|job| job.steps).sum::<usize>()
+        self.total_steps() - self.jobs().iter().filter(whole_untreated).map(|job| job.steps).sum::<usize>()
     }
 
     /// Optimizer updates of all jobs.
     pub fn total_steps(&self) -> usize {
-        self.jobs.iter().map(|job| job.steps).sum()
+        self.queue.total_steps()
     }
 
     /// The arms trained to the end on every seed, best first at the last rung; empty before that was decided.
@@ -145,11 +131,9 @@ impl Schedule {
 
     /// Answers for this configuration after that many steps, in the order of the seeds asked.
     pub fn scores(&self, configuration: Configuration, steps: usize) -> Vec<SeedScore> {
-        let wanted = |job: &Job| {
+        self.queue.answers(|job| {
             job.arm == configuration.arm && job.learning_rate == configuration.learning_rate && job.steps == steps
-        };
-        let answered = self.jobs.iter().zip(&self.scores).filter(|(job, _)| wanted(job));
-        answered.filter_map(|(job, score)| Some(SeedScore { seed: job.seed, score: score.clone()? })).collect()
+        })
     }
 
     /// The learning rate with the smallest median loss of this arm after that many steps, if it was run so far. Between
@@ -170,18 +154,17 @@ impl Schedule {
             return;
         };
         let kept = if rung == 0 { configurations } else { self.survivors(configurations) };
-        let start = self.jobs.len();
+        let start = self.jobs().len();
         let untreated = of_arm(&self.plan, 0);
         self.add(&untreated, &description.seeds, description.steps);
         self.add(&kept, &description.seeds, description.steps);
-        self.stage = Stage::Rung { rung, waiting: start..self.jobs.len(), configurations: kept };
+        self.stage = Stage::Rung { rung, waiting: start..self.jobs().len(), configurations: kept };
     }
 
     fn add(&mut self, configurations: &[Configuration], seeds: &[u64], steps: usize) {
-        for &Configuration { arm, learning_rate } in configurations {
+        for configuration in configurations {
             for &seed in seeds {
-                self.jobs.push(Job { id: self.jobs.len(), arm, learning_rate, seed, steps });
-                self.scores.push(None);
+                self.queue.add(*configuration, seed, steps);
             }
         }
     }
