@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod check;
 mod dlpack;
 mod tensor;
+mod watch;
 
 /// What the package's Python half calls.
 #[pymodule]
@@ -14,6 +15,8 @@ mod _core {
     use super::check::Checked;
     #[pymodule_export]
     use super::tensor::statistics;
+    #[pymodule_export]
+    use super::watch::{Tap, Watch};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

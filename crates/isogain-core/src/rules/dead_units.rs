@@ -1,5 +1,6 @@
 //! Units that return zero on every sample.
 
+use super::measure::is_zero;
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 use crate::record::{Snapshot, UnitRecord};
@@ -31,9 +32,11 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let layers: Vec<&UnitRecord> = snapshot.units.iter().filter(sick).collect();
     let (first, last) = (layers.first()?, layers.last()?);
     // A dead layer on the main path cuts everything before it off; one in a branch only loses the branch.
-    let blocked = layers
-        .iter()
-        .find(|record| record.dead == record.units && case.network.ops.iter().any(|op| op.name == record.name));
+    let blocked = layers.iter().find(|record| {
+        record.dead == record.units
+            && case.network.ops.iter().any(|op| op.name == record.name)
+            && cuts_off(snapshot, &record.name)
+    });
     let worst = layers.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let message = match blocked {
         Some(record) => format!(
@@ -63,6 +66,12 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
             .with("samples seen", snapshot.batch as f64)
             .remedies(&["swap-activation", "change-learning-rate", "rescale-init", "insert-batch-norm", "add-skip"]),
     )
+}
+
+/// Whether no gradient passes an operation: it may be a branch that the network's description does not show as one.
+fn cuts_off(snapshot: &Snapshot, name: &str) -> bool {
+    let before = snapshot.joints.iter().take_while(|joint| joint.name != name);
+    before.filter(|joint| joint.cotangent.count > 0).all(|joint| is_zero(&joint.cotangent))
 }
 
 fn share(record: &UnitRecord) -> f64 {

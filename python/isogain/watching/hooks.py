@@ -1,0 +1,62 @@
+"""Forward hooks, and when they are there: between measured steps none is, so that such a step costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from isogain import _core
+from isogain.watching.compiled import tap_in_graph
+from isogain.watching.operations import is_through, kind_of, leaves
+
+NOTHING, LAYERS, EVERYTHING = 0, 1, 2
+
+Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+
+
+class Taps:
+    """The taps of a model's modules. `place` is what the native half calls a module."""
+
+    def __init__(self, model: nn.Module, native: _core.Watch) -> None:
+        self._native = native
+        self._modules: list[nn.Module] = []
+        self._hooks: list[Hook] = []
+        self._handles: dict[int, RemovableHandle] = {}
+        self._needed: set[int] | None = None
+        for name, module in leaves(model):
+            tap = native.tap(name, kind_of(module), is_through(module))
+            self._modules.append(module)
+            self._hooks.append(_hook(tap, is_through(module)))
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def install(self, level: int) -> None:
+        """Puts the hooks in place that a step of this level needs, and takes the others away."""
+        wanted: set[int] = set()
+        if level == EVERYTHING:
+            wanted = set(range(len(self._modules)))
+        elif level == LAYERS:
+            if self._needed is None and self._native.is_described():
+                self._needed = set(self._native.needed())
+            wanted = self._needed if self._needed is not None else set(range(len(self._modules)))
+        for place in self._handles.keys() - wanted:
+            self._handles.pop(place).remove()
+        for place in wanted - self._handles.keys():
+            self._handles[place] = self._modules[place].register_forward_hook(self._hooks[place])
+
+
+def _hook(tap: _core.Tap, through: bool) -> Hook:
+    is_compiling = torch.compiler.is_compiling
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if is_compiling():
+            return None if through else tap_in_graph(tap.place, output)
+        tap(args[0] if args else None, output)
+        return None
+
+    return hook

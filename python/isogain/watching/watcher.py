@@ -1,0 +1,235 @@
+"""`isogain.watch`: the life of a watched training, step by step."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from isogain import _core
+from isogain.findings import Finding, OnFinding, announce, check_on_finding
+from isogain.watching.hooks import EVERYTHING, NOTHING, Taps
+from isogain.watching.losses import LossSeen, look
+from isogain.watching.optimizers import StepHooks, optimizers_of, rate_of, seen
+from isogain.watching.parameters import MOST_COPIED, Filter, Parameters
+
+__all__ = ["Watcher", "watch"]
+
+class Watcher:
+    """A training that is watched; `watch` makes one. Use it as a context manager, or call `close()` at the end."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: object = None,
+        *,
+        run: str | os.PathLike[str] | None = None,
+        every: int | None = None,
+        steps: int | None = None,
+        loss_fn: nn.Module | None = None,
+        on_finding: OnFinding = "warn",
+        parameters: Filter = "all",
+        activations: bool = True,
+        updates: bool = True,
+        scaler: Any = None,
+        dist_every: int = 1,
+        seed: int = 0,
+    ) -> None:
+        check_on_finding(on_finding)
+        if every is not None and every < 1:
+            raise ValueError(f"every is {every}; it must be at least 1")
+        if steps is not None and steps < 1:
+            raise ValueError(f"steps is {steps}; it must be at least 1")
+        if run is not None and (Path(run) / "run.jsonl").exists():
+            raise FileExistsError(f"{os.fspath(run)} holds a run already; choose another folder")
+        self.findings: list[Finding] = []
+        self._model = model
+        self._every = every
+        self._steps = steps
+        self._on_finding = on_finding
+        self._scaler = scaler
+        self._seed = seed
+        self._updates = updates
+        self._step = 0
+        self._closed = False
+        self._losses: list[Any] = []
+        self._loss_seen: LossSeen | None = None
+        self._failures: dict[str, str] = {}
+        self._optimizers = optimizers_of(optimizer)
+        self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
+        self._parameters = Parameters(model, parameters, self._native)
+        self._taps = Taps(model, self._native) if activations else None
+        self._handles: list[RemovableHandle] = [model.register_forward_hook(self._on_output)]
+        if loss_fn is not None:
+            if not isinstance(loss_fn, nn.Module):
+                raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
+            self._handles.append(loss_fn.register_forward_hook(self._on_loss))
+        self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self.loss)
+        self._begin()
+
+    # What the user calls.
+
+    def loss(self, value: torch.Tensor | float) -> None:
+        """Tells the loss of this step; where gradients accumulate, of each batch. It is read at the step's end."""
+        if self._closed:
+            return
+        try:
+            if isinstance(value, torch.Tensor):
+                if self._loss_seen is None and value.grad_fn is not None:
+                    self._loss_seen = look(value)
+                value = value.detach()
+            self._losses.append(value)
+        except Exception as error:  # noqa: BLE001: nothing of the watcher may stop a training
+            self._failed("loss", error)
+
+    def step(self) -> None:
+        """Ends a step, for trainings without an optimizer that is known to the watcher. To be called after the backward
+        pass, before gradients are set to zero."""
+        if self._optimizers:
+            raise RuntimeError("w.step() is for watch(model, optimizer=None); this watcher follows its optimizer")
+        self._guarded("gradients", lambda: self._read_gradients(None))
+        self._end()
+
+    def close(self) -> None:
+        """Takes every hook away and ends the record. Says once what could not be watched."""
+        if self._closed:
+            return
+        self._remove()
+        self._guarded("record", self._native.close)
+        problems = [*self._failures.items(), *self._native.problems(), *self._parameters.problems()]
+        if problems:
+            listed = "; ".join(f"{name}: {reason}" for name, reason in problems[:8])
+            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+            warnings.warn(f"isogain.watch switched off what it could not watch: {listed}{more}", stacklevel=2)
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What hooks call.
+
+    def _on_loss(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.dim() == 0 and output.grad_fn is not None:
+            self.loss(output)
+
+    def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Models that work out their loss themselves return it: as `output.loss`, or as their only output."""
+        loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
+        if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
+            self.loss(loss)
+
+    def _before(self, optimizer: Optimizer, closure: bool) -> None:
+        if self._level == NOTHING:
+            return
+        if closure:
+            # The gradients are those of the last step until the closure has run.
+            self._guarded("weights", lambda: self._read_weights(optimizer))
+            return
+        self._guarded("gradients", lambda: self._read_gradients(optimizer))
+        self._guarded("weights", lambda: self._read_weights(optimizer))
+
+    def _after(self, optimizer: Optimizer) -> None:
+        if self._level == EVERYTHING and self._updates:
+            self._guarded("updates", lambda: self._parameters.read("update", self._parameters.places(optimizer)))
+
+    def _end(self, skipped: bool = False) -> None:
+        if self._closed:
+            return
+        told: list[tuple[str, str, str]] = []
+
+        def finish() -> None:
+            nonlocal told
+            loss = self._mean_loss()
+            if self._level != NOTHING and not self._native.is_described():
+                self._native.describe(json.dumps(self._description()))
+            told = self._native.finish(self._step, loss, rate_of(self._optimizers), skipped)
+
+        self._guarded("steps", finish)
+        self._step += 1
+        self._begin()
+        # Outside of what catches the watcher's own errors: what the user's function raises is for the user.
+        for document, text, _ in told:
+            finding = Finding.parse(document, text)
+            self.findings.append(finding)
+            announce(finding, self._on_finding)
+
+    # How a step goes.
+
+    def _begin(self) -> None:
+        self._losses.clear()
+        self._level = _core.Watch.level(self._step, self._every)
+
+        def begin() -> None:
+            self._native.begin(self._level, 1.0)
+            if self._taps is not None:
+                self._taps.install(self._level)
+
+        self._guarded("steps", begin)
+
+    def _read_gradients(self, optimizer: Optimizer | None) -> None:
+        self._parameters.read("gradient", self._parameters.places(optimizer))
+
+    def _read_weights(self, optimizer: Optimizer | None) -> None:
+        if self._level == EVERYTHING:
+            keep = self._updates and self._parameters.bytes <= MOST_COPIED
+            self._parameters.read("weight", self._parameters.places(optimizer), keep=keep)
+
+    def _mean_loss(self) -> float | None:
+        values = [float(value) for value in self._losses]
+        return sum(values) / len(values) if values else None
+
+    def _description(self) -> dict[str, Any]:
+        loss = self._loss_seen
+        known = "unknown" if not self._losses else "other"
+        return {
+            "source": type(self._model).__name__,
+            "optimizer": seen(self._optimizers),
+            "steps": self._steps,
+            "baseline": loss.baseline if loss else None,
+            "loss": loss.kind if loss else known,
+            "target": loss.target if loss else None,
+            "double_precision": any(tensor.dtype == torch.float64 for tensor in self._parameters.tensors),
+            "seed": self._seed,
+        }
+
+    # What must never reach the user's loop.
+
+    def _guarded(self, what: str, action: Callable[[], None]) -> None:
+        if what in self._failures:
+            return
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001: nothing of the watcher may stop a training
+            self._failed(what, error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._failures[what] = f"{type(error).__name__}: {error}"
+        if what == "steps":
+            self._remove()
+
+    def _remove(self) -> None:
+        self._closed = True
+        self._steppers.remove()
+        if self._taps is not None:
+            self._taps.install(NOTHING)
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def watch(model: nn.Module, optimizer: object = None, **settings: Any) -> Watcher:
+    """Watches a training."""
+    return Watcher(model, optimizer, **settings)
