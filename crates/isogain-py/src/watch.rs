@@ -84,8 +84,9 @@ impl Watch {
     }
 
     /// Statistics of tensors that belong to parameters: `which` is `weight`, `gradient` or `update` (the change since
-    /// `keep`). `None` in the list is skipped. Returns the places of tensors that could not be read, with the reason.
-    #[pyo3(signature = (which, places, tensors, keep = false))]
+    /// `keep`). `None` in the list is skipped. `scaled` gradients are still multiplied with the loss scale. Returns the
+    /// places of tensors that could not be read, with the reason.
+    #[pyo3(signature = (which, places, tensors, keep = false, scaled = false))]
     fn read(
         &self,
         py: Python<'_>,
@@ -93,6 +94,7 @@ impl Watch {
         places: Vec<usize>,
         tensors: &Bound<'_, PyList>,
         keep: bool,
+        scaled: bool,
     ) -> PyResult<Vec<(usize, String)>> {
         let which = Statistic::named(which)?;
         let mut failed = Vec::new();
@@ -102,7 +104,12 @@ impl Watch {
                 continue;
             }
             match Tensor::from(&tensor) {
-                Ok(tensor) => state.read(which, place, &tensor, keep)?,
+                Ok(tensor) => {
+                    state.read(which, place, &tensor, keep)?;
+                    if scaled && state.scale != 1.0 {
+                        state.unscale(place)?;
+                    }
+                }
                 Err(error) => failed.push((place, error.to_string())),
             }
         }
@@ -189,6 +196,11 @@ impl Watch {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(recorder) = lock(py, &self.shared).take_recorder() else { return Ok(()) };
         py.detach(|| run::finish(recorder)).map_err(|error| PyOSError::new_err(error.to_string()))
+    }
+
+    /// Backward passes through a graph that was passed before in the same step: their cotangents are not recorded.
+    fn repeated(&self, py: Python<'_>) -> u64 {
+        lock(py, &self.shared).repeated
     }
 
     /// Tensors that could not be read and calls that were not counted, since the start: `(name, reason)`.

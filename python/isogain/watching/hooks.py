@@ -10,27 +10,33 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
-from isogain.watching.compiled import tap_in_graph
+from isogain.watching.compiled import enroll, tap_in_graph
 from isogain.watching.operations import is_through, kind_of, leaves
 
+__all__ = ["EVERYTHING", "LAYERS", "NOTHING", "Taps"]
+
+#: How much of a step is measured.
 NOTHING, LAYERS, EVERYTHING = 0, 1, 2
 
 Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
 class Taps:
-    """The taps of a model's modules. `place` is what the native half calls a module."""
+    """The taps of a model's modules. A module's place is its number in the native half."""
 
     def __init__(self, model: nn.Module, native: _core.Watch) -> None:
         self._native = native
+        self._taps: list[_core.Tap] = []
         self._modules: list[nn.Module] = []
         self._hooks: list[Hook] = []
         self._handles: dict[int, RemovableHandle] = {}
         self._needed: set[int] | None = None
+        self._number = enroll(self)
         for name, module in leaves(model):
             tap = native.tap(name, kind_of(module), is_through(module))
+            self._taps.append(tap)
             self._modules.append(module)
-            self._hooks.append(_hook(tap, is_through(module)))
+            self._hooks.append(_hook(tap, self._number, is_through(module)))
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -49,13 +55,18 @@ class Taps:
         for place in wanted - self._handles.keys():
             self._handles[place] = self._modules[place].register_forward_hook(self._hooks[place])
 
+    def see_compiled(self, place: int, tensor: torch.Tensor, backward: bool) -> None:
+        """What a compiled program calls."""
+        self._taps[place].compiled(tensor, backward)
 
-def _hook(tap: _core.Tap, through: bool) -> Hook:
+
+def _hook(tap: _core.Tap, number: int, through: bool) -> Hook:
     is_compiling = torch.compiler.is_compiling
+    place = tap.place
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if is_compiling():
-            return None if through else tap_in_graph(tap.place, output)
+            return output if through else tap_in_graph(output, number, place)
         tap(args[0] if args else None, output)
         return None
 

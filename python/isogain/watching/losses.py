@@ -46,20 +46,30 @@ def look(loss: torch.Tensor) -> LossSeen:
 
 
 def _cross_entropy(node: Any) -> LossSeen:
-    scores = node._saved_self
-    classes = int(scores.shape[1] if scores.dim() > 1 else scores.shape[0])
-    weighted = getattr(node, "_saved_weight", None) is not None
-    before = type(node.next_functions[0][0]).__name__
+    scores = node.next_functions[0][0]
+    # What a node returned is of the shape that its gradient has; its saved tensors are gone after the backward pass.
+    shape = scores._input_metadata[0].shape
+    classes = int(shape[1] if len(shape) > 1 else shape[0])
+    weighted = _saved(node, "_saved_weight") is not None
+    before = type(scores).__name__
     # A loss on log-probabilities that the network makes itself has the same baseline, but its outputs are no logits.
     kind = "cross-entropy" if before == "LogSoftmaxBackward0" else "other"
     return LossSeen(kind, None if weighted or classes < 2 else math.log(classes))
 
 
+def _saved(node: Any, name: str) -> torch.Tensor | None:
+    try:
+        saved: torch.Tensor | None = getattr(node, name)
+    except RuntimeError:
+        return None  # freed by the backward pass
+    return saved
+
+
 def _squared_error(node: Any) -> LossSeen:
-    target = node._saved_target.detach()
-    if not target.is_floating_point():
+    target = _saved(node, "_saved_target")
+    if target is None or not target.is_floating_point():
         return LossSeen("mean-squared-error")
-    found = _core.statistics(target.to("cpu", torch.float32))
+    found = _core.statistics(target.detach().to("cpu", torch.float32))
     finite = found["count"] - found["non_finite"]
     if finite < 2:
         return LossSeen("mean-squared-error")

@@ -58,6 +58,7 @@ class Parameters:
         self.names = [name for name, _ in kept]
         self.tensors = [parameter for _, parameter in kept]
         self._places = {id(parameter): place for place, parameter in enumerate(self.tensors)}
+        self._known = {id(parameter) for parameter in self._model.parameters()}
         self._plain = [type(parameter) in (nn.Parameter, torch.Tensor) for parameter in self.tensors]
         self._native.parameters(self.names)
 
@@ -71,12 +72,12 @@ class Parameters:
         if optimizer is None:
             return [place for place, tensor in enumerate(self.tensors) if tensor.requires_grad]
         owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        if any(id(parameter) not in self._places for parameter in owned) and self._replaced():
+        if any(id(parameter) not in self._known for parameter in owned) and self._replaced():
             self.refresh()
         return [self._places[id(parameter)] for parameter in owned if id(parameter) in self._places]
 
     def _replaced(self) -> bool:
-        return any(id(parameter) not in self._places for parameter in self._model.parameters())
+        return any(id(parameter) not in self._known for parameter in self._model.parameters())
 
     def read(self, which: Literal["weight", "gradient", "update"], places: Iterable[int], *, keep: bool = False) -> None:
         """Statistics of these parameters, of their gradients, or of what changed since weights were read to `keep`."""
@@ -93,6 +94,14 @@ class Parameters:
         for place, _ in self._native.read(which, wanted, tensors, keep):
             tensor = self.tensors[place].grad if which == "gradient" else self.tensors[place]
             self._read_again(which, place, tensor, keep)
+
+    def read_accumulated(self, place: int) -> None:
+        """The gradient of one parameter as a backward pass leaves it, loss scale included."""
+        gradient = self.tensors[place].grad
+        if gradient is not None and place not in self._off:
+            gradient = gradient if self._plain[place] else local(gradient)
+            for _, reason in self._native.read("gradient", [place], [gradient], False, True):
+                self._off[place] = reason
 
     def _read_again(self, which: str, place: int, tensor: torch.Tensor | None, keep: bool) -> None:
         """Once more without the short way; what cannot be read then is not asked for again."""

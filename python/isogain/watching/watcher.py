@@ -17,10 +17,12 @@ from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
+from isogain.watching.accumulated import AccumulatedGradients
 from isogain.watching.hooks import EVERYTHING, NOTHING, Taps
 from isogain.watching.losses import LossSeen, look
 from isogain.watching.optimizers import StepHooks, optimizers_of, rate_of, seen
 from isogain.watching.parameters import MOST_COPIED, Filter, Parameters
+from isogain.watching.scaling import Scaling
 
 __all__ = ["Watcher", "watch"]
 
@@ -56,7 +58,7 @@ class Watcher:
         self._every = every
         self._steps = steps
         self._on_finding = on_finding
-        self._scaler = scaler
+        self._scaling = Scaling(scaler)
         self._seed = seed
         self._updates = updates
         self._step = 0
@@ -68,7 +70,12 @@ class Watcher:
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
         self._parameters = Parameters(model, parameters, self._native)
         self._taps = Taps(model, self._native) if activations else None
+        self._accumulated: AccumulatedGradients | None = None
+        if self._scaling or not self._optimizers:
+            self._accumulated = AccumulatedGradients(self._parameters, self._guarded)
         self._handles: list[RemovableHandle] = [model.register_forward_hook(self._on_output)]
+        if self._scaling:
+            self._handles.append(model.register_forward_pre_hook(self._on_pass))
         if loss_fn is not None:
             if not isinstance(loss_fn, nn.Module):
                 raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
@@ -125,8 +132,23 @@ class Watcher:
         if isinstance(output, torch.Tensor) and output.dim() == 0 and output.grad_fn is not None:
             self.loss(output)
 
+    def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        self._guarded("loss scale", self._follow_scale)
+
+    def _follow_scale(self) -> None:
+        if self._scaling.overflowed(self._step):
+            note = f"step {self._step}: a gradient overflowed at the loss scale, and the update was left out"
+            self._native.note(note)
+            self._end(skipped=not self._scaling.is_fault)
+        if self._level != NOTHING:
+            self._native.set_scale(self._scaling.scale())
+
     def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Models that work out their loss themselves return it: as `output.loss`, or as their only output."""
+        if torch.compiler.is_compiling():
+            return
         loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
             self.loss(loss)
@@ -142,6 +164,7 @@ class Watcher:
         self._guarded("weights", lambda: self._read_weights(optimizer))
 
     def _after(self, optimizer: Optimizer) -> None:
+        self._scaling.updated()
         if self._level == EVERYTHING and self._updates:
             self._guarded("updates", lambda: self._parameters.read("update", self._parameters.places(optimizer)))
 
@@ -155,6 +178,7 @@ class Watcher:
             loss = self._mean_loss()
             if self._level != NOTHING and not self._native.is_described():
                 self._native.describe(json.dumps(self._description()))
+                self._check_taps()
             told = self._native.finish(self._step, loss, rate_of(self._optimizers), skipped)
 
         self._guarded("steps", finish)
@@ -176,6 +200,8 @@ class Watcher:
             self._native.begin(self._level, 1.0)
             if self._taps is not None:
                 self._taps.install(self._level)
+            if self._accumulated is not None:
+                self._accumulated.install(self._level != NOTHING)
 
         self._guarded("steps", begin)
 
@@ -205,6 +231,19 @@ class Watcher:
             "seed": self._seed,
         }
 
+    def _check_taps(self) -> None:
+        if self._taps is not None and len(self._taps) and not self._native.names("activation"):
+            warnings.warn(
+                "isogain.watch saw no activation in the first step. A model that was compiled and called before ignores "
+                "new hooks: call isogain.watch before its first call, or torch.compiler.reset(). Parameters are watched.",
+                stacklevel=2,
+            )
+
+    @property
+    def overflows(self) -> list[int]:
+        """Steps that a loss scaler left out because a gradient overflowed."""
+        return list(self._scaling.overflows)
+
     # What must never reach the user's loop.
 
     def _guarded(self, what: str, action: Callable[[], None]) -> None:
@@ -225,6 +264,8 @@ class Watcher:
         self._steppers.remove()
         if self._taps is not None:
             self._taps.install(NOTHING)
+        if self._accumulated is not None:
+            self._accumulated.install(False)
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

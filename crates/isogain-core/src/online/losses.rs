@@ -51,9 +51,9 @@ impl Losses {
         self.given.unwrap_or(UNKNOWN * first)
     }
 
-    /// The last loss; NaN without one.
+    /// The last loss; where none is known, a number that says nothing.
     pub(super) fn last(&self) -> f64 {
-        self.recent.last().map_or(f64::NAN, |(_, loss)| *loss)
+        self.recent.last().map_or_else(|| self.filler(), |(_, loss)| *loss)
     }
 
     pub(super) fn last_step(&self) -> Option<u64> {

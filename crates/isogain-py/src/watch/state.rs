@@ -243,6 +243,13 @@ impl State {
         }
     }
 
+    pub(crate) fn unscale(&mut self, place: usize) -> PyResult<()> {
+        let factor = 1.0 / self.scale;
+        let parameter = self.parameter(place)?;
+        parameter.gradient = parameter.gradient.scaled(factor);
+        Ok(())
+    }
+
     pub(crate) fn put(&mut self, which: Statistic, place: usize, moments: Moments) -> PyResult<()> {
         let count = self.slots.len();
         let slot = |state: &mut Self| -> PyResult<usize> {
