@@ -59,6 +59,7 @@ impl Known {
         description: &Description,
         network: &Network,
         observed: &Observed,
+        step: u64,
         loss: f64,
     ) -> Snapshot {
         let joints: Vec<JointRecord> =
@@ -66,7 +67,6 @@ impl Known {
         let batch = description.batch.max(1);
         let head = network.head().map(|head| network.ops[head].name.clone());
         let flow = flow(description, &joints, head.as_deref(), batch as f64, loss);
-        let step = observed.record.as_ref().map_or(0, |record| record.step);
         let parameters = self.judged(network, description);
         Snapshot { step, batch, flow, units: observed.units.clone(), parameters, joints, sharpness: None }
     }

@@ -136,7 +136,7 @@ impl Online {
             }
             None => self.losses.last_step().unwrap_or(0),
         };
-        let snapshot = self.last.snapshot(&self.description, &self.network, observed, self.losses.last());
+        let snapshot = self.last.snapshot(&self.description, &self.network, observed, step, self.losses.last());
         if self.limits.is_none() && observed.record.is_some() {
             self.limits = Some(forecast::limits(&self.network, &self.recipe, &snapshot));
         }
@@ -149,7 +149,10 @@ impl Online {
         };
         let Judgement { streaks, believed, narrow } = found;
         self.streaks = streaks;
-        let news: Vec<&str> = believed.iter().copied().filter(|name| !self.reported.contains_key(*name)).collect();
+        // Said once; again only if it has become worse.
+        let is_news =
+            |(name, level): &(&'static str, Level)| self.reported.get(*name).is_none_or(|known| level > known);
+        let news: Vec<&str> = believed.iter().filter(|found| is_news(found)).map(|(name, _)| *name).collect();
         if news.is_empty() {
             return Vec::new();
         }
@@ -219,20 +222,21 @@ impl Online {
                     _ => true,
                 };
             let in_narrow = rule.name == gradient_underflow::RULE.name && narrow.is_some();
-            let fires = may && (in_narrow || (rule.check)(case).is_some());
-            if !fires {
+            let known = if in_narrow { narrow.map(|finding| finding.level) } else { None };
+            let found = if may { known.or_else(|| (rule.check)(case).map(|finding| finding.level)) } else { None };
+            let Some(level) = found else {
                 // Where nothing was measured nothing was refuted.
                 if let (false, Some(streak)) = (measured, self.streaks.get(rule.name)) {
                     judgement.streaks.insert(rule.name, *streak);
                 }
                 continue;
-            }
+            };
             let (count, first) = self.streaks.get(rule.name).map_or((1, step), |(count, first)| (count + 1, *first));
             judgement.streaks.insert(rule.name, (count, first));
             let immediate = matches!(when(rule.name), When::Start | When::Finite)
                 || (matches!(when(rule.name), When::Loss) && self.losses.ended());
             if immediate || (count >= LASTS && step - first >= APART) {
-                judgement.believed.push(rule.name);
+                judgement.believed.push((rule.name, level));
             }
         }
         judgement
@@ -246,7 +250,8 @@ impl Online {
         if !self.description.is_chain() && finding.rule != "gradient-underflow" {
             finding.theory = None;
         }
-        self.reported.insert(finding.rule.clone(), finding.level);
+        let known = self.reported.entry(finding.rule.clone()).or_insert(finding.level);
+        *known = finding.level.max(*known);
         let mut consequences = std::mem::take(&mut finding.consequences);
         for consequence in &mut consequences {
             self.finish(consequence, step);
@@ -258,7 +263,7 @@ impl Online {
 /// What the rules said at one step.
 struct Judgement {
     streaks: BTreeMap<&'static str, (u32, u64)>,
-    believed: Vec<&'static str>,
+    believed: Vec<(&'static str, Level)>,
     narrow: Option<Finding>,
 }
 
