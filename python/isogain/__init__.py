@@ -17,16 +17,33 @@ from isogain._core import __version__
 if TYPE_CHECKING:
     from isogain import clip
     from isogain.diagnose import check
+    from isogain.findings import Finding, FindingError, FindingWarning
     from isogain.report import Report
+    from isogain.watching import Watcher, watch
 
-__all__ = ["Report", "__version__", "check", "clip"]
+__all__ = [
+    "Finding",
+    "FindingError",
+    "FindingWarning",
+    "Report",
+    "Watcher",
+    "__version__",
+    "check",
+    "clip",
+    "watch",
+]
 
 # Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
 # of its module: importing the module would put it in the function's place. A home with the name itself is the module.
 _HOMES = {
+    "Finding": "isogain.findings",
+    "FindingError": "isogain.findings",
+    "FindingWarning": "isogain.findings",
     "Report": "isogain.report",
     "check": "isogain.diagnose",
+    "Watcher": "isogain.watching",
     "clip": "isogain.clip",
+    "watch": "isogain.watching",
 }
 
 

@@ -45,7 +45,7 @@ def _convolution(module: Any) -> Kind:
     for size in module.kernel_size:
         positions *= int(size)
     return {
-        "kind": "linear",
+        "kind": "convolution",
         "fan_in": module.in_channels // module.groups * positions,
         "fan_out": module.out_channels,
     }
@@ -75,7 +75,12 @@ def _batch_norm(module: Any) -> Kind:
     # In evaluation mode it normalises by running averages: an affine map, no statistic of this batch.
     if module.training or module.running_mean is None:
         return _norm("batch", "num_features")(module)
-    return {"kind": "other"}
+    return _other(module)
+
+
+def _other(module: nn.Module) -> Kind:
+    weighted = any(True for _ in module.parameters())
+    return {"kind": "other", "operation": type(module).__name__, "weighted": weighted}
 
 
 _KINDS: list[tuple[type[nn.Module], Callable[[Any], Kind]]] = [
@@ -138,7 +143,7 @@ def kind_of(module: nn.Module) -> str:
         # Hugging Face's linear layer with a transposed weight.
         fan_in, fan_out = (int(size) for size in module.weight.shape)  # type: ignore[union-attr, arg-type]
         return json.dumps({"kind": "linear", "fan_in": fan_in, "fan_out": fan_out})
-    return json.dumps({"kind": "other"})
+    return json.dumps(_other(module))
 
 
 def clean(name: str) -> str:

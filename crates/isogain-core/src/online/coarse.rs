@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::describe::{Description, OperationKind};
 use super::{Observed, measured};
 use crate::flow::{Flow, Head, Joint};
-use crate::network::{Network, NormKind};
+use crate::network::Network;
 use crate::record::{JointRecord, ParameterRecord, Snapshot, StepRecord};
 use crate::statistics::Moments;
 
@@ -64,7 +64,7 @@ impl Known {
     ) -> Snapshot {
         let joints: Vec<JointRecord> =
             description.operations.iter().filter_map(|operation| self.joints.get(&operation.name).cloned()).collect();
-        let batch = description.batch.max(1);
+        let batch = description.batch.max(1) * description.passes.max(1);
         let head = network.head().map(|head| network.ops[head].name.clone());
         let flow = flow(description, &joints, head.as_deref(), batch as f64, loss);
         let parameters = self.judged(network, description);
@@ -106,11 +106,6 @@ fn replace(known: &mut Moments, new: &Moments) {
     }
 }
 
-/// Samples that share a batch, from the description.
-pub fn batch_of(description: &Description) -> usize {
-    description.batch.max(1)
-}
-
 fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, batch: f64, loss: f64) -> Flow {
     let rms = |moments: &Moments| moments.rms().filter(|_| measured(moments)).unwrap_or(f64::NAN);
     let at_head = joints.iter().position(|joint| Some(joint.name.as_str()) == head).unwrap_or(joints.len());
@@ -149,9 +144,11 @@ fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, b
 fn kind(kind: &OperationKind) -> &'static str {
     match kind {
         OperationKind::Linear { .. } => "linear",
+        OperationKind::Convolution { .. } => "convolution",
         OperationKind::Activation { .. } => "activation",
-        OperationKind::Norm { norm: NormKind::Batch | NormKind::Layer | NormKind::Rms, .. } => "norm",
-        OperationKind::Other => "other",
+        OperationKind::Norm { .. } => "norm",
+        OperationKind::Other(other) if other.weighted => "module",
+        OperationKind::Other(_) => "other",
     }
 }
 
@@ -160,11 +157,18 @@ fn main_path(chain: Vec<Joint>) -> Vec<Joint> {
     let mut layers: Vec<Vec<Joint>> = Vec::new();
     for joint in chain {
         match layers.last_mut() {
-            Some(layer) if joint.kind != "linear" => layer.push(joint),
+            Some(layer) if !joint.begins_layer() => layer.push(joint),
             _ => layers.push(vec![joint]),
         }
     }
-    layers.retain(|layer| layer[0].cotangent_rms.is_finite() && layer[0].cotangent_rms > 0.0);
+    // An embedding of places is shared by all samples, and a cell of its own kind has sizes of its own: only outputs of
+    // matrix products are compared with each other.
+    layers.retain(|layer| {
+        let [first, ..] = layer.as_slice() else { return false };
+        matches!(first.kind.as_str(), "linear" | "convolution")
+            && first.cotangent_rms.is_finite()
+            && first.cotangent_rms > 0.0
+    });
     let sizes: Vec<f64> = layers.iter().map(|layer| layer[0].cotangent_rms).collect();
     if sizes.len() < 3 {
         return layers.into_iter().flatten().collect();

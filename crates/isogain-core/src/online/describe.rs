@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::losses::Losses;
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind};
+use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other};
 use crate::recipe::{Optimizer, OptimizerName, Precision, Recipe};
 use crate::record::DataSummary;
 use crate::statistics::Moments;
@@ -24,6 +24,8 @@ pub struct Description {
     pub operations: Vec<Operation>,
     /// Samples of one batch.
     pub batch: usize,
+    /// Batches of one step, where gradients accumulate.
+    pub passes: usize,
     /// Name of the data or of the program, for the record.
     pub source: String,
     /// The optimizer; `None` where it is not known.
@@ -60,11 +62,21 @@ pub struct Operation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum OperationKind {
-    /// A matrix product or a convolution.
+    /// A matrix product.
     Linear {
-        /// Inputs of one unit, those of all positions of a kernel.
+        /// Inputs of one unit.
         fan_in: usize,
         /// Units.
+        fan_out: usize,
+        /// Statistics of its weight before training.
+        #[serde(default)]
+        weight: Moments,
+    },
+    /// A convolution.
+    Convolution {
+        /// Inputs of one unit, those of all positions of a kernel.
+        fan_in: usize,
+        /// Channels that come out.
         fan_out: usize,
         /// Statistics of its weight before training.
         #[serde(default)]
@@ -86,12 +98,9 @@ pub enum OperationKind {
         features: usize,
         /// Added to the variance.
         eps: f64,
-        /// Values that share a mean, for batch norm: samples times positions.
-        #[serde(default)]
-        samples: usize,
     },
     /// Anything else.
-    Other,
+    Other(Other),
 }
 
 /// Which loss is minimised.
@@ -129,7 +138,7 @@ impl Description {
     pub fn is_chain(&self) -> bool {
         self.operations.len() > 1
             && self.operations.iter().skip(1).all(|operation| operation.reads_previous)
-            && self.operations.iter().all(|operation| operation.kind != OperationKind::Other)
+            && !self.operations.iter().any(|operation| matches!(operation.kind, OperationKind::Other(_)))
     }
 
     /// Whether a value of the loss will be told.
@@ -156,11 +165,13 @@ impl Description {
             }
             _ => 0,
         };
-        let linears: Vec<&Op> = ops.iter().filter(|op| matches!(op.kind, OpKind::Linear(_))).collect();
+        let is_linear = |op: &&Op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_));
+        let linears: Vec<&Op> = ops.iter().filter(is_linear).collect();
         let (inputs, outputs) = (features(linears.first().copied(), false), features(linears.last().copied(), true));
         let loss = match self.loss {
             LossKind::CrossEntropy => Loss::CrossEntropy,
-            LossKind::MeanSquaredError | LossKind::Other | LossKind::Unknown => Loss::MeanSquaredError,
+            LossKind::MeanSquaredError => Loss::MeanSquaredError,
+            LossKind::Other | LossKind::Unknown => Loss::Other,
         };
         Network { inputs, outputs, ops, loss }
     }
@@ -168,11 +179,11 @@ impl Description {
     fn op(&self, at: usize) -> Option<Op> {
         let Operation { name, kind, .. } = &self.operations[at];
         let kind = match kind {
-            OperationKind::Linear { weight, .. } if weight.count > 0 && weight.abs_max == 0.0 => return None,
             OperationKind::Linear { fan_in, fan_out, weight } => {
-                let activation = self.activation_after(at);
-                let init = initializer(weight, *fan_in, *fan_out, activation);
-                OpKind::Linear(Linear { fan_in: *fan_in, fan_out: *fan_out, init, activation })
+                OpKind::Linear(self.linear(at, *fan_in, *fan_out, weight)?)
+            }
+            OperationKind::Convolution { fan_in, fan_out, weight } => {
+                OpKind::Convolution(self.linear(at, *fan_in, *fan_out, weight)?)
             }
             OperationKind::Activation { activation, parameter } => {
                 OpKind::Activation { activation: named(activation, *parameter)? }
@@ -180,15 +191,22 @@ impl Description {
             OperationKind::Norm { norm, features, eps, .. } => {
                 OpKind::Norm(Norm { norm: *norm, features: *features, eps: *eps })
             }
-            OperationKind::Other => return None,
+            OperationKind::Other(other) => OpKind::Other(other.clone()),
         };
         Some(Op { name: name.clone(), kind })
+    }
+
+    /// A weighted operation, unless its weights are all zero.
+    fn linear(&self, at: usize, fan_in: usize, fan_out: usize, weight: &Moments) -> Option<Linear> {
+        let activation = self.activation_after(at);
+        let init = initializer(weight, fan_in, fan_out, activation);
+        (weight.count == 0 || weight.abs_max > 0.0).then_some(Linear { fan_in, fan_out, init, activation })
     }
 
     fn activation_after(&self, at: usize) -> Activation {
         let next = self.operations[at + 1..].iter().find_map(|operation| match &operation.kind {
             OperationKind::Activation { activation, parameter } => Some(named(activation, *parameter)),
-            OperationKind::Linear { .. } => Some(None),
+            OperationKind::Linear { .. } | OperationKind::Convolution { .. } => Some(None),
             _ => None,
         });
         next.flatten().unwrap_or_else(Activation::linear)
@@ -209,31 +227,26 @@ impl Description {
         recipe.run.precision = if self.double_precision { Precision::F64 } else { Precision::F32 };
         recipe.run.seed = self.seed;
         recipe.data.source.clone_from(&self.source);
-        // What matters for batch norm is how many values share a mean.
-        let shared = self.operations.iter().filter_map(|operation| match operation.kind {
-            OperationKind::Norm { norm: NormKind::Batch, samples, .. } if samples > 0 => Some(samples),
-            _ => None,
-        });
-        recipe.data.batch = shared.min().unwrap_or(self.batch).max(1);
+        recipe.data.batch = self.batch.max(1);
         recipe
     }
 
     pub(super) fn data(&self) -> DataSummary {
         let head = self.operations.iter().rev().find_map(|operation| match operation.kind {
-            OperationKind::Linear { fan_out, .. } => Some(fan_out),
+            OperationKind::Linear { fan_out, .. } | OperationKind::Convolution { fan_out, .. } => Some(fan_out),
             _ => None,
         });
+        // What enters another kind of operation has a scale of its own.
+        let reads_numbers = matches!(
+            self.operations.first().map(|operation| &operation.kind),
+            Some(OperationKind::Linear { .. } | OperationKind::Convolution { .. })
+        );
         DataSummary {
             source: self.source.clone(),
             train_samples: 0,
             test_samples: 0,
             // Inputs of a first operation that is not linear have a scale of their own.
-            input: self
-                .input
-                .filter(|_| {
-                    matches!(self.operations.first(), Some(Operation { kind: OperationKind::Linear { .. }, .. }))
-                })
-                .unwrap_or_default(),
+            input: self.input.filter(|_| reads_numbers).unwrap_or_default(),
             feature_rms_ratio: 1.0,
             target: self.target,
             classes: head.filter(|_| self.loss == LossKind::CrossEntropy),

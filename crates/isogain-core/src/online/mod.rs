@@ -14,7 +14,6 @@ pub mod sound;
 #[cfg(test)]
 mod tests;
 
-pub use coarse::batch_of;
 pub use describe::{Description, LossKind, Operation, OperationKind, OptimizerSeen};
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use crate::forecast;
 use crate::network::Network;
 use crate::recipe::{Level, Recipe};
 use crate::record::{DataSummary, Snapshot, StepRecord, UnitRecord};
-use crate::rules::{Case, Finding, TABLE, diagnose, gradient_underflow};
+use crate::rules::{Case, Finding, Rule, TABLE, diagnose, gradient_underflow};
 use crate::statistics::{Moments, NumberFormat};
 use crate::theory::limits::Limits;
 
@@ -223,7 +222,7 @@ impl Online {
                 };
             let in_narrow = rule.name == gradient_underflow::RULE.name && narrow.is_some();
             let known = if in_narrow { narrow.map(|finding| finding.level) } else { None };
-            let found = if may { known.or_else(|| (rule.check)(case).map(|finding| finding.level)) } else { None };
+            let found = if may { known.or_else(|| self.ask(rule, case)) } else { None };
             let Some(level) = found else {
                 // Where nothing was measured nothing was refuted.
                 if let (false, Some(streak)) = (measured, self.streaks.get(rule.name)) {
@@ -240,6 +239,18 @@ impl Online {
             }
         }
         judgement
+    }
+
+    /// What a rule says, as far as it can be trusted.
+    fn ask(&self, rule: &Rule, case: &Case<'_>) -> Option<Level> {
+        let finding = (rule.check)(case)?;
+        // A first step as large as the weights is no illness by itself in networks that normalise before each branch: the
+        // scale of most weights means nothing there, and only chains show which ones. So growth alone decides.
+        if rule.name == "exploding-gradient" && !self.description.is_chain() {
+            let growth = finding.evidence.first()?;
+            return (growth.value? > growth.threshold?).then_some(finding.level);
+        }
+        Some(finding.level)
     }
 
     /// Adds the step, and leaves theory out where it speaks of another kind of network.

@@ -261,14 +261,15 @@ fn half_precision_is_judged_with_its_loss_scale() {
 
 #[test]
 fn batch_norm_counts_positions_as_samples() {
-    let norm = |samples| Operation {
+    let norm = Operation {
         name: "norm".into(),
-        kind: OperationKind::Norm { norm: NormKind::Batch, features: 64, eps: 1e-5, samples },
+        kind: OperationKind::Norm { norm: NormKind::Batch, features: 64, eps: 1e-5 },
         reads_previous: true,
     };
-    for (samples, wrong) in [(2, true), (2 * 64, false)] {
-        let mut description = Description { batch: 2, ..described(3, true) };
-        description.operations.insert(1, norm(samples));
+    // 4096 values of 64 features are 64 rows: 2 samples of 32 positions, or 32 micro-batches of 2 samples.
+    for (passes, wrong) in [(1, false), (32, true)] {
+        let mut description = Description { batch: 2, passes, ..described(3, true) };
+        description.operations.insert(1, norm.clone());
         let found = watch(&description, 3, |at| step(&description, at, |_| 1e-3));
         assert_eq!(found.iter().any(|finding| finding.rule == "small-batch-norm"), wrong, "{found:#?}");
     }

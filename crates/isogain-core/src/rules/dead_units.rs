@@ -82,6 +82,7 @@ fn share(record: &UnitRecord) -> f64 {
 mod tests {
     use super::*;
     use crate::rules::fixture::Bench;
+    use crate::statistics::Moments;
 
     #[test]
     fn more_than_chance_and_all() {
@@ -92,6 +93,10 @@ mod tests {
         bench.start.units[2].dead = 50;
         assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
         bench.start.units[2].dead = 64;
+        assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn, "a gradient still arrives before it");
+        for joint in &mut bench.start.joints {
+            joint.cotangent = Moments { zeros: 64, count: 64, ..Moments::default() };
+        }
         let finding = bench.ask("dead-units").unwrap();
         assert_eq!((finding.level, &finding.layers[0]), (Level::Deny, &"relu3".to_owned()));
     }

@@ -120,7 +120,8 @@ impl State {
 
     fn narrow(&self) -> BTreeMap<String, NumberFormat> {
         let narrow = |slot: &&super::state::Slot| {
-            slot.narrow && matches!(self.modules[slot.module].kind, OperationKind::Linear { .. })
+            let kind = &self.modules[slot.module].kind;
+            slot.narrow && matches!(kind, OperationKind::Linear { .. } | OperationKind::Convolution { .. })
         };
         self.slots.iter().filter(narrow).map(|slot| (slot.name.clone(), NumberFormat::FP16)).collect()
     }

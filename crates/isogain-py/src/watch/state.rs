@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 
-use isogain_core::network::NormKind;
 use isogain_core::online::schedule::Measure;
 use isogain_core::online::{Description, Online, Operation, OperationKind};
 use isogain_core::record::Recorder;
@@ -71,7 +70,6 @@ pub(crate) struct Slot {
     /// What is measured where only layers are.
     pub(crate) wants: [bool; 2],
     pub(crate) narrow: bool,
-    pub(crate) samples: usize,
     pub(crate) units: Option<Units>,
     pub(crate) taps: Vec<Py<super::tap::Back>>,
 }
@@ -107,6 +105,8 @@ pub(crate) struct State {
     /// Forward passes so far, each ended by a backward pass. A step has several where gradients accumulate.
     pub(crate) pass: u64,
     pub(crate) backward_seen: bool,
+    /// The first pass of the step.
+    pub(crate) first_pass: u64,
     /// Address and size of the last output, to see what reads it.
     pub(crate) last_output: Option<(usize, usize)>,
     /// Whether units stand along axis 1, as in what a convolution returned last.
@@ -135,6 +135,7 @@ impl State {
             parameters: Vec::new(),
             pass: 1,
             backward_seen: false,
+            first_pass: 1,
             last_output: None,
             channels_first: false,
             batch: 0,
@@ -172,6 +173,7 @@ impl State {
     pub(crate) fn begin(&mut self, level: Measure, scale: f64) {
         (self.level, self.scale) = (level, scale);
         self.pass += 1;
+        self.first_pass = self.pass;
         self.backward_seen = false;
         self.last_output = None;
         for slot in &mut self.slots {
@@ -200,7 +202,6 @@ impl State {
                 reads_previous: false,
                 wants: [true, true],
                 narrow: false,
-                samples: 0,
                 units: None,
                 taps: Vec::new(),
             });
@@ -300,10 +301,9 @@ impl State {
         let operation = |slot: &Slot| {
             let mut kind = self.modules[slot.module].kind.clone();
             match &mut kind {
-                OperationKind::Linear { weight, .. } => {
+                OperationKind::Linear { weight, .. } | OperationKind::Convolution { weight, .. } => {
                     *weight = weights.get(format!("{}.weight", slot.name).as_str()).copied().unwrap_or_default();
                 }
-                OperationKind::Norm { norm: NormKind::Batch, samples, .. } => *samples = slot.samples,
                 _ => {}
             }
             Operation { name: slot.name.clone(), kind, reads_previous: slot.reads_previous }
@@ -312,6 +312,7 @@ impl State {
         if description.batch == 0 {
             description.batch = self.batch;
         }
+        description.passes = (self.pass - self.first_pass + 1) as usize;
         if description.input.is_none() {
             description.input = self.input;
         }

@@ -249,7 +249,7 @@ impl State {
         };
         self.last_output = Some((tensor.address(), tensor.count()));
         let kind = &module.kind;
-        if let OperationKind::Linear { fan_out, .. } = kind {
+        if let OperationKind::Linear { fan_out, .. } | OperationKind::Convolution { fan_out, .. } = kind {
             self.channels_first = shape.len() > 2 && shape.last() != Some(&(*fan_out as i64));
         }
         let axis = if shape.len() > 3 || (self.channels_first && shape.len() > 1) { 1 } else { shape.len().max(1) - 1 };
@@ -264,7 +264,6 @@ impl State {
         };
         let slot = &mut self.slots[slot];
         slot.reads_previous = reads;
-        slot.samples = tensor.count() / features;
         slot.units = units;
     }
 }
