@@ -169,22 +169,13 @@ impl Watch {
     /// Ends the step, of which the loss may be unknown, and returns what is newly wrong. A step that an overflow
     /// `skipped` is recorded and not judged.
     #[pyo3(signature = (step, loss, learning_rate, skipped = false))]
-    fn finish(
-        &self,
-        py: Python<'_>,
-        step: u64,
-        loss: Option<f64>,
-        learning_rate: f64,
-        skipped: bool,
-    ) -> PyResult<Vec<Told>> {
-        lock(py, &self.shared)
-            .finish(step, loss, learning_rate, skipped)
-            .map_err(|error| PyOSError::new_err(error.to_string()))
+    fn finish(&self, py: Python<'_>, step: u64, loss: Option<f64>, learning_rate: f64, skipped: bool) -> Vec<Told> {
+        lock(py, &self.shared).finish(step, loss, learning_rate, skipped)
     }
 
     /// A sentence for readers of the record.
-    fn note(&self, py: Python<'_>, text: String) -> PyResult<()> {
-        lock(py, &self.shared).note(text).map_err(|error| PyOSError::new_err(error.to_string()))
+    fn note(&self, py: Python<'_>, text: String) {
+        lock(py, &self.shared).note(text);
     }
 
     /// Whether this process writes the record; one of many does.

@@ -62,6 +62,7 @@ class Watcher:
         self._seed = seed
         self._updates = updates
         self._step = 0
+        self._active = True
         self._closed = False
         self._losses: list[Any] = []
         self._loss_seen: LossSeen | None = None
@@ -87,7 +88,7 @@ class Watcher:
 
     def loss(self, value: torch.Tensor | float) -> None:
         """Tells the loss of this step; where gradients accumulate, of each batch. It is read at the step's end."""
-        if self._closed:
+        if not self._active:
             return
         try:
             if isinstance(value, torch.Tensor):
@@ -110,6 +111,7 @@ class Watcher:
         """Takes every hook away and ends the record. Says once what could not be watched."""
         if self._closed:
             return
+        self._closed = True
         self._remove()
         self._guarded("record", self._native.close)
         problems = [*self._failures.items(), *self._native.problems(), *self._parameters.problems()]
@@ -169,7 +171,7 @@ class Watcher:
             self._guarded("updates", lambda: self._parameters.read("update", self._parameters.places(optimizer)))
 
     def _end(self, skipped: bool = False) -> None:
-        if self._closed:
+        if not self._active:
             return
         told: list[tuple[str, str, str]] = []
 
@@ -183,7 +185,8 @@ class Watcher:
 
         self._guarded("steps", finish)
         self._step += 1
-        self._begin()
+        if self._active:
+            self._begin()
         # Outside of what catches the watcher's own errors: what the user's function raises is for the user.
         for document, text, _ in told:
             finding = Finding.parse(document, text)
@@ -260,7 +263,7 @@ class Watcher:
             self._remove()
 
     def _remove(self) -> None:
-        self._closed = True
+        self._active = False
         self._steppers.remove()
         if self._taps is not None:
             self._taps.install(NOTHING)

@@ -9,7 +9,7 @@ use isogain_core::record::{
     Header, JointRecord, Line, ParameterRecord, RecordError, Recorder, StepRecord, UnitRecord, Writer,
 };
 use isogain_core::render::alarm::alarm;
-use isogain_core::rules::severity;
+use isogain_core::rules::{Finding, severity};
 use isogain_core::statistics::{Moments, NumberFormat};
 
 use super::Told;
@@ -25,15 +25,9 @@ const SUMS: usize = 5;
 const MAXIMA: usize = 3;
 
 impl State {
-    pub(crate) fn finish(
-        &mut self,
-        step: u64,
-        loss: Option<f64>,
-        learning_rate: f64,
-        skipped: bool,
-    ) -> Result<Vec<Told>, RecordError> {
+    pub(crate) fn finish(&mut self, step: u64, loss: Option<f64>, learning_rate: f64, skipped: bool) -> Vec<Told> {
         let level = std::mem::replace(&mut self.level, Measure::Nothing);
-        let Some(online) = &mut self.online else { return Ok(Vec::new()) };
+        let Some(online) = &mut self.online else { return Vec::new() };
         online.learning_rate(learning_rate);
         if let Some(loss) = loss.filter(|_| !skipped) {
             online.loss(step, loss);
@@ -46,14 +40,16 @@ impl State {
         let record = self.record(step, loss, learning_rate);
         let non_finite = StepRecord { loss: loss.unwrap_or(0.0), ..record.clone() }.has_non_finite() && !skipped;
         if self.writes && self.recorder.is_none() {
-            self.open()?;
+            let opened = self.open();
+            self.recorded(opened);
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.judged(&record, non_finite)?;
+            let written = recorder.judged(&record, non_finite);
+            self.recorded(written);
         }
         self.judged += 1;
         if skipped || (level == Measure::Layers && !non_finite && !self.judged.is_multiple_of(JUDGE_EVERY)) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let observed =
             Observed { units: self.units(), narrow: self.narrow(), loss_scale: self.scale, record: Some(record) };
@@ -61,16 +57,25 @@ impl State {
         self.tell(findings)
     }
 
-    fn tell(&mut self, findings: Vec<isogain_core::rules::Finding>) -> Result<Vec<Told>, RecordError> {
+    /// A record that cannot be written ends; the training is watched on without it.
+    fn recorded(&mut self, result: Result<(), RecordError>) {
+        if let Err(error) = result {
+            (self.recorder, self.writes) = (None, false);
+            self.problem("record", error.to_string());
+        }
+    }
+
+    fn tell(&mut self, findings: Vec<Finding>) -> Vec<Told> {
         let mut told = Vec::with_capacity(findings.len());
         for finding in findings {
             if let Some(recorder) = &mut self.recorder {
-                recorder.finding(&finding)?;
+                let written = recorder.finding(&finding);
+                self.recorded(written);
             }
             let json = serde_json::to_string(&finding).unwrap_or_default();
             told.push((json, alarm(&finding), severity::word(finding.level).to_owned()));
         }
-        Ok(told)
+        told
     }
 
     fn record(&self, step: u64, loss: Option<f64>, learning_rate: f64) -> StepRecord {
@@ -149,13 +154,15 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn note(&mut self, text: String) -> Result<(), RecordError> {
+    pub(crate) fn note(&mut self, text: String) {
         match &mut self.recorder {
-            Some(recorder) => recorder.write(&Line::Note(Note { text })),
-            None => {
-                self.notes.push(text);
-                Ok(())
+            Some(recorder) => {
+                let written = recorder.write(&Line::Note(Note { text }));
+                self.recorded(written);
             }
+            // Until the record is opened; without one nobody reads it.
+            None if self.writes && self.folder.is_some() => self.notes.push(text),
+            None => {}
         }
     }
 
