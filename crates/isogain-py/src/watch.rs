@@ -178,6 +178,18 @@ impl Watch {
         lock(py, &self.shared).note(text);
     }
 
+    /// Number of processes that share a batch.
+    fn set_processes(&self, py: Python<'_>, processes: usize) {
+        lock(py, &self.shared).processes = processes.max(1);
+    }
+
+    /// Samples of a batch and statistics of what enters the network, as JSON: parts of a description.
+    fn seen(&self, py: Python<'_>) -> PyResult<String> {
+        let state = lock(py, &self.shared);
+        let input = serde_json::to_string(&state.input).map_err(|error| invalid(&error))?;
+        Ok(format!("{{\"batch\": {}, \"input\": {input}}}", state.batch))
+    }
+
     /// Whether this process writes the record; one of many does.
     fn writes(&self, py: Python<'_>, writes: bool) {
         lock(py, &self.shared).writes = writes;

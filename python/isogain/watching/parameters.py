@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Union
+from typing import Literal, Union
 
 import torch
 from torch import nn
@@ -115,16 +115,3 @@ class Parameters:
         """Parameters that cannot be read, with the reason."""
         return [(self.names[place], reason) for place, reason in self._off.items()]
 
-
-def counts_here(tensor: Any) -> bool:
-    """Whether this process's part of a parameter counts in a sum over processes: of one that every process has whole,
-    or of a replicated shard, only the first copy does."""
-    import torch.distributed as dist
-
-    placements = getattr(tensor, "placements", None)
-    if placements is None:
-        return dist.get_rank() == 0
-    coordinate = tensor.device_mesh.get_coordinate()
-    if coordinate is None:
-        return False
-    return all(at == 0 or not placement.is_replicate() for at, placement in zip(coordinate, placements))

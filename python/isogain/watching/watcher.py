@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
+from isogain.watching.distributed import Processes, processes_of
 from isogain.watching.hooks import EVERYTHING, NOTHING, Taps
 from isogain.watching.losses import LossSeen, look
 from isogain.watching.optimizers import StepHooks, optimizers_of, rate_of, seen
@@ -43,24 +45,33 @@ class Watcher:
         activations: bool = True,
         updates: bool = True,
         scaler: Any = None,
+        distributed: bool | None = None,
         dist_every: int = 1,
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
         if every is not None and every < 1:
             raise ValueError(f"every is {every}; it must be at least 1")
+        if dist_every < 1:
+            raise ValueError(f"dist_every is {dist_every}; it must be at least 1")
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}; it must be at least 1")
         if run is not None and (Path(run) / "run.jsonl").exists():
             raise FileExistsError(f"{os.fspath(run)} holds a run already; choose another folder")
         self.findings: list[Finding] = []
-        self._model = model
+        # Wrappers that hand everything on would only add to the names.
+        inner = model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
+        self._model = inner
         self._every = every
         self._steps = steps
         self._on_finding = on_finding
         self._scaling = Scaling(scaler)
         self._seed = seed
         self._updates = updates
+        self._distributed = distributed
+        self._dist_every = dist_every
+        self._processes: Processes | None = None
+        self._asked_for_processes = False
         self._step = 0
         self._active = True
         self._closed = False
@@ -69,14 +80,15 @@ class Watcher:
         self._failures: dict[str, str] = {}
         self._optimizers = optimizers_of(optimizer)
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
-        self._parameters = Parameters(model, parameters, self._native)
-        self._taps = Taps(model, self._native) if activations else None
+        self._parameters = Parameters(inner, parameters, self._native)
+        self._taps = Taps(inner, self._native) if activations else None
         self._accumulated: AccumulatedGradients | None = None
         if self._scaling or not self._optimizers:
             self._accumulated = AccumulatedGradients(self._parameters, self._guarded)
-        self._handles: list[RemovableHandle] = [model.register_forward_hook(self._on_output)]
-        if self._scaling:
-            self._handles.append(model.register_forward_pre_hook(self._on_pass))
+        self._handles: list[RemovableHandle] = [
+            inner.register_forward_pre_hook(self._on_pass),
+            inner.register_forward_hook(self._on_output),
+        ]
         if loss_fn is not None:
             if not isinstance(loss_fn, nn.Module):
                 raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
@@ -137,7 +149,10 @@ class Watcher:
     def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        self._guarded("loss scale", self._follow_scale)
+        if not self._asked_for_processes:
+            self._guarded("distributed", self._find_processes)
+        if self._scaling:
+            self._guarded("loss scale", self._follow_scale)
 
     def _follow_scale(self) -> None:
         if self._scaling.overflowed(self._step):
@@ -154,6 +169,14 @@ class Watcher:
         loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
             self.loss(loss)
+
+    def _find_processes(self) -> None:
+        """Before the first pass, not at the start: processes may be joined between."""
+        self._asked_for_processes = True
+        self._processes = processes_of(self._distributed)
+        if self._processes is not None:
+            self._native.set_processes(self._processes.count)
+            self._native.writes(self._processes.rank == 0)
 
     def _before(self, optimizer: Optimizer, closure: bool) -> None:
         if self._level == NOTHING:
@@ -178,8 +201,15 @@ class Watcher:
         def finish() -> None:
             nonlocal told
             loss = self._mean_loss()
+            if self._processes is not None and not skipped:
+                # A loss of this process alone would lead it to findings of its own.
+                reduces = self._level != NOTHING
+                loss = self._processes.reduce(self._native, self._parameters, loss) if reduces else None
             if self._level != NOTHING and not self._native.is_described():
-                self._native.describe(json.dumps(self._description()))
+                description = self._description()
+                if self._processes is not None:
+                    description = self._processes.agree(description, self._native)
+                self._native.describe(json.dumps(description))
                 self._check_taps()
             told = self._native.finish(self._step, loss, rate_of(self._optimizers), skipped)
 
@@ -191,13 +221,16 @@ class Watcher:
         for document, text, _ in told:
             finding = Finding.parse(document, text)
             self.findings.append(finding)
-            announce(finding, self._on_finding)
+            if self._on_finding != "warn" or self._processes is None or self._processes.rank == 0:
+                announce(finding, self._on_finding)
 
     # How a step goes.
 
     def _begin(self) -> None:
         self._losses.clear()
         self._level = _core.Watch.level(self._step, self._every)
+        if self._processes is not None and self._step % self._dist_every:
+            self._level = NOTHING
 
         def begin() -> None:
             self._native.begin(self._level, 1.0)

@@ -49,6 +49,8 @@ pub struct Observed {
     pub narrow: BTreeMap<String, NumberFormat>,
     /// What the loss was multiplied with before the backward pass; 1 without loss scaling.
     pub loss_scale: f64,
+    /// Processes that share a batch: as a number format holds it, a cotangent is this many times the recorded one.
+    pub processes: usize,
 }
 
 /// Judges a run as it goes.
@@ -143,7 +145,8 @@ impl Online {
         let history = self.history();
         let found = {
             let case = self.case(&snapshot, &limits, &history);
-            let narrow = gradient_underflow::in_format(&case, &observed.narrow, observed.loss_scale);
+            let narrow =
+                gradient_underflow::in_format(&case, &observed.narrow, observed.loss_scale, observed.processes);
             self.judge(&case, step, observed.record.is_some(), narrow.as_ref())
         };
         let Judgement { streaks, believed, narrow } = found;

@@ -249,7 +249,7 @@ fn half_precision_is_judged_with_its_loss_scale() {
             let narrow = (0..4).map(|layer| (format!("fc{layer}"), NumberFormat::FP16)).collect();
             let record = Some(step(&description, at, |_| 1e-7));
             online.loss(at, 2.3);
-            found.extend(online.observe(&Observed { record, narrow, loss_scale: scale, units: Vec::new() }));
+            found.extend(online.observe(&Observed { record, narrow, loss_scale: scale, ..Observed::default() }));
         }
         found
     };

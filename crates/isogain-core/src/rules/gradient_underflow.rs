@@ -73,11 +73,21 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 const STEPS: f64 = 16.0;
 
 /// The same for cotangents held in formats narrower than the parameters' (fp16), by operation. `loss_scale` is what the
-/// loss was multiplied with; the cotangents in the case are without it.
-pub(crate) fn in_format(case: &Case<'_>, formats: &BTreeMap<String, NumberFormat>, loss_scale: f64) -> Option<Finding> {
+/// loss was multiplied with; the cotangents in the case are without it, and are those of a batch over all `processes`.
+pub(crate) fn in_format(
+    case: &Case<'_>,
+    formats: &BTreeMap<String, NumberFormat>,
+    loss_scale: f64,
+    processes: usize,
+) -> Option<Finding> {
     let held = |joint: &crate::record::JointRecord| {
         let format = formats.get(&joint.name)?;
-        Some((joint.cotangent.rms()? * loss_scale, format.flush_edge * 2.0 * STEPS, *format, joint.cotangent))
+        Some((
+            joint.cotangent.rms()? * loss_scale * processes.max(1) as f64,
+            format.flush_edge * 2.0 * STEPS,
+            *format,
+            joint.cotangent,
+        ))
     };
     let of: Vec<_> = case.start.joints.iter().filter_map(|joint| Some((joint, held(joint)?))).collect();
     // What is exactly zero was lost here only if the operation after it still had something.

@@ -23,6 +23,10 @@ const FEWEST_SAMPLES: usize = 32;
 const SUMS: usize = 5;
 /// See [`SUMS`].
 const MAXIMA: usize = 3;
+/// Stands for a share that was not measured, where a NaN would have no maximum.
+const UNKNOWN: f64 = -1.0;
+/// Numbers of an operation's units, which follow those of its two tensors.
+const UNITS: usize = 3;
 
 impl State {
     pub(crate) fn finish(&mut self, step: u64, loss: Option<f64>, learning_rate: f64, skipped: bool) -> Vec<Told> {
@@ -51,8 +55,13 @@ impl State {
         if skipped || (level == Measure::Layers && !non_finite && !self.judged.is_multiple_of(JUDGE_EVERY)) {
             return Vec::new();
         }
-        let observed =
-            Observed { units: self.units(), narrow: self.narrow(), loss_scale: self.scale, record: Some(record) };
+        let observed = Observed {
+            units: self.units(),
+            narrow: self.narrow(),
+            loss_scale: self.scale,
+            processes: self.processes,
+            record: Some(record),
+        };
         let findings = self.online.as_mut().map(|online| online.observe(&observed)).unwrap_or_default();
         self.tell(findings)
     }
@@ -173,6 +182,7 @@ impl State {
 
     pub(crate) fn export(&self, calls: &[usize], counted: &[bool]) -> (Vec<f64>, Vec<f64>) {
         let (mut sums, mut maxima) = (Vec::new(), Vec::new());
+        let mut units = Vec::new();
         let mut push = |moments: &Moments| {
             sums.extend([
                 moments.count as f64,
@@ -189,6 +199,10 @@ impl State {
                 let slot = self.modules[module].slots.get(call).map(|&slot| &self.slots[slot]);
                 push(&slot.map_or_else(Moments::default, |slot| slot.activation));
                 push(&slot.map_or_else(Moments::default, |slot| slot.cotangent));
+                // A unit that is off for all samples is off in every process: no more than the fewest.
+                let of = slot.and_then(|slot| slot.units).unwrap_or_default();
+                let saturated = if of.saturated.is_nan() { UNKNOWN } else { of.saturated };
+                units.extend([-(of.dead as f64), -saturated, of.units as f64]);
             }
         }
         for (parameter, &counted) in self.parameters.iter().zip(counted) {
@@ -196,21 +210,29 @@ impl State {
                 push(if counted { moments } else { &EMPTY });
             }
         }
+        maxima.extend(units);
         (sums, maxima)
     }
 
     pub(crate) fn import(&mut self, calls: &[usize], sums: &[f64], maxima: &[f64]) -> Result<(), String> {
-        let tensors = 2 * calls.iter().sum::<usize>() + 3 * self.parameters.len();
-        if sums.len() != SUMS * tensors || maxima.len() != MAXIMA * tensors {
+        let slots = calls.iter().sum::<usize>();
+        let tensors = 2 * slots + 3 * self.parameters.len();
+        if sums.len() != SUMS * tensors || maxima.len() != MAXIMA * tensors + UNITS * slots {
             let (sums, maxima) = (sums.len(), maxima.len());
             return Err(format!("{sums} sums and {maxima} maxima are not those of {tensors} tensors"));
         }
+        let (maxima, units) = maxima.split_at(MAXIMA * tensors);
+        let mut units = units.chunks(UNITS);
         let mut rows = sums.chunks(SUMS).zip(maxima.chunks(MAXIMA)).map(|(sums, maxima)| merged(sums, maxima));
         let mut next = || rows.next().unwrap_or_default();
         for (module, &calls) in calls.iter().enumerate() {
             for call in 0..calls {
                 let at = self.slot(module, call);
                 (self.slots[at].activation, self.slots[at].cotangent) = (next(), next());
+                if let (Some(of), Some(&[dead, saturated, _])) = (&mut self.slots[at].units, units.next()) {
+                    of.dead = -dead as usize;
+                    of.saturated = if -saturated == UNKNOWN { f64::NAN } else { -saturated };
+                }
             }
         }
         for parameter in &mut self.parameters {

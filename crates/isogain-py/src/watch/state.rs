@@ -97,6 +97,8 @@ pub(crate) struct Parameter {
 pub(crate) struct State {
     pub(crate) level: Measure,
     pub(crate) scale: f64,
+    /// Processes that share a batch: each one's loss is a mean over its part, the gradient the mean over processes.
+    pub(crate) processes: usize,
     pub(crate) in_backward: Option<Py<PyAny>>,
     pub(crate) modules: Vec<Module>,
     /// In the order in which they ran first.
@@ -129,6 +131,7 @@ impl State {
         Self {
             level: Measure::Nothing,
             scale: 1.0,
+            processes: 1,
             in_backward,
             modules: Vec::new(),
             slots: Vec::new(),

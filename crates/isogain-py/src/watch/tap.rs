@@ -209,7 +209,7 @@ impl State {
     }
 
     fn cotangent(&mut self, slot: usize, gradient: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (pass, scale) = (self.pass, self.scale);
+        let (pass, scale) = (self.pass, self.scale * self.processes as f64);
         if self.slots[slot].backward_pass == pass {
             // A second backward pass through the same graph: its values are another quantity, not a part of this one.
             self.repeated += 1;
