@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isogain import clip
     from isogain.diagnose import check
     from isogain.findings import Finding, FindingError, FindingWarning
+    from isogain.recorder import Recorder
     from isogain.report import Report
     from isogain.watching import Watcher, watch
 
@@ -25,6 +26,7 @@ __all__ = [
     "Finding",
     "FindingError",
     "FindingWarning",
+    "Recorder",
     "Report",
     "Watcher",
     "__version__",
@@ -39,6 +41,7 @@ _HOMES = {
     "Finding": "isogain.findings",
     "FindingError": "isogain.findings",
     "FindingWarning": "isogain.findings",
+    "Recorder": "isogain.recorder",
     "Report": "isogain.report",
     "check": "isogain.diagnose",
     "Watcher": "isogain.watching",

@@ -68,6 +68,22 @@ impl Watch {
         lock(py, &self.shared).set_parameters(names);
     }
 
+    /// One more parameter; returns its place.
+    fn add_parameter(&self, py: Python<'_>, name: &str) -> usize {
+        lock(py, &self.shared).add_parameter(name)
+    }
+
+    /// An operation that no hook sees, whose statistics are handed over; returns its place. `operation` as in
+    /// [`Self::tap`]; `reads_previous` says that its input is the output of the operation added before it.
+    fn add_operation(&self, py: Python<'_>, name: &str, operation: &str, reads_previous: bool) -> PyResult<usize> {
+        let kind = serde_json::from_str(operation).map_err(|error| invalid(&error))?;
+        let mut state = lock(py, &self.shared);
+        let module = state.add_module(name, kind, false);
+        let slot = state.slot(module, 0);
+        state.slots[slot].reads_previous = reads_previous;
+        Ok(slot)
+    }
+
     /// Begins a step; `level` as in [`Self::level`], `scale` is the loss scale.
     fn begin(&self, py: Python<'_>, level: u8, scale: f64) {
         let level = match level {

@@ -21,7 +21,10 @@ const MOST_PROBLEMS: usize = 100;
 pub(crate) enum Statistic {
     Weight,
     Gradient,
+    /// What changed since the weight was kept.
     Update,
+    /// The same, handed over as a tensor of its own.
+    Change,
     Activation,
     Cotangent,
 }
@@ -32,11 +35,12 @@ impl Statistic {
             "weight" => Self::Weight,
             "gradient" => Self::Gradient,
             "update" => Self::Update,
+            "change" => Self::Change,
             "activation" => Self::Activation,
             "cotangent" => Self::Cotangent,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "no statistic is named {name:?}; known: weight, gradient, update, activation, cotangent"
+                    "no statistic is named {name:?}; known: weight, gradient, update, change, activation, cotangent"
                 )));
             }
         })
@@ -173,6 +177,11 @@ impl State {
         self.parameters = names.into_iter().map(|name| Parameter { name, ..Parameter::default() }).collect();
     }
 
+    pub(crate) fn add_parameter(&mut self, name: &str) -> usize {
+        self.parameters.push(Parameter { name: name.into(), ..Parameter::default() });
+        self.parameters.len() - 1
+    }
+
     pub(crate) fn begin(&mut self, level: Measure, scale: f64) {
         (self.level, self.scale) = (level, scale);
         self.pass += 1;
@@ -242,8 +251,10 @@ impl State {
             Statistic::Update => {
                 let parameter = self.parameter(place)?;
                 parameter.update = tensor.change(&parameter.before).unwrap_or_default();
+                parameter.before.clear();
                 Ok(())
             }
+            Statistic::Change => self.put(which, place, tensor.moments()),
         }
     }
 
@@ -266,7 +277,7 @@ impl State {
         match which {
             Statistic::Weight => self.parameter(place)?.weight = moments,
             Statistic::Gradient => self.parameter(place)?.gradient = moments,
-            Statistic::Update => self.parameter(place)?.update = moments,
+            Statistic::Update | Statistic::Change => self.parameter(place)?.update = moments,
             Statistic::Activation => {
                 let at = slot(self)?;
                 self.slots[at].activation.merge(&moments);
@@ -281,7 +292,7 @@ impl State {
 
     pub(crate) fn names(&self, which: Statistic) -> Vec<String> {
         match which {
-            Statistic::Weight | Statistic::Gradient | Statistic::Update => {
+            Statistic::Weight | Statistic::Gradient | Statistic::Update | Statistic::Change => {
                 self.parameters.iter().map(|parameter| parameter.name.clone()).collect()
             }
             Statistic::Activation | Statistic::Cotangent => self.slots.iter().map(|slot| slot.name.clone()).collect(),
