@@ -21,7 +21,8 @@ Params = dict[str, dict[str, jax.Array]]
 
 def init(key: jax.Array, depth: int, gain: float) -> Params:
     """`depth` hidden layers and a head; weights [fan_in, fan_out] of variance gain / fan_in."""
-    names = [f"fc{at + 1}" for at in range(depth)] + ["head"]
+    # JAX hands mappings on with sorted keys: these names sort in the order in which the layers run.
+    names = [f"fc{at + 1:02}" for at in range(depth)] + ["head"]
     params = {}
     for name, key in zip(names, jax.random.split(key, len(names))):
         fan_out = CLASSES if name == "head" else WIDTH
@@ -53,9 +54,9 @@ def main(kind: str = "sigmoid", steps: int = 20, run: str | None = None) -> list
     gradient_of = jax.jit(jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True))
     draw = np.random.default_rng(0)
     prototypes = draw.normal(size=(CLASSES, WIDTH)).astype(np.float32)
-    kinds = {f"phi{at + 1}": kind for at in range(depth)}
+    kinds = {f"phi{at + 1:02}": kind for at in range(depth)}
     taps = {name: jnp.zeros((64, CLASSES if name == "head" else WIDTH)) for name in [*params, *kinds]}
-    order = [name for at in range(depth) for name in (f"fc{at + 1}", f"phi{at + 1}")] + ["head"]
+    order = [name for at in range(depth) for name in (f"fc{at + 1:02}", f"phi{at + 1:02}")] + ["head"]
     settings: dict[str, Any] = {"order": order, "chain": True, "kinds": kinds, "baseline": float(np.log(CLASSES))}
     with isogain.Recorder(run, optimizer="sgd", **settings) as recorder:
         for _ in range(steps):

@@ -122,6 +122,6 @@ def test_the_jax_example(tmp_path: Path) -> None:
     with pytest.warns(isogain.FindingWarning, match="vanishing-gradient"):
         findings = module.main("sigmoid", run=tmp_path)
     assert [finding.rule for finding in findings] == ["vanishing-gradient"]
-    assert findings[0].layers == ("fc1", "fc24")
-    assert [op["name"] for op in read(tmp_path)[0]["network"]["ops"][:3]] == ["fc1", "phi1", "fc2"]
+    assert findings[0].layers == ("fc01", "fc24")
+    assert [op["name"] for op in read(tmp_path)[0]["network"]["ops"][:3]] == ["fc01", "phi01", "fc02"]
     assert module.main("relu") == []
