@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -40,6 +40,7 @@ class Watcher:
         every: int | None = None,
         steps: int | None = None,
         loss_fn: nn.Module | None = None,
+        losses: Literal["mean", "sum"] = "mean",
         on_finding: OnFinding = "warn",
         parameters: Filter = "all",
         activations: bool = True,
@@ -52,6 +53,8 @@ class Watcher:
         check_on_finding(on_finding)
         if every is not None and every < 1:
             raise ValueError(f"every is {every}; it must be at least 1")
+        if losses not in ("mean", "sum"):
+            raise ValueError(f'losses is {losses!r}; it must be "mean" or "sum"')
         if dist_every < 1:
             raise ValueError(f"dist_every is {dist_every}; it must be at least 1")
         if steps is not None and steps < 1:
@@ -67,6 +70,7 @@ class Watcher:
         self._on_finding = on_finding
         self._scaling = Scaling(scaler)
         self._seed = seed
+        self._losses_add = losses == "sum"
         self._updates = updates
         self._distributed = distributed
         self._dist_every = dist_every
@@ -93,7 +97,7 @@ class Watcher:
             if not isinstance(loss_fn, nn.Module):
                 raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
             self._handles.append(loss_fn.register_forward_hook(self._on_loss))
-        self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self.loss)
+        self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self._closure_loss)
         self._begin()
 
     # What the user calls.
@@ -145,6 +149,10 @@ class Watcher:
     def _on_loss(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, torch.Tensor) and output.dim() == 0 and output.grad_fn is not None:
             self.loss(output)
+
+    def _closure_loss(self, value: Any) -> None:
+        if value is not None and not self._losses:
+            self.loss(value)
 
     def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
@@ -251,7 +259,9 @@ class Watcher:
 
     def _mean_loss(self) -> float | None:
         values = [float(value) for value in self._losses]
-        return sum(values) / len(values) if values else None
+        if not values:
+            return None
+        return sum(values) if self._losses_add else sum(values) / len(values)
 
     def _description(self) -> dict[str, Any]:
         loss = self._loss_seen

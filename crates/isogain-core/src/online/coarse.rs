@@ -16,6 +16,8 @@ use crate::statistics::Moments;
 
 /// Factor by which a layer's cotangent may fall short of one that the gradient reaches through it.
 const SLACK: f64 = 3.0;
+/// Factor between the first and the last third of the layers from which on it is called a trend.
+const TREND: f64 = 10.0;
 
 /// The last known statistics of everything.
 #[derive(Debug, Default)]
@@ -153,37 +155,53 @@ fn kind(kind: &OperationKind) -> &'static str {
 }
 
 /// The layers that the gradient did not go around, each a linear operation with what ran after it.
+///
+/// Layers within a branch differ from those at its end by the branch's own gain, which says nothing of the way back. So
+/// there must be a trend as well, between the first and the last third of the layers; without one, only the layers that
+/// are like the last one are left.
 fn main_path(chain: Vec<Joint>) -> Vec<Joint> {
     let mut layers: Vec<Vec<Joint>> = Vec::new();
+    // What arrives at or before each layer, through whatever operation: an embedding shows what flows past the branches.
+    let (mut arrives, mut most) = (Vec::new(), 0.0_f64);
     for joint in chain {
+        most = if joint.cotangent_rms.is_finite() { most.max(joint.cotangent_rms) } else { most };
         match layers.last_mut() {
             Some(layer) if !joint.begins_layer() => layer.push(joint),
-            _ => layers.push(vec![joint]),
+            _ => {
+                layers.push(vec![joint]);
+                arrives.push(most);
+            }
         }
     }
     // An embedding of places is shared by all samples, and a cell of its own kind has sizes of its own: only outputs of
     // matrix products are compared with each other.
-    layers.retain(|layer| {
-        let [first, ..] = layer.as_slice() else { return false };
-        matches!(first.kind.as_str(), "linear" | "convolution")
-            && first.cotangent_rms.is_finite()
-            && first.cotangent_rms > 0.0
-    });
+    let compared = |layer: &[Joint]| {
+        matches!(layer[0].kind.as_str(), "linear" | "convolution")
+            && layer[0].cotangent_rms.is_finite()
+            && layer[0].cotangent_rms > 0.0
+    };
+    let (layers, arrives): (Vec<_>, Vec<_>) =
+        layers.into_iter().zip(arrives).filter(|(layer, _)| compared(layer)).unzip();
     let sizes: Vec<f64> = layers.iter().map(|layer| layer[0].cotangent_rms).collect();
-    if sizes.len() < 3 {
-        return layers.into_iter().flatten().collect();
+    if sizes.is_empty() {
+        return Vec::new();
     }
     let third = sizes.len().div_ceil(3);
-    let shrinks = middle(&sizes[..third]) < middle(&sizes[sizes.len() - third..]);
-    let around = |at: usize| {
-        let others = if shrinks { &sizes[..at] } else { &sizes[at + 1..] };
-        others.iter().any(|other| *other > SLACK * sizes[at])
+    let (first, last) = (middle(&sizes[..third]), middle(&sizes[sizes.len() - third..]));
+    let (shrinks, grows) = (first * TREND < last, first > last * TREND);
+    // The layer that all others are compared with must be on the path as well: a small one would feign growth.
+    let end = (0..sizes.len()).rev().find(|&at| sizes[at] * SLACK >= last).unwrap_or(sizes.len() - 1);
+    let kept = |at: usize| {
+        at <= end
+            && if shrinks {
+                arrives[at] <= SLACK * sizes[at]
+            } else if grows {
+                sizes[at + 1..].iter().all(|other| *other <= SLACK * sizes[at])
+            } else {
+                (1.0 / SLACK..=SLACK).contains(&(sizes[at] / sizes[end]))
+            }
     };
-    // The layer that all others are compared with must be on the path as well: a small one would feign growth, a large
-    // one is only a step nearer to the loss.
-    let end = (0..sizes.len()).rev().find(|&at| sizes[at] * SLACK >= middle(&sizes[sizes.len() - third..]));
-    let end = end.unwrap_or(sizes.len() - 1);
-    layers.into_iter().enumerate().filter(|(at, _)| *at <= end && !around(*at)).flat_map(|(_, layer)| layer).collect()
+    layers.into_iter().enumerate().filter(|(at, _)| kept(*at)).flat_map(|(_, layer)| layer).collect()
 }
 
 fn middle(values: &[f64]) -> f64 {

@@ -247,11 +247,13 @@ impl Online {
     /// What a rule says, as far as it can be trusted.
     fn ask(&self, rule: &Rule, case: &Case<'_>) -> Option<Level> {
         let finding = (rule.check)(case)?;
-        // A first step as large as the weights is no illness by itself in networks that normalise before each branch: the
-        // scale of most weights means nothing there, and only chains show which ones. So growth alone decides.
-        if rule.name == "exploding-gradient" && !self.description.is_chain() {
-            let growth = finding.evidence.first()?;
-            return (growth.value? > growth.threshold?).then_some(finding.level);
+        // Where only some operations are seen in order, growth of activations from the first to the last one may be that
+        // between a branch and the stream, and a first step as large as the weights is no illness by itself in networks
+        // that normalise before each branch: the scale of most weights means nothing there. What is left is the first
+        // number of their evidence: the loss, and growth beyond any that is tolerated.
+        if matches!(rule.name, "exploding-activation" | "exploding-gradient") && !self.description.is_chain() {
+            let decides = finding.evidence.first()?;
+            return (decides.value? > decides.threshold?).then_some(finding.level);
         }
         Some(finding.level)
     }

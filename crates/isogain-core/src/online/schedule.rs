@@ -7,7 +7,7 @@ use crate::record::cadence::{DENSE_STEPS, is_written};
 /// a step that is less than 1 % of the training.
 pub const DEFAULT_EVERY: u64 = 16;
 /// Of the measured steps, every one that is a multiple of this is measured in full.
-const FULL: u64 = 16;
+const FULL: u64 = 32;
 
 /// How much of a step is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,6 @@ mod tests {
         assert_eq!(measure(21, Some(1)), Measure::Layers);
         assert_eq!(measure(1000, Some(7)), Measure::Everything);
         let count = |wanted| (10_000..20_000).filter(|&step| measure(step, None) == wanted).count();
-        assert_eq!((count(Measure::Layers), count(Measure::Everything)), (581, 45));
+        assert_eq!((count(Measure::Layers), count(Measure::Everything)), (600, 26));
     }
 }

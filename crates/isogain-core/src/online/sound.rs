@@ -31,7 +31,7 @@ pub static TABLE: [(&str, When); 23] = [
     ("small-batch-norm", When::Start),
     ("forward-overflow", When::Start),
     ("exploding-activation", When::Start),
-    ("vanishing-activation", When::Lasting),
+    ("vanishing-activation", When::Chain),
     ("saturated-units", When::Lasting),
     ("exploding-gradient", When::Lasting),
     ("vanishing-gradient", When::Lasting),

@@ -2,7 +2,7 @@
 
 use super::describe::{Description, LossKind, Operation, OperationKind, OptimizerSeen};
 use super::{Observed, Online};
-use crate::network::NormKind;
+use crate::network::{NormKind, Other};
 use crate::recipe::{Level, OptimizerName};
 use crate::record::{JointRecord, ParameterRecord, StepRecord, UnitRecord};
 use crate::rules::Finding;
@@ -145,6 +145,21 @@ fn a_branch_with_a_small_cotangent_is_no_vanishing_gradient() {
     assert_eq!(found[0].rule, "vanishing-gradient");
     assert_eq!(found[0].layers[0], "fc0");
     assert_eq!(found[0].theory, None, "theory speaks of chains");
+}
+
+#[test]
+fn branches_of_a_transformer_are_no_vanishing_gradient() {
+    // Within each branch the cotangent is a fortieth of that of the stream, which the last layer of a branch has; nothing
+    // but the embedding shows that the stream's arrives.
+    let mut description = described(8, false);
+    let other = Other { operation: "Embedding".into(), weighted: true };
+    let embedding = Operation { name: "tokens".into(), kind: OperationKind::Other(other), reads_previous: false };
+    description.operations.insert(0, embedding);
+    let stream = |place: usize| if place == 0 || place % 4 == 0 || place == 9 { 1e-3 } else { 2.5e-5 };
+    assert_eq!(watch(&description, 20, |at| step(&description, at, stream)), []);
+    let vanishes = |place: usize| stream(place) * 100_f64.powi((place / 4) as i32 - 3);
+    let found = watch(&description, 20, |at| step(&description, at, vanishes));
+    assert_eq!(found[0].rule, "vanishing-gradient", "{found:#?}");
 }
 
 #[test]
