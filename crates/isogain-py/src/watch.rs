@@ -86,12 +86,7 @@ impl Watch {
 
     /// Begins a step; `level` as in [`Self::level`], `scale` is the loss scale.
     fn begin(&self, py: Python<'_>, level: u8, scale: f64) {
-        let level = match level {
-            0 => Measure::Nothing,
-            1 => Measure::Layers,
-            _ => Measure::Everything,
-        };
-        lock(py, &self.shared).begin(level, scale);
+        lock(py, &self.shared).begin(measure(level), scale);
     }
 
     /// Tells the loss scale of the cotangents to come.
@@ -132,6 +127,12 @@ impl Watch {
         Ok(failed)
     }
 
+    /// Clears what was measured of the last step, to hand over that of an earlier one by [`Self::put`]; passes that run
+    /// are left alone.
+    fn load(&self, py: Python<'_>, level: u8, scale: f64) {
+        lock(py, &self.shared).load(measure(level), scale);
+    }
+
     /// Hands over statistics that were computed elsewhere (on a device): rows of count, sum, sum of squares, zeros,
     /// non-finite, minimum, maximum, largest magnitude.
     fn put(&self, py: Python<'_>, which: &str, places: Vec<usize>, rows: Vec<[f64; 8]>) -> PyResult<()> {
@@ -141,6 +142,14 @@ impl Watch {
             state.put(which, place, from_row(&row))?;
         }
         Ok(())
+    }
+
+    /// Units of a slot that are zero on every one of so many samples.
+    fn put_units(&self, py: Python<'_>, slot: usize, units: usize, dead: usize, samples: usize) {
+        let mut state = lock(py, &self.shared);
+        if let Some(slot) = state.slots.get_mut(slot) {
+            slot.units = Some(state::Units { units, dead, saturated: f64::NAN, samples });
+        }
     }
 
     /// Names of the places of a statistic; for the slots of operations, those seen so far.
@@ -225,6 +234,14 @@ impl Watch {
     /// Tensors that could not be read and calls that were not counted, since the start: `(name, reason)`.
     fn problems(&self, py: Python<'_>) -> Vec<(String, String)> {
         lock(py, &self.shared).problems.clone()
+    }
+}
+
+fn measure(level: u8) -> Measure {
+    match level {
+        0 => Measure::Nothing,
+        1 => Measure::Layers,
+        _ => Measure::Everything,
     }
 }
 

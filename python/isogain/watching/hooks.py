@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
 from isogain.watching.compiled import enroll, tap_in_graph
+from isogain.watching.device import DeviceSide
 from isogain.watching.operations import is_through, kind_of, leaves
 
 __all__ = ["EVERYTHING", "LAYERS", "NOTHING", "Taps"]
@@ -24,25 +25,30 @@ Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 class Taps:
     """The taps of a model's modules. A module's place is its number in the native half."""
 
-    def __init__(self, model: nn.Module, native: _core.Watch) -> None:
+    def __init__(self, model: nn.Module, native: _core.Watch, guarded: Callable[[Callable[[], None]], None]) -> None:
         self._native = native
+        self.guarded = guarded
         self._taps: list[_core.Tap] = []
         self._modules: list[nn.Module] = []
         self._hooks: list[Hook] = []
         self._handles: dict[int, RemovableHandle] = {}
         self._needed: set[int] | None = None
         self._number = enroll(self)
+        #: Reads tensors that are on a device, where the model is.
+        self.device: DeviceSide | None = None
+        self.level = NOTHING
         for name, module in leaves(model):
             tap = native.tap(name, kind_of(module), is_through(module))
             self._taps.append(tap)
             self._modules.append(module)
-            self._hooks.append(_hook(tap, self._number, is_through(module)))
+            self._hooks.append(_hook(tap, self, self._number, is_through(module)))
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def install(self, level: int) -> None:
         """Puts the hooks in place that a step of this level needs, and takes the others away."""
+        self.level = level
         wanted: set[int] = set()
         if level == EVERYTHING:
             wanted = set(range(len(self._modules)))
@@ -55,19 +61,34 @@ class Taps:
         for place in wanted - self._handles.keys():
             self._handles[place] = self._modules[place].register_forward_hook(self._hooks[place])
 
+    def see_on_device(self, tap: _core.Tap, args: tuple[Any, ...], output: Any) -> None:
+        """What a hook does where the model is on a device."""
+        if self.device is not None:
+            self.device.see(tap, self.level == EVERYTHING, args, output)
+
     def see_compiled(self, place: int, tensor: torch.Tensor, backward: bool) -> None:
         """What a compiled program calls."""
-        self._taps[place].compiled(tensor, backward)
+        if self.device is None:
+            self._taps[place].compiled(tensor, backward)
+        else:
+            self.guarded(lambda: self._see_compiled_on_device(place, tensor, backward))
+
+    def _see_compiled_on_device(self, place: int, tensor: torch.Tensor, backward: bool) -> None:
+        if self.device is not None:
+            self.device.see_compiled(self._taps[place], tensor, backward)
 
 
-def _hook(tap: _core.Tap, number: int, through: bool) -> Hook:
+def _hook(tap: _core.Tap, taps: Taps, number: int, through: bool) -> Hook:
     is_compiling = torch.compiler.is_compiling
     place = tap.place
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if is_compiling():
             return output if through else tap_in_graph(output, number, place)
-        tap(args[0] if args else None, output)
+        if taps.device is None:
+            tap(args[0] if args else None, output)
+        else:
+            taps.guarded(lambda: taps.see_on_device(tap, args, output))
         return None
 
     return hook

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from isogain import _core
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
+from isogain.watching.device import DeviceSide, is_on_device
 from isogain.watching.distributed import Processes, processes_of
 from isogain.watching.hooks import EVERYTHING, NOTHING, Taps
 from isogain.watching.losses import LossSeen, look
@@ -75,7 +76,8 @@ class Watcher:
         self._distributed = distributed
         self._dist_every = dist_every
         self._processes: Processes | None = None
-        self._asked_for_processes = False
+        self._looked_around = False
+        self._scale = 1.0
         self._step = 0
         self._active = True
         self._closed = False
@@ -85,7 +87,8 @@ class Watcher:
         self._optimizers = optimizers_of(optimizer)
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
         self._parameters = Parameters(inner, parameters, self._native)
-        self._taps = Taps(inner, self._native) if activations else None
+        self._taps = Taps(inner, self._native, lambda see: self._guarded("activations", see)) if activations else None
+        self._device: DeviceSide | None = None
         self._accumulated: AccumulatedGradients | None = None
         if self._scaling or not self._optimizers:
             self._accumulated = AccumulatedGradients(self._parameters, self._guarded)
@@ -129,6 +132,9 @@ class Watcher:
             return
         self._closed = True
         self._remove()
+        device = self._device
+        if device is not None:
+            self._guarded("steps", lambda: self._tell(self._arrived(device, wait=True)))
         self._guarded("record", self._native.close)
         problems = [*self._failures.items(), *self._native.problems(), *self._parameters.problems()]
         if problems:
@@ -157,9 +163,10 @@ class Watcher:
     def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        if not self._asked_for_processes:
-            self._guarded("distributed", self._find_processes)
-        if self._scaling:
+        if not self._looked_around:
+            self._guarded("distributed", self._look_around)
+        # On a device the scale is one of its tensors: it is not waited for at every step.
+        if self._scaling and (self._device is None or self._level != NOTHING):
             self._guarded("loss scale", self._follow_scale)
 
     def _follow_scale(self) -> None:
@@ -168,7 +175,8 @@ class Watcher:
             self._native.note(note)
             self._end(skipped=not self._scaling.is_fault)
         if self._level != NOTHING:
-            self._native.set_scale(self._scaling.scale())
+            self._scale = self._scaling.scale()
+            self._native.set_scale(self._scale)
 
     def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Models that work out their loss themselves return it: as `output.loss`, or as their only output."""
@@ -178,9 +186,14 @@ class Watcher:
         if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
             self.loss(loss)
 
-    def _find_processes(self) -> None:
-        """Before the first pass, not at the start: processes may be joined between."""
-        self._asked_for_processes = True
+    def _look_around(self) -> None:
+        """Before the first pass, not at the start: processes may be joined and the model moved in between."""
+        self._looked_around = True
+        if is_on_device(self._model):
+            self._device = DeviceSide(self._native, self._parameters)
+            self._device.begin(self._step, self._level)
+            if self._taps is not None:
+                self._taps.device = self._device
         self._processes = processes_of(self._distributed)
         if self._processes is not None:
             self._native.set_processes(self._processes.count)
@@ -199,7 +212,7 @@ class Watcher:
     def _after(self, optimizer: Optimizer) -> None:
         self._scaling.updated()
         if self._level == EVERYTHING and self._updates:
-            self._guarded("updates", lambda: self._parameters.read("update", self._parameters.places(optimizer)))
+            self._guarded("updates", lambda: self._read("update", self._parameters.places(optimizer)))
 
     def _end(self, skipped: bool = False) -> None:
         if not self._active:
@@ -207,30 +220,60 @@ class Watcher:
         told: list[tuple[str, str, str]] = []
 
         def finish() -> None:
-            nonlocal told
-            loss = self._mean_loss()
-            if self._processes is not None and not skipped:
-                # A loss of this process alone would lead it to findings of its own.
-                reduces = self._level != NOTHING
-                loss = self._processes.reduce(self._native, self._parameters, loss) if reduces else None
-            if self._level != NOTHING and not self._native.is_described():
-                description = self._description()
-                if self._processes is not None:
-                    description = self._processes.agree(description, self._native)
-                self._native.describe(json.dumps(description))
-                self._check_taps()
-            told = self._native.finish(self._step, loss, rate_of(self._optimizers), skipped)
+            if self._device is not None:
+                told.extend(self._finish_on_device(self._device, skipped))
+            else:
+                rate = rate_of(self._optimizers)
+                told.extend(self._conclude(self._step, self._level, self._mean_loss(), rate, skipped))
 
         self._guarded("steps", finish)
         self._step += 1
         if self._active:
             self._begin()
         # Outside of what catches the watcher's own errors: what the user's function raises is for the user.
+        self._tell(told)
+
+    def _tell(self, told: list[tuple[str, str, str]]) -> None:
         for document, text, _ in told:
             finding = Finding.parse(document, text)
             self.findings.append(finding)
             if self._on_finding != "warn" or self._processes is None or self._processes.rank == 0:
                 announce(finding, self._on_finding)
+
+    def _conclude(
+        self, step: int, level: int, loss: float | None, rate: float, skipped: bool
+    ) -> list[tuple[str, str, str]]:
+        """Judges a step whose statistics are in the native half."""
+        if self._processes is not None and not skipped:
+            # A loss of this process alone would lead it to findings of its own.
+            reduces = level != NOTHING
+            loss = self._processes.reduce(self._native, self._parameters, loss) if reduces else None
+        if level != NOTHING and not self._native.is_described():
+            description = self._description()
+            if self._processes is not None:
+                description = self._processes.agree(description, self._native)
+            self._native.describe(json.dumps(description))
+            self._check_taps()
+        return self._native.finish(step, loss, rate, skipped)
+
+    def _finish_on_device(self, device: DeviceSide, skipped: bool) -> list[tuple[str, str, str]]:
+        told = self._arrived(device, wait=self._processes is not None)
+        losses = [value if isinstance(value, torch.Tensor) else torch.tensor(float(value)) for value in self._losses]
+        if skipped:
+            device.begin(self._step, NOTHING)
+        else:
+            scale = self._scale * (self._processes.count if self._processes is not None else 1)
+            device.end(losses, rate_of(self._optimizers), scale)
+        return told
+
+    def _arrived(self, device: DeviceSide, wait: bool) -> list[tuple[str, str, str]]:
+        told: list[tuple[str, str, str]] = []
+        while (arrived := device.arrived(wait)) is not None:
+            packet, loss = arrived
+            if self._losses_add and loss is not None:
+                loss *= packet.losses_told
+            told += self._conclude(packet.step, packet.level, loss, packet.learning_rate, False)
+        return told
 
     # How a step goes.
 
@@ -242,6 +285,9 @@ class Watcher:
 
         def begin() -> None:
             self._native.begin(self._level, 1.0)
+            self._scale = 1.0
+            if self._device is not None:
+                self._device.begin(self._step, self._level)
             if self._taps is not None:
                 self._taps.install(self._level)
             if self._accumulated is not None:
@@ -250,12 +296,18 @@ class Watcher:
         self._guarded("steps", begin)
 
     def _read_gradients(self, optimizer: Optimizer | None) -> None:
-        self._parameters.read("gradient", self._parameters.places(optimizer))
+        self._read("gradient", self._parameters.places(optimizer))
 
     def _read_weights(self, optimizer: Optimizer | None) -> None:
         if self._level == EVERYTHING:
             keep = self._updates and self._parameters.bytes <= MOST_COPIED
-            self._parameters.read("weight", self._parameters.places(optimizer), keep=keep)
+            self._read("weight", self._parameters.places(optimizer), keep)
+
+    def _read(self, which: Literal["weight", "gradient", "update"], places: list[int], keep: bool = False) -> None:
+        if self._device is not None:
+            self._device.read(which, places, keep)
+        else:
+            self._parameters.read(which, places, keep=keep)
 
     def _mean_loss(self) -> float | None:
         values = [float(value) for value in self._losses]

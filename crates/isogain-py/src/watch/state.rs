@@ -183,11 +183,15 @@ impl State {
     }
 
     pub(crate) fn begin(&mut self, level: Measure, scale: f64) {
-        (self.level, self.scale) = (level, scale);
+        self.load(level, scale);
         self.pass += 1;
         self.first_pass = self.pass;
         self.backward_seen = false;
         self.last_output = None;
+    }
+
+    pub(crate) fn load(&mut self, level: Measure, scale: f64) {
+        (self.level, self.scale) = (level, scale);
         for slot in &mut self.slots {
             (slot.activation, slot.cotangent, slot.units) = (Moments::default(), Moments::default(), None);
         }

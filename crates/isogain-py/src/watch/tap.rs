@@ -57,6 +57,59 @@ impl Tap {
         }
     }
 
+    /// The slot of this call, where statistics are computed elsewhere (on a device); `None` for a call that does not
+    /// count.
+    fn slot(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        let mut state = lock(py, &self.shared);
+        if state.level == Measure::Nothing || state.modules[self.module].off || state.modules[self.module].through {
+            return Ok(None);
+        }
+        state.call(py, self.module)
+    }
+
+    /// The slot whose cotangent comes next within a compiled program.
+    fn back_slot(&self, py: Python<'_>) -> Option<usize> {
+        lock(py, &self.shared).back_call(self.module)
+    }
+
+    /// Notes that the backward pass reached a slot; false for a second time in one pass.
+    fn reached(&self, py: Python<'_>, slot: usize, half: bool) -> bool {
+        let mut state = lock(py, &self.shared);
+        state.backward_seen = true;
+        let pass = state.pass;
+        if state.slots[slot].backward_pass == pass {
+            state.repeated += 1;
+            return false;
+        }
+        (state.slots[slot].backward_pass, state.slots[slot].narrow) = (pass, half);
+        true
+    }
+
+    /// What addresses and shapes tell of a slot; returns the axis of the units where they are to be counted.
+    fn shaped(
+        &self,
+        py: Python<'_>,
+        slot: usize,
+        input: Option<(usize, usize)>,
+        output: (usize, usize),
+        shape: Vec<i64>,
+    ) -> Option<usize> {
+        lock(py, &self.shared).shaped(slot, input, output, &shape).map(|(axis, _)| axis)
+    }
+
+    /// Whether the activation and the cotangent of a slot are to be measured at this step.
+    fn wants(&self, py: Python<'_>, slot: usize) -> (bool, bool) {
+        let [forward, backward] = lock(py, &self.shared).wants(slot);
+        (forward, backward)
+    }
+
+    /// Whether the module's units can be zero on every sample and stay so.
+    #[getter]
+    fn can_die(&self, py: Python<'_>) -> bool {
+        let kind = &lock(py, &self.shared).modules[self.module].kind;
+        matches!(kind, OperationKind::Activation { activation, .. } if activation == "relu")
+    }
+
     /// The same for a tensor within a compiled program: its statistics only, forward or backward.
     fn compiled(&self, py: Python<'_>, tensor: &Bound<'_, PyAny>, backward: bool) {
         let mut state = lock(py, &self.shared);
@@ -100,7 +153,7 @@ impl Tap {
             return Ok(());
         }
         let Some(slot) = state.call(py, self.module)? else { return Ok(()) };
-        let wants = if state.level == Measure::Everything { [true, true] } else { state.slots[slot].wants };
+        let wants = state.wants(slot);
         let everything = state.level == Measure::Everything;
         if wants[0] || everything {
             let tensor = Tensor::from(&output)?;
@@ -194,6 +247,10 @@ impl State {
         Ok(Some(self.slot(module, call)))
     }
 
+    fn wants(&self, slot: usize) -> [bool; 2] {
+        if self.level == Measure::Everything { [true, true] } else { self.slots[slot].wants }
+    }
+
     /// Within a compiled program calls come back in the opposite order.
     fn back_call(&mut self, module: usize) -> Option<usize> {
         let pass = self.pass;
@@ -232,39 +289,45 @@ impl State {
         Ok(made[output].clone_ref(py))
     }
 
-    /// What the shape and the memory of an output tell: who reads whom, samples, units.
+    /// What an output in this process's memory tells of itself.
     fn structure(&mut self, slot: usize, input: Option<&Bound<'_, PyAny>>, tensor: &Tensor<'_>) {
-        let shape = tensor.shape();
-        let module = &self.modules[self.slots[slot].module];
         let input = input.and_then(|input| Tensor::from(input).ok());
+        if let (0, Some(input), None) = (slot, &input, &self.input) {
+            self.input = Some(input.moments());
+        }
+        let place = |tensor: &Tensor<'_>| (tensor.address(), tensor.count());
+        let of = self.shaped(slot, input.as_ref().map(place), place(tensor), tensor.shape());
+        self.slots[slot].units = of.map(|(axis, activation)| {
+            let units = tensor.shape()[axis].max(1) as usize;
+            let dead = if activation == "relu" { tensor.zero_slots(axis) } else { 0 };
+            Units { units, dead, saturated: saturated(&activation, tensor), samples: tensor.count() / units }
+        });
+    }
+
+    /// What addresses, sizes and shape tell: who reads whom, samples, and of an activation the axis of its units and
+    /// its name.
+    fn shaped(
+        &mut self,
+        slot: usize,
+        input: Option<(usize, usize)>,
+        output: (usize, usize),
+        shape: &[i64],
+    ) -> Option<(usize, String)> {
         if slot == 0 {
             self.batch = shape.first().map_or(1, |&size| size.max(1) as usize);
-            if let (Some(input), None) = (&input, &self.input) {
-                self.input = Some(input.moments());
-            }
         }
-        let reads = match (&input, self.last_output) {
-            (Some(input), Some((address, count))) => input.address() == address && input.count() == count,
-            _ => false,
-        };
-        self.last_output = Some((tensor.address(), tensor.count()));
-        let kind = &module.kind;
+        self.slots[slot].reads_previous = input.is_some() && input == self.last_output;
+        self.last_output = Some(output);
+        let kind = &self.modules[self.slots[slot].module].kind;
         if let OperationKind::Linear { fan_out, .. } | OperationKind::Convolution { fan_out, .. } = kind {
             self.channels_first = shape.len() > 2 && shape.last() != Some(&(*fan_out as i64));
         }
-        let axis = if shape.len() > 3 || (self.channels_first && shape.len() > 1) { 1 } else { shape.len().max(1) - 1 };
-        let features = shape.get(axis).map_or(1, |&size| size.max(1) as usize);
-        let units = match kind {
-            OperationKind::Activation { activation, .. } if !shape.is_empty() => {
-                let dead = if activation == "relu" { tensor.zero_slots(axis) } else { 0 };
-                let samples = tensor.count() / features;
-                Some(Units { units: features, dead, saturated: saturated(activation, tensor), samples })
-            }
+        let channels = shape.len() > 3 || (self.channels_first && shape.len() > 1);
+        let axis = if channels { 1 } else { shape.len().checked_sub(1)? };
+        match kind {
+            OperationKind::Activation { activation, .. } => Some((axis, activation.clone())),
             _ => None,
-        };
-        let slot = &mut self.slots[slot];
-        slot.reads_previous = reads;
-        slot.units = units;
+        }
     }
 }
 
