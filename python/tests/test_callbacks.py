@@ -70,7 +70,7 @@ def test_lightning(tmp_path: Path, accumulate: int) -> None:
 
     module, watch = fit(2, run=tmp_path / "run")
     assert watch.findings == []
-    assert watch.watcher is not None and not watch.watcher._failures
+    assert watch.watcher is not None and not watch.watcher._guard.failures
     steps = lines(tmp_path / "run", "step")
     assert [step["step"] for step in steps][:10] == list(range(10))
     assert len(steps) == 20 // accumulate
@@ -113,7 +113,7 @@ def test_transformers(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         trainer.train()
     assert watch.findings == []
-    assert watch.watcher is not None and not watch.watcher._failures, watch.watcher._failures
+    assert watch.watcher is not None and not watch.watcher._guard.failures, watch.watcher._guard.failures
     steps = lines(tmp_path / "run", "step")
     assert [step["step"] for step in steps] == list(range(6))
     assert 3.5 < steps[0]["loss"] < 4.5, "ln 50 = 3.9"

@@ -49,7 +49,7 @@ def record(folder: Path, device: str, scaler: Any = None) -> list[dict[str, Any]
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)
                 scaler.update()
-    assert not w._failures, w._failures
+    assert not w._guard.failures, w._guard.failures
     assert w.findings == []
     return lines(folder, "step")
 
@@ -115,4 +115,4 @@ def test_on_a_gpu_no_hook_waits(tmp_path: Path) -> None:
             loss.backward()
             optimizer.step()
         torch.cuda.set_sync_debug_mode("default")
-    assert not w._failures, w._failures
+    assert not w._guard.failures, w._guard.failures

@@ -67,7 +67,7 @@ def test_nothing_is_wrong_with_what_trains(name: str, every: int | None) -> None
     w, losses = run(model, optimizer(model), sample, 100, every=every)
     assert min(losses[-10:]) < 0.85 * losses[0], "the test's own claim that it trains"
     assert w.findings == []
-    assert not w._failures and not w._native.problems()
+    assert not w._guard.failures and not w._native.problems()
 
 
 def test_a_deep_network_with_the_default_initialisation_vanishes() -> None:

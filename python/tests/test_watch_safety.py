@@ -39,7 +39,7 @@ def weights_after(
         optimizer.step()
     if w is not None:
         w.close()
-        assert not w._failures
+        assert not w._guard.failures
     return {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
 
 

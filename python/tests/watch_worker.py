@@ -65,7 +65,7 @@ def record(folder: Path, wrap: Callable[[nn.Module], nn.Module], share: bool, ac
                     w.loss(loss * accumulate)
                     loss.backward()
             optimizer.step()
-        assert not w._failures, w._failures
+        assert not w._guard.failures, w._guard.failures
     dist.barrier()
     if (folder / "run.jsonl").exists():
         return [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]

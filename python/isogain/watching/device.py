@@ -38,7 +38,8 @@ def row(tensor: torch.Tensor) -> torch.Tensor:
     infinity = float("inf")
     norm = torch.linalg.vector_norm(finite, dtype=wide)
     parts = [
-        torch.tensor(values.numel(), dtype=wide).to(values.device, non_blocking=True),
+        # Filled there: a copy of a number would wait for the device.
+        torch.full((), values.numel(), dtype=wide, device=values.device),
         finite.sum(dtype=wide),
         norm * norm,
         (values == 0).sum().to(wide),
@@ -58,6 +59,7 @@ class Packet:
     level: int
     scale: float
     learning_rate: float
+    processes: int = 1
     #: `(which, place)` of each row.
     places: list[tuple[str, int]] = field(default_factory=list)
     rows: list[torch.Tensor] = field(default_factory=list)
@@ -177,10 +179,11 @@ class DeviceSide:
             elif place in self._before:
                 self._add("update", place, local(parameter) - self._before.pop(place))
 
-    def end(self, losses: list[torch.Tensor], learning_rate: float, scale: float) -> None:
+    def end(self, losses: list[torch.Tensor], learning_rate: float, scale: float, processes: int) -> None:
         """Sends what this step measured on its way."""
         if self._packet is not None:
-            self._packet.learning_rate, self._packet.scale = learning_rate, scale
+            packet = self._packet
+            packet.learning_rate, packet.scale, packet.processes = learning_rate, scale, processes
             self._packet.losses = [loss.detach() for loss in losses]
             self._packet.losses_told = len(losses)
             self._packet.send()
@@ -203,7 +206,7 @@ class DeviceSide:
             places, rows = kinds.setdefault(which, ([], []))
             found = values[8 * at : 8 * at + 8]
             places.append(place)
-            rows.append(_unscaled(found, packet.scale) if which == "cotangent" else found)
+            rows.append(_unscaled(found, packet.scale * packet.processes) if which == "cotangent" else found)
         for which, (places, rows) in kinds.items():
             self._native.put(which, places, rows)
         after = 8 * len(packet.places)

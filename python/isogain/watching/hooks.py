@@ -25,9 +25,17 @@ Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 class Taps:
     """The taps of a model's modules. A module's place is its number in the native half."""
 
-    def __init__(self, model: nn.Module, native: _core.Watch, guarded: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        native: _core.Watch,
+        guarded: Callable[[Callable[[], None]], None],
+        pass_begins: Callable[[], None],
+    ) -> None:
         self._native = native
         self.guarded = guarded
+        self._pass_begins = pass_begins
+        self._first_compiled: int | None = None
         self._taps: list[_core.Tap] = []
         self._modules: list[nn.Module] = []
         self._hooks: list[Hook] = []
@@ -68,6 +76,10 @@ class Taps:
 
     def see_compiled(self, place: int, tensor: torch.Tensor, backward: bool) -> None:
         """What a compiled program calls."""
+        if not backward and self._first_compiled in (None, place):
+            # No hook of the whole model runs within a compiled program: its first tap stands for it.
+            self._first_compiled = place
+            self._pass_begins()
         if self.device is None:
             self._taps[place].compiled(tensor, backward)
         else:

@@ -21,16 +21,50 @@ from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
 from isogain.watching.device import DeviceSide, is_on_device
 from isogain.watching.distributed import Processes, processes_of
+from isogain.watching.guard import Guard
 from isogain.watching.hooks import EVERYTHING, NOTHING, Taps
 from isogain.watching.losses import LossSeen, look
 from isogain.watching.optimizers import StepHooks, optimizers_of, rate_of, seen
 from isogain.watching.parameters import MOST_COPIED, Filter, Parameters
 from isogain.watching.scaling import Scaling
 
-__all__ = ["Watcher", "watch"]
+__all__ = ["Watcher"]
+
 
 class Watcher:
-    """A training that is watched; `watch` makes one. Use it as a context manager, or call `close()` at the end."""
+    """A training that is watched: `isogain.watch(model, optimizer)`.
+
+        with isogain.watch(model, optimizer, run="runs/mine") as w:
+            for x, y in data:
+                optimizer.zero_grad()
+                loss = loss_fn(model(x), y)
+                w.loss(loss)
+                loss.backward()
+                optimizer.step()
+
+    It ends with the block, or by `close()`. What is found is warned of as it appears, kept in `findings` and written to the
+    record. The weights that come out are those of the same training unwatched, bit for bit; an error of the watcher
+    switches off the part concerned, and is told at the end.
+
+    model: any module; before or after it is wrapped by DDP or sharded by FSDP2, and before a compiled model's first call.
+    optimizer: one, several (list or mapping), or None: then call `w.step()` after each backward pass.
+    run: folder of the record, the same as the command line's; none is written without it.
+    every: measure every so many steps. The default measures every 16th at less than 1 % of the time. The first 20 steps
+        and those of the record's own cadence (20 in each decade) are always measured.
+    steps: updates planned. With it, findings also say whether they can take the weights anywhere.
+    loss_fn: a loss module, whose value is then taken without `w.loss`; so is that of a model that returns its loss.
+    losses: whether losses told within one step are means of its parts, or parts of its sum.
+    on_finding: `"warn"`; `"raise"` for a `FindingError` at a finding of level error; or a function of one finding.
+    parameters: a function of name and parameter that says which ones to look at.
+    activations: whether modules are looked at, or only parameters.
+    updates: whether the size of updates is measured, for which one copy of the weights is kept (up to 1 GiB).
+    scaler: the `GradScaler`, if there is one: cotangents are divided by its scale, and overflows are noted.
+    distributed: False for a training of this process's own although torch.distributed is initialised.
+    dist_every: in a distributed training, measure only steps that are multiples of this.
+    seed: for the record.
+
+    Memory: some 400 bytes for each tensor watched, 1024 losses, 32 step records, and the copy of the weights.
+    """
 
     def __init__(
         self,
@@ -52,14 +86,11 @@ class Watcher:
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
-        if every is not None and every < 1:
-            raise ValueError(f"every is {every}; it must be at least 1")
+        _check_numbers(every=every, steps=steps, dist_every=dist_every)
         if losses not in ("mean", "sum"):
             raise ValueError(f'losses is {losses!r}; it must be "mean" or "sum"')
-        if dist_every < 1:
-            raise ValueError(f"dist_every is {dist_every}; it must be at least 1")
-        if steps is not None and steps < 1:
-            raise ValueError(f"steps is {steps}; it must be at least 1")
+        if loss_fn is not None and not isinstance(loss_fn, nn.Module):
+            raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
         if run is not None and (Path(run) / "run.jsonl").exists():
             raise FileExistsError(f"{os.fspath(run)} holds a run already; choose another folder")
         self.findings: list[Finding] = []
@@ -83,22 +114,22 @@ class Watcher:
         self._closed = False
         self._losses: list[Any] = []
         self._loss_seen: LossSeen | None = None
-        self._failures: dict[str, str] = {}
+        self._guard = Guard(self._remove)
         self._optimizers = optimizers_of(optimizer)
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
         self._parameters = Parameters(inner, parameters, self._native)
-        self._taps = Taps(inner, self._native, lambda see: self._guarded("activations", see)) if activations else None
+        self._taps: Taps | None = None
+        if activations:
+            self._taps = Taps(inner, self._native, lambda see: self._guard.run("activations", see), self._pass_begins)
         self._device: DeviceSide | None = None
         self._accumulated: AccumulatedGradients | None = None
         if self._scaling or not self._optimizers:
-            self._accumulated = AccumulatedGradients(self._parameters, self._guarded)
+            self._accumulated = AccumulatedGradients(self._parameters, self._guard.run)
         self._handles: list[RemovableHandle] = [
             inner.register_forward_pre_hook(self._on_pass),
             inner.register_forward_hook(self._on_output),
         ]
         if loss_fn is not None:
-            if not isinstance(loss_fn, nn.Module):
-                raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
             self._handles.append(loss_fn.register_forward_hook(self._on_loss))
         self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self._closure_loss)
         self._begin()
@@ -107,23 +138,17 @@ class Watcher:
 
     def loss(self, value: torch.Tensor | float) -> None:
         """Tells the loss of this step; where gradients accumulate, of each batch. It is read at the step's end."""
-        if not self._active:
-            return
-        try:
-            if isinstance(value, torch.Tensor):
-                if self._loss_seen is None and value.grad_fn is not None:
-                    self._loss_seen = look(value)
-                value = value.detach()
-            self._losses.append(value)
-        except Exception as error:  # noqa: BLE001: nothing of the watcher may stop a training
-            self._failed("loss", error)
+        if self._active:
+            self._guard.run("loss", lambda: self._keep_loss(value))
 
     def step(self) -> None:
         """Ends a step, for trainings without an optimizer that is known to the watcher. To be called after the backward
         pass, before gradients are set to zero."""
         if self._optimizers:
             raise RuntimeError("w.step() is for watch(model, optimizer=None); this watcher follows its optimizer")
-        self._guarded("gradients", lambda: self._read_gradients(None))
+        if not self._looked_around:
+            self._guard.run("distributed", self._look_around)
+        self._guard.run("gradients", lambda: self._read_gradients(None))
         self._end()
 
     def close(self) -> None:
@@ -132,15 +157,13 @@ class Watcher:
             return
         self._closed = True
         self._remove()
-        device = self._device
-        if device is not None:
-            self._guarded("steps", lambda: self._tell(self._arrived(device, wait=True)))
-        self._guarded("record", self._native.close)
-        problems = [*self._failures.items(), *self._native.problems(), *self._parameters.problems()]
-        if problems:
-            listed = "; ".join(f"{name}: {reason}" for name, reason in problems[:8])
-            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-            warnings.warn(f"isogain.watch switched off what it could not watch: {listed}{more}", stacklevel=2)
+        told: list[tuple[str, str, str]] = []
+        if self._device is not None:
+            device = self._device
+            self._guard.run("steps", lambda: told.extend(self._arrived(device, wait=True)))
+        self._guard.run("record", self._native.close)
+        self._guard.tell([*self._native.problems(), *self._parameters.problems()])
+        self._tell(told)
 
     def __enter__(self) -> Watcher:
         return self
@@ -150,24 +173,38 @@ class Watcher:
     ) -> None:
         self.close()
 
+    @property
+    def overflows(self) -> list[int]:
+        """Steps that a loss scaler left out because a gradient overflowed."""
+        return list(self._scaling.overflows)
+
     # What hooks call.
 
     def _on_loss(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, torch.Tensor) and output.dim() == 0 and output.grad_fn is not None:
             self.loss(output)
 
+    def _keep_loss(self, value: torch.Tensor | float) -> None:
+        if isinstance(value, torch.Tensor):
+            if self._loss_seen is None and value.grad_fn is not None:
+                self._loss_seen = look(value)
+            value = value.detach()
+        self._losses.append(value)
+
     def _closure_loss(self, value: Any) -> None:
         if value is not None and not self._losses:
             self.loss(value)
 
     def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return
+        if not torch.compiler.is_compiling() and torch.is_grad_enabled():
+            self._pass_begins()
+
+    def _pass_begins(self) -> None:
         if not self._looked_around:
-            self._guarded("distributed", self._look_around)
+            self._guard.run("distributed", self._look_around)
         # On a device the scale is one of its tensors: it is not waited for at every step.
         if self._scaling and (self._device is None or self._level != NOTHING):
-            self._guarded("loss scale", self._follow_scale)
+            self._guard.run("loss scale", self._follow_scale)
 
     def _follow_scale(self) -> None:
         if self._scaling.overflowed(self._step):
@@ -200,19 +237,21 @@ class Watcher:
             self._native.writes(self._processes.rank == 0)
 
     def _before(self, optimizer: Optimizer, closure: bool) -> None:
+        if not self._looked_around:
+            self._guard.run("distributed", self._look_around)
         if self._level == NOTHING:
             return
         if closure:
             # The gradients are those of the last step until the closure has run.
-            self._guarded("weights", lambda: self._read_weights(optimizer))
+            self._guard.run("weights", lambda: self._read_weights(optimizer))
             return
-        self._guarded("gradients", lambda: self._read_gradients(optimizer))
-        self._guarded("weights", lambda: self._read_weights(optimizer))
+        self._guard.run("gradients", lambda: self._read_gradients(optimizer))
+        self._guard.run("weights", lambda: self._read_weights(optimizer))
 
     def _after(self, optimizer: Optimizer) -> None:
         self._scaling.updated()
         if self._level == EVERYTHING and self._updates:
-            self._guarded("updates", lambda: self._read("update", self._parameters.places(optimizer)))
+            self._guard.run("updates", lambda: self._read("update", self._parameters.places(optimizer)))
 
     def _end(self, skipped: bool = False) -> None:
         if not self._active:
@@ -226,7 +265,7 @@ class Watcher:
                 rate = rate_of(self._optimizers)
                 told.extend(self._conclude(self._step, self._level, self._mean_loss(), rate, skipped))
 
-        self._guarded("steps", finish)
+        self._guard.run("steps", finish)
         self._step += 1
         if self._active:
             self._begin()
@@ -262,8 +301,8 @@ class Watcher:
         if skipped:
             device.begin(self._step, NOTHING)
         else:
-            scale = self._scale * (self._processes.count if self._processes is not None else 1)
-            device.end(losses, rate_of(self._optimizers), scale)
+            processes = self._processes.count if self._processes is not None else 1
+            device.end(losses, rate_of(self._optimizers), self._scale, processes)
         return told
 
     def _arrived(self, device: DeviceSide, wait: bool) -> list[tuple[str, str, str]]:
@@ -293,7 +332,7 @@ class Watcher:
             if self._accumulated is not None:
                 self._accumulated.install(self._level != NOTHING)
 
-        self._guarded("steps", begin)
+        self._guard.run("steps", begin)
 
     def _read_gradients(self, optimizer: Optimizer | None) -> None:
         self._read("gradient", self._parameters.places(optimizer))
@@ -337,26 +376,6 @@ class Watcher:
                 stacklevel=2,
             )
 
-    @property
-    def overflows(self) -> list[int]:
-        """Steps that a loss scaler left out because a gradient overflowed."""
-        return list(self._scaling.overflows)
-
-    # What must never reach the user's loop.
-
-    def _guarded(self, what: str, action: Callable[[], None]) -> None:
-        if what in self._failures:
-            return
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001: nothing of the watcher may stop a training
-            self._failed(what, error)
-
-    def _failed(self, what: str, error: Exception) -> None:
-        self._failures[what] = f"{type(error).__name__}: {error}"
-        if what == "steps":
-            self._remove()
-
     def _remove(self) -> None:
         self._active = False
         self._steppers.remove()
@@ -369,6 +388,7 @@ class Watcher:
         self._handles.clear()
 
 
-def watch(model: nn.Module, optimizer: object = None, **settings: Any) -> Watcher:
-    """Watches a training."""
-    return Watcher(model, optimizer, **settings)
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} is {number}; it must be at least 1")
