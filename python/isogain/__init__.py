@@ -18,23 +18,48 @@ if TYPE_CHECKING:
     from isogain import clip
     from isogain.curing import cure
     from isogain.diagnose import check
+    from isogain.findings import Finding, FindingError, FindingWarning
+    from isogain.recorder import Recorder
     from isogain.report import Report
     from isogain.result import Result
     from isogain.surgery import CannotApply, Treatment, treat
+    from isogain.watching import Watcher, watch
 
-__all__ = ["CannotApply", "Report", "Result", "Treatment", "__version__", "check", "clip", "cure", "treat"]
+__all__ = [
+    "CannotApply",
+    "Finding",
+    "FindingError",
+    "FindingWarning",
+    "Recorder",
+    "Report",
+    "Result",
+    "Treatment",
+    "Watcher",
+    "__version__",
+    "check",
+    "clip",
+    "cure",
+    "treat",
+    "watch",
+]
 
 # Where each name lives. Imported when it is asked for, so that `import isogain` needs no framework. No function has the name
 # of its module: importing the module would put it in the function's place. A home with the name itself is the module.
 _HOMES = {
     "CannotApply": "isogain.surgery",
+    "Finding": "isogain.findings",
+    "FindingError": "isogain.findings",
+    "FindingWarning": "isogain.findings",
+    "Recorder": "isogain.recorder",
     "Report": "isogain.report",
     "Result": "isogain.result",
     "Treatment": "isogain.surgery",
     "check": "isogain.diagnose",
+    "Watcher": "isogain.watching",
     "clip": "isogain.clip",
     "cure": "isogain.curing",
     "treat": "isogain.surgery",
+    "watch": "isogain.watching",
 }
 
 

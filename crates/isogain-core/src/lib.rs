@@ -5,6 +5,7 @@ pub mod flow;
 pub mod forecast;
 pub mod names;
 pub mod network;
+pub mod online;
 pub mod recipe;
 pub mod record;
 pub mod remedies;

@@ -8,6 +8,7 @@ mod dlpack;
 mod init;
 mod tensor;
 mod trials;
+mod watch;
 
 /// What the package's Python half calls.
 #[pymodule]
@@ -20,6 +21,8 @@ mod _core {
     use super::tensor::statistics;
     #[pymodule_export]
     use super::trials::{Cured, RandomSearch, Schedule, best_first, learning_rates, trial_report};
+    #[pymodule_export]
+    use super::watch::{Tap, Watch};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

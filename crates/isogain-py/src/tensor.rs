@@ -209,6 +209,51 @@ impl<'py> Tensor<'py> {
         }
     }
 
+    /// Slots along `axis` that are exactly zero everywhere else: units that no sample turned on.
+    pub(crate) fn zero_slots(&self, axis: usize) -> usize {
+        match self.element {
+            Element::F16 => zero_slots(&self.elements::<f16>(), self.shape(), axis),
+            Element::BF16 => zero_slots(&self.elements::<bf16>(), self.shape(), axis),
+            Element::F32 => zero_slots(&self.elements::<f32>(), self.shape(), axis),
+            Element::F64 => zero_slots(&self.elements::<f64>(), self.shape(), axis),
+        }
+    }
+
+    /// Number of elements.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Where the elements start; equal for a tensor and a view of it from its start on.
+    pub(crate) fn address(&self) -> usize {
+        self.lent.raw.data as usize + self.lent.raw.byte_offset as usize
+    }
+
+    /// Whether the elements are IEEE half-precision numbers.
+    pub(crate) fn is_half(&self) -> bool {
+        self.element == Element::F16
+    }
+
+    /// Copies the elements in memory order into `kept`, whose earlier contents go.
+    pub(crate) fn keep(&self, kept: &mut Vec<u8>) {
+        match self.element {
+            Element::F16 => keep(&self.in_memory_order::<f16>(), kept),
+            Element::BF16 => keep(&self.in_memory_order::<bf16>(), kept),
+            Element::F32 => keep(&self.in_memory_order::<f32>(), kept),
+            Element::F64 => keep(&self.in_memory_order::<f64>(), kept),
+        }
+    }
+
+    /// Moments of what changed since [`Self::keep`]; `None` where the tensor is another one now.
+    pub(crate) fn change(&self, kept: &[u8]) -> Option<Moments> {
+        match self.element {
+            Element::F16 => change(&self.in_memory_order::<f16>(), kept, |value| f64::from(value.to_f32())),
+            Element::BF16 => change(&self.in_memory_order::<bf16>(), kept, |value| f64::from(value.to_f32())),
+            Element::F32 => change_f32(&self.in_memory_order::<f32>(), kept),
+            Element::F64 => change(&self.in_memory_order::<f64>(), kept, |value| value),
+        }
+    }
+
     /// The values in row-major order; half precisions are widened.
     pub(crate) fn values(&self) -> Values {
         match self.element {
@@ -218,6 +263,61 @@ impl<'py> Tensor<'py> {
             Element::F64 => Values::from(self.elements::<f64>().into_owned()),
         }
     }
+}
+
+/// Elements of a block in which a change is worked out: it stays in the first cache.
+const BLOCK: usize = 4096;
+
+fn keep<T: Copy>(elements: &[T], kept: &mut Vec<u8>) {
+    // SAFETY: numbers without padding; every byte of them is initialised.
+    let bytes = unsafe { std::slice::from_raw_parts(elements.as_ptr().cast::<u8>(), size_of_val(elements)) };
+    kept.clear();
+    kept.extend_from_slice(bytes);
+}
+
+fn change_f32(elements: &[f32], kept: &[u8]) -> Option<Moments> {
+    let (before, rest) = kept.as_chunks::<4>();
+    if before.len() != elements.len() || !rest.is_empty() {
+        return None;
+    }
+    let (mut moments, mut block) = (Moments::default(), [0.0_f32; BLOCK]);
+    for (now, before) in elements.chunks(BLOCK).zip(before.chunks(BLOCK)) {
+        for ((change, now), before) in block.iter_mut().zip(now).zip(before) {
+            *change = now - f32::from_ne_bytes(*before);
+        }
+        moments.merge(&kernel::moments(&block[..now.len()]));
+    }
+    Some(moments)
+}
+
+fn change<T: Copy>(elements: &[T], kept: &[u8], widen: impl Fn(T) -> f64) -> Option<Moments> {
+    if kept.len() != size_of_val(elements) {
+        return None;
+    }
+    let size = size_of::<T>();
+    let (mut moments, mut block) = (Moments::default(), Vec::with_capacity(BLOCK));
+    for (now, before) in elements.chunks(BLOCK).zip(kept.chunks(BLOCK * size)) {
+        block.clear();
+        block.extend(now.iter().zip(before.chunks(size)).map(|(now, before)| {
+            // SAFETY: `keep` wrote a whole number of this type there.
+            widen(*now) - widen(unsafe { before.as_ptr().cast::<T>().read_unaligned() })
+        }));
+        moments.merge(&kernel::moments_f64(&block));
+    }
+    Some(moments)
+}
+
+fn zero_slots<T: Copy + PartialEq + Default>(elements: &[T], shape: &[i64], axis: usize) -> usize {
+    let size = |sizes: &[i64]| sizes.iter().map(|&size| size.max(0) as usize).product::<usize>();
+    let (outer, slots, inner) = (size(&shape[..axis]), shape[axis].max(0) as usize, size(&shape[axis + 1..]));
+    let zero = T::default();
+    let is_off = |slot: &usize| {
+        (0..outer).all(|at| {
+            let start = (at * slots + slot) * inner;
+            elements[start..start + inner].iter().all(|value| *value == zero)
+        })
+    };
+    if elements.is_empty() { 0 } else { (0..slots).filter(is_off).count() }
 }
 
 fn widened<T: Copy + Into<f32>>(elements: &[T]) -> Values {

@@ -41,7 +41,16 @@ impl Recorder {
     /// # Errors
     /// What [`Writer::write`] reports.
     pub fn step(&mut self, step: &StepRecord) -> Result<(), RecordError> {
-        let breaks = !self.broken && step.has_non_finite();
+        self.judged(step, step.has_non_finite())
+    }
+
+    /// The same for a step of which the caller knows better whether something broke: a loss that nobody told is NaN too,
+    /// and an overflow that a loss scaler answers is no break.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn judged(&mut self, step: &StepRecord, non_finite: bool) -> Result<(), RecordError> {
+        let breaks = !self.broken && non_finite;
         if breaks {
             self.broken = true;
             self.write_last_steps()?;
@@ -73,6 +82,18 @@ impl Recorder {
     /// What [`Writer::write`] reports.
     pub fn write_last_steps(&mut self) -> Result<(), RecordError> {
         self.flight.take_unwritten().into_iter().try_for_each(|step| self.writer.write(&Line::Step(Box::new(step))))
+    }
+
+    /// Writes the last step if it is not on disk yet: how a run ends belongs to it, and that it was the last one shows
+    /// only afterwards where nobody planned its length.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn write_last_step(&mut self) -> Result<(), RecordError> {
+        match self.flight.take_unwritten().pop() {
+            Some(step) => self.writer.write(&Line::Step(Box::new(step))),
+            None => Ok(()),
+        }
     }
 
     /// Writes any other line.

@@ -4,6 +4,7 @@
 //! Names and messages may come from other people's networks and recipes: each format escapes them in its own way, and
 //! control characters never reach a terminal.
 
+pub mod alarm;
 pub mod bars;
 pub mod comparison;
 pub mod escape;

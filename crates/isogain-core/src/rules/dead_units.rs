@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::measure::is_zero;
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 use crate::record::{Snapshot, UnitRecord};
@@ -34,7 +35,9 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let (first, last) = (layers.first()?, layers.last()?);
     // A dead layer on the main path cuts everything before it off; one in a branch only loses the branch.
     let main_path: HashSet<&str> = case.network.ops.iter().map(|op| op.name.as_str()).collect();
-    let blocked = layers.iter().find(|record| record.dead == record.units && main_path.contains(record.name.as_str()));
+    let blocked = layers.iter().find(|record| {
+        record.dead == record.units && main_path.contains(record.name.as_str()) && cuts_off(snapshot, &record.name)
+    });
     let worst = layers.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let message = match blocked {
         Some(record) => format!(
@@ -66,6 +69,12 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     )
 }
 
+/// Whether no gradient passes an operation: it may be a branch that the network's description does not show as one.
+fn cuts_off(snapshot: &Snapshot, name: &str) -> bool {
+    let before = snapshot.joints.iter().take_while(|joint| joint.name != name);
+    before.filter(|joint| joint.cotangent.count > 0).all(|joint| is_zero(&joint.cotangent))
+}
+
 fn share(record: &UnitRecord) -> f64 {
     record.dead as f64 / record.units.max(1) as f64
 }
@@ -74,6 +83,7 @@ fn share(record: &UnitRecord) -> f64 {
 mod tests {
     use super::*;
     use crate::rules::fixture::Bench;
+    use crate::statistics::Moments;
 
     #[test]
     fn more_than_chance_and_all() {
@@ -84,6 +94,10 @@ mod tests {
         bench.start.units[2].dead = 50;
         assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
         bench.start.units[2].dead = 64;
+        assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn, "a gradient still arrives before it");
+        for joint in &mut bench.start.joints {
+            joint.cotangent = Moments { zeros: 64, count: 64, ..Moments::default() };
+        }
         let finding = bench.ask("dead-units").unwrap();
         assert_eq!((finding.level, &finding.layers[0]), (Level::Deny, &"relu3".to_owned()));
     }

@@ -1,6 +1,6 @@
 //! A gradient too small for the number format.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::finding::{factor, number};
 use super::measure::{is_zero, min_normal, precision_name};
@@ -8,8 +8,9 @@ use super::{Case, Finding, Rule};
 use crate::flow::profile::Profile;
 use crate::recipe::Level;
 use crate::record::JointRecord;
+use crate::statistics::NumberFormat;
 
-pub(super) static RULE: Rule = Rule {
+pub(crate) static RULE: Rule = Rule {
     name: "gradient-underflow",
     code: "G013",
     summary: "the gradient falls below the smallest number of the format",
@@ -67,6 +68,67 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         after = Some((&layer.name, rms));
     }
     None
+}
+
+/// Smallest steps of the format in the RMS of a cotangent below which it is called lost: a typical value then keeps
+/// fewer than four bits, and a bell curve of that RMS has a twentieth of its values flushed to zero.
+const STEPS: f64 = 16.0;
+
+/// The same for cotangents held in formats narrower than the parameters' (fp16), by operation. `loss_scale` is what the
+/// loss was multiplied with; the cotangents in the case are without it, and are those of a batch over all `processes`.
+pub(crate) fn in_format(
+    case: &Case<'_>,
+    formats: &BTreeMap<String, NumberFormat>,
+    loss_scale: f64,
+    processes: usize,
+) -> Option<Finding> {
+    let held = |joint: &JointRecord| {
+        let format = formats.get(&joint.name)?;
+        Some((
+            joint.cotangent.rms()? * loss_scale * processes.max(1) as f64,
+            format.flush_edge * 2.0 * STEPS,
+            *format,
+            joint.cotangent,
+        ))
+    };
+    let of: Vec<_> = case.start.joints.iter().filter_map(|joint| Some((joint, held(joint)?))).collect();
+    // What is exactly zero was lost here only if the operation after it still had something.
+    let lost = |at: usize| {
+        let (rms, limit, ..) = of[at].1;
+        rms < limit && (rms > 0.0 || of[at + 1..].iter().any(|(_, (rms, ..))| *rms > 0.0))
+    };
+    let layers: Vec<usize> = (0..of.len()).filter(|&at| lost(at)).collect();
+    let (first, last) = (of[*layers.first()?].0, of[*layers.last()?].0);
+    let (rms, limit, format, cotangent) = of[*layers.last()?].1;
+    let scaled = if loss_scale == 1.0 {
+        "without loss scaling".to_owned()
+    } else {
+        format!("at a loss scale of {}", number(loss_scale))
+    };
+    let message = format!(
+        "in {} of {} operations the gradient is lost in {} {scaled}; at {} it has RMS {}, and {} % of it is exactly zero",
+        layers.len(),
+        of.len(),
+        format.name,
+        last.name,
+        number(rms),
+        number(100.0 * cotangent.zero_fraction())
+    );
+    let mut finding = Finding::new(RULE.name, Level::Deny, [&first.name, &last.name], message)
+        .against(
+            format!("RMS of the gradient at {}, loss scale included", last.name),
+            rms,
+            limit,
+            format!("16 smallest steps of {}: a typical value keeps fewer than 4 bits", format.name),
+        )
+        .with("share of exact zeros", cotangent.zero_fraction())
+        .remedies(&["rescale-init", "add-skip", "insert-batch-norm"]);
+    finding.theory = Some(format!(
+        "multiply the loss before the backward pass (GradScaler), or use bfloat16: {} flushes what is below {}",
+        format.name,
+        number(format.flush_edge)
+    ));
+    Some(finding)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod finding;
 mod forward_overflow;
 mod frozen_layer;
 mod gradient_below_eps;
-mod gradient_underflow;
+pub(crate) mod gradient_underflow;
 mod learning_rate_too_high;
 mod learning_rate_too_low;
 mod measure;

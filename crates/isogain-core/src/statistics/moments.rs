@@ -88,6 +88,20 @@ impl Moments {
         fraction(self.non_finite, self.count)
     }
 
+    /// The moments of the same tensor with every value multiplied by `factor`, which is not zero: a gradient without its
+    /// loss scale.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let (low, high) = if factor < 0.0 { (self.max, self.min) } else { (self.min, self.max) };
+        Self {
+            sum: self.sum * factor,
+            sum_of_squares: self.sum_of_squares * factor * factor,
+            min: low.map(|low| low * factor),
+            max: high.map(|high| high * factor),
+            abs_max: self.abs_max * factor.abs(),
+            ..*self
+        }
+    }
+
     /// Takes in the moments of another part of the same tensor.
     pub fn merge(&mut self, other: &Moments) {
         self.count += other.count;
@@ -119,6 +133,16 @@ pub(super) fn fraction(part: u64, whole: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn scaling_is_that_of_every_value() {
+        let values = [1.5_f32, -2.0, 0.0, f32::NAN, 0.25];
+        for factor in [-4.0_f64, 0.5] {
+            let scaled: Vec<f32> = values.iter().map(|value| value * factor as f32).collect();
+            let (of, by) = (super::super::kernel::moments(&values), super::super::kernel::moments(&scaled));
+            assert_eq!(of.scaled(factor), by);
+        }
+    }
+
     use proptest::prelude::*;
 
     use super::super::kernel::{moments, moments_f64};

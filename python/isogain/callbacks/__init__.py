@@ -1,0 +1,1 @@
+"""`isogain.watch` in other people's training loops: `callbacks.lightning`, `callbacks.transformers`."""
