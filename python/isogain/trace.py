@@ -269,15 +269,16 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     nodes = [node for node in recorder.nodes if node.edge is not None and node.value.is_floating_point()]
     own = {id(parameter) for parameter in parameters.values()}
     weights = [tensor for key, tensor in recorder.weights.items() if key not in own]
-    wanted = [node.edge for node in nodes]
+    wanted = [node.edge for node in nodes if node.edge is not None]
     wanted += [get_gradient_edge(parameter) for parameter in parameters.values() if parameter.requires_grad]
     wanted += [get_gradient_edge(weight) for weight in weights]
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    # Its stub promises tensors, and leaves out the None of an edge that the loss does not depend on.
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(loss, wanted, allow_unused=True)
     for node, gradient in zip(nodes, found, strict=False):
         node.gradient = gradient
     rest = iter(found[len(nodes):])
     gradients = {name: next(rest) if p.requires_grad else None for name, p in parameters.items()}
-    of_weights = {id(weight): gradient for weight, gradient in zip(weights, rest, strict=True)}
+    of_weights: dict[int, Tensor | None] = {id(weight): gradient for weight, gradient in zip(weights, rest, strict=True)}
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)

@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 
 mod check;
 mod dlpack;
+mod record;
 mod tensor;
+mod weights;
 
 /// What the package's Python half calls.
 #[pymodule]
@@ -13,9 +15,18 @@ mod _core {
     #[pymodule_export]
     use super::check::Checked;
     #[pymodule_export]
+    use super::record::{RecordedRun, compare, explain};
+    #[pymodule_export]
     use super::tensor::statistics;
+    #[pymodule_export]
+    use super::weights::{WeightSurvey, Weights};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// What was asked for does not hold together.
+fn invalid(error: impl std::fmt::Display) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(error.to_string())
 }
