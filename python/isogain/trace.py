@@ -307,13 +307,14 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     if _has_reentrant_checkpoint(loss):
         found, own_gradients = _by_hooks(loss, inner, trained)
     else:
-        every = torch.autograd.grad(loss, [*inner, *map(get_gradient_edge, trained)], allow_unused=True)
+        # Its stub promises tensors, and leaves out the None of an edge that the loss does not depend on.
+        every: tuple[Tensor | None, ...] = torch.autograd.grad(loss, [*inner, *map(get_gradient_edge, trained)], allow_unused=True)
         found, own_gradients = list(every[: len(inner)]), list(every[len(inner) :])
     for node, gradient in zip(nodes, found, strict=False):
         node.gradient = gradient
     of_trained = {id(p): gradient for p, gradient in zip(trained, own_gradients, strict=True)}
     gradients = {name: of_trained.get(id(parameter)) for name, parameter in parameters.items()}
-    of_weights = {id(weight): gradient for weight, gradient in zip(weights, found[len(nodes) :], strict=True)}
+    of_weights: dict[int, Tensor | None] = {id(weight): gradient for weight, gradient in zip(weights, found[len(nodes) :], strict=True)}
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)

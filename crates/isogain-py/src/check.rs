@@ -10,6 +10,7 @@ use isogain_core::render::{self, Context, Format, Style};
 use isogain_core::summary::CheckReport;
 use isogain_core::traced::{Changes, Subject};
 
+use crate::invalid;
 use crate::tensor::Tensor;
 
 /// A checked model.
@@ -95,8 +96,4 @@ impl Checked {
     fn snapshot(&self) -> PyResult<String> {
         serde_json::to_string(&self.subject.start).map_err(invalid)
     }
-}
-
-fn invalid(error: impl std::fmt::Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
 }

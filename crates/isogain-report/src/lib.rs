@@ -10,6 +10,7 @@ mod page;
 mod policy;
 mod views;
 
+use isogain_core::record::Run;
 use isogain_core::summary::{CheckReport, CureReport};
 
 pub use page::ReportError;
@@ -28,4 +29,12 @@ pub fn html(report: &CureReport) -> Result<String, ReportError> {
 /// When the report cannot be written as JSON, which the page carries as its data.
 pub fn check_html(report: &CheckReport) -> Result<String, ReportError> {
     page::check(report)
+}
+
+/// The page for a recorded run, finished or not; `name` is what it is called, its folder as a rule.
+///
+/// # Errors
+/// When the run cannot be written as JSON; the page carries all of it but the steps as its data.
+pub fn run_html(run: &Run, name: &str) -> Result<String, ReportError> {
+    page::run(run, name)
 }

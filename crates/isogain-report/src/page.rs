@@ -1,11 +1,15 @@
 //! The frame of the page: head, sections in order, data, and the script at the end.
 
+use isogain_core::record::Run;
+use isogain_core::record::export::json::Overview;
 use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
 
 use crate::markup::{self, section};
 use crate::policy;
-use crate::views::{findings, gradient, header, judged, limits, loss, recipe, remedies, waterfall};
+use crate::views::{
+    course, findings, gradient, header, judged, limits, loss, maps, recipe, recorded, remedies, waterfall,
+};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -48,6 +52,24 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));
     frame("isogain check", &(body + "</main>\n"), report)
+}
+
+pub(crate) fn run(run: &Run, name: &str) -> Result<String, ReportError> {
+    let charts: String = [course::figure(run)].into_iter().chain(maps::figures(run)).collect();
+    let mut body = recorded::head(run, name) + "<main>\n";
+    if !charts.is_empty() {
+        body += &format!("<div class=\"pair\">{charts}</div>\n");
+    }
+    body += &section("findings", "What is wrong", &findings::recorded(run));
+    let notes = recorded::notes(run);
+    if !notes.is_empty() {
+        body += &section("notes", "Notes", &notes);
+    }
+    if !run.header.recipe.trim().is_empty() {
+        body += &section("recipe", "The recipe", &recipe::recorded(&run.header.recipe));
+    }
+    // The steps stay in the record: a page of a long run would be as large as the run.
+    frame("isogain run", &(body + "</main>\n"), &Overview::of(run))
 }
 
 /// `title` is one of this page's own, `body` is markup.

@@ -1,9 +1,11 @@
-//! What every chart is made of: axes with ticks, lines with gaps, and strips that read the chart out.
+//! What every chart is made of: axes with ticks, lines with gaps, maps, and strips that read the chart out.
 
 mod axis;
+mod heat;
 mod plot;
 
 pub(crate) use axis::Axis;
+pub(crate) use heat::{Cell, Heat, spaced};
 pub(crate) use plot::{Plot, Series, Strip};
 
 /// A coordinate with one decimal: a tenth of a pixel is enough, and the page stays small.

@@ -1,6 +1,8 @@
 //! What is wrong and why, as the text output says it.
 
-use isogain_core::recipe::Level;
+use isogain_core::flow::Flow;
+use isogain_core::recipe::{self, Level, Recipe};
+use isogain_core::record::Run;
 use isogain_core::render::{layers, numbers, words};
 use isogain_core::rules::{Evidence, Finding, severity};
 use isogain_core::summary::CheckReport;
@@ -12,7 +14,26 @@ pub(crate) fn list(report: &CheckReport) -> String {
     if report.findings.is_empty() {
         return format!("<p>Nothing is wrong: {}.</p>", prose(&words::healthy(report)));
     }
-    report.findings.iter().map(|finding| card(finding, report)).collect()
+    let seen = Seen { flow: Some(&report.flow), recipe: &report.recipe };
+    report.findings.iter().map(|finding| card(finding, &seen)).collect()
+}
+
+/// The findings of a recorded run.
+pub(crate) fn recorded(run: &Run) -> String {
+    if run.findings.is_empty() {
+        return "<p>No rule found anything wrong while this run was recorded.</p>".to_owned();
+    }
+    let recipe = recipe::parse(&run.header.recipe, "recipe").unwrap_or_default();
+    let flow = run.steps.iter().find_map(|step| step.snapshot.as_ref()).map(|snapshot| &snapshot.flow);
+    let seen = Seen { flow, recipe: &recipe };
+    run.findings.iter().map(|finding| card(finding, &seen)).collect()
+}
+
+/// What explains the causes of a finding.
+struct Seen<'a> {
+    /// `None` where no batch was measured.
+    flow: Option<&'a Flow>,
+    recipe: &'a Recipe,
 }
 
 fn badge(level: Level) -> String {
@@ -24,12 +45,12 @@ fn badge(level: Level) -> String {
     format!("<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</span>", severity::word(level))
 }
 
-fn card(finding: &Finding, report: &CheckReport) -> String {
+fn card(finding: &Finding, seen: &Seen<'_>) -> String {
     let [first, last] = finding.layers.each_ref().map(|layer| text(layer));
     let layers = if first == last { first } else { format!("{first} … {last}") };
     let mut lines = String::new();
-    let count = layers::concerned(&report.flow, finding).len();
-    if let Some(why) = words::why(finding, count, &report.recipe) {
+    let count = seen.flow.map_or(1, |flow| layers::concerned(flow, finding).len());
+    if let Some(why) = words::why(finding, count, seen.recipe) {
         lines += &line("why", &prose(&why));
     }
     if let Some(theory) = &finding.theory {

@@ -116,7 +116,7 @@ fn tile(name: &str, before: &str, after: Option<&str>) -> String {
 }
 
 /// Network, optimizer, data and run in one line.
-fn subject(recipe: &Recipe) -> String {
+pub(crate) fn subject(recipe: &Recipe) -> String {
     let network = &recipe.network;
     let shape = match network.kind {
         NetworkKind::Mlp => {

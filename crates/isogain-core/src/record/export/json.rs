@@ -11,11 +11,11 @@ use crate::rules::Finding;
 /// Name and version of the document.
 pub const RUN_SCHEMA: &str = "isogain-run/1";
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A run without its steps: what it was, what was found, how it ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Overview<'a> {
     schema: &'static str,
     header: &'a Header,
-    steps: &'a [StepRecord],
     findings: &'a [Finding],
     trials: &'a [TrialRecord],
     outcome: Option<&'a Outcome>,
@@ -24,22 +24,35 @@ struct Document<'a> {
     truncated: bool,
 }
 
-/// Writes `{schema, header, steps, findings, trials, outcome, notes, resumed, truncated}` and a newline.
+impl<'a> Overview<'a> {
+    /// Of this run.
+    pub fn of(run: &'a Run) -> Self {
+        Self {
+            schema: RUN_SCHEMA,
+            header: &run.header,
+            findings: &run.findings,
+            trials: &run.trials,
+            outcome: run.outcome.as_ref(),
+            notes: &run.notes,
+            resumed: &run.resumed,
+            truncated: run.truncated,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    overview: Overview<'a>,
+    steps: &'a [StepRecord],
+}
+
+/// Writes `{schema, header, findings, trials, outcome, notes, resumed, truncated, steps}` and a newline.
 ///
 /// # Errors
 /// When `output` cannot be written.
 pub fn to_json(run: &Run, mut output: impl io::Write) -> io::Result<()> {
-    let document = Document {
-        schema: RUN_SCHEMA,
-        header: &run.header,
-        steps: &run.steps,
-        findings: &run.findings,
-        trials: &run.trials,
-        outcome: run.outcome.as_ref(),
-        notes: &run.notes,
-        resumed: &run.resumed,
-        truncated: run.truncated,
-    };
+    let document = Document { overview: Overview::of(run), steps: &run.steps };
     serde_json::to_writer(&mut output, &document)?;
     writeln!(output)?;
     output.flush()
