@@ -6,11 +6,14 @@ mod steps;
 
 use anyhow::{Result, bail};
 
+use crate::steps::Part;
+
 const HELP: &str = "\
 Usage: cargo xtask <task>
 
   test        everything: format, lints, all tests, documentation, dependencies, the Python package
   test --rust the same without Python: nothing is downloaded but crates
+  test --python  the Python package alone
   check       what is expected before a commit: format, lints, tests of the core
   bench       ratios on this machine: statistics kernel, watched step, step against PyTorch
   build-time  seconds of a cold release build, whole and of the core alone";
@@ -18,9 +21,10 @@ Usage: cargo xtask <task>
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("test") => match std::env::args().nth(2).as_deref() {
-            None => steps::test(false),
-            Some("--rust") => steps::test(true),
-            Some(other) => bail!("unknown argument '{other}' of test; known: --rust"),
+            None => steps::test(Part::All),
+            Some("--rust") => steps::test(Part::Rust),
+            Some("--python") => steps::test(Part::Python),
+            Some(other) => bail!("unknown argument '{other}' of test; known: --rust, --python"),
         },
         Some("check") => steps::check(),
         Some("bench") => bench::all(),

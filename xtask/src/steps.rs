@@ -83,17 +83,29 @@ const DEPENDENCIES: Step = Step {
 
 const PYTHON: &str = "tests of the Python package";
 
-/// Everything, or with `rust_only` what needs no Python environment.
-pub(crate) fn test(rust_only: bool) -> Result<()> {
+/// Which tests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    All,
+    /// What needs no Python environment.
+    Rust,
+    /// The Python package.
+    Python,
+}
+
+/// Formats, lints, tests, documentation, dependencies; the Python package.
+pub(crate) fn test(part: Part) -> Result<()> {
     let mut tally = Tally::default();
     // First, because the tests of the engine compare with the environment's PyTorch.
-    let python = if rust_only { None } else { python::interpreter()? };
+    let python = if part == Part::Rust { None } else { python::interpreter()? };
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
-    for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
-        tally.run(&step, python.as_deref())?;
+    if part != Part::Python {
+        for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
+            tally.run(&step, python.as_deref())?;
+        }
     }
     match &python {
-        _ if rust_only => {}
+        _ if part == Part::Rust => {}
         Some(python) => tally.time(PYTHON, || python::test(python).map(|()| true)),
         None => tally.skip(PYTHON, python::MISSING),
     }

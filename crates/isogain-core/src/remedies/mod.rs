@@ -89,6 +89,4 @@ impl Remedy {
 }
 
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::bench::Bench;
 use super::prediction::{Expectation, Prediction};
 use super::prescriptions::{MOST, prescriptions};
 use super::{Prescription, TABLE, named};
 use crate::recipe::Level;
 use crate::recipe::{Recipe, edit, parse, to_toml};
+use crate::rules::fixture::Bench;
 use crate::rules::{self, Finding};
 
 /// Headings of a page, in order.

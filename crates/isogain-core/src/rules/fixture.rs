@@ -4,16 +4,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::{Case, Finding, named};
-use crate::flow::attribute;
-use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
-use crate::flow::reference::{self, Parameters, Targets};
+use crate::flow::capture::Capture;
+use crate::flow::reference::{self, Parameters, Pass, Targets};
 use crate::forecast;
 use crate::network::{Network, Norm, Op, OpKind};
 use crate::recipe::{Recipe, Task, expand, parse};
-use crate::record::{DataSummary, JointRecord, Outcome, ParameterRecord, Snapshot, StepRecord, UnitRecord};
+use crate::record::{DataSummary, JointRecord, Outcome, ParameterRecord, Snapshot, StepRecord};
 use crate::statistics::Moments;
 use crate::statistics::kernel::moments_f64;
-use crate::statistics::unit_statistics;
 use crate::theory::limits::Limits;
 use crate::theory::sampling::standard_normal;
 
@@ -68,8 +66,8 @@ impl Bench {
             Targets::Classes((0..batch).map(|sample| sample % CLASSES).collect())
         };
         let parameters = draw(&network.ops, &mut rng);
-        let capture = reference::run(&network, &parameters, &inputs, &targets).unwrap().capture;
-        let start = snapshot(&network, &parameters, &inputs, &targets);
+        let pass = reference::run(&network, &parameters, &inputs, &targets).unwrap();
+        let start = snapshot(&pass, &parameters);
         let data = DataSummary {
             source: "made up".into(),
             train_samples: 1437,
@@ -81,7 +79,17 @@ impl Bench {
             baseline_loss: if regression { 1.0 } else { (CLASSES as f64).ln() },
         };
         let limits = forecast::limits(&network, &recipe, &start);
-        Self { network, recipe, data, capture, start, limits, history: Vec::new(), end: None, outcome: None }
+        Self {
+            network,
+            recipe,
+            data,
+            capture: pass.capture,
+            start,
+            limits,
+            history: Vec::new(),
+            end: None,
+            outcome: None,
+        }
     }
 
     pub(crate) fn case(&self) -> Case<'_> {
@@ -132,12 +140,8 @@ impl Bench {
     }
 }
 
-/// A snapshot as an engine takes it.
-pub(crate) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64], targets: &Targets) -> Snapshot {
-    let pass = reference::run(network, parameters, inputs, targets).unwrap();
-    let batch = pass.capture.batch();
-    let (mut joints, mut units) = (Vec::new(), Vec::new());
-    record(pass.capture.ops(), batch, &mut joints, &mut units);
+/// A snapshot as an engine in single precision takes it.
+fn snapshot(pass: &Pass, parameters: &Parameters) -> Snapshot {
     let parameters = parameters
         .iter()
         .map(|(name, values)| ParameterRecord {
@@ -147,44 +151,17 @@ pub(crate) fn snapshot(network: &Network, parameters: &Parameters, inputs: &[f64
             update: Moments::default(),
         })
         .collect();
-    Snapshot { step: 0, batch, flow: attribute(&pass.capture), units, parameters, joints, sharpness: None }
+    let mut snapshot = Snapshot::of(&pass.capture, parameters, 0);
+    for (joint, op) in snapshot.joints.iter_mut().zip(pass.capture.walk()) {
+        joint.activation = rounded(&op.output.to_f64());
+        joint.cotangent = rounded(&op.cotangent_out.to_f64());
+    }
+    snapshot
 }
 
 /// Moments of values as single precision would hold them.
 fn rounded(values: &[f64]) -> Moments {
     moments_f64(&values.iter().map(|&value| f64::from(value as f32)).collect::<Vec<f64>>())
-}
-
-fn record(ops: &[OpCapture], batch: usize, joints: &mut Vec<JointRecord>, units: &mut Vec<UnitRecord>) {
-    for op in ops {
-        let output = op.output.to_f64();
-        joints.push(JointRecord {
-            name: op.name.clone(),
-            activation: rounded(&output),
-            cotangent: rounded(&op.cotangent_out.to_f64()),
-        });
-        match &op.kind {
-            OpCaptureKind::Activation(activation) => {
-                let count = output.len() / batch;
-                let report = unit_statistics(&output, batch, count).unwrap();
-                let smooth = !activation.is_homogeneous();
-                let flat =
-                    op.input.to_f64().iter().filter(|&&z| smooth && activation.derivative(z).abs() < 0.01).count();
-                let mean_square = moments_f64(&output).mean_square().unwrap_or(0.0);
-                let variance = report.variance.iter().flatten().sum::<f64>() / count as f64;
-                units.push(UnitRecord {
-                    name: op.name.clone(),
-                    units: count,
-                    dead: report.dead_count() as usize,
-                    duplicates: report.duplicate_count() as usize,
-                    saturated_fraction: flat as f64 / output.len() as f64,
-                    signal_fraction: if mean_square > 0.0 { variance / mean_square } else { 0.0 },
-                });
-            }
-            OpCaptureKind::Residual { branch, .. } => record(branch, batch, joints, units),
-            _ => {}
-        }
-    }
 }
 
 fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
