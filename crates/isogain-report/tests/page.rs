@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use isogain_core::record::{Line, Run};
 use isogain_core::summary::{CheckReport, CureReport};
-use isogain_report::{check_html, html};
+use isogain_report::{check_html, html, run_html};
 
 /// Room for everything but the report's own numbers.
 const MOST_BYTES: usize = 400_000;
@@ -19,6 +20,18 @@ fn check(json: &str) -> String {
     check_html(&serde_json::from_str::<CheckReport>(json).unwrap()).unwrap()
 }
 
+/// A recorded run, by its lines; `name` is its folder.
+fn run(lines: &str, name: &str) -> String {
+    let mut lines = lines.lines().map(|line| Line::parse(line.as_bytes()).unwrap());
+    let Some(Line::Header(header)) = lines.next() else { panic!("a run starts with its header") };
+    let mut run = Run::new(*header);
+    lines.for_each(|line| run.absorb(line));
+    run_html(&run, name).unwrap()
+}
+
+/// A run with names that want to be markup, a layer without gradient and one that is not finite.
+const HOSTILE_RUN: &str = include_str!("runs/hostile.jsonl");
+
 /// Every page, by the name of its document.
 fn pages() -> Vec<(&'static str, String)> {
     vec![
@@ -27,6 +40,8 @@ fn pages() -> Vec<(&'static str, String)> {
         ("cure_hostile", cure(include_str!("../../../schema/examples/cure_hostile.json"))),
         ("check", check(include_str!("../../../schema/examples/check.json"))),
         ("check_healthy", check(include_str!("../../../schema/examples/check_healthy.json"))),
+        ("run", run(HOSTILE_RUN, "runs/<i>")),
+        ("run_only_begun", run(HOSTILE_RUN.lines().next().unwrap(), "runs/new")),
     ]
 }
 
@@ -66,6 +81,41 @@ fn no_name_becomes_markup() {
     assert_eq!(page.matches("</script").count(), 2);
     assert!(visible(&page).contains("&lt;script&gt;alert(1)") && !page.contains("<script>alert"));
     assert!(!visible(&page).contains('\u{202e}') && !visible(&page).contains('\u{1b}'));
+}
+
+#[test]
+fn no_name_of_a_run_becomes_markup() {
+    let page = run(HOSTILE_RUN, "runs/<i>\u{202e}");
+    assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
+    let text = visible(&page);
+    assert!(
+        text.contains("runs/&lt;i&gt;\\u{202e}") && text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{text}"
+    );
+    assert!(!text.contains("<i>") && !text.contains("<script>alert"));
+}
+
+#[test]
+fn a_run_is_shown_by_layer_and_step() {
+    let page = run(HOSTILE_RUN, "runs/x");
+    let text = visible(&page);
+    for said in [
+        "Loss while training",
+        "Gradient by layer",
+        "Signal by layer",
+        "Update over weight",
+        "exactly zero",
+        "NaN or infinite",
+        "vanishing-gradient",
+        "<title>step 0 · ",
+        "learning_rate = 0.05",
+        "4 steps, loss 2.300",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    // A run of which only the header is written has nothing to draw, and says so.
+    let begun = run(HOSTILE_RUN.lines().next().unwrap(), "runs/new");
+    assert!(visible(&begun).contains("No step is written yet") && !visible(&begun).contains("<figure"));
 }
 
 #[test]
@@ -134,7 +184,12 @@ fn a_browser_shows_every_page_without_complaint() {
     for (name, page) in pages() {
         let (dom, console) = opened(&browser, folder.path(), name, &page);
         assert_eq!(console, Vec::<String>::new(), "{name}");
-        let charts = if name.starts_with("cure") { 3 } else { 2 };
+        let charts = match name {
+            "run_only_begun" => 0,
+            "run" => 4,
+            name if name.starts_with("cure") => 3,
+            _ => 2,
+        };
         assert!(dom.matches("<figure class=\"chart").count() >= charts, "{name}: {dom}");
         assert!(dom.matches("role=\"img\"").count() >= charts && dom.contains("</footer>"), "{name}");
         if dom.contains("id=\"copy\"") {

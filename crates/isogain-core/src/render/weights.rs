@@ -57,7 +57,7 @@ fn heading(report: &WeightReport, style: Style) -> String {
         plural(report.layers.len(), "layer"),
         plural(report.norms.len(), "norm"),
     );
-    style.bold(&wrapped(&line, LINE_WIDTH, "")) + "\n"
+    style.bold(&line) + "\n"
 }
 
 fn table(layers: &[LayerRecord], style: Style) -> String {

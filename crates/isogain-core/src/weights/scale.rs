@@ -26,6 +26,9 @@ const KNOWN: [&str; 11] = [
     "fixed-variance",
 ];
 
+/// Those of them that PyTorch's models also use with the number of outputs (`mode="fan_out"`), which holds the gradient.
+const BY_FAN_OUT: [&str; 2] = ["he-uniform", "he-normal"];
+
 /// Fewer values say too little about the distribution that they come from.
 const FEWEST: u64 = 256;
 
@@ -89,15 +92,21 @@ fn initializers(moments: &Moments, fans: Fans, spectrum: Option<&Spectrum>) -> V
     }
     // Of a normal distribution; that of the others is smaller.
     let tolerance = STANDARD_ERRORS / (2.0 * count).sqrt();
-    KNOWN
-        .into_iter()
-        .filter_map(|name| Initializer::named(name).ok())
-        .filter(|initializer| {
-            let expected = initializer.weight_variance(fans.fan_in, fans.fan_out, Activation::relu()).sqrt();
-            (deviation / expected - 1.0).abs() < tolerance && has_ends(*initializer, moments.abs_max / expected)
-        })
-        .map(|initializer| initializer.to_string())
-        .collect()
+    let mut found: Vec<(f64, String)> = Vec::new();
+    for (name, by_fan_out) in KNOWN.iter().map(|name| (name, false)).chain(BY_FAN_OUT.iter().map(|name| (name, true))) {
+        let Ok(initializer) = Initializer::named(name) else { continue };
+        let (fan_in, fan_out) = if by_fan_out { (fans.fan_out, fans.fan_in) } else { (fans.fan_in, fans.fan_out) };
+        let expected = initializer.weight_variance(fan_in, fan_out, Activation::relu()).sqrt();
+        let miss = (deviation / expected - 1.0).abs();
+        // Where both fans are one there is nothing to tell apart.
+        let says_more = !by_fan_out || fan_in != fan_out;
+        if says_more && miss < tolerance && has_ends(initializer, moments.abs_max / expected) {
+            found.push((miss, if by_fan_out { format!("{initializer} by fan_out") } else { initializer.to_string() }));
+        }
+    }
+    // The nearest first; of equal variances the one that stands first in the table.
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Whether the largest magnitude, in standard deviations, is one that the distribution would leave.

@@ -14,7 +14,7 @@ const RIGHT: f64 = 14.0;
 /// Height of all rows together, unless there are few.
 const HEIGHT: f64 = 230.0;
 /// Most a row is high.
-const HIGHEST: f64 = 22.0;
+const HIGHEST: f64 = 34.0;
 /// Room for labels and title of the axis below.
 const BOTTOM: f64 = 42.0;
 /// Names and step numbers that are written out.
@@ -26,7 +26,7 @@ const NAME_WIDTH: usize = 17;
 /// Colours on each side of the reference.
 pub(crate) const SHADES: i32 = 6;
 /// Powers of ten of one shade; the smallest that fits is taken.
-const SHADE_DECADES: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+const SHADE_DECADES: [f64; 9] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0];
 
 /// One value of the map.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,9 +66,11 @@ pub(crate) struct Heat<'a> {
 impl Heat<'_> {
     /// The figure.
     pub(crate) fn figure(&self) -> String {
-        let row = (HEIGHT / self.rows.len().max(1) as f64).min(HIGHEST);
+        // Whole tenths, as coordinates are written: neighbours then touch without a seam.
+        let tenths = |size: f64| (10.0 * size).floor() / 10.0;
+        let row = tenths(HEIGHT / self.rows.len().max(1) as f64).min(HIGHEST);
         let height = row * self.rows.len() as f64;
-        let column = (WIDTH - LEFT - RIGHT) / self.steps.len().max(1) as f64;
+        let column = tenths((WIDTH - LEFT - RIGHT) / self.steps.len().max(1) as f64);
         let (id, title) = (self.id, self.title);
         format!(
             "<figure class=\"chart heat\">\n<figcaption><h3>{title}</h3>{legend}</figcaption>\n\
@@ -133,7 +135,7 @@ impl Heat<'_> {
         paths.sort();
         let paths: String =
             paths.into_iter().map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>")).collect();
-        format!("<g class=\"shades\">{paths}</g>\n")
+        format!("<g class=\"shades\" shape-rendering=\"crispEdges\">{paths}</g>\n")
     }
 
     fn labels(&self, row: f64, column: f64, height: f64) -> String {
@@ -143,7 +145,7 @@ impl Heat<'_> {
                 "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
                 at(LEFT - 8.0),
                 at(row * (index as f64 + 0.5) + 4.0),
-                text(&shortened(&self.rows[index], NAME_WIDTH))
+                text(&abbreviated(&self.rows[index]))
             );
         }
         for index in spaced(self.steps.len(), STEP_LABELS) {
@@ -157,7 +159,7 @@ impl Heat<'_> {
         }
         labels
             + &format!(
-                "<text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">step, one column for each that is shown</text></g>\n",
+                "<text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">recorded step</text></g>\n",
                 at(WIDTH - RIGHT),
                 at(height + 36.0)
             )
@@ -189,18 +191,31 @@ impl Heat<'_> {
             .map(|class| format!("<i class=\"{class}\"></i>"))
             .collect();
         let mut legend = format!(
-            "<p class=\"scale\">×{} <span aria-hidden=\"true\">{swatches}</span> ×{} <span class=\"soft\">of {}</span>",
+            "<p class=\"scale\"><span>×{} <span aria-hidden=\"true\">{swatches}</span> ×{}</span> <span class=\"soft\">of {}</span>",
             power(-shades),
             power(shades),
             self.reference
         );
         for (cell, class, name) in [(Cell::Zero, "zero", "exactly zero"), (Cell::Lost, "lost", "NaN or infinite")] {
             if has(cell) {
-                legend += &format!(" <i class=\"{class}\"></i> {name}");
+                legend += &format!(" <span><i class=\"{class}\"></i> {name}</span>");
             }
         }
         legend + "</p>"
     }
+}
+
+/// A long path with its inner words cut to their first letters: what tells layers apart are numbers and the last word.
+fn abbreviated(name: &str) -> String {
+    if name.chars().count() <= NAME_WIDTH {
+        return name.to_owned();
+    }
+    let last = name.split('.').count() - 1;
+    let cut = |(index, word): (usize, &str)| {
+        let whole = index == last || word.chars().any(|c| c.is_ascii_digit());
+        if whole { word.to_owned() } else { word.chars().take(1).collect() }
+    };
+    shortened(&name.split('.').enumerate().map(cut).collect::<Vec<_>>().join("."), NAME_WIDTH)
 }
 
 /// At most `most` of the numbers below `count`: first, last and evenly spaced ones between.
@@ -231,7 +246,7 @@ mod tests {
             table: String::new(),
         };
         let figure = heat.figure();
-        assert!(figure.contains("<path class=\"down s6\" d=\"M118 0h171.2v22h-171.2z\"/>"), "{figure}");
+        assert!(figure.contains("<path class=\"down s6\" d=\"M118 0h171.2v34h-171.2z\"/>"), "{figure}");
         assert_eq!(figure.matches("<path class").count(), 3, "a missing value is left open");
         assert!(figure.contains("&lt;b&gt;") && !figure.contains("<b>"));
         assert!(
@@ -239,6 +254,13 @@ mod tests {
                 && figure.contains("exactly zero")
                 && figure.contains("NaN or infinite")
         );
+    }
+
+    #[test]
+    fn long_names_keep_what_tells_them_apart() {
+        assert_eq!(abbreviated("fc1.weight"), "fc1.weight");
+        assert_eq!(abbreviated("encoder.layers.12.mlp.fc"), "e.l.12.m.fc");
+        assert_eq!(abbreviated("a_name_without_any_dot"), "a_name_w…_any_dot");
     }
 
     #[test]

@@ -59,23 +59,23 @@ pub(crate) fn figures(run: &Run) -> Vec<String> {
         (
             [
                 "gradient-map",
-                "Gradient by layer",
-                "the last layer's rms of dL/d(output) at that step",
+                "Gradient by layer, rms of dL/d(output)",
+                "the last layer's, at the same step",
                 "rms of dL/d(output)",
             ],
             Reference::LastRow,
             Map::of(&layers, &steps, |step, name| joint(step, name, |joint| joint.cotangent)),
         ),
         (
-            ["signal-map", "Signal by layer", "the first layer's output rms at that step", "output rms"],
+            ["signal-map", "Signal by layer, rms of the output", "the first layer's, at the same step", "output rms"],
             Reference::FirstRow,
             Map::of(&layers, &steps, |step, name| joint(step, name, |joint| joint.activation)),
         ),
         (
             [
                 "update-map",
-                "Update of each weight",
-                "10<sup>−3</sup> of its size (a rule of thumb)",
+                "Update over weight, rms",
+                "10<sup>−3</sup> of the weight, a rule of thumb",
                 "rms of update over weight",
             ],
             Reference::Number(USUAL_UPDATE),
