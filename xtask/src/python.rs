@@ -57,7 +57,7 @@ pub(crate) fn interpreter() -> Result<Option<PathBuf>> {
 pub(crate) fn test(python: &Path) -> Result<()> {
     // The build folder of everything else, so that the core is compiled once.
     let target = std::env::current_dir().context("no current folder")?.join("target");
-    run(Command::new(&python)
+    run(Command::new(python)
         .args([
             "-m",
             "pip",
