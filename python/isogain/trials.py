@@ -117,7 +117,7 @@ class Trial:
             if outcome.losses[-1] is None:
                 outcome.failure = f"the loss is {value} at step {step}"
                 return
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if treatment.clip is not None:
                 treatment.clip(model)
             optimizer.step()

@@ -41,12 +41,12 @@ def _best_constant(outputs: Tensor, batches: list[Any], loss_fn: LossFunction, p
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     try:
         with torch.enable_grad():
-            optimizer.step(closure)
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
         loss = float(mean().detach())
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
