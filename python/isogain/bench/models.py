@@ -78,23 +78,27 @@ class _Attention(nn.Module):
         return result
 
 
+class _Layer(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ln1, self.attn, self.ln2 = nn.LayerNorm(width), _Attention(width, 4), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h: torch.Tensor = x + self.attn(self.ln1(x))
+        result: torch.Tensor = h + self.mlp(self.ln2(h))
+        return result
+
+
 class _Transformer(nn.Module):
     def __init__(self, layers: int, width: int, places: int, vocabulary: int) -> None:
         super().__init__()
         self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Parameter(0.02 * torch.randn(places, width))
-        self.blocks = nn.ModuleList()
-        for _ in range(layers):
-            widen = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-            parts = {"ln1": nn.LayerNorm(width), "attn": _Attention(width, 4), "ln2": nn.LayerNorm(width), "mlp": widen}
-            self.blocks.append(nn.ModuleDict(parts))
+        self.blocks = nn.Sequential(*(_Layer(width) for _ in range(layers)))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.tokens(x) + self.places
-        for block in self.blocks:
-            h = h + block["attn"](block["ln1"](h))
-            h = h + block["mlp"](block["ln2"](h))
-        logits: torch.Tensor = self.head(self.norm(h))
+        logits: torch.Tensor = self.head(self.norm(self.blocks(self.tokens(x) + self.places)))
         return logits
 
 

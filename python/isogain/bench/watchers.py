@@ -80,14 +80,14 @@ def _tensorboard(task: Task) -> Step:
         raise Unavailable("tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(tempfile.mkdtemp())  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(tempfile.mkdtemp())
     count = 0
 
     def log(loss: torch.Tensor) -> None:
         nonlocal count
         count += 1
         for name, parameter in task.model.named_parameters():
-            writer.add_histogram(name, parameter.grad, count)  # type: ignore[no-untyped-call]
+            writer.add_histogram(name, parameter.grad, count)
 
     return plain(task, log)
 
@@ -95,7 +95,7 @@ def _tensorboard(task: Task) -> Step:
 def _torchexplorer(task: Task) -> Step:
     if importlib.util.find_spec("torchexplorer") is None or shutil.which("dot") is None:
         raise Unavailable("torchexplorer with graphviz")
-    import torchexplorer
+    import torchexplorer  # type: ignore[import-not-found]
 
     torchexplorer.watch(task.model, log_freq=1, backend="standalone")
     return plain(task)

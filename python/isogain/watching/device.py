@@ -83,7 +83,7 @@ class Packet:
         if device.type == "cuda":
             self.copy = torch.empty(flat.shape, dtype=wide, pin_memory=True)
             self.copy.copy_(flat, non_blocking=True)
-            self.event = torch.cuda.Event()
+            self.event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.event.record()
         else:
             self.copy = flat.cpu()
@@ -138,7 +138,7 @@ class DeviceSide:
 
         node = found.grad_fn
         assert node is not None
-        node.register_prehook(back)  # type: ignore[arg-type]
+        node.register_prehook(back)
 
     def see_compiled(self, tap: _core.Tap, tensor: torch.Tensor, backward: bool) -> None:
         """The same within a compiled program, where calls come back in the opposite order."""

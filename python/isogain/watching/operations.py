@@ -141,7 +141,7 @@ def kind_of(module: nn.Module) -> str:
             return json.dumps(kind(module))
     if type(module).__name__ == "Conv1D" and getattr(module, "weight", None) is not None:
         # Hugging Face's linear layer with a transposed weight.
-        fan_in, fan_out = (int(size) for size in module.weight.shape)  # type: ignore[union-attr, arg-type]
+        fan_in, fan_out = (int(size) for size in module.weight.shape)  # type: ignore[union-attr]
         return json.dumps({"kind": "linear", "fan_in": fan_in, "fan_out": fan_out})
     return json.dumps(_other(module))
 
