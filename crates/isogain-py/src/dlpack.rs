@@ -133,10 +133,13 @@ impl RawTensor {
     };
 }
 
+/// A type of tensor, and the exchange API that it publishes.
+type Known = (Py<PyType>, Option<NonNull<ExchangeApi>>);
+
 thread_local! {
     // One entry for each type of tensor met: the lookup by attribute costs more than the whole lending. The type is held,
     // so that its address names no other type later.
-    static KNOWN: RefCell<Vec<(Py<PyType>, Option<NonNull<ExchangeApi>>)>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The exchange API that the object's type publishes, in a version whose layout is known.

@@ -135,7 +135,9 @@ fn parting(name: &str, first: &BTreeMap<u64, f64>, other: &BTreeMap<u64, f64>) -
     };
     // Two values that are not finite are the same: both runs are lost.
     let same = |a: f64, b: f64| a == b || (!a.is_finite() && !b.is_finite());
-    let apart = |a: f64, b: f64| !same(a, b) && !((a - b).abs() <= TOGETHER * a.abs().max(b.abs()));
+    let near = |a: f64, b: f64| (a - b).abs() <= TOGETHER * a.abs().max(b.abs());
+    // One that is finite and one that is not are never near.
+    let apart = |a: f64, b: f64| !same(a, b) && !near(a, b);
     Parting {
         name: name.to_owned(),
         common_steps: pairs.len(),

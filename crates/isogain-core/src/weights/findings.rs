@@ -80,7 +80,7 @@ fn symmetric(weights: &Weights<'_>) -> Option<Finding> {
         let bias = weights.biases.get(&format!("{}.bias", names::module(&layer.name)));
         bias.is_some_and(|bias| bias.min != bias.max)
     };
-    let all_told_apart = alike.iter().all(|layer| told_apart(&layer));
+    let all_told_apart = alike.iter().all(told_apart);
     let (level, only) =
         if all_told_apart { (Level::Warn, ", told apart by their biases alone") } else { (Level::Deny, "") };
     let worst = alike.iter().max_by_key(|layer| layer.counts.repeated_units)?;
@@ -107,7 +107,7 @@ fn zero(weights: &Weights<'_>) -> Option<Finding> {
         body(weights).iter().filter(|layer| layer.counts.empty_units == layer.units).collect();
     let (first, last) = (zeros.first()?, zeros.last()?);
     let opens = |layer: &&LayerRecord| names::is_in_block(&layer.name) || layer.name.to_lowercase().contains("lora_b");
-    let level = if zeros.iter().all(|layer| opens(&layer)) { Level::Note } else { Level::Warn };
+    let level = if zeros.iter().all(opens) { Level::Note } else { Level::Warn };
     let what = match zeros.as_slice() {
         [only] => format!("all weights of {} are zero", only.name),
         _ => format!("all weights of {} layers are zero, the first of them {}", zeros.len(), first.name),
