@@ -113,7 +113,7 @@ fn what_lasts_is_found_once_and_what_passes_is_not() {
     assert_eq!(finding.layers, ["fc0", "fc9"]);
     assert!(finding.theory.is_some());
     // Every other step only.
-    let passes = |at: u64| step(&description, at, |place| if at % 2 == 0 { shrinks(place) } else { 1e-3 });
+    let passes = |at: u64| step(&description, at, |place| if at.is_multiple_of(2) { shrinks(place) } else { 1e-3 });
     assert_eq!(watch(&description, 40, passes), []);
 }
 
@@ -155,7 +155,7 @@ fn branches_of_a_transformer_are_no_vanishing_gradient() {
     let other = Other { operation: "Embedding".into(), weighted: true };
     let embedding = Operation { name: "tokens".into(), kind: OperationKind::Other(other), reads_previous: false };
     description.operations.insert(0, embedding);
-    let stream = |place: usize| if place == 0 || place % 4 == 0 || place == 9 { 1e-3 } else { 2.5e-5 };
+    let stream = |place: usize| if place.is_multiple_of(4) || place == 9 { 1e-3 } else { 2.5e-5 };
     assert_eq!(watch(&description, 20, |at| step(&description, at, stream)), []);
     let vanishes = |place: usize| stream(place) * 100_f64.powi((place / 4) as i32 - 3);
     let found = watch(&description, 20, |at| step(&description, at, vanishes));

@@ -1,7 +1,7 @@
 //! What can be said of a network's weights alone, without its data, its activations or its code.
 //!
 //! A [`Survey`] is told the names and shapes first and then given one tensor after another, so that a model is never in
-//! memory as a whole: [`file`] does that for safetensors, another framework with its own tensors. What comes out is a
+//! memory as a whole: [`mod@file`] does that for safetensors, another framework with its own tensors. What comes out is a
 //! [`WeightReport`]: each layer's scale against theory, its singular values, what is dead, constant or repeated. What a
 //! gradient would do is said for a gradient without preferred direction and an activation that is named, never as if it
 //! had been measured.
