@@ -147,7 +147,7 @@ impl Description {
     }
 
     /// Whether the first loss is that of a network that knows nothing; not where nothing tells.
-    pub(super) fn from_scratch(&self, losses: &Losses) -> bool {
+    pub(super) fn starts_untrained(&self, losses: &Losses) -> bool {
         losses.first_over_baseline().is_some_and(|ratio| ratio > TRAINED)
     }
 

@@ -215,7 +215,7 @@ impl Online {
                 When::Lasting => measured && learning && !broken,
                 When::Chain => measured && learning && !broken && self.description.is_chain(),
                 When::Always => measured && !broken,
-                When::Planned => measured && learning && !broken && self.description.from_scratch(&self.losses),
+                When::Planned => measured && learning && !broken && self.description.starts_untrained(&self.losses),
             };
             let may = may
                 && match when(rule.name) {
