@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -145,3 +148,17 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     (tmp_path / "run.jsonl").write_text("{}")
     with pytest.raises(FileExistsError, match="choose another folder"):
         isogain.watch(model, run=tmp_path)
+
+
+def test_the_record_is_read_by_the_command(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = mlp(30)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with isogain.watch(model, optimizer, run=tmp_path / "run", on_finding=lambda finding: None) as w:
+        train(model, optimizer, 20, w)
+    command = [sys.executable, "-m", "isogain", "view", str(tmp_path / "run"), "--html", str(tmp_path / "run.html")]
+    path = os.pathsep.join([str(Path(isogain.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert "vanishing-gradient" in done.stdout, done.stderr
+    page = (tmp_path / "run.html").read_text()
+    assert "vanishing-gradient" in page and "isogain.watch" in page
