@@ -56,3 +56,55 @@ def test_language(name: str) -> None:
     report = checked(models[name](), {"input_ids": tokens, "labels": tokens}, None)
     blocks = [joint for joint in report.flow["joints"] if joint["kind"] == "residual"]
     assert len(blocks) >= 9
+
+
+def test_vgg19_at_a_fixed_deviation() -> None:
+    """Without batch norm, drawn at N(0, 0.01^2): the network that its authors could not train from scratch."""
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    model = models.vgg19(num_classes=10)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.normal_(module.weight, std=0.01)
+            torch.nn.init.zeros_(module.bias)
+    batch = torch.randn(2, 3, 64, 64), torch.randint(0, 10, (2,))
+    (finding,) = isogain.check(model, batch, F.cross_entropy).errors
+    assert (finding["rule"], finding["layers"]) == ("vanishing-activation", ["features.0", "classifier.3"])
+    assert finding["causes"][0]["cause"] == "weight-scale"
+
+
+class Transformer(torch.nn.Module):
+    """24 blocks that copy a sequence backwards."""
+
+    def __init__(self, norm_first: bool) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(50, 64)
+        self.places = torch.nn.Parameter(0.02 * torch.randn(32, 64))
+        block = torch.nn.TransformerEncoderLayer(64, 4, 256, 0.0, batch_first=True, norm_first=norm_first)
+        self.blocks = torch.nn.TransformerEncoder(block, 24, enable_nested_tensor=False)
+        self.head = torch.nn.Linear(64, 50)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.blocks(self.embed(tokens) + self.places)).flatten(0, 1)
+
+
+@pytest.mark.filterwarnings("ignore::isogain.FindingWarning")
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_post_norm_at_a_high_rate_loses_its_gradient(norm_first: bool) -> None:
+    """Healthy before training; without warm-up the rate breaks the post-norm one within ten steps."""
+    torch.manual_seed(0)
+    model = Transformer(norm_first)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-4 if norm_first else 1e-2)
+    with isogain.watch(model, optimizer, every=1) as watcher:
+        for _ in range(20):
+            tokens = torch.randint(0, 50, (8, 32))
+            loss = F.cross_entropy(model(tokens), tokens.flip(1).flatten())
+            optimizer.zero_grad()
+            watcher.loss(loss)
+            loss.backward()
+            optimizer.step()
+    found = [(finding.level, finding.rule) for finding in watcher.findings]
+    if norm_first:
+        assert not found
+    else:
+        assert ("error", "vanishing-gradient") in found
