@@ -1,7 +1,7 @@
 """The native half: tensors in, plain data out. Structured data crosses as JSON.
 
-Kept complete by `tests/test_types.py`, which compares this file with the module as it was built: what is added to the one
-and not to the other fails there.
+Kept complete by `tests/test_types.py`, which compares this file with the module as it was built: what is added to the
+one and not to the other fails there.
 """
 
 import os

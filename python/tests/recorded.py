@@ -1,4 +1,4 @@
-"""Runs on disk for tests, written here and not by isogain: the record is plain JSON Lines, and any program may write it."""
+"""Runs on disk for tests, written here and not by isogain: the record is JSON Lines, and any program may write it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def moments(rms: float, count: int = 256, non_finite: int = 0) -> dict[str, Any]
 
 
 def linear(name: str, fan_out: int = 16) -> dict[str, Any]:
-    return {"name": name, "kind": "linear", "fan_in": 16, "fan_out": fan_out, "init": "pytorch-default", "activation": "relu"}
+    drawn = {"init": "pytorch-default", "activation": "relu"}
+    return {"name": name, "kind": "linear", "fan_in": 16, "fan_out": fan_out, **drawn}
 
 
 def header(depth: int, learning_rate: float, names: list[str]) -> dict[str, Any]:
     return {
-        "line": "header", "schema": 1, "version": "0.1.0", "recipe": RECIPE.format(depth=depth, learning_rate=learning_rate),
+        "line": "header", "schema": 1, "version": "0.1.0",
+        "recipe": RECIPE.format(depth=depth, learning_rate=learning_rate),
         "network": {"inputs": 16, "outputs": 16, "ops": [linear(name) for name in names], "loss": "cross-entropy"},
         "data": {
-            "source": "digits", "train_samples": 100, "test_samples": 20, "input": moments(1.0), "feature_rms_ratio": 1.0,
-            "target": None, "classes": 10, "baseline_loss": math.log(10),
+            "source": "digits", "train_samples": 100, "test_samples": 20, "input": moments(1.0),
+            "feature_rms_ratio": 1.0, "target": None, "classes": 10, "baseline_loss": math.log(10),
         },
         "seed": 0, "precision": "f32",
     }  # fmt: skip
@@ -53,7 +55,9 @@ def step(number: int, loss: float | None, names: list[str], gain: float, broken:
 
     return {
         "line": "step", "step": number, "loss": loss, "learning_rate": 0.05,
-        "joints": [{"name": name, "activation": moments(0.9**i), "cotangent": cotangent(i)} for i, name in enumerate(names)],
+        "joints": [
+            {"name": name, "activation": moments(0.9**i), "cotangent": cotangent(i)} for i, name in enumerate(names)
+        ],
         "parameters": [
             {
                 "name": f"{name}.weight", "weight": moments(0.1), "gradient": cotangent(i),
@@ -73,8 +77,9 @@ def finding(message: str = "the gradient shrinks by 10^11.6 from head to fc1") -
 
 
 def write_run(
-    folder: Path, *, depth: int = 8, steps: int = 40, learning_rate: float = 0.05, decay: float = 0.02, gain: float = 0.4,
-    broken: bool = False, findings: list[dict[str, Any]] | None = None, names: list[str] | None = None, ended: bool = True,
+    folder: Path, *, depth: int = 8, steps: int = 40, learning_rate: float = 0.05, decay: float = 0.02,
+    gain: float = 0.4, broken: bool = False, findings: list[dict[str, Any]] | None = None,
+    names: list[str] | None = None, ended: bool = True,
 ) -> Path:  # fmt: skip
     """A run of a network of `depth` hidden layers and a head."""
     names = [f"fc{index}" for index in range(1, depth + 1)] + ["head"] if names is None else names

@@ -60,7 +60,8 @@ def opened(folder: Path, name: str, page: str, width: int = 900) -> tuple[str, l
 
 def notebook(cell: str) -> str:
     """Around it, what a notebook has: other outputs, and styles of its own."""
-    return f"<!doctype html><body><style>table {{ color: red }}</style><p>Out[1]:</p><div class='output'>{cell}</div></body>"
+    style = "<style>table { color: red }</style>"
+    return f"<!doctype html><body>{style}<p>Out[1]:</p><div class='output'>{cell}</div></body>"
 
 
 def test_nothing_is_asked_for_from_outside(cell: str):
@@ -83,12 +84,13 @@ def test_a_browser_shows_it_without_complaint(cell: str, tmp_path: Path):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_fits(cell: str, tmp_path: Path, width: int):
-    """Nothing sticks out sideways at the width of a cell. Asked from within the page itself, its policy taken out for that."""
+    """Nothing sticks out sideways at the width of a cell. Asked through the frame, its sandbox taken away for that."""
     page = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page_of(cell))
     framed = notebook(f'<iframe srcdoc="{html.escape(page)}" style="width:{width}px;height:640px;border:0"></iframe>')
     tell = """<script>onload = () => {
         const { document: inner, innerWidth: there } = frames[0];
-        document.title = `${inner.documentElement.scrollWidth} of ${there} with ${inner.querySelectorAll("svg").length}`;
+        const drawings = inner.querySelectorAll("svg").length;
+        document.title = `${inner.documentElement.scrollWidth} of ${there} with ${drawings}`;
     }</script>"""
     dom, _ = opened(tmp_path, f"fits-{width}", framed.replace("</body>", f"{tell}</body>"), 1200)
     found = re.search(r"<title>(\d+) of (\d+) with (\d+)</title>", dom)

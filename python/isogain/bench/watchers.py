@@ -30,7 +30,7 @@ def plain(task: Task, after: Callable[[torch.Tensor], object] = lambda loss: Non
     def step() -> None:
         optimizer.zero_grad()
         loss = task.loss()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         after(loss)
         optimizer.step()
 
@@ -49,7 +49,7 @@ def _isogain(every: int | None, **settings: Any) -> Callable[[Task], Step]:
             optimizer.zero_grad()
             loss = task.loss()
             w.loss(loss)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
         return step

@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
     for path in paths:
         if path.suffix == ".toml":
             raise CommandError(
-                f"{path} is a recipe, which the isogain program in Rust checks; this is the command of the Python package, "
-                "which takes weights (.safetensors, .pt)"
+                f"{path} is a recipe, which the isogain program in Rust checks; this is the command of the Python "
+                "package, which takes weights (.safetensors, .pt)"
             )
     spectrum = not options.no_spectrum
     if any(_is_of_torch(path) for path in paths):
@@ -67,5 +67,6 @@ def _of_torch(paths: list[Path], spectrum: bool) -> _core.Weights:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise CommandError(f"{paths[0]} was written by torch.save: reading it needs PyTorch (pip install torch)") from error
+        why = f"{paths[0]} was written by torch.save: reading it needs PyTorch (pip install torch)"
+        raise CommandError(why) from error
     return state_dict.survey(paths, spectrum)

@@ -17,7 +17,9 @@ EPILOGUE = "Exit status: 0, whatever the runs are like; 2 for an error."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folders of runs; the others are compared with the first")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", type=Path, help="folders of runs; the others are compared with the first"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="for a person, or for a program")
 
 

@@ -21,7 +21,7 @@ def has_colour() -> bool:
 
 
 def write(result: str | bytes) -> None:
-    """Writes the result. Who closes the pipe (`isogain view runs/mine | head`) has read enough; that is not an error."""
+    """Writes the result. Who closes the pipe (`isogain view ... | head`) has read enough; that is not an error."""
     binary = result if isinstance(result, bytes) else result.encode("utf-8")
     try:
         stream = getattr(sys.stdout, "buffer", None)

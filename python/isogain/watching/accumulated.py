@@ -34,7 +34,8 @@ class AccumulatedGradients:
         if wanted:
             for place in self._parameters.places(None):
                 tensor = self._parameters.tensors[place]
-                self._handles.append(tensor.register_post_accumulate_grad_hook(self._hook(place)))
+                register = tensor.register_post_accumulate_grad_hook
+                self._handles.append(register(self._hook(place)))  # type: ignore[no-untyped-call]
 
     def _hook(self, place: int) -> Callable[[torch.Tensor], None]:
         def hook(parameter: torch.Tensor) -> None:

@@ -47,7 +47,9 @@ pub(crate) fn figures(run: &Run) -> Vec<String> {
         spaced(run.steps.len(), MOST_COLUMNS).into_iter().map(|index| &run.steps[index]).collect();
     let layers = layers(run, &steps);
     let joint = |step: &StepRecord, name: &str, tell: fn(&isogain_core::record::JointRecord) -> Moments| {
-        step.joints.iter().find(|joint| joint.name == name).map(|joint| rms(&tell(joint)))
+        let measured = step.joints.iter().find(|joint| joint.name == name).map(tell)?;
+        // A watcher that takes less of some steps leaves what it did not take empty.
+        (measured.count > 0).then(|| rms(&measured))
     };
     let weights = weights(&steps);
     let ratio = |step: &StepRecord, name: &str| {
