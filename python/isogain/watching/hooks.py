@@ -56,6 +56,8 @@ class Taps:
 
     def install(self, level: int) -> None:
         """Puts the hooks in place that a step of this level needs, and takes the others away."""
+        if level == self.level and (level != LAYERS or self._needed is not None):
+            return
         self.level = level
         wanted: set[int] = set()
         if level == EVERYTHING:

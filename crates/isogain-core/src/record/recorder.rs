@@ -41,7 +41,7 @@ impl Recorder {
     /// # Errors
     /// What [`Writer::write`] reports.
     pub fn step(&mut self, step: &StepRecord) -> Result<(), RecordError> {
-        self.judged(step, step.has_non_finite())
+        self.judged(step.clone(), step.has_non_finite())
     }
 
     /// The same for a step of which the caller knows better whether something broke: a loss that nobody told is NaN too,
@@ -49,7 +49,7 @@ impl Recorder {
     ///
     /// # Errors
     /// What [`Writer::write`] reports.
-    pub fn judged(&mut self, step: &StepRecord, non_finite: bool) -> Result<(), RecordError> {
+    pub fn judged(&mut self, step: StepRecord, non_finite: bool) -> Result<(), RecordError> {
         let breaks = !self.broken && non_finite;
         if breaks {
             self.broken = true;
@@ -57,9 +57,9 @@ impl Recorder {
         }
         if breaks || is_written(step.step, self.last_step) {
             self.flight.written();
-            self.writer.write(&Line::Step(Box::new(step.clone())))
+            self.writer.write(&Line::Step(Box::new(step)))
         } else {
-            self.flight.keep(step.clone());
+            self.flight.keep(step);
             Ok(())
         }
     }

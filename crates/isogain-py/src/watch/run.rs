@@ -16,7 +16,7 @@ use super::Told;
 use super::state::State;
 
 /// Where only layers are measured, every so many of these steps is judged.
-const JUDGE_EVERY: u64 = 8;
+const JUDGE_EVERY: u64 = 16;
 /// Fewest samples in which a unit that is always off means anything.
 const FEWEST_SAMPLES: usize = 32;
 /// Numbers of one tensor in the vector that is summed, and in the one that is maximised.
@@ -41,26 +41,33 @@ impl State {
             let findings = if alarming && !skipped { online.observe(&Observed::default()) } else { Vec::new() };
             return self.tell(findings);
         }
-        let record = self.record(step, loss, learning_rate);
-        let non_finite = StepRecord { loss: loss.unwrap_or(0.0), ..record.clone() }.has_non_finite() && !skipped;
+        let mut record = self.record(step, loss, learning_rate);
+        // A loss that nobody told is no value that is not finite.
+        record.loss = loss.unwrap_or(0.0);
+        let non_finite = record.has_non_finite() && !skipped;
+        record.loss = loss.unwrap_or(f64::NAN);
         if self.writes && self.recorder.is_none() {
             let opened = self.open();
             self.recorded(opened);
         }
+        self.judged += 1;
+        let judges =
+            !skipped && (level == Measure::Everything || non_finite || self.judged.is_multiple_of(JUDGE_EVERY));
+        let kept = judges.then(|| record.clone());
         if let Some(recorder) = &mut self.recorder {
-            let written = recorder.judged(&record, non_finite);
+            let written = recorder.judged(record, non_finite);
             self.recorded(written);
         }
-        self.judged += 1;
-        if skipped || (level == Measure::Layers && !non_finite && !self.judged.is_multiple_of(JUDGE_EVERY)) {
+        if !judges {
             return Vec::new();
         }
+        let record = kept;
         let observed = Observed {
             units: self.units(),
             narrow: self.narrow(),
             loss_scale: self.scale,
             processes: self.processes,
-            record: Some(record),
+            record,
         };
         let findings = self.online.as_mut().map(|online| online.observe(&observed)).unwrap_or_default();
         self.tell(findings)
