@@ -49,7 +49,7 @@ class Watcher:
     model: any module; before or after it is wrapped by DDP or sharded by FSDP2, and before a compiled model's first call.
     optimizer: one, several (list or mapping), or None: then call `w.step()` after each backward pass.
     run: folder of the record, the same as the command line's; none is written without it.
-    every: measure every so many steps. The default measures every 16th at less than 1 % of the time. The first 20 steps
+    every: measure every so many steps. The default measures every 32nd, at about 1 % of the time. The first 20 steps
         and those of the record's own cadence (20 in each decade) are always measured.
     steps: updates planned. With it, findings also say whether they can take the weights anywhere.
     loss_fn: a loss module, whose value is then taken without `w.loss`; so is that of a model that returns its loss.
@@ -323,7 +323,8 @@ class Watcher:
             self._level = NOTHING
 
         def begin() -> None:
-            self._native.begin(self._level, 1.0)
+            if self._level != NOTHING:
+                self._native.begin(self._level, 1.0)
             self._scale = 1.0
             if self._device is not None:
                 self._device.begin(self._step, self._level)
