@@ -32,7 +32,7 @@ def ran(folder: Path, home: Path, module: str, *arguments: str) -> subprocess.Co
 
 
 def compared(folder: Path, stub: str) -> subprocess.CompletedProcess[str]:
-    """Compares a stub with the native half, in a package that has nothing else: the Python half would only take time."""
+    """Compares a stub with the native half, in a package that has nothing else, which takes less time."""
     package = folder / "isogain"
     package.mkdir()
     (package / "__init__.py").touch()

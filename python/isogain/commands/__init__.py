@@ -57,8 +57,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command; errors are one line on standard error."""
     if arguments and arguments[0] in OF_THE_PROGRAM:
         return fail(
-            f"`isogain {arguments[0]}` trains a recipe, and belongs to the isogain program in Rust; this is the command of "
-            "the Python package, where a model is examined with isogain.check(model, batch, loss_fn)"
+            f"`isogain {arguments[0]}` trains a recipe, and belongs to the isogain program in Rust; this is the command "
+            "of the Python package, where a model is examined with isogain.check(model, batch, loss_fn)"
         )
     try:
         options = parser().parse_args(arguments)

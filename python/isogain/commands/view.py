@@ -14,7 +14,7 @@ One recorded run, finished or still going on: what is wrong and how it stands. W
 opens offline, in one file: the loss, gradient and signal by layer over the steps, how far each update
 moves its weight, the findings, the recipe.
 """
-EPILOGUE = 'A run is the folder that isogain.watch(..., run="runs/mine") or `isogain train` (the program in Rust) writes.'
+EPILOGUE = 'A run is the folder that isogain.watch(..., run="runs/mine") writes, or `isogain train` (the program in Rust).'
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
