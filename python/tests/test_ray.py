@@ -18,10 +18,13 @@ import standin
 import torch
 from torch import Tensor, nn
 
+import isogain
 from isogain.curing import cure
 
 ray = pytest.importorskip("ray")
-PYTHON = Path(__file__).resolve().parents[1]
+# Where the package under test is: the source tree or what is installed.
+PACKAGE = Path(isogain.__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
 
 
 def free_port() -> int:
@@ -38,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = Path("/tmp") / f"isogain-ray-{os.getpid()}"
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{PYTHON}{os.pathsep}{PYTHON / 'tests'}",
+        "PYTHONPATH": f"{PACKAGE}{os.pathsep}{TESTS}",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     common = ["--num-cpus=1", "--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]

@@ -67,8 +67,7 @@ def _norms(task: Task) -> Step:
 def _wandb(task: Task) -> Step:
     if importlib.util.find_spec("wandb") is None:
         raise Unavailable("wandb")
-    import wandb
-
+    wandb: Any = importlib.import_module("wandb")
     folder = tempfile.mkdtemp()
     run = wandb.init(mode="offline", dir=folder, project="isogain-bench", settings=wandb.Settings(silent=True))
     run.watch(task.model, log="gradients", log_freq=1)
@@ -95,8 +94,7 @@ def _tensorboard(task: Task) -> Step:
 def _torchexplorer(task: Task) -> Step:
     if importlib.util.find_spec("torchexplorer") is None or shutil.which("dot") is None:
         raise Unavailable("torchexplorer with graphviz")
-    import torchexplorer  # type: ignore[import-not-found]
-
+    torchexplorer: Any = importlib.import_module("torchexplorer")
     torchexplorer.watch(task.model, log_freq=1, backend="standalone")
     return plain(task)
 
