@@ -176,16 +176,7 @@ impl Online {
     }
 
     fn case<'a>(&'a self, start: &'a Snapshot, limits: &'a Limits, history: &'a [StepRecord]) -> Case<'a> {
-        Case {
-            network: &self.network,
-            recipe: &self.recipe,
-            data: &self.data,
-            start,
-            limits,
-            history,
-            end: None,
-            outcome: None,
-        }
+        Case { history, ..Case::before_training(&self.network, &self.recipe, &self.data, start, limits) }
     }
 
     /// The losses as records, and the records with parameters in their places.

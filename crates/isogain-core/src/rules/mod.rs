@@ -71,6 +71,19 @@ pub struct Case<'a> {
     pub outcome: Option<&'a Outcome>,
 }
 
+impl<'a> Case<'a> {
+    /// The case of a network that was not trained yet.
+    pub fn before_training(
+        network: &'a Network,
+        recipe: &'a Recipe,
+        data: &'a DataSummary,
+        start: &'a Snapshot,
+        limits: &'a Limits,
+    ) -> Self {
+        Self { network, recipe, data, start, limits, history: &[], end: None, outcome: None }
+    }
+}
+
 /// Something that is wrong, with the evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

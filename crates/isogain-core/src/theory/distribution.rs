@@ -92,8 +92,9 @@ fn orthonormal(few: usize, many: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
     vectors
 }
 
-/// Eight partial sums, so that the compiler can use wide registers; their order is fixed.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+/// Inner product. Eight partial sums, so that the compiler can use wide registers; their order is fixed, because drawn
+/// weights depend on its last bit.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
     let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
     let mut sums = [0.0; 8];

@@ -20,7 +20,7 @@ pub mod residual;
 pub mod sampling;
 pub mod tailored;
 
-mod distribution;
+pub(crate) mod distribution;
 mod named;
 mod solve;
 mod special;

@@ -233,16 +233,7 @@ impl Subject {
 
     /// What rules look at before training.
     pub fn case(&self) -> Case<'_> {
-        Case {
-            network: &self.network,
-            recipe: &self.recipe,
-            data: &self.data,
-            start: &self.start,
-            limits: &self.limits,
-            history: &[],
-            end: None,
-            outcome: None,
-        }
+        Case::before_training(&self.network, &self.recipe, &self.data, &self.start, &self.limits)
     }
 
     /// What is wrong before training.

@@ -6,7 +6,7 @@ use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use crate::network::{Loss, Network, OpKind};
 use crate::recipe::{Level, NetworkKind, NetworkRecipe, Recipe, Task};
 use crate::record::DataSummary;
-use crate::statistics::Moments;
+use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
@@ -127,23 +127,18 @@ pub(super) fn initializer(capture: &Capture) -> Initializer {
         let of = |(moments, fan_in, fan_out): &(Moments, usize, usize)| {
             (moments.mean_square().unwrap_or(0.0) / init.weight_variance(*fan_in, *fan_out, phi)).ln().abs()
         };
-        median(weights.iter().map(of).collect())
+        median(weights.iter().map(of)).unwrap_or(f64::INFINITY)
     };
     let known = KNOWN.iter().filter_map(|name| Initializer::named(name).ok()).filter(|init| init.supports(phi));
     let nearest = known.map(|init| (distance(init), init)).min_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((distance, init)) if distance <= SAME => init,
         _ => {
-            let deviation = median(weights.iter().filter_map(|(moments, ..)| moments.rms()).collect());
+            let deviation = median(weights.iter().filter_map(|(moments, ..)| moments.rms())).unwrap_or(f64::INFINITY);
             // Two digits: the initialiser is a description, not a measurement.
             let rounded = format!("{deviation:.1e}").parse().unwrap_or(deviation);
             let fixed = Initializer::named("fixed-variance").and_then(|init| init.with_parameter("std", rounded));
             fixed.unwrap_or(Initializer::PYTORCH_DEFAULT)
         }
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::flow::Values;
 use crate::statistics::Real;
+use crate::theory::distribution::dot;
 
 use super::matrix::Matrix;
 
@@ -213,19 +214,6 @@ fn below(diagonal: &[f64], off: &[f64], x: f64) -> usize {
         count += usize::from(pivot < 0.0);
     }
     count
-}
-
-/// Eight partial sums, so that the compiler can use wide registers; their order is fixed.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    let mut sums = [0.0; 8];
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    tail + sums.iter().sum::<f64>()
 }
 
 #[cfg(test)]
