@@ -8,11 +8,49 @@ use serde::{Deserialize, Serialize};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
-/// A feed-forward network: operations applied in order to a batch `[batch, inputs]`, then a loss.
+/// Shape of one sample: positions, each with so many features. A batch is a matrix `[batch, positions x features]`,
+/// positions in row-major order and the features of one position side by side (channels last).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Positions along each axis: none for a plain vector, `[steps]` for a sequence, `[height, width]` for an image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grid: Vec<usize>,
+    /// Numbers at each position: columns, channels, width of the model.
+    pub features: usize,
+}
+
+impl Shape {
+    /// A plain vector.
+    pub fn vector(features: usize) -> Self {
+        Self { grid: Vec::new(), features }
+    }
+
+    /// A sequence of `steps` positions.
+    pub fn sequence(steps: usize, features: usize) -> Self {
+        Self { grid: vec![steps], features }
+    }
+
+    /// An image of `height` times `width` positions.
+    pub fn image(height: usize, width: usize, channels: usize) -> Self {
+        Self { grid: vec![height, width], features: channels }
+    }
+
+    /// Positions in one sample; 1 for a plain vector.
+    pub fn positions(&self) -> usize {
+        self.grid.iter().product()
+    }
+
+    /// Numbers in one sample.
+    pub fn values(&self) -> usize {
+        self.positions() * self.features
+    }
+}
+
+/// A feed-forward network: operations applied in order to a batch of samples, then a loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
-    /// Features of one input sample.
-    pub inputs: usize,
+    /// Shape of one input sample.
+    pub input: Shape,
     /// Features of one output sample: classes, or regression targets.
     pub outputs: usize,
     /// The operations from input to output. The last linear operation is the head.

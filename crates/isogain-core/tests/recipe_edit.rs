@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Network, NormKind, Op, OpKind};
+use isogain_core::network::{Network, NormKind, Op, OpKind, Shape};
 use isogain_core::recipe::edit::{self, CannotApply};
 use isogain_core::recipe::{BranchScale, NamedScale, NetworkKind, NetworkRecipe, Recipe, expand, parse, validate};
 use isogain_core::theory::{Activation, Initializer};
@@ -35,7 +35,7 @@ fn read(network: &str) -> NetworkRecipe {
 fn expanded(network: &NetworkRecipe) -> Network {
     let recipe = Recipe { network: network.clone(), ..Recipe::default() };
     validate(&recipe).unwrap();
-    expand::network(&recipe, 64, 10).unwrap()
+    expand::network(&recipe, &Shape::vector(64), 10).unwrap()
 }
 
 /// What the operations do, without their names, which differ where a list numbers what a shape does not.

@@ -2,12 +2,12 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Loss, Network, NormKind, OpKind};
+use isogain_core::network::{Loss, Network, NormKind, OpKind, Shape};
 use isogain_core::recipe::{Recipe, expand, parse};
 use isogain_core::theory::{Activation, Initializer};
 
 fn network(text: &str) -> Network {
-    expand::network(&recipe(text), 64, 10).unwrap()
+    expand::network(&recipe(text), &Shape::vector(64), 10).unwrap()
 }
 
 fn recipe(text: &str) -> Recipe {
@@ -38,7 +38,7 @@ fn plain_networks() {
             ("head", 5, 10, "lecun-normal", "linear"),
         ]
     );
-    assert_eq!((network.inputs, network.outputs, network.loss), (64, 10, Loss::CrossEntropy));
+    assert_eq!((network.input.values(), network.outputs, network.loss), (64, 10, Loss::CrossEntropy));
     assert_eq!(network.head(), Some(4));
     assert_eq!(expand::parameter_count(&network), 64 * 5 + 5 + 5 * 5 + 5 + 5 * 10 + 10);
 }
@@ -156,17 +156,17 @@ fn a_listed_network_is_the_same_as_one_by_shape() {
 
 #[test]
 fn data_without_columns_is_refused() {
-    let error = expand::network(&Recipe::default(), 0, 10).unwrap_err();
+    let error = expand::network(&Recipe::default(), &Shape::vector(0), 10).unwrap_err();
     assert_eq!(error.to_string(), "data.source: must have input columns, found none");
 }
 
 #[test]
 fn an_initializer_without_an_answer_for_the_activation_is_refused() {
     let mut recipe = recipe("[network]\nactivation = \"softplus\"\ninit = \"he-normal\"");
-    assert!(expand::network(&recipe, 64, 10).is_ok());
+    assert!(expand::network(&recipe, &Shape::vector(64), 10).is_ok());
     recipe.network.init = Initializer::named("edge-of-chaos").unwrap();
-    let error = expand::network(&recipe, 64, 10).unwrap_err().to_string();
+    let error = expand::network(&recipe, &Shape::vector(64), 10).unwrap_err().to_string();
     assert_eq!(error, "network.init = \"edge-of-chaos\": is not defined for softplus (fc1); take another one");
     recipe.network.activation = Activation::named("tanh").unwrap();
-    assert!(expand::network(&recipe, 64, 10).is_ok());
+    assert!(expand::network(&recipe, &Shape::vector(64), 10).is_ok());
 }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use isogain_core::network::Shape;
 use isogain_core::recipe::{Recipe, Task, expand, parse, to_toml};
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -39,7 +40,8 @@ fn every_recipe_is_read_expanded_and_written() {
             Task::Classification => (64, 10),
             Task::Regression => (10, 1),
         };
-        expand::network(&recipe, inputs, outputs).unwrap_or_else(|error| panic!("{}", error.in_text(&text, &file)));
+        expand::network(&recipe, &Shape::vector(inputs), outputs)
+            .unwrap_or_else(|error| panic!("{}", error.in_text(&text, &file)));
         let written = to_toml(&recipe);
         assert_eq!(parse(&written, &file), Ok(recipe.clone()), "{written}");
         // The hand-written reader and the derived one, which reads recipes out of records, agree.

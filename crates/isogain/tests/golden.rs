@@ -15,7 +15,7 @@ use isogain::model::Model;
 use isogain::optimizer::Optimizer;
 use isogain::probe::{Keep, Probes};
 use isogain::snapshot::loss_and_gradients;
-use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
 use isogain_core::recipe::{Clip, ClipKind, Optimizer as OptimizerRecipe, OptimizerName};
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
@@ -146,7 +146,7 @@ fn build(case: &Json, dtype: DType) -> (Model, Samples) {
         (Loss::MeanSquaredError, Targets::Values(values))
     };
     let samples = Samples { features: inputs, inputs: values, targets };
-    let network = Network { inputs, outputs, ops, loss };
+    let network = Network { input: Shape::vector(inputs), outputs, ops, loss };
     let mut model = Model::new(&network, 0, dtype, &samples);
     for (name, values) in parameters {
         let value = model.parameters.get_mut(&name).unwrap();
@@ -263,7 +263,7 @@ fn activation_matches(
     let linear =
         Linear { fan_in: 1, fan_out: 1, init: Initializer::pytorch_default(), activation: Activation::linear() };
     let ops = vec![op("act", OpKind::Activation { activation }), op("head", OpKind::Linear(linear))];
-    let network = Network { inputs: 1, outputs: 1, ops, loss: Loss::MeanSquaredError };
+    let network = Network { input: Shape::vector(1), outputs: 1, ops, loss: Loss::MeanSquaredError };
     let far = vec![-100.0; points.len()];
     let samples = Samples { features: 1, inputs: points.to_vec(), targets: Targets::Values(far) };
     let mut model = Model::new(&network, 0, dtype, &samples);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::losses::Losses;
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other};
+use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Shape};
 use crate::recipe::{Optimizer, OptimizerName, Precision, Recipe};
 use crate::record::DataSummary;
 use crate::statistics::Moments;
@@ -173,7 +173,7 @@ impl Description {
             LossKind::MeanSquaredError => Loss::MeanSquaredError,
             LossKind::Other | LossKind::Unknown => Loss::Other,
         };
-        Network { inputs, outputs, ops, loss }
+        Network { input: Shape::vector(inputs), outputs, ops, loss }
     }
 
     fn op(&self, at: usize) -> Option<Op> {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::error::RecipeError;
 use super::validate;
 use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe, Recipe, Task};
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
-/// The network of a recipe, for samples of `inputs` features and `outputs` classes or targets.
+/// The network of a recipe, for samples of shape `input` and `outputs` classes or targets.
 ///
 /// * `mlp`: `fc1`, `norm1`, `relu1`, ... `head`, `output` (norm and output only if asked for; `relu` stands for the
 ///   name of whatever activation it is).
@@ -21,8 +21,9 @@ use crate::theory::initializers::Initializer;
 /// # Errors
 /// Whatever [`super::validate()`] refuses; a list of layers that does not end in `outputs` units; a branch that changes
 /// the width; more than [`validate::MAX_PARAMETERS`] parameters. No place yet: see [`RecipeError::in_text`].
-pub fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Result<Network, RecipeError> {
+pub fn network(recipe: &Recipe, input: &Shape, outputs: usize) -> Result<Network, RecipeError> {
     validate(recipe)?;
+    let inputs = input.values();
     for (count, what) in [(inputs, "input columns"), (outputs, "outputs")] {
         if count == 0 {
             return Err(RecipeError::missing("data.source", format!("must have {what}, found none")));
@@ -43,7 +44,7 @@ pub fn network(recipe: &Recipe, inputs: usize, outputs: usize) -> Result<Network
         Task::Classification => Loss::CrossEntropy,
         Task::Regression => Loss::MeanSquaredError,
     };
-    let network = Network { inputs, outputs, ops, loss };
+    let network = Network { input: input.clone(), outputs, ops, loss };
     initializers_support_activations(&network, net)?;
     validate::parameters(net, parameter_count(&network))?;
     Ok(network)

@@ -164,7 +164,7 @@ fn settings(header: &Header) -> BTreeMap<String, String> {
             "train_samples": data.train_samples, "test_samples": data.test_samples, "classes": data.classes,
             "baseline_loss": data.baseline_loss,
         },
-        "network built": { "inputs": header.network.inputs, "outputs": header.network.outputs, "ops": header.network.ops },
+        "network built": { "input": header.network.input, "outputs": header.network.outputs, "ops": header.network.ops },
     });
     flatten("", &rest, &mut found);
     found.entry("data.source".into()).or_insert_with(|| data.source.clone());

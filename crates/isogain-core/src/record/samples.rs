@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::network::{Linear, Loss, Network, Op, OpKind, Residual};
+use crate::network::{Linear, Loss, Network, Op, OpKind, Residual, Shape};
 use crate::recipe::{Level, Precision, Recipe};
 use crate::rules::{Evidence, Finding};
 use crate::statistics::Moments;
@@ -49,7 +49,7 @@ pub(crate) fn header() -> Header {
         version: "0.1.0".into(),
         recipe: toml::to_string(&Recipe::default()).unwrap(),
         network: Network {
-            inputs: 3,
+            input: Shape::vector(3),
             outputs: 3,
             ops: vec![linear("fc1"), relu, Op { name: "block1".into(), kind: OpKind::Residual(block) }, linear("head")],
             loss: Loss::CrossEntropy,

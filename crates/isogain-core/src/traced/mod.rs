@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind};
 use crate::forecast;
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual};
+use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual, Shape};
 use crate::recipe::{Optimizer, Precision, Recipe};
 use crate::record::{DataSummary, ParameterRecord, Snapshot};
 use crate::remedies::Prescription;
@@ -221,7 +221,7 @@ impl Subject {
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
         let network = Network {
-            inputs: capture.ops().first().map_or(0, |op| op.input.len() / traced.batch),
+            input: Shape::vector(capture.ops().first().map_or(0, |op| op.input.len() / traced.batch)),
             outputs: capture.ops().last().map_or(0, |op| op.output.len() / op.rows.max(1)),
             ops: ops(&traced.ops, &capture.walk(), initializer, activation),
             loss: traced.loss_kind,

@@ -13,7 +13,7 @@ const STEP: f64 = 1e-5;
 fn check(name: &str, network: &Network, parameters: &Parameters) {
     let mut sampler = Sampler::new(3);
     let batch = 4;
-    let inputs = sampler.normals(batch * network.inputs, 1.0);
+    let inputs = sampler.normals(batch * network.input.values(), 1.0);
     let targets = targets(network, batch, &mut sampler);
     let pass = run(network, parameters, &inputs, &targets).unwrap();
     let loss =

@@ -10,7 +10,7 @@ const BATCH: usize = 100;
 
 fn train_pass(network: &Network, parameters: &Parameters) -> Pass {
     let mut sampler = Sampler::new(4);
-    let inputs = sampler.normals(BATCH * network.inputs, 1.0);
+    let inputs = sampler.normals(BATCH * network.input.values(), 1.0);
     run(network, parameters, &inputs, &targets(network, BATCH, &mut sampler)).unwrap()
 }
 

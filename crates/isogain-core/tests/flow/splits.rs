@@ -216,7 +216,7 @@ fn gram(x: &[f64], d: &[f64]) -> f64 {
 
 fn check_weights(network: &Network, parameters: &Parameters) {
     let mut sampler = Sampler::new(9);
-    let inputs = sampler.normals(BATCH * network.inputs, 1.0);
+    let inputs = sampler.normals(BATCH * network.input.values(), 1.0);
     let pass = run(network, parameters, &inputs, &targets(network, BATCH, &mut sampler)).unwrap();
     let flow = attribute(&pass.capture);
     let names: Vec<&str> = network.linears().map(|(op, _)| op.name.as_str()).collect();
@@ -259,7 +259,7 @@ fn the_mean_over_the_batch_is_divided_out() {
     // Batch norm mixes samples; a network without it must not notice that its batch holds every sample twice.
     let (_, network, parameters) = zoo().into_iter().find(|entry| entry.0 == "residual").unwrap();
     let sampler = &mut Sampler::new(2);
-    let (inputs, targets) = (sampler.normals(network.inputs, 1.0), targets(&network, 1, sampler));
+    let (inputs, targets) = (sampler.normals(network.input.values(), 1.0), targets(&network, 1, sampler));
     let one = attribute(&run(&network, &parameters, &inputs, &targets).unwrap().capture);
     let doubled = |values: &[f64]| [values, values].concat();
     let twice = match &targets {

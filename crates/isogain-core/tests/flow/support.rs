@@ -2,7 +2,7 @@
 
 use isogain_core::flow::reference::{Parameters, Pass, Targets, run};
 use isogain_core::flow::{Flow, Joint, attribute};
-use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
 use rand::{RngExt, SeedableRng};
@@ -96,7 +96,7 @@ pub(crate) fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>)
 }
 
 pub(crate) fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Network {
-    Network { inputs, outputs, ops, loss }
+    Network { input: Shape::vector(inputs), outputs, ops, loss }
 }
 
 /// `depth` layers linear, norm, activation of equal width.
@@ -177,7 +177,7 @@ pub(crate) fn body_flow(width: usize, mut ops: Vec<Op>, init: Init, batch: usize
 
 /// One pass on random samples, under a random cotangent at the output.
 pub(crate) fn random_pass(network: &Network, parameters: &Parameters, batch: usize, sampler: &mut Sampler) -> Pass {
-    let inputs = sampler.normals(batch * network.inputs, 1.0);
+    let inputs = sampler.normals(batch * network.input.values(), 1.0);
     let cotangent = Targets::Cotangent(sampler.normals(batch * network.outputs, 1.0));
     run(network, parameters, &inputs, &cotangent).unwrap()
 }

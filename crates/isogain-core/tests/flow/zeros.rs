@@ -29,7 +29,7 @@ fn nulls(text: &str) -> Vec<String> {
 #[test]
 fn a_zero_loss_gradient_gives_no_gains() {
     for (name, network, parameters) in zoo() {
-        let inputs = Sampler::new(1).normals(4 * network.inputs, 1.0);
+        let inputs = Sampler::new(1).normals(4 * network.input.values(), 1.0);
         let zero = Targets::Cotangent(vec![0.0; 4 * network.outputs]);
         let flow = attribute(&run(&network, &parameters, &inputs, &zero).unwrap().capture);
         assert_eq!(flow.total_log_gain, None, "{name}");

@@ -5,6 +5,7 @@ mod digits;
 
 use std::path::{Path, PathBuf};
 
+use isogain_core::network::Shape;
 use isogain_core::recipe::{Data as DataRecipe, Task};
 use isogain_core::record::DataSummary;
 use isogain_core::statistics::Moments;
@@ -153,6 +154,11 @@ impl Dataset {
         }
         let summary = summarise(recipe, &train, &test);
         Ok(Self { train, test, summary })
+    }
+
+    /// Shape of one sample.
+    pub fn shape(&self) -> Shape {
+        Shape::vector(self.train.features)
     }
 
     /// Number of network outputs that this data needs.

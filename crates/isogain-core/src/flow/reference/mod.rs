@@ -84,7 +84,7 @@ pub enum ReferenceError {
     Capture(#[from] CaptureError),
 }
 
-/// Runs one batch `inputs` (`[batch, network.inputs]`) forward and backward.
+/// Runs one batch `inputs` (`[batch, network.input.values()]`) forward and backward.
 ///
 /// # Errors
 /// Missing parameters, or lengths that do not fit the network.
@@ -94,8 +94,8 @@ pub fn run(
     inputs: &[f64],
     targets: &Targets,
 ) -> Result<Pass, ReferenceError> {
-    let batch = inputs.len().checked_div(network.inputs).unwrap_or(0).max(1);
-    expect("the input", inputs.len(), batch * network.inputs)?;
+    let batch = inputs.len().checked_div(network.input.values()).unwrap_or(0).max(1);
+    expect("the input", inputs.len(), batch * network.input.values())?;
     let input = Arc::new(inputs.to_vec());
     let steps = chain::forward(&network.ops, parameters, input.clone(), batch)?;
     let output = steps.last().map_or(&input, |step| &step.output);
