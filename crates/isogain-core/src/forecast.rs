@@ -23,7 +23,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     let norm = ops.iter().find_map(|op| match &op.kind {
         OpKind::Norm(norm) => Some(match norm.norm {
             NormKind::Batch => Norm::Batch { batch: start.batch },
-            NormKind::Layer | NormKind::Rms => Norm::Layer,
+            NormKind::Layer | NormKind::Rms | NormKind::Group => Norm::Layer,
         }),
         _ => None,
     });

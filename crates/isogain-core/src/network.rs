@@ -69,26 +69,83 @@ pub struct Op {
     pub kind: OpKind,
 }
 
-/// What an operation does. Parameters are named `<op>.weight`, `<op>.bias`, `<op>.gamma`, `<op>.beta`, `<op>.scale`.
+/// What an operation does. Parameters are named `<op>.weight`, `<op>.bias`, `<op>.gamma`, `<op>.beta`, `<op>.scale`,
+/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`.
+///
+/// Where a sample has positions (pixels, steps), an operation that says nothing of them does the same at each: a batch
+/// is then a matrix with one row for every position of every sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum OpKind {
     /// `y = x W + b`.
     Linear(Linear),
-    /// The same at every position of a grid: `fan_in` counts the inputs of one unit, channels times taps; `fan_out` the
-    /// channels that come out.
-    Convolution(Linear),
+    /// The same on a patch around every position of a grid: `fan_in` counts the inputs of one unit, channels times taps;
+    /// `fan_out` the channels that come out.
+    Convolution(Convolution),
     /// `y = phi(x)`, element by element.
     Activation {
         /// The function phi.
         activation: Activation,
     },
-    /// Batch, layer or RMS normalisation.
+    /// Batch, layer, RMS or group normalisation.
     Norm(Norm),
     /// `y = x + scale * F(x)`.
     Residual(Residual),
-    /// What none of the others describes, taken whole: pooling, reshaping, attention, a recurrent cell.
+    /// The largest or the mean value of a patch, or of all positions; or the last position.
+    Pool(Pool),
+    /// All positions of a sample side by side, as one vector.
+    Flatten(Flatten),
+    /// A random part of the values set to 0 in training, the others scaled up.
+    Dropout(Dropout),
+    /// A row of a table for every token, plus one for its position.
+    Embedding(Embedding),
+    /// A recurrent layer, over all steps.
+    Recurrent(Recurrent),
+    /// Softmax attention among the positions of a sample: queries, keys and values side by side go in.
+    Attention(Attention),
+    /// What none of the others describes, taken whole: an operation of another framework.
     Other(Other),
+}
+
+impl OpKind {
+    /// Name and shape of each parameter; a vector has one dimension.
+    pub fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
+        match self {
+            Self::Linear(linear) | Self::Convolution(Convolution { linear, .. }) => {
+                let weight = linear.tied.is_none().then(|| ("weight", vec![linear.fan_in, linear.fan_out]));
+                weight.into_iter().chain([("bias", vec![linear.fan_out])]).collect()
+            }
+            Self::Norm(Norm { norm: NormKind::Rms, features, .. }) => vec![("gamma", vec![*features])],
+            Self::Norm(norm) => vec![("gamma", vec![norm.features]), ("beta", vec![norm.features])],
+            Self::Residual(residual) => {
+                if residual.learnable {
+                    vec![("scale", vec![1])]
+                } else {
+                    Vec::new()
+                }
+            }
+            Self::Embedding(embedding) => {
+                let table = ("weight", vec![embedding.vocabulary, embedding.features]);
+                let positions = embedding.positions.then(|| ("position", vec![embedding.steps, embedding.features]));
+                std::iter::once(table).chain(positions).collect()
+            }
+            Self::Recurrent(recurrent) => {
+                let gates = recurrent.cell.gates().len() * recurrent.units;
+                vec![
+                    ("weight", vec![recurrent.inputs, gates]),
+                    ("hidden_weight", vec![recurrent.units, gates]),
+                    ("bias", vec![gates]),
+                    ("hidden_bias", vec![gates]),
+                ]
+            }
+            Self::Activation { .. }
+            | Self::Pool(_)
+            | Self::Flatten(_)
+            | Self::Dropout(_)
+            | Self::Attention(_)
+            | Self::Other(_) => Vec::new(),
+        }
+    }
 }
 
 /// A fully connected layer, weight `[fan_in, fan_out]`.
@@ -102,18 +159,69 @@ pub struct Linear {
     pub init: Initializer,
     /// The activation that follows, which gain rules and edge-of-chaos initialisation refer to.
     pub activation: Activation,
+    /// The embedding whose table, transposed, is this layer's weight, where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tied: Option<String>,
+}
+
+impl Linear {
+    /// A layer with a weight of its own.
+    pub fn new(fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Self {
+        Self { fan_in, fan_out, init, activation, tied: None }
+    }
+}
+
+/// A convolution, weight `[taps x channels in, channels out]`: rows of the patch, columns of the patch, channels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Convolution {
+    /// The layer that each patch goes through.
+    #[serde(flatten)]
+    pub linear: Linear,
+    /// Which patches; `None` where only the layer is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// The patches that an operation on a grid reads. A sequence is a grid of height 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Height and width of the input's grid.
+    pub grid: [usize; 2],
+    /// Height and width of a patch.
+    pub size: [usize; 2],
+    /// Positions from one patch to the next.
+    pub stride: [usize; 2],
+    /// Rows and columns added on every side (of zeros; left out by pooling).
+    pub padding: [usize; 2],
+}
+
+impl Window {
+    /// Positions of one patch.
+    pub fn taps(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// Height and width of the output's grid: patches that fit.
+    pub fn output(&self) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let length = self.grid[axis] + 2 * self.padding[axis];
+            length.checked_sub(self.size[axis]).map_or(0, |rest| rest / self.stride[axis] + 1)
+        })
+    }
 }
 
 /// Which statistics a normalisation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormKind {
-    /// Per feature over the batch; running averages in evaluation mode.
+    /// Per feature over the batch and all positions; running averages in evaluation mode.
     Batch,
-    /// Per sample over the features.
+    /// Per position of a sample over the features.
     Layer,
-    /// Per sample, without centring.
+    /// Per position of a sample, without centring.
     Rms,
+    /// Per sample over all positions and a group of features.
+    Group,
 }
 
 /// A normalisation with learnable `gamma` (starts at 1) and, except RMS, `beta` (starts at 0).
@@ -121,21 +229,180 @@ pub enum NormKind {
 pub struct Norm {
     /// Which statistics it uses.
     pub norm: NormKind,
-    /// Features of one sample.
+    /// Features at one position.
     pub features: usize,
     /// Added to the variance.
     pub eps: f64,
+    /// Groups of features (group norm); 0 for the others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub groups: usize,
 }
 
-/// `y = x + scale * F(x)`.
+impl Norm {
+    /// Of any kind but group norm.
+    pub fn new(norm: NormKind, features: usize, eps: f64) -> Self {
+        Self { norm, features, eps, groups: 0 }
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// `y = S(x) + scale * F(x)`, where the skip S is the identity unless the shape changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
-    /// The branch F, from its input to its output; the shape of the sample does not change.
+    /// The branch F, from its input to its output.
     pub branch: Vec<Op>,
+    /// The skip S where it is not the identity: a projection to the branch's shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortcut: Vec<Op>,
     /// The factor at the start; constant unless `learnable`.
     pub scale: f64,
     /// Whether the factor is trained (SkipInit, ReZero).
     pub learnable: bool,
+}
+
+impl Residual {
+    /// With the identity for its skip.
+    pub fn new(branch: Vec<Op>, scale: f64, learnable: bool) -> Self {
+        Self { branch, shortcut: Vec::new(), scale, learnable }
+    }
+}
+
+/// Many positions become fewer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// What stands for the values of a patch.
+    pub pool: PoolKind,
+    /// Which patches; all positions become one without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Positions of the input.
+    pub positions: usize,
+}
+
+/// What stands for the values of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolKind {
+    /// The largest; cotangents go to it alone.
+    Max,
+    /// The mean.
+    Average,
+    /// The last one; without patches only.
+    Last,
+}
+
+/// Positions become features.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flatten {
+    /// Positions of the input.
+    pub positions: usize,
+}
+
+/// Inverted dropout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dropout {
+    /// Share of the values that is set to 0 in training, in [0, 1).
+    pub fraction: f64,
+}
+
+/// `y = table[token] + position[step]`; tables `[vocabulary, features]` and `[steps, features]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// Different tokens.
+    pub vocabulary: usize,
+    /// Width of a row.
+    pub features: usize,
+    /// Steps of a sample.
+    pub steps: usize,
+    /// Whether each step has a learned row of its own.
+    pub positions: bool,
+    /// How both tables start.
+    pub init: Initializer,
+}
+
+/// A recurrent layer, `[steps, inputs]` to `[steps, units]`, from a state of zeros. Weights `[inputs, gates x units]` and
+/// `[units, gates x units]`, the gates in PyTorch's order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recurrent {
+    /// Which recurrence.
+    pub cell: Cell,
+    /// Features of one step's input.
+    pub inputs: usize,
+    /// Size of the state.
+    pub units: usize,
+    /// Steps of a sample.
+    pub steps: usize,
+    /// How the input weights and both biases start.
+    pub init: Initializer,
+    /// How the weights from state to state start, gate by gate.
+    pub hidden_init: Initializer,
+    /// phi of the plain recurrence; gates have theirs.
+    pub activation: Activation,
+    /// How the bias of the forget gate starts (the update gate of a GRU), where not as `init` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_bias: Option<ForgetBias>,
+}
+
+/// A recurrence from the state h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cell {
+    /// `h' = phi(x W + h U + b)`.
+    Rnn,
+    /// Long short-term memory, Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates input,
+    /// forget, candidate, output.
+    Lstm,
+    /// Gated recurrent unit, Cho et al. 2014, the reset applied after the product as in cuDNN; gates reset, update,
+    /// candidate.
+    Gru,
+}
+
+impl Cell {
+    /// Names of the blocks of the weights, in their order.
+    pub fn gates(self) -> &'static [&'static str] {
+        match self {
+            Self::Rnn => &["state"],
+            Self::Lstm => &["input", "forget", "candidate", "output"],
+            Self::Gru => &["reset", "update", "candidate"],
+        }
+    }
+}
+
+/// How the bias starts that decides how long a gate remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ForgetBias {
+    /// This number for every unit.
+    Number(f64),
+    /// A different one for every unit.
+    Named(NamedBias),
+}
+
+/// A forget bias that depends on the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedBias {
+    /// ln U(1, steps - 1), and the negative of it for the LSTM's input gate (Tallec & Ollivier 2018).
+    Chrono,
+}
+
+/// Multi-head attention without weights: `[steps, 3 x features]` (queries, keys, values) to `[steps, features]`, logits
+/// divided by the root of a head's width (Vaswani et al. 2017).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Features of all heads together.
+    pub features: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Steps of a sample.
+    pub steps: usize,
+    /// Whether a step sees only itself and those before.
+    pub causal: bool,
+    /// Whether queries and keys are turned by angles that grow with the step (Su et al. 2021).
+    pub rotary: bool,
 }
 
 /// An operation that is measured as a whole.
@@ -160,7 +427,7 @@ pub enum Loss {
 }
 
 impl Network {
-    /// Every operation in forward order, branches after the residual operation that holds them.
+    /// Every operation in forward order, branches and projections after the residual operation that holds them.
     pub fn walk(&self) -> Vec<&Op> {
         let mut found = Vec::new();
         walk_into(&self.ops, &mut found);
@@ -170,7 +437,7 @@ impl Network {
     /// The linear operations in forward order, convolutions among them, those of branches included.
     pub fn linears(&self) -> impl Iterator<Item = (&Op, &Linear)> {
         self.walk().into_iter().filter_map(|op| match &op.kind {
-            OpKind::Linear(linear) | OpKind::Convolution(linear) => Some((op, linear)),
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => Some((op, linear)),
             _ => None,
         })
     }
@@ -191,6 +458,7 @@ fn walk_into<'a>(ops: &'a [Op], found: &mut Vec<&'a Op>) {
         found.push(op);
         if let OpKind::Residual(residual) = &op.kind {
             walk_into(&residual.branch, found);
+            walk_into(&residual.shortcut, found);
         }
     }
 }

@@ -90,18 +90,13 @@ fn ops(layers: &Json, draws: &mut Stream, parameters: &mut Vec<(String, Vec<f64>
                 let weight = (0..fan_in * fan_out).map(|i| rows[(i % fan_out) * fan_in + i / fan_out]).collect();
                 parameters.push((format!("{name}.weight"), weight));
                 parameters.push((format!("{name}.bias"), draw(fan_out)));
-                OpKind::Linear(Linear {
-                    fan_in,
-                    fan_out,
-                    init: Initializer::pytorch_default(),
-                    activation: Activation::linear(),
-                })
+                OpKind::Linear(Linear::new(fan_in, fan_out, Initializer::pytorch_default(), Activation::linear()))
             }
             "activation" => OpKind::Activation { activation: Activation::named(&text(&layer["function"])).unwrap() },
             "residual" => {
                 let (scale, learnable) = (number(&layer["scale"]), layer["learnable"].as_bool().unwrap());
                 let branch = ops(&layer["branch"], draws, parameters);
-                OpKind::Residual(Residual { branch, scale, learnable })
+                OpKind::Residual(Residual::new(branch, scale, learnable))
             }
             kind => {
                 let (features, eps) = (count(&layer["width"]), number(&layer["eps"]));
@@ -117,7 +112,7 @@ fn ops(layers: &Json, draws: &mut Stream, parameters: &mut Vec<(String, Vec<f64>
                 if norm != NormKind::Rms {
                     parameters.push((format!("{name}.beta"), draw(0.0)));
                 }
-                OpKind::Norm(Norm { norm, features, eps })
+                OpKind::Norm(Norm::new(norm, features, eps))
             }
         };
         Op { name, kind }
@@ -260,8 +255,7 @@ fn activation_matches(
     tolerance: f64,
 ) {
     let op = |name: &str, kind: OpKind| Op { name: name.into(), kind };
-    let linear =
-        Linear { fan_in: 1, fan_out: 1, init: Initializer::pytorch_default(), activation: Activation::linear() };
+    let linear = Linear::new(1, 1, Initializer::pytorch_default(), Activation::linear());
     let ops = vec![op("act", OpKind::Activation { activation }), op("head", OpKind::Linear(linear))];
     let network = Network { input: Shape::vector(1), outputs: 1, ops, loss: Loss::MeanSquaredError };
     let far = vec![-100.0; points.len()];

@@ -1,7 +1,8 @@
 //! From the buffers of one batch to the chain rule taken apart.
 
-use super::capture::{Capture, OpCapture, OpCaptureKind};
-use super::{Cause, Flow, Joint, Part, activation, head, linear, norm, residual, weight};
+use super::Values;
+use super::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
+use super::{Cause, Flow, Joint, Part, activation, attention, head, linear, norm, recurrent, residual, weight};
 
 /// Takes one batch's gradient apart, operation by operation.
 ///
@@ -37,19 +38,26 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
             linear::split(weight, op, gain)
         }
         OpCaptureKind::Activation(activation) => activation::split(*activation, op, gain),
-        OpCaptureKind::Norm { norm, gamma, eps } => norm::split(*norm, gamma, *eps, op, rms_out, gain),
+        OpCaptureKind::Norm { norm, gamma, eps, groups } => {
+            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch };
+            norm::split(&statistics, gamma, op, rms_out, gain)
+        }
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
-        OpCaptureKind::Other { .. } => vec![Part { cause: Cause::Whole, log_gain: gain }],
+        OpCaptureKind::Attention => attention::split(op, gain),
+        OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
+            vec![Part { cause: Cause::Whole, log_gain: gain }]
+        }
     });
     let branch = match &op.kind {
-        OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {
-            Some(residual::branch(op, branch, branch_cotangent_in, batch))
+        OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
+            Some(residual::branch(op, [branch, shortcut], branch_cotangent_in, batch))
         }
         _ => None,
     };
-    let states = match &op.kind {
-        OpCaptureKind::Other { states, .. } => states.iter().map(|state| state.rms() * batch as f64).collect(),
-        _ => Vec::new(),
+    let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {
+        OpCaptureKind::Other { states, .. } => (states, &[]),
+        OpCaptureKind::Recurrent { states, paths } => (states, paths),
+        _ => (&[], &[]),
     };
     Joint {
         name: op.name.clone(),
@@ -60,7 +68,8 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         cotangent_in_rms: rms_in * batch as f64,
         activation_rms: op.output.rms(),
         branch,
-        states,
+        states: states.iter().map(|state| state.rms() * batch as f64).collect(),
+        paths: recurrent::shares(paths),
     }
 }
 

@@ -66,16 +66,29 @@ pub enum OpCaptureKind {
         gamma: Values,
         /// Added to the variance.
         eps: f64,
+        /// Groups of features (group norm); 0 for the others.
+        groups: usize,
     },
-    /// `y = x + scale F(x)`.
+    /// `y = S(x) + scale F(x)`.
     Residual {
         /// The factor as it is now.
         scale: f64,
         /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`.
         branch: Vec<OpCapture>,
-        /// What came back through the branch, scale included: `dL/dx - dL/dy`, `[rows, features]`.
+        /// What came back through the branch, scale included, as the input: `dL/dx - dL/dy` where S is the identity.
         branch_cotangent_in: Values,
+        /// The operations of S; empty for the identity.
+        shortcut: Vec<OpCapture>,
     },
+    /// A recurrent layer, over all steps.
+    Recurrent {
+        /// dL/d(state) after each time step, first step first; of the LSTM, h and c side by side.
+        states: Vec<Values>,
+        /// The ways from each state to the one before.
+        paths: Vec<PathCapture>,
+    },
+    /// Softmax attention; the input's features are queries, keys and values side by side.
+    Attention,
     /// Anything else, taken whole; input and output may have any shape.
     Other {
         /// Whether it has weights, so that people would call it a layer.
@@ -83,6 +96,16 @@ pub enum OpCaptureKind {
         /// dL/d(state) after each time step of a recurrent operation, first step first; empty for others.
         states: Vec<Values>,
     },
+}
+
+/// One of the ways by which the cotangent of a state reaches the state before: a gate, or the cell itself.
+#[derive(Clone, Debug)]
+pub struct PathCapture {
+    /// The gate's name.
+    pub name: String,
+    /// For each step: its part of the cotangent of the state before. The parts of all paths add up to what the recurrence
+    /// carries.
+    pub cotangents: Vec<Values>,
 }
 
 /// Why a capture makes no sense.
@@ -141,13 +164,14 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
-    /// Every operation in forward order, branches after the residual operation that holds them.
+    /// Every operation in forward order, branches and projections after the residual operation that holds them.
     pub fn walk(&self) -> Vec<&OpCapture> {
         fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
             for op in ops {
                 found.push(op);
-                if let OpCaptureKind::Residual { branch, .. } = &op.kind {
+                if let OpCaptureKind::Residual { branch, shortcut, .. } = &op.kind {
                     walk(branch, found);
+                    walk(shortcut, found);
                 }
             }
         }
@@ -166,6 +190,8 @@ impl OpCapture {
             OpCaptureKind::Activation(_) => "activation",
             OpCaptureKind::Norm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
+            OpCaptureKind::Recurrent { .. } => "recurrent",
+            OpCaptureKind::Attention => "attention",
             OpCaptureKind::Other { weighted: true, .. } => "module",
             OpCaptureKind::Other { weighted: false, .. } => "operation",
         }
@@ -202,16 +228,20 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 op.expect("weight", weight, weight.len() / fan_out.max(1) * fan_out)?;
                 op.expect("weight_gradient", weight_gradient, weight.len())?;
             }
-            OpCaptureKind::Other { .. } => {}
+            OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { .. } => {}
+            OpCaptureKind::Attention => op.expect("input", &op.input, 3 * op.output.len())?,
             OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
             OpCaptureKind::Norm { gamma, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("gamma", gamma, fan_in)?;
             }
-            OpCaptureKind::Residual { branch, branch_cotangent_in, .. } => {
-                op.expect("output", &op.output, op.input.len())?;
+            OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
+                if shortcut.is_empty() {
+                    op.expect("output", &op.output, op.input.len())?;
+                }
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
                 check_chain(branch)?;
+                check_chain(shortcut)?;
             }
         }
         before = Some(op);

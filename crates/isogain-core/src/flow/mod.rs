@@ -10,12 +10,14 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod activation;
+mod attention;
 mod attribute;
 pub mod capture;
 mod head;
 mod linear;
 mod norm;
 pub mod profile;
+mod recurrent;
 pub mod reference;
 mod residual;
 mod values;
@@ -44,8 +46,8 @@ pub struct Flow {
 pub struct Joint {
     /// The operation's name.
     pub name: String,
-    /// The operation's kind: `linear`, `convolution`, `activation`, `norm`, `residual`, and for what is taken whole `module`
-    /// (with weights) or `operation` (without).
+    /// The operation's kind: `linear`, `convolution`, `activation`, `norm`, `residual`, `recurrent`, `attention`, and for what
+    /// is taken whole `module` (with weights) or `operation` (without).
     pub kind: String,
     /// ln(rms cotangent at the input / rms cotangent at the output), nepers. `None` when either is zero or not finite.
     pub log_gain: Option<f64>,
@@ -67,13 +69,26 @@ pub struct Joint {
     /// divided out; empty for what is not recurrent.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub states: Vec<f64>,
+    /// The ways back through time: their shares add up to 1. Empty for what is not recurrent or taken whole.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub paths: Vec<PathShare>,
 }
 
 impl Joint {
     /// Whether people would say that a layer begins here: it multiplies by weights, or is a residual block.
     pub fn begins_layer(&self) -> bool {
-        matches!(self.kind.as_str(), "linear" | "convolution" | "residual" | "module")
+        matches!(self.kind.as_str(), "linear" | "convolution" | "residual" | "recurrent" | "module")
     }
+}
+
+/// One of the ways by which a state's cotangent reaches the state before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathShare {
+    /// The gate, `cell` for an LSTM's own cell, `carry` for what a GRU keeps, `state` for a plain recurrence.
+    pub path: String,
+    /// Mean over the steps of <p, r> / |r|^2, r being all that the recurrence carries back and p what this path does.
+    #[serde(deserialize_with = "number_or_nan")]
+    pub share: f64,
 }
 
 /// One cause of a log-gain.
@@ -103,27 +118,37 @@ pub enum Cause {
     Projection,
     /// Residual: what the branch adds to the skip's cotangent.
     BranchSum,
+    /// Attention: what the values alone carry back.
+    ValuePath,
+    /// Attention: what the queries add, through the softmax.
+    QueryPath,
+    /// Attention: what the keys add, through the softmax.
+    KeyPath,
     /// An operation that is taken whole.
     Whole,
 }
 
-/// How a residual operation's skip and branch share the cotangent: g_in = g + b with b = scale * J_F^T g.
+/// How a residual operation's skip and branch share the cotangent: g_in = s + b with b = scale * J_F^T g and s = J_S^T g,
+/// g itself where the skip is the identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
-    /// <g, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
+    /// <s, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
     #[serde(deserialize_with = "number_or_nan")]
     pub skip_share: f64,
     /// <b, g_in> / |g_in|^2.
     #[serde(deserialize_with = "number_or_nan")]
     pub branch_share: f64,
-    /// |b| / |g|.
+    /// |b| / |s|.
     #[serde(deserialize_with = "number_or_nan")]
     pub ratio: f64,
-    /// cos(g, b); 0 when b is zero.
+    /// cos(s, b); 0 when b is zero.
     #[serde(deserialize_with = "number_or_nan")]
     pub cosine: f64,
-    /// The operations of the branch; their log-gains add up to ln(|b|/|g|) - ln|scale|.
+    /// The operations of the branch; their log-gains add up to ln(|b|/|s|) - ln|scale| where the skip is the identity.
     pub joints: Vec<Joint>,
+    /// The operations of the skip, where it is not the identity.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub shortcut: Vec<Joint>,
 }
 
 /// The end of the network: the cotangent's source.

@@ -10,54 +10,85 @@ use super::values::rms;
 use super::{Cause, Part, Values};
 use crate::network::NormKind;
 
+/// Over what a normalisation takes its statistics.
+pub(super) struct Statistics {
+    pub(super) norm: NormKind,
+    pub(super) eps: f64,
+    /// Groups of features; 0 unless group norm.
+    pub(super) groups: usize,
+    /// Samples in the batch.
+    pub(super) batch: usize,
+}
+
 /// Rescaling and projection.
-pub(super) fn split(norm: NormKind, gamma: &Values, eps: f64, op: &OpCapture, rms_out: f64, gain: f64) -> Vec<Part> {
+pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms_out: f64, gain: f64) -> Vec<Part> {
     let features = gamma.len();
     let gamma = gamma.to_f64();
     let input = op.input.to_f64();
-    let deviations = deviations(norm, &input, features, eps);
+    let deviations = statistics.deviations(&input, features);
+    let rows_of_sample = (op.rows / statistics.batch).max(1);
+    let place = |row: usize, feature: usize| match statistics.norm {
+        NormKind::Batch => feature,
+        NormKind::Layer | NormKind::Rms => row,
+        NormKind::Group => row / rows_of_sample * statistics.groups + feature * statistics.groups / features,
+    };
     let rescaled: Vec<f64> = op
         .cotangent_out
         .to_f64()
         .iter()
         .enumerate()
         .map(|(index, g)| {
-            let feature = index % features;
-            let sigma = deviations[if norm == NormKind::Batch { feature } else { index / features }];
-            g * gamma[feature] / sigma
+            let (row, feature) = (index / features, index % features);
+            g * gamma[feature] / deviations[place(row, feature)]
         })
         .collect();
     let rescale = log_ratio(rms(&rescaled), rms_out).unwrap_or(f64::NAN);
     two_parts(Cause::Rescale, rescale, Cause::Projection, gain)
 }
 
-/// sqrt(variance + eps): one for each feature (batch norm) or each sample (layer and RMS norm).
-fn deviations(norm: NormKind, input: &[f64], features: usize, eps: f64) -> Vec<f64> {
-    match norm {
-        NormKind::Batch => {
-            let batch = (input.len() / features) as f64;
-            let mut means = vec![0.0; features];
-            for row in input.chunks_exact(features) {
-                for (mean, x) in means.iter_mut().zip(row) {
-                    *mean += x / batch;
+impl Statistics {
+    /// sqrt(variance + eps): one for each feature (batch norm), each row (layer and RMS norm), or each sample's groups.
+    fn deviations(&self, input: &[f64], features: usize) -> Vec<f64> {
+        let (norm, eps) = (self.norm, self.eps);
+        match norm {
+            NormKind::Batch => {
+                let batch = (input.len() / features) as f64;
+                let mut means = vec![0.0; features];
+                for row in input.chunks_exact(features) {
+                    for (mean, x) in means.iter_mut().zip(row) {
+                        *mean += x / batch;
+                    }
                 }
-            }
-            let mut variances = vec![0.0; features];
-            for row in input.chunks_exact(features) {
-                for ((variance, x), mean) in variances.iter_mut().zip(row).zip(&means) {
-                    *variance += (x - mean) * (x - mean) / batch;
+                let mut variances = vec![0.0; features];
+                for row in input.chunks_exact(features) {
+                    for ((variance, x), mean) in variances.iter_mut().zip(row).zip(&means) {
+                        *variance += (x - mean) * (x - mean) / batch;
+                    }
                 }
+                variances.into_iter().map(|variance| (variance + eps).sqrt()).collect()
             }
-            variances.into_iter().map(|variance| (variance + eps).sqrt()).collect()
+            NormKind::Layer | NormKind::Rms => input
+                .chunks_exact(features)
+                .map(|row| {
+                    let count = features as f64;
+                    let mean = if norm == NormKind::Layer { row.iter().sum::<f64>() / count } else { 0.0 };
+                    let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+                    (variance + eps).sqrt()
+                })
+                .collect(),
+            NormKind::Group => {
+                let width = features / self.groups;
+                let groups = input.chunks_exact(input.len() / self.batch).flat_map(|sample| {
+                    (0..self.groups).map(move |group| {
+                        let values =
+                            || sample.chunks_exact(features).flat_map(move |row| &row[group * width..][..width]);
+                        let count = (sample.len() / self.groups) as f64;
+                        let mean = values().sum::<f64>() / count;
+                        (values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count + eps).sqrt()
+                    })
+                });
+                groups.collect()
+            }
         }
-        NormKind::Layer | NormKind::Rms => input
-            .chunks_exact(features)
-            .map(|row| {
-                let count = features as f64;
-                let mean = if norm == NormKind::Layer { row.iter().sum::<f64>() / count } else { 0.0 };
-                let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
-                (variance + eps).sqrt()
-            })
-            .collect(),
     }
 }

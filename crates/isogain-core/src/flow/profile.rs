@@ -117,6 +117,7 @@ mod tests {
             activation_rms: 1.0,
             branch: None,
             states: Vec::new(),
+            paths: Vec::new(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Residual addition y = x + scale F(x): how skip and branch share the cotangent.
 //!
-//! g_in = g + b with b = scale J_F^T g is a sum, not a chain. |g_in|^2 = <g, g_in> + <b, g_in> splits its energy exactly;
-//! the two terms are the Shapley values of the two-player energy game.
+//! g_in = s + b with b = scale J_F^T g, and s = g or, where the skip is a projection, s = J_S^T g, is a sum, not a chain.
+//! |g_in|^2 = <s, g_in> + <b, g_in> splits its energy exactly; the two terms are the Shapley values of the two-player
+//! energy game.
 
 use super::Branch;
 use super::attribute::joints;
@@ -10,8 +11,13 @@ use super::values::dot;
 use super::{Values, values::rms};
 
 /// Shares, ratio and cosine, and the branch's own chain.
-pub(super) fn branch(op: &OpCapture, inner: &[OpCapture], returned: &Values, batch: usize) -> Branch {
-    let (g, g_in, b) = (op.cotangent_out.to_f64(), op.cotangent_in.to_f64(), returned.to_f64());
+pub(super) fn branch(op: &OpCapture, [inner, shortcut]: [&[OpCapture]; 2], returned: &Values, batch: usize) -> Branch {
+    let (g_in, b) = (op.cotangent_in.to_f64(), returned.to_f64());
+    let g = if shortcut.is_empty() {
+        op.cotangent_out.to_f64()
+    } else {
+        g_in.iter().zip(b.iter()).map(|(sum, b)| sum - b).collect()
+    };
     let (rms_g, rms_in, rms_b) = (rms(&g), rms(&g_in), rms(&b));
     // Unit vectors first: the squares of small cotangents leave the range of f64.
     let cosine = |a: &[f64], rms_a: f64, c: &[f64], rms_c: f64| {
@@ -28,5 +34,6 @@ pub(super) fn branch(op: &OpCapture, inner: &[OpCapture], returned: &Values, bat
         ratio: if rms_b == 0.0 { 0.0 } else { rms_b / rms_g },
         cosine: cosine(&g, rms_g, &b, rms_b),
         joints: joints(inner, batch),
+        shortcut: joints(shortcut, batch),
     }
 }

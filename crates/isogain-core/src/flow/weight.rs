@@ -29,8 +29,15 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 let coherence = log_norm.and_then(rest);
                 found.push(WeightGradient { name: op.name.clone(), log_norm, backward_signal, input_size, coherence });
             }
-            OpCaptureKind::Residual { branch, .. } => collect(branch, batch, found),
-            OpCaptureKind::Activation(_) | OpCaptureKind::Norm { .. } | OpCaptureKind::Other { .. } => {}
+            OpCaptureKind::Residual { branch, shortcut, .. } => {
+                collect(branch, batch, found);
+                collect(shortcut, batch, found);
+            }
+            OpCaptureKind::Activation(_)
+            | OpCaptureKind::Norm { .. }
+            | OpCaptureKind::Recurrent { .. }
+            | OpCaptureKind::Attention
+            | OpCaptureKind::Other { .. } => {}
         }
     }
 }

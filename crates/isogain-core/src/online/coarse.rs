@@ -36,9 +36,11 @@ impl Known {
                 name: joint.name.clone(),
                 activation: Moments::default(),
                 cotangent: Moments::default(),
+                detail: None,
             });
             replace(&mut known.activation, &joint.activation);
             replace(&mut known.cotangent, &joint.cotangent);
+            known.detail = joint.detail.clone().or_else(|| known.detail.take());
         }
         for parameter in &record.parameters {
             let at = *self.places.entry(parameter.name.clone()).or_insert_with(|| {
@@ -129,6 +131,7 @@ fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, b
             activation_rms: rms(&record.activation),
             branch: None,
             states: Vec::new(),
+            paths: Vec::new(),
         });
     }
     let ends = chain.split_off(at_head.min(chain.len()));

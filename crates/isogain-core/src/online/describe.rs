@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::losses::Losses;
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Shape};
+use crate::network::{Convolution, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Shape};
 use crate::recipe::{Optimizer, OptimizerName, Precision, Recipe};
 use crate::record::DataSummary;
 use crate::statistics::Moments;
@@ -183,14 +183,12 @@ impl Description {
                 OpKind::Linear(self.linear(at, *fan_in, *fan_out, weight)?)
             }
             OperationKind::Convolution { fan_in, fan_out, weight } => {
-                OpKind::Convolution(self.linear(at, *fan_in, *fan_out, weight)?)
+                OpKind::Convolution(Convolution { linear: self.linear(at, *fan_in, *fan_out, weight)?, window: None })
             }
             OperationKind::Activation { activation, parameter } => {
                 OpKind::Activation { activation: named(activation, *parameter)? }
             }
-            OperationKind::Norm { norm, features, eps, .. } => {
-                OpKind::Norm(Norm { norm: *norm, features: *features, eps: *eps })
-            }
+            OperationKind::Norm { norm, features, eps, .. } => OpKind::Norm(Norm::new(*norm, *features, *eps)),
             OperationKind::Other(other) => OpKind::Other(other.clone()),
         };
         Some(Op { name: name.clone(), kind })
@@ -200,7 +198,7 @@ impl Description {
     fn linear(&self, at: usize, fan_in: usize, fan_out: usize, weight: &Moments) -> Option<Linear> {
         let activation = self.activation_after(at);
         let init = initializer(weight, fan_in, fan_out, activation);
-        (weight.count == 0 || weight.abs_max > 0.0).then_some(Linear { fan_in, fan_out, init, activation })
+        (weight.count == 0 || weight.abs_max > 0.0).then_some(Linear::new(fan_in, fan_out, init, activation))
     }
 
     fn activation_after(&self, at: usize) -> Activation {

@@ -64,6 +64,7 @@ fn step(description: &Description, at: u64, cotangent: impl Fn(usize) -> f64) ->
         name: operation.name.clone(),
         activation: sized(1.0),
         cotangent: sized(cotangent(place)),
+        detail: None,
     });
     let weights = description.operations.iter().enumerate().filter_map(|(place, operation)| match operation.kind {
         OperationKind::Linear { weight, .. } => Some(ParameterRecord {

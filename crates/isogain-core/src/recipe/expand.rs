@@ -66,15 +66,9 @@ fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> R
 
 /// Trained numbers of a network: weights, biases, gammas, betas and learnable scales.
 pub fn parameter_count(network: &Network) -> u64 {
-    let of = |op: &Op| match &op.kind {
-        OpKind::Linear(linear) | OpKind::Convolution(linear) => {
-            (linear.fan_in as u64 + 1).saturating_mul(linear.fan_out as u64)
-        }
-        OpKind::Norm(Norm { norm: NormKind::Rms, features, .. }) => *features as u64,
-        OpKind::Norm(Norm { features, .. }) => 2 * *features as u64,
-        OpKind::Residual(residual) => u64::from(residual.learnable),
-        OpKind::Activation { .. } | OpKind::Other(_) => 0,
-    };
+    let values =
+        |shape: Vec<usize>| shape.iter().fold(1, |product: u64, &length| product.saturating_mul(length as u64));
+    let of = |op: &Op| op.kind.parameters().into_iter().map(|(_, shape)| values(shape)).sum::<u64>();
     network.walk().into_iter().map(of).fold(0, u64::saturating_add)
 }
 
@@ -108,7 +102,7 @@ fn residual(net: &NetworkRecipe, inputs: usize) -> Vec<Op> {
         branch.extend(net.norm.map(|kind| norm(format!("{name}.norm"), kind, width, net.norm_eps)));
         branch.push(activation(format!("{name}.{}", phi.name()), phi));
         branch.push(linear(format!("{name}.fc"), width, width, init, phi));
-        let residual = Residual { branch, scale, learnable: net.learnable_scale };
+        let residual = Residual::new(branch, scale, net.learnable_scale);
         ops.push(Op { name, kind: OpKind::Residual(residual) });
     }
     ops.push(activation(phi.name().into(), phi));
@@ -116,7 +110,7 @@ fn residual(net: &NetworkRecipe, inputs: usize) -> Vec<Op> {
 }
 
 fn linear(name: String, fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Op {
-    Op { name, kind: OpKind::Linear(Linear { fan_in, fan_out, init, activation }) }
+    Op { name, kind: OpKind::Linear(Linear::new(fan_in, fan_out, init, activation)) }
 }
 
 fn activation(name: String, activation: Activation) -> Op {
@@ -124,7 +118,7 @@ fn activation(name: String, activation: Activation) -> Op {
 }
 
 fn norm(name: String, norm: NormKind, features: usize, eps: f64) -> Op {
-    Op { name, kind: OpKind::Norm(Norm { norm, features, eps }) }
+    Op { name, kind: OpKind::Norm(Norm::new(norm, features, eps)) }
 }
 
 /// Expands the list of kind `layers`.
@@ -201,7 +195,7 @@ impl<'n> Explicit<'n> {
                     let expected = format!("must keep the width of its input: x has {width} features, F(x) has {out}");
                     return Err(RecipeError::missing(path, expected));
                 }
-                let residual = Residual { branch, scale: layer.scale.unwrap_or(1.0), learnable: layer.learnable };
+                let residual = Residual::new(branch, layer.scale.unwrap_or(1.0), layer.learnable);
                 ops.push(Op { name, kind: OpKind::Residual(residual) });
             }
         }

@@ -118,6 +118,50 @@ pub struct JointRecord {
     pub activation: Moments,
     /// dL/d(output), of the mean loss.
     pub cotangent: Moments,
+    /// What the operation tells beside its output, if anything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<Detail>,
+}
+
+/// What some operations tell beside their output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detail {
+    /// How attention spreads.
+    Attention(AttentionRecord),
+    /// How open the gates of a recurrent layer are.
+    Gates(Vec<GateRecord>),
+    /// How much the positions of a sample differ: RMS of the deviation from their mean over the RMS of the values, in
+    /// \[0, 1\]. 0: all positions look alike (rank collapse).
+    Spread(#[serde(with = "number")] f64),
+}
+
+/// How attention spreads over the positions that it may look at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttentionRecord {
+    /// Entropy of the weights over the ln of the number of visible positions, mean over rows that see two or more, in
+    /// \[0, 1\]. 0: each looks at one position; 1: all alike.
+    #[serde(with = "number")]
+    pub entropy: f64,
+    /// RMS of the logits, each row's mean taken out.
+    #[serde(with = "number")]
+    pub logit_rms: f64,
+    /// Largest magnitude of a logit.
+    #[serde(with = "number")]
+    pub largest_logit: f64,
+}
+
+/// How open one gate is, over steps, samples and units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// Its name.
+    pub gate: String,
+    /// Mean value; of the candidate or state, mean magnitude.
+    #[serde(with = "number")]
+    pub mean: f64,
+    /// Share of the values whose slope is below 0.01.
+    #[serde(with = "number")]
+    pub saturated_fraction: f64,
 }
 
 /// Statistics of one parameter.

@@ -35,14 +35,9 @@ fn finite() -> Moments {
 pub(crate) fn header() -> Header {
     let linear = |name: &str| Op {
         name: name.into(),
-        kind: OpKind::Linear(Linear {
-            fan_in: 3,
-            fan_out: 3,
-            init: Initializer::PYTORCH_DEFAULT,
-            activation: Activation::relu(),
-        }),
+        kind: OpKind::Linear(Linear::new(3, 3, Initializer::PYTORCH_DEFAULT, Activation::relu())),
     };
-    let block = Residual { branch: vec![linear("block1.fc")], scale: 0.5, learnable: true };
+    let block = Residual::new(vec![linear("block1.fc")], 0.5, true);
     let relu = Op { name: "relu1".into(), kind: OpKind::Activation { activation: Activation::relu() } };
     Header {
         schema: SCHEMA,
@@ -74,7 +69,7 @@ pub(crate) fn step(step: u64) -> StepRecord {
         step,
         loss: 2.3 + step as f64 * 1e-9,
         learning_rate: 0.05,
-        joints: vec![JointRecord { name: "fc1".into(), activation: finite(), cotangent: finite() }],
+        joints: vec![JointRecord { name: "fc1".into(), activation: finite(), cotangent: finite(), detail: None }],
         parameters: vec![ParameterRecord {
             name: "fc1.weight".into(),
             weight: finite(),

@@ -26,7 +26,12 @@ impl Snapshot {
 }
 
 fn joint_record(op: &OpCapture) -> JointRecord {
-    JointRecord { name: op.name.clone(), activation: op.output.moments(), cotangent: op.cotangent_out.moments() }
+    JointRecord {
+        name: op.name.clone(),
+        activation: op.output.moments(),
+        cotangent: op.cotangent_out.moments(),
+        detail: None,
+    }
 }
 
 /// What the units of an activation do; `None` for other operations.

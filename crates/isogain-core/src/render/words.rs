@@ -24,6 +24,9 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Rescale => "norm rescale",
         Cause::Projection => "norm projection",
         Cause::BranchSum => "branch sum",
+        Cause::ValuePath => "attention's values",
+        Cause::QueryPath => "attention's queries",
+        Cause::KeyPath => "attention's keys",
         Cause::Whole => "other operations",
     }
 }
@@ -38,7 +41,10 @@ pub fn cause_meaning(cause: Cause) -> &'static str {
         Cause::Rescale => "the normalisation's factor gamma / sigma",
         Cause::Projection => "what centring and normalising take out of the gradient",
         Cause::BranchSum => "what the residual branches add to the skip connection's gradient",
-        Cause::Whole => "operations that are taken whole: pooling, attention, recurrent cells",
+        Cause::ValuePath => "what the attention's values alone carry back: the mean over what each position looks at",
+        Cause::QueryPath => "what goes back through the softmax to the attention's queries",
+        Cause::KeyPath => "what goes back through the softmax to the attention's keys",
+        Cause::Whole => "operations that are taken whole: pooling, recurrent cells, modules of an unknown kind",
     }
 }
 

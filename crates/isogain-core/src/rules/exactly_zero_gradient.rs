@@ -71,7 +71,7 @@ fn before_gates<'a>(
 ) {
     for op in ops.iter().rev() {
         match &op.kind {
-            OpKind::Linear(_) | OpKind::Convolution(_) => {
+            OpKind::Linear(_) | OpKind::Convolution(_) | OpKind::Recurrent(_) => {
                 if is_open {
                     found.insert(&op.name);
                 }
@@ -82,7 +82,12 @@ fn before_gates<'a>(
             OpKind::Residual(residual) => {
                 before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
             }
-            OpKind::Activation { .. } => {}
+            OpKind::Activation { .. }
+            | OpKind::Pool(_)
+            | OpKind::Flatten(_)
+            | OpKind::Dropout(_)
+            | OpKind::Embedding(_)
+            | OpKind::Attention(_) => {}
         }
     }
 }

@@ -36,6 +36,7 @@ fn layer(network: &Network) -> Option<String> {
             NormKind::Batch => " + batch norm",
             NormKind::Layer => " + layer norm",
             NormKind::Rms => " + RMS norm",
+            NormKind::Group => " + group norm",
         }),
         _ => None,
     };

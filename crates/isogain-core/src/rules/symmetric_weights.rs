@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::measure::by_name;
 use super::{Case, Finding, Rule};
-use crate::network::{Op, OpKind};
+use crate::network::{Convolution, Op, OpKind};
 use crate::recipe::Level;
 use crate::record::ParameterRecord;
 
@@ -76,7 +76,9 @@ fn collect<'a>(parameters: &HashMap<&str, &ParameterRecord>, ops: &'a [Op], in_b
     for op in ops {
         match &op.kind {
             OpKind::Residual(residual) => collect(parameters, &residual.branch, true, found),
-            OpKind::Linear(linear) | OpKind::Convolution(linear) if linear.fan_out > 1 && linear.fan_in > 1 => {
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. })
+                if linear.fan_out > 1 && linear.fan_in > 1 =>
+            {
                 let Some(record) = parameters.get(format!("{}.weight", op.name).as_str()) else {
                     continue;
                 };

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind};
 use crate::forecast;
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual, Shape};
+use crate::network::{Convolution, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual, Shape};
 use crate::recipe::{Optimizer, Precision, Recipe};
 use crate::record::{DataSummary, ParameterRecord, Snapshot};
 use crate::remedies::Prescription;
@@ -284,12 +284,13 @@ impl Buffers<'_> {
             }
             TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
             TracedKind::Norm { norm, gamma, eps } => {
-                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps }
+                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps, groups: 0 }
             }
             TracedKind::Residual { branch, branch_cotangent_in } => OpCaptureKind::Residual {
                 scale: 1.0,
                 branch: self.captures(branch)?,
                 branch_cotangent_in: get(*branch_cotangent_in)?,
+                shortcut: Vec::new(),
             },
             TracedKind::Other { weighted, states, .. } => {
                 let states = states.map_or(Ok(Vec::new()), |states| self.states(&op.name, states))?;
@@ -354,18 +355,18 @@ fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activati
             OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => weight.len(),
             _ => 0,
         });
-        Linear { fan_in: values / fan_out.max(1), fan_out, init, activation }
+        Linear::new(values / fan_out.max(1), fan_out, init, activation)
     };
     let kind = |op: &TracedOp| match &op.kind {
         TracedKind::Linear { .. } => OpKind::Linear(linear(op)),
-        TracedKind::Convolution { .. } => OpKind::Convolution(linear(op)),
+        TracedKind::Convolution { .. } => OpKind::Convolution(Convolution { linear: linear(op), window: None }),
         TracedKind::Activation { activation } => OpKind::Activation { activation: *activation },
         TracedKind::Norm { norm, eps, .. } => {
             let features = found(&op.name).map_or(0, |capture| capture.output.len() / capture.rows.max(1));
-            OpKind::Norm(Norm { norm: *norm, features, eps: *eps })
+            OpKind::Norm(Norm::new(*norm, features, *eps))
         }
         TracedKind::Residual { branch, .. } => {
-            OpKind::Residual(Residual { branch: ops(branch, captured, init, activation), scale: 1.0, learnable: false })
+            OpKind::Residual(Residual::new(ops(branch, captured, init, activation), 1.0, false))
         }
         TracedKind::Other { operation, weighted, .. } => {
             OpKind::Other(Other { operation: operation.clone(), weighted: *weighted })

@@ -45,10 +45,11 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
                 (Cause::Alignment, half_log(fan_out as f64 * back / (dot(&g, &g) * squares))),
             ]
         }
-        OpCaptureKind::Convolution { .. } | OpCaptureKind::Other { .. } => {
-            unreachable!("the reference engine runs none")
-        }
-        OpCaptureKind::Norm { norm, gamma, eps } => {
+        OpCaptureKind::Convolution { .. }
+        | OpCaptureKind::Recurrent { .. }
+        | OpCaptureKind::Attention
+        | OpCaptureKind::Other { .. } => unreachable!("the reference engine runs none"),
+        OpCaptureKind::Norm { norm, gamma, eps, .. } => {
             let (rescaled, projected) = normalised_back(*norm, &gamma.to_f64(), *eps, &x, &g);
             vec![
                 (Cause::Rescale, half_log(mean_square(&rescaled) / mean_square(&g))),
@@ -102,7 +103,7 @@ fn compare(joints: &[Joint], ops: &[OpCapture], tolerance: f64) {
             assert_eq!(part.cause, cause);
             close(&format!("{} {cause:?}", op.name), part.log_gain, log_gain, tolerance);
         }
-        if let OpCaptureKind::Residual { scale, branch, branch_cotangent_in } = &op.kind {
+        if let OpCaptureKind::Residual { scale, branch, branch_cotangent_in, .. } = &op.kind {
             let found = joint.branch.as_ref().unwrap();
             let (g, g_in) = (op.cotangent_out.to_f64(), op.cotangent_in.to_f64());
             let b = branch_cotangent_in.to_f64();
@@ -148,21 +149,20 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 OpCaptureKind::Linear { weight, weight_gradient } => {
                     OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
                 }
-                OpCaptureKind::Convolution { weight, weight_gradient } => {
-                    OpCaptureKind::Convolution { weight: round(weight), weight_gradient: round(weight_gradient) }
-                }
-                OpCaptureKind::Other { weighted, states } => {
-                    OpCaptureKind::Other { weighted: *weighted, states: states.iter().map(round).collect() }
-                }
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
-                OpCaptureKind::Norm { norm, gamma, eps } => {
-                    OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps }
+                OpCaptureKind::Norm { norm, gamma, eps, groups } => {
+                    OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps, groups: *groups }
                 }
-                OpCaptureKind::Residual { scale, branch, branch_cotangent_in } => OpCaptureKind::Residual {
+                OpCaptureKind::Residual { scale, branch, branch_cotangent_in, .. } => OpCaptureKind::Residual {
+                    shortcut: Vec::new(),
                     scale: *scale,
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
                 },
+                OpCaptureKind::Convolution { .. }
+                | OpCaptureKind::Recurrent { .. }
+                | OpCaptureKind::Attention
+                | OpCaptureKind::Other { .. } => unreachable!("the reference engine runs none"),
             },
             input: round(&op.input),
             output: round(&op.output),

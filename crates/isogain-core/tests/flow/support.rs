@@ -78,8 +78,7 @@ pub(crate) fn act(name: &str) -> Activation {
 }
 
 pub(crate) fn linear(name: &str, fan_in: usize, fan_out: usize) -> Op {
-    let linear =
-        Linear { fan_in, fan_out, init: Initializer::named("pytorch-default").unwrap(), activation: act("relu") };
+    let linear = Linear::new(fan_in, fan_out, Initializer::named("pytorch-default").unwrap(), act("relu"));
     Op { name: name.into(), kind: OpKind::Linear(linear) }
 }
 
@@ -88,11 +87,11 @@ pub(crate) fn activation(name: &str, activation: Activation) -> Op {
 }
 
 pub(crate) fn norm(name: &str, norm: NormKind, features: usize, eps: f64) -> Op {
-    Op { name: name.into(), kind: OpKind::Norm(Norm { norm, features, eps }) }
+    Op { name: name.into(), kind: OpKind::Norm(Norm::new(norm, features, eps)) }
 }
 
 pub(crate) fn residual(name: &str, scale: f64, learnable: bool, branch: Vec<Op>) -> Op {
-    Op { name: name.into(), kind: OpKind::Residual(Residual { branch, scale, learnable }) }
+    Op { name: name.into(), kind: OpKind::Residual(Residual::new(branch, scale, learnable)) }
 }
 
 pub(crate) fn network(inputs: usize, outputs: usize, loss: Loss, ops: Vec<Op>) -> Network {

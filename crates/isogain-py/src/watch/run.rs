@@ -99,6 +99,7 @@ impl State {
             name: slot.name.clone(),
             activation: slot.activation,
             cotangent: slot.cotangent,
+            detail: None,
         };
         let parameter = |parameter: &super::state::Parameter| ParameterRecord {
             name: parameter.name.clone(),

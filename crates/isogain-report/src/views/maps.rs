@@ -96,6 +96,7 @@ fn rms(moments: &Moments) -> f64 {
 fn layers(run: &Run, steps: &[&StepRecord]) -> Vec<String> {
     let is_layer = |kind: &OpKind| match kind {
         OpKind::Linear(_) | OpKind::Convolution(_) | OpKind::Residual(_) => true,
+        OpKind::Recurrent(_) | OpKind::Embedding(_) => true,
         OpKind::Other(other) => other.weighted,
         _ => false,
     };

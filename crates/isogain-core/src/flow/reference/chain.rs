@@ -41,7 +41,7 @@ pub(super) fn forward<'a>(
                 let scale = scale(op, residual, parameters)?;
                 input.iter().zip(returned.iter()).map(|(x, f)| x + scale * f).collect()
             }
-            OpKind::Convolution(_) | OpKind::Other(_) => return Err(unsupported(op)),
+            _ => return Err(unsupported(op)),
         };
         let output = Arc::new(output);
         steps.push(Step { op, input, output: output.clone(), branch });
@@ -63,7 +63,6 @@ pub(super) fn backward(
         let (op, name) = (step.op, &step.op.name);
         let (kind, cotangent_in) = match &op.kind {
             OpKind::Linear(linear) => linear_backward(step, linear, parameters, &cotangent, batch, gradients)?,
-            OpKind::Convolution(_) | OpKind::Other(_) => return Err(unsupported(op)),
             OpKind::Activation { activation } => {
                 let back = step.input.iter().zip(cotangent.iter()).map(|(&z, g)| activation.derivative(z) * g);
                 (OpCaptureKind::Activation(*activation), back.collect())
@@ -80,8 +79,9 @@ pub(super) fn backward(
                 let branch = backward(&step.branch, parameters, scaled.clone(), batch, gradients)?;
                 let back = branch.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
                 let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
-                (OpCaptureKind::Residual { scale, branch, branch_cotangent_in: back }, sum)
+                (OpCaptureKind::Residual { scale, branch, branch_cotangent_in: back, shortcut: Vec::new() }, sum)
             }
+            _ => return Err(unsupported(op)),
         };
         let cotangent_in: Shared = Arc::new(cotangent_in);
         captured.push(OpCapture {

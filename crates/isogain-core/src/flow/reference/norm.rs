@@ -1,6 +1,6 @@
-//! Batch, layer and RMS normalisation, forward and backward.
+//! Batch, layer, RMS and group normalisation, forward and backward.
 //!
-//! All three normalise groups of values: a feature over the batch, or a sample over its features. Within a group of m
+//! All of them normalise groups of values: a feature over the batch, or a sample over (a part of) its features. Within a group of m
 //! values, x' = (x - mean) / sigma and dL/dx = (h - mean h - x' mean(h x')) / sigma with h = gamma dL/dy; RMS norm leaves
 //! the two means of x and h out.
 
@@ -69,7 +69,12 @@ pub(super) fn backward(
     if norm.norm != NormKind::Rms {
         gradients.insert(format!("{}.beta", op.name), beta_gradient);
     }
-    let kind = OpCaptureKind::Norm { norm: norm.norm, gamma: Values::from(gamma.to_vec()), eps: norm.eps };
+    let kind = OpCaptureKind::Norm {
+        norm: norm.norm,
+        gamma: Values::from(gamma.to_vec()),
+        eps: norm.eps,
+        groups: norm.groups,
+    };
     Ok((kind, back))
 }
 
@@ -83,6 +88,10 @@ fn groups(norm: &Norm, batch: usize) -> Vec<Vec<usize>> {
         NormKind::Layer | NormKind::Rms => {
             (0..batch).map(|row| (row * features..(row + 1) * features).collect()).collect()
         }
+        NormKind::Group => {
+            let width = features / norm.groups;
+            (0..batch * norm.groups).map(|group| (group * width..(group + 1) * width).collect()).collect()
+        }
     }
 }
 
@@ -91,7 +100,9 @@ fn normalise(norm: &Norm, input: &[f64], group: &[usize]) -> (Vec<f64>, f64) {
     let count = group.len() as f64;
     let mean = match norm.norm {
         NormKind::Rms => 0.0,
-        NormKind::Batch | NormKind::Layer => group.iter().map(|&index| input[index]).sum::<f64>() / count,
+        NormKind::Batch | NormKind::Layer | NormKind::Group => {
+            group.iter().map(|&index| input[index]).sum::<f64>() / count
+        }
     };
     let variance = group.iter().map(|&index| (input[index] - mean).powi(2)).sum::<f64>() / count;
     let sigma = (variance + norm.eps).sqrt();

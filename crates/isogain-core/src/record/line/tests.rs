@@ -136,7 +136,7 @@ fn non_finite_numbers_read_back_exactly() {
 fn non_finite_values_inside_a_tensor_stay_counted() {
     let mut record = step(0);
     let broken = crate::statistics::Moments { count: 4, non_finite: 4, ..Default::default() };
-    record.joints = vec![JointRecord { name: "fc1".into(), activation: broken, cotangent: moments() }];
+    record.joints = vec![JointRecord { name: "fc1".into(), activation: broken, cotangent: moments(), detail: None }];
     let line = Line::Step(Box::new(record));
     assert_eq!(again(&line), line);
 }
