@@ -108,6 +108,19 @@ pub enum OpKind {
 }
 
 impl OpKind {
+    /// Features at one position of the output, given those of the input.
+    pub fn features(&self, input: usize) -> usize {
+        match self {
+            Self::Linear(linear) | Self::Convolution(Convolution { linear, .. }) => linear.fan_out,
+            Self::Flatten(flatten) => flatten.positions * input,
+            Self::Embedding(embedding) => embedding.features,
+            Self::Recurrent(recurrent) => recurrent.units,
+            Self::Attention(attention) => attention.features,
+            Self::Residual(residual) => residual.branch.iter().fold(input, |features, op| op.kind.features(features)),
+            Self::Activation { .. } | Self::Norm(_) | Self::Pool(_) | Self::Dropout(_) | Self::Other(_) => input,
+        }
+    }
+
     /// Name and shape of each parameter; a vector has one dimension.
     pub fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
         match self {

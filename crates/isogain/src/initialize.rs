@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use isogain_core::network::{Network, NormKind, OpKind};
+use isogain_core::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, OpKind, Recurrent};
+use isogain_core::theory::{Activation, Initializer};
 
 use crate::data::Samples;
 use crate::model::{Mode, Model, Running, Value, matrix, vector};
@@ -23,11 +24,13 @@ impl Model {
             let mut keep = |parameter: &str, value: Value| parameters.insert(format!("{}.{parameter}", op.name), value);
             let constant = |value: f64, count: usize| Value::Vector(vector(&vec![value; count], dtype, &device));
             match &op.kind {
-                OpKind::Linear(linear) => {
+                OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
                     let (rows, columns) = (linear.fan_in, linear.fan_out);
-                    let weight = linear.init.sample_weight(rows, columns, linear.activation, &mut generator);
+                    if linear.tied.is_none() {
+                        let weight = linear.init.sample_weight(rows, columns, linear.activation, &mut generator);
+                        keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
+                    }
                     let bias = linear.init.sample_bias(rows, columns, linear.activation, &mut generator);
-                    keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
                 }
                 OpKind::Norm(norm) => {
@@ -43,7 +46,35 @@ impl Model {
                 OpKind::Residual(residual) if residual.learnable => {
                     keep("scale", constant(residual.scale, 1));
                 }
-                _ => {}
+                OpKind::Embedding(embedding) => {
+                    let mut table = |rows: usize| {
+                        let columns = embedding.features;
+                        let values = embedding.init.sample_weight(rows, columns, Activation::linear(), &mut generator);
+                        Value::Matrix(matrix(&values, rows, columns, dtype, &device))
+                    };
+                    keep("weight", table(embedding.vocabulary));
+                    if embedding.positions {
+                        keep("position", table(embedding.steps));
+                    }
+                }
+                OpKind::Recurrent(recurrent) => {
+                    let Recurrent { inputs, units, .. } = *recurrent;
+                    let width = recurrent.cell.gates().len() * units;
+                    let weight = recurrent_weight(recurrent, recurrent.init, inputs, &mut generator);
+                    let hidden = recurrent_weight(recurrent, recurrent.hidden_init, units, &mut generator);
+                    let [bias, hidden_bias] = recurrent_biases(recurrent, &mut generator);
+                    keep("weight", Value::Matrix(matrix(&weight, inputs, width, dtype, &device)));
+                    keep("hidden_weight", Value::Matrix(matrix(&hidden, units, width, dtype, &device)));
+                    keep("bias", Value::Vector(vector(&bias, dtype, &device)));
+                    keep("hidden_bias", Value::Vector(vector(&hidden_bias, dtype, &device)));
+                }
+                OpKind::Residual(_)
+                | OpKind::Activation { .. }
+                | OpKind::Pool(_)
+                | OpKind::Flatten(_)
+                | OpKind::Dropout(_)
+                | OpKind::Attention(_)
+                | OpKind::Other(_) => {}
             }
         }
         let mut model = Self { network: network.clone(), parameters, running, dtype, device };
@@ -72,5 +103,48 @@ impl Model {
                 }
             }
         }
+    }
+}
+
+/// Weights `[rows, gates x units]`, each gate's block drawn on its own. PyTorch's default counts the units as fan-in of
+/// every weight of a recurrent layer, those of the input too.
+fn recurrent_weight(layer: &Recurrent, init: Initializer, rows: usize, generator: &mut ChaCha8Rng) -> Vec<f64> {
+    let (units, gates) = (layer.units, layer.cell.gates().len());
+    let phi = if layer.cell == Cell::Rnn { layer.activation } else { Activation::linear() };
+    if init.name() == Initializer::pytorch_default().name() {
+        return init.sample_weight(units, gates * rows, phi, generator);
+    }
+    let blocks: Vec<Vec<f64>> = (0..gates).map(|_| init.sample_weight(rows, units, phi, generator)).collect();
+    (0..rows).flat_map(|row| blocks.iter().flat_map(move |block| &block[row * units..][..units])).copied().collect()
+}
+
+/// Biases of input and state `[gates x units]`. A forget bias that the recipe sets stands in the first; the second is
+/// then 0 there.
+fn recurrent_biases(layer: &Recurrent, generator: &mut ChaCha8Rng) -> [Vec<f64>; 2] {
+    let units = layer.units;
+    let width = layer.cell.gates().len() * units;
+    let phi = if layer.cell == Cell::Rnn { layer.activation } else { Activation::linear() };
+    let mut biases = [0, 1].map(|_| layer.init.sample_bias(units, width, phi, generator));
+    let (Some(forget_bias), Some(gate)) = (layer.forget_bias, remembering_gate(layer.cell)) else { return biases };
+    for unit in 0..units {
+        let value = match forget_bias {
+            ForgetBias::Number(number) => number,
+            ForgetBias::Named(NamedBias::Chrono) => generator.random_range(1.0..(layer.steps.max(3) - 1) as f64).ln(),
+        };
+        biases[0][gate * units + unit] = value;
+        biases[1][gate * units + unit] = 0.0;
+        if layer.cell == Cell::Lstm && matches!(forget_bias, ForgetBias::Named(NamedBias::Chrono)) {
+            biases[0][unit] = -value;
+            biases[1][unit] = 0.0;
+        }
+    }
+    biases
+}
+
+/// Index of the gate that decides how long a state stays.
+fn remembering_gate(cell: Cell) -> Option<usize> {
+    match cell {
+        Cell::Rnn => None,
+        Cell::Lstm | Cell::Gru => Some(1),
     }
 }

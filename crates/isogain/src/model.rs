@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use isogain_core::network::{Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use isogain_core::network::{Convolution, Embedding, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
 use isogain_core::recipe::Precision;
 
 use crate::data::{Samples, Targets};
-use crate::ops::{self, BatchStatistics, Buffer, Collected, Site};
+use crate::ops::{self, BatchStatistics, Buffer, Collected, Groups, Site};
 use crate::probe::Probes;
 
 /// A parameter: a weight `[fan_in, fan_out]`, or a vector `[features]`.
@@ -143,6 +143,10 @@ pub struct Pass<'a> {
     probes: Option<&'a Probes>,
     mode: Mode,
     is_tracked: bool,
+    /// Rows of one sample at the operation that runs.
+    positions: usize,
+    /// Seed of this pass's dropout.
+    noise: u64,
     collected: Collected,
 }
 
@@ -162,10 +166,12 @@ impl Model {
 
     /// A pass without gradients.
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
-        Pass { parameters: &self.parameters, probes, mode, is_tracked: false, collected: Collected::default() }
+        let positions = self.network.input.positions();
+        let collected = Collected::default();
+        Pass { parameters: &self.parameters, probes, mode, is_tracked: false, positions, noise: 0, collected }
     }
 
-    /// Outputs `[batch, outputs]` of inputs `[batch, inputs]`.
+    /// Outputs `[batch x positions, outputs]` of inputs `[batch x positions, features]`.
     pub fn forward(&self, pass: &mut Pass<'_>, inputs: Tensor<2>) -> Tensor<2> {
         let inputs = if pass.is_tracked { inputs.autodiff().require_grad() } else { inputs };
         let inputs = pass.watch("input", inputs);
@@ -176,23 +182,64 @@ impl Model {
         for op in ops {
             let name = &op.name;
             x = match &op.kind {
-                OpKind::Linear(_) => {
-                    ops::linear(x, pass.matrix(name, "weight"), pass.vector(name, "bias"), pass.site(name))
+                OpKind::Linear(linear) => {
+                    let weight = match &linear.tied {
+                        Some(embedding) => pass.matrix(embedding, "weight").transpose(),
+                        None => pass.matrix(name, "weight"),
+                    };
+                    ops::linear(x, weight, pass.vector(name, "bias"), pass.site(name))
+                }
+                OpKind::Convolution(Convolution { window: Some(window), .. }) => {
+                    pass.positions = window.output().iter().product();
+                    let (weight, bias) = (pass.matrix(name, "weight"), pass.vector(name, "bias"));
+                    ops::convolution(x, *window, weight, bias, pass.site(name))
                 }
                 OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
                 OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
-                OpKind::Convolution(_) | OpKind::Other(_) => unreachable!("no recipe expands to {name}"),
+                OpKind::Pool(pool) => {
+                    pass.positions = pool.window.map_or(1, |window| window.output().iter().product());
+                    ops::pool(x, pool, pass.site(name))
+                }
+                OpKind::Flatten(flatten) => {
+                    pass.positions = 1;
+                    ops::flatten(x, flatten.positions, pass.site(name))
+                }
+                OpKind::Dropout(dropout) => match pass.mode {
+                    Mode::Train => ops::dropout(x, dropout.fraction, pass.noise_of(name), pass.site(name)),
+                    Mode::Evaluate => ops::watch(x, pass.site(name)),
+                },
+                OpKind::Embedding(Embedding { positions, .. }) => {
+                    let positions = positions.then(|| pass.matrix(name, "position"));
+                    ops::embedding(x, pass.matrix(name, "weight"), positions, pass.site(name))
+                }
+                OpKind::Recurrent(recurrent) => {
+                    let weights = ["weight", "hidden_weight"].map(|parameter| pass.matrix(name, parameter));
+                    let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));
+                    ops::recurrent(x, recurrent, weights, biases, pass.site(name))
+                }
+                OpKind::Attention(attention) => ops::attention(x, attention, pass.site(name)),
+                OpKind::Convolution(Convolution { window: None, .. }) | OpKind::Other(_) => {
+                    unreachable!("no recipe expands to {name}")
+                }
             };
         }
         x
     }
 
     fn residual(&self, name: &str, residual: &Residual, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
+        let positions = pass.positions;
         let branch = pass.watch(&branch_joint(name), x.clone());
         let branch = self.run(&residual.branch, pass, branch);
+        let skip = if residual.shortcut.is_empty() {
+            x
+        } else {
+            pass.positions = positions;
+            let skip = pass.watch(&skip_joint(name), x);
+            self.run(&residual.shortcut, pass, skip)
+        };
         let learnable = residual.learnable.then(|| pass.vector(name, "scale"));
-        ops::residual(x, branch, residual.scale, learnable, pass.site(name))
+        ops::residual(skip, branch, residual.scale, learnable, pass.site(name))
     }
 
     fn normalise(&self, name: &str, norm: &Norm, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
@@ -208,6 +255,10 @@ impl Model {
             }
             (NormKind::Layer, _) => ops::layer_norm(x, norm.eps, gamma, pass.vector(name, "beta"), site),
             (NormKind::Rms, _) => ops::rms_norm(x, norm.eps, gamma, site),
+            (NormKind::Group, _) => {
+                let groups = Groups { positions: pass.positions, groups: norm.groups, eps: norm.eps };
+                ops::group_norm(x, groups, gamma, pass.vector(name, "beta"), site)
+            }
         }
     }
 
@@ -220,15 +271,16 @@ impl Model {
         }
     }
 
-    /// Inputs as a tensor `[samples, features]`.
+    /// Inputs as a tensor `[samples x positions, features]`.
     pub fn inputs(&self, samples: &Samples) -> Tensor<2> {
-        matrix(&samples.inputs, samples.len(), samples.features, self.dtype, &self.device)
+        let features = self.network.input.features;
+        matrix(&samples.inputs, samples.inputs.len() / features, features, self.dtype, &self.device)
     }
 
     /// Takes the batch statistics of a finished training pass into the running ones.
-    pub(crate) fn follow(&mut self, statistics: Vec<(String, BatchStatistics)>, batch: usize) {
-        let unbiased = batch as f64 / (batch.max(2) - 1) as f64;
-        for (name, BatchStatistics { mean, variance }) in statistics {
+    pub(crate) fn follow(&mut self, statistics: Vec<(String, BatchStatistics)>) {
+        for (name, BatchStatistics { count, mean, variance }) in statistics {
+            let unbiased = count as f64 / (count.max(2) - 1) as f64;
             let Some(running) = self.running.get_mut(&name) else { continue };
             let blend = |old: &mut [f64], new: &[f64], factor: f64| {
                 for (old, new) in old.iter_mut().zip(new) {
@@ -246,6 +298,11 @@ pub(crate) fn branch_joint(residual: &str) -> String {
     format!("{residual}/branch")
 }
 
+/// Joint of a residual operation's skip, where that is not the identity: where the skipped value enters it.
+pub(crate) fn skip_joint(residual: &str) -> String {
+    format!("{residual}/skip")
+}
+
 /// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes.
 fn numbers(targets: &Targets) -> Vec<f64> {
     match targets {
@@ -261,6 +318,18 @@ fn numbers(targets: &Targets) -> Vec<f64> {
 }
 
 impl Pass<'_> {
+    /// With dropout of its own: two passes of the same seed drop the same values.
+    pub fn with_noise(mut self, seed: u64) -> Self {
+        self.noise = seed;
+        self
+    }
+
+    /// FNV-1a of the operation's name, started from the pass's seed.
+    fn noise_of(&self, op: &str) -> u64 {
+        let start = 0xcbf2_9ce4_8422_2325 ^ self.noise.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        op.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
     fn matrix(&self, op: &str, parameter: &str) -> Tensor<2> {
         match self.parameter(op, parameter) {
             Value::Matrix(tensor) => tensor.clone(),
@@ -290,9 +359,20 @@ impl Pass<'_> {
 
     /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not
     /// depend on it.
-    pub fn gradients(&self, loss: &Tensor<1>) -> BTreeMap<String, Value> {
+    pub fn gradients(&self, network: &Network, loss: &Tensor<1>) -> BTreeMap<String, Value> {
         loss.backward();
         let mut gradients = self.collected.take_gradients();
+        for (op, embedding) in network.linears().filter_map(|(op, linear)| Some((op, linear.tied.as_ref()?))) {
+            let (own, table) = (format!("{}.weight", op.name), format!("{embedding}.weight"));
+            if let Some(Value::Matrix(own)) = gradients.remove(&own) {
+                let own = own.transpose();
+                let sum = match gradients.remove(&table) {
+                    Some(Value::Matrix(gradient)) => gradient + own,
+                    _ => own,
+                };
+                gradients.insert(table, Value::Matrix(sum));
+            }
+        }
         if gradients.len() < self.parameters.len() {
             for (name, value) in self.parameters {
                 gradients.entry(name.clone()).or_insert_with(|| value.zeros());

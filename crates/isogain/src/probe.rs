@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::tensor::{DType, Tensor};
 
 use isogain_core::flow::Values;
+use isogain_core::record::Detail;
 use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::{moments, moments_f64};
 
-use crate::ops::{Buffer, Collected, Real, Site, buffer_moments, primitive, watch};
+use crate::ops::{Buffer, Collected, Real, Site, ThroughTime, buffer_moments, primitive, watch};
 
 /// What a probe keeps of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,10 @@ pub struct Seen {
     pub forward: BTreeMap<Arc<str>, Kept>,
     /// Cotangents.
     pub backward: BTreeMap<Arc<str>, Kept>,
+    /// What operations tell beside their output.
+    pub details: BTreeMap<Arc<str>, Detail>,
+    /// Recurrent layers' cotangents step by step, where whole tensors are kept.
+    pub(crate) through_time: BTreeMap<Arc<str>, ThroughTime>,
 }
 
 /// The probes of one pass.
@@ -94,6 +99,16 @@ impl Probes {
     pub(crate) fn keep_backward(&self, joint: &Arc<str>, cotangent: &Buffer) {
         let kept = self.kept(cotangent);
         self.lock().backward.insert(Arc::clone(joint), kept);
+    }
+
+    /// Keeps what an operation tells beside its output.
+    pub(crate) fn keep_detail(&self, joint: &Arc<str>, detail: Detail) {
+        self.lock().details.insert(Arc::clone(joint), detail);
+    }
+
+    /// Keeps how the cotangent went back through time.
+    pub(crate) fn keep_through_time(&self, joint: &Arc<str>, through_time: ThroughTime) {
+        self.lock().through_time.insert(Arc::clone(joint), through_time);
     }
 
     fn kept(&self, buffer: &Buffer) -> Kept {

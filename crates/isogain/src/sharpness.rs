@@ -119,7 +119,7 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
         let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
         let tracked = model.forward(&mut pass, inputs.clone());
-        let image = flat(&pass.gradients(&(tracked * image.autodiff()).sum()));
+        let image = flat(&pass.gradients(&model.network, &(tracked * image.autodiff()).sum()));
         let length = norm(&image);
         if !(length > 0.0 && length.is_finite()) {
             return if length == 0.0 { 0.0 } else { f64::INFINITY };

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use isogain_core::flow::Values;
-use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
-use isogain_core::network::{Op, OpKind};
+use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
+use isogain_core::network::{Linear, Op, OpKind};
 use isogain_core::record::{JointRecord, ParameterRecord, Snapshot};
 use isogain_core::statistics::Moments;
 
 use crate::Error;
 use crate::data::Samples;
-use crate::model::{Model, Value, branch_joint, to_f64};
+use crate::model::{Model, Value, branch_joint, skip_joint, to_f64};
+use crate::ops::PathThroughTime;
 use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
 
 /// Gradient of each parameter, by name.
@@ -22,7 +23,7 @@ pub fn loss_and_gradients(model: &Model, batch: &Samples, probes: Option<&Probes
     let mut pass = model.tracked(probes);
     let outputs = model.forward(&mut pass, model.inputs(batch));
     let loss = model.loss(outputs, &batch.targets);
-    let gradients = pass.gradients(&loss);
+    let gradients = pass.gradients(&model.network, &loss);
     (scalar(loss), gradients)
 }
 
@@ -39,9 +40,20 @@ pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, E
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
-    let (ops, _) = capture(model, &gradients, &seen, &model.network.ops, "input", batch.len());
+    let captures = Captures { model, gradients: &gradients, seen: &seen };
+    // Tokens have no cotangent: the chain starts at their embedding's output.
+    let ops = match model.network.ops.split_first() {
+        Some((embedding, rest)) if matches!(embedding.kind, OpKind::Embedding(_)) => {
+            captures.of(rest, &Start { joint: &embedding.name, features: embedding.kind.features(1) })
+        }
+        _ => captures.of(&model.network.ops, &Start { joint: "input", features: model.network.input.features }),
+    };
     let capture = Capture::new(batch.len(), ops, loss).map_err(|error| Error::Mismatch(error.to_string()))?;
-    Ok(Snapshot::of(&capture, parameter_records(model, &gradients), step))
+    let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
+    for joint in &mut snapshot.joints {
+        joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
+    }
+    Ok(snapshot)
 }
 
 /// Statistics at every joint, in forward order.
@@ -51,6 +63,7 @@ pub(crate) fn joint_records(model: &Model, seen: &Seen) -> Vec<JointRecord> {
         name: op.name.clone(),
         activation: seen.forward.get(op.name.as_str()).map_or_else(empty, Kept::moments),
         cotangent: seen.backward.get(op.name.as_str()).map_or_else(empty, Kept::moments),
+        detail: seen.details.get(op.name.as_str()).cloned(),
     };
     model.network.walk().into_iter().map(record).collect()
 }
@@ -81,51 +94,104 @@ fn parameter(values: Option<&Value>) -> Values {
     Values::from(values.map(Value::to_f64).unwrap_or_default())
 }
 
-/// The operations with their buffers, given the joint that feeds the first one; also the last joint.
-fn capture(
-    model: &Model,
-    gradients: &Gradients,
-    seen: &Seen,
-    ops: &[Op],
-    from: &str,
-    batch: usize,
-) -> (Vec<OpCapture>, String) {
-    let mut before = from.to_string();
-    let mut captured = Vec::with_capacity(ops.len());
-    for op in ops {
-        let named = |parameter: &str| format!("{}.{parameter}", op.name);
-        let kind = match &op.kind {
-            OpKind::Linear(_) => OpCaptureKind::Linear {
-                weight: parameter(model.parameters.get(&named("weight"))),
-                weight_gradient: parameter(gradients.get(&named("weight"))),
-            },
+/// Gathers the buffers of a pass, operation by operation.
+struct Captures<'a> {
+    model: &'a Model,
+    gradients: &'a Gradients,
+    seen: &'a Seen,
+}
+
+/// Where a list of operations starts: the joint that feeds the first one, and the features of a row there.
+struct Start<'a> {
+    joint: &'a str,
+    features: usize,
+}
+
+impl Captures<'_> {
+    /// The operations with their buffers.
+    fn of(&self, ops: &[Op], start: &Start<'_>) -> Vec<OpCapture> {
+        let (mut before, mut features) = (start.joint.to_owned(), start.features);
+        let mut captured = Vec::with_capacity(ops.len());
+        for op in ops {
+            let output = kept(&self.seen.forward, &op.name);
+            let inputs = features;
+            features = op.kind.features(features);
+            captured.push(OpCapture {
+                name: op.name.clone(),
+                rows: output.len() / features,
+                kind: self.kind(op, &Start { joint: &before, features: inputs }),
+                input: kept(&self.seen.forward, &before),
+                output,
+                cotangent_in: kept(&self.seen.backward, &before),
+                cotangent_out: kept(&self.seen.backward, &op.name),
+            });
+            before.clone_from(&op.name);
+        }
+        captured
+    }
+
+    fn kind(&self, op: &Op, start: &Start<'_>) -> OpCaptureKind {
+        let named = |name: &str| format!("{}.{name}", op.name);
+        let value = |name: &str| parameter(self.model.parameters.get(&named(name)));
+        let gradient = |name: &str| parameter(self.gradients.get(&named(name)));
+        match &op.kind {
+            OpKind::Linear(Linear { tied: Some(embedding), fan_in, fan_out, .. }) => {
+                let table = self.model.parameters.get(&format!("{embedding}.weight")).map(Value::to_f64);
+                let weight = transposed(&table.unwrap_or_default(), *fan_out, *fan_in);
+                OpCaptureKind::Linear { weight: Values::from(weight), weight_gradient: self.own_gradient(op, start) }
+            }
+            OpKind::Linear(_) => OpCaptureKind::Linear { weight: value("weight"), weight_gradient: gradient("weight") },
+            OpKind::Convolution(_) => {
+                OpCaptureKind::Convolution { weight: value("weight"), weight_gradient: gradient("weight") }
+            }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
-            OpKind::Norm(norm) => OpCaptureKind::Norm {
-                norm: norm.norm,
-                gamma: parameter(model.parameters.get(&named("gamma"))),
-                eps: norm.eps,
-            },
+            OpKind::Norm(norm) => {
+                OpCaptureKind::Norm { norm: norm.norm, gamma: value("gamma"), eps: norm.eps, groups: norm.groups }
+            }
             OpKind::Residual(residual) => {
-                let joint = branch_joint(&op.name);
-                let scale = model.parameters.get(&named("scale")).map(Value::to_f64);
+                let (branch, skip) = (branch_joint(&op.name), skip_joint(&op.name));
+                let scale = self.model.parameters.get(&named("scale")).map(Value::to_f64);
+                let inside = |joint: &str, ops: &[Op]| self.of(ops, &Start { joint, features: start.features });
                 OpCaptureKind::Residual {
                     scale: scale.and_then(|scale| scale.first().copied()).unwrap_or(residual.scale),
-                    branch: capture(model, gradients, seen, &residual.branch, &joint, batch).0,
-                    branch_cotangent_in: kept(&seen.backward, &joint),
+                    branch: inside(&branch, &residual.branch),
+                    branch_cotangent_in: kept(&self.seen.backward, &branch),
+                    shortcut: inside(&skip, &residual.shortcut),
                 }
             }
-            OpKind::Convolution(_) | OpKind::Other(_) => unreachable!("no recipe expands to {}", op.name),
-        };
-        captured.push(OpCapture {
-            name: op.name.clone(),
-            rows: batch,
-            kind,
-            input: kept(&seen.forward, &before),
-            output: kept(&seen.forward, &op.name),
-            cotangent_in: kept(&seen.backward, &before),
-            cotangent_out: kept(&seen.backward, &op.name),
-        });
-        before.clone_from(&op.name);
+            OpKind::Recurrent(_) => {
+                let through_time = self.seen.through_time.get(op.name.as_str()).cloned().unwrap_or_default();
+                let values = |steps: Vec<Vec<f64>>| steps.into_iter().map(Values::from).collect();
+                let path = |path: PathThroughTime| PathCapture { name: path.name, cotangents: values(path.cotangents) };
+                OpCaptureKind::Recurrent {
+                    states: values(through_time.states),
+                    paths: through_time.paths.into_iter().map(path).collect(),
+                }
+            }
+            OpKind::Attention(_) => OpCaptureKind::Attention,
+            OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
+                OpCaptureKind::Other { weighted: false, states: Vec::new() }
+            }
+        }
     }
-    (captured, before)
+
+    /// What a tied layer alone adds to the gradient of the table that it shares: x^T g.
+    fn own_gradient(&self, op: &Op, start: &Start<'_>) -> Values {
+        let (x, g) = (kept(&self.seen.forward, start.joint), kept(&self.seen.backward, &op.name));
+        let (x, g) = (x.to_f64(), g.to_f64());
+        let (inputs, outputs) = (start.features, op.kind.features(start.features));
+        let mut sum = vec![0.0; inputs * outputs];
+        for (x, g) in x.chunks_exact(inputs).zip(g.chunks_exact(outputs)) {
+            for (x, sum) in x.iter().zip(sum.chunks_exact_mut(outputs)) {
+                sum.iter_mut().zip(g).for_each(|(sum, g)| *sum += x * g);
+            }
+        }
+        Values::from(sum)
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+fn transposed(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
 }

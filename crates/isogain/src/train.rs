@@ -61,10 +61,10 @@ impl Trainer {
     /// One update on this batch: its loss, and what was seen, when watched.
     pub fn advance_on(&mut self, batch: &Samples, watched: bool) -> (f64, Option<StepRecord>) {
         let probes = watched.then(|| Probes::new(Keep::Moments));
-        let mut pass = self.model.tracked(probes.as_ref());
+        let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise());
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let loss_tensor = self.model.loss(outputs, &batch.targets);
-        let mut gradients = pass.gradients(&loss_tensor);
+        let mut gradients = pass.gradients(&self.model.network, &loss_tensor);
         let loss = scalar(loss_tensor);
         let statistics = pass.statistics();
 
@@ -79,7 +79,7 @@ impl Trainer {
         for (parameter, before) in parameters.iter_mut().zip(measured) {
             parameter.gradient = before;
         }
-        self.model.follow(statistics, batch.len());
+        self.model.follow(statistics);
         let record = probes.map(|probes| StepRecord {
             step: self.step as u64,
             loss,
@@ -93,6 +93,11 @@ impl Trainer {
         self.losses.push(loss);
         self.step += 1;
         (loss, record)
+    }
+
+    /// Seed of the next step's dropout: a function of seed and step alone, so that a resumed run drops the same values.
+    fn noise(&self) -> u64 {
+        self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.step as u64
     }
 
     /// Whether a value stopped being finite, after which nothing can be learned.
@@ -168,7 +173,7 @@ pub fn judge(model: &Model, samples: &Samples) -> (f64, Option<f64>) {
     let Targets::Classes(labels, classes) = &samples.targets else { return (loss, None) };
     let outputs = to_f64(outputs.into_data());
     let right = outputs.chunks_exact(*classes).zip(labels).filter(|(row, label)| largest(row) == Some(**label)).count();
-    (loss, Some(right as f64 / samples.len().max(1) as f64))
+    (loss, Some(right as f64 / labels.len().max(1) as f64))
 }
 
 /// Index of the largest value; `None` when one of them is not a number.

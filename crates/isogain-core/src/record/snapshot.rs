@@ -1,6 +1,6 @@
 //! From the buffers of one batch to what is kept of them.
 
-use super::{JointRecord, ParameterRecord, Snapshot, UnitRecord};
+use super::{Detail, JointRecord, ParameterRecord, Snapshot, UnitRecord};
 use crate::flow::attribute;
 use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use crate::statistics::unit_statistics;
@@ -19,19 +19,39 @@ impl Snapshot {
             flow: attribute(capture),
             units: ops.iter().filter_map(|op| unit_record(op)).collect(),
             parameters,
-            joints: ops.iter().map(|op| joint_record(op)).collect(),
+            joints: ops.iter().map(|op| joint_record(op, capture.batch())).collect(),
             sharpness: None,
         }
     }
 }
 
-fn joint_record(op: &OpCapture) -> JointRecord {
+fn joint_record(op: &OpCapture, batch: usize) -> JointRecord {
     JointRecord {
         name: op.name.clone(),
         activation: op.output.moments(),
         cotangent: op.cotangent_out.moments(),
-        detail: None,
+        detail: spread(op, batch).map(Detail::Spread),
     }
+}
+
+/// How much the positions of a sample differ after a residual operation; `None` for others, and without positions.
+fn spread(op: &OpCapture, batch: usize) -> Option<f64> {
+    let positions = op.rows / batch;
+    if positions < 2 || !matches!(op.kind, OpCaptureKind::Residual { .. }) {
+        return None;
+    }
+    let output = op.output.to_f64();
+    let features = output.len() / op.rows;
+    let (mut apart, mut all) = (0.0, 0.0);
+    for sample in output.chunks_exact(positions * features) {
+        for feature in 0..features {
+            let values = || sample.iter().skip(feature).step_by(features);
+            let mean = values().sum::<f64>() / positions as f64;
+            apart += values().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+            all += values().map(|value| value * value).sum::<f64>();
+        }
+    }
+    (all > 0.0).then(|| (apart / all).sqrt())
 }
 
 /// What the units of an activation do; `None` for other operations.

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor};
 use isogain_core::theory::activations::Activation;
 
 use super::buffer::{Buffer, Loop, Real, vectorised};
-use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf};
+use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
 use super::tape::{Pull, apply};
 
@@ -99,7 +99,7 @@ struct Sigmoid;
 impl Function<f32> for Sigmoid {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        1.0 / (1.0 + exp(-x))
+        sigmoid(x)
     }
     /// Without the difference of nearly equal numbers in y (1 - y).
     #[inline(always)]
@@ -128,8 +128,7 @@ struct Tanh;
 impl Function<f32> for Tanh {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        let e = exp_m1(-2.0 * x.abs());
-        (-e / (2.0 + e)).copysign(x)
+        tanh(x)
     }
     #[inline(always)]
     fn slope(&self, x: f32) -> f32 {

@@ -12,6 +12,8 @@ use super::tape::{Pull, apply};
 /// Mean and biased variance of each feature over a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchStatistics {
+    /// Values of each feature.
+    pub(crate) count: usize,
     /// Per feature.
     pub(crate) mean: Vec<f64>,
     /// Per feature, divisor the batch size.
@@ -69,7 +71,7 @@ impl<T: Real> Loop for FeatureStatistics<'_, T> {
             }
         }
         variance.iter_mut().for_each(|sum| *sum *= share);
-        BatchStatistics { mean, variance }
+        BatchStatistics { count: x.len() / features, mean, variance }
     }
 }
 

@@ -11,6 +11,8 @@ use burn::tensor::{DType, Element, Tensor, TensorData};
 use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::{moments, moments_f64};
 
+use super::elementary;
+
 /// A tensor of the CPU backend.
 pub(crate) type Buffer = FloatTensor<Flex>;
 
@@ -37,6 +39,10 @@ pub(crate) trait Real:
     fn wide(self) -> f64;
     /// Square root.
     fn root(self) -> Self;
+    /// 1 / (1 + e^-x).
+    fn logistic(self) -> Self;
+    /// tanh x.
+    fn hyperbolic_tangent(self) -> Self;
     /// The buffer's values, row-major. The buffer is [`dense`].
     fn read(buffer: &Buffer) -> &[Self];
     /// The buffer's values for writing; a shared buffer is copied first. The buffer is [`dense`].
@@ -54,6 +60,14 @@ impl Real for f32 {
     }
     fn root(self) -> Self {
         self.sqrt()
+    }
+    #[inline(always)]
+    fn logistic(self) -> Self {
+        elementary::sigmoid(self)
+    }
+    #[inline(always)]
+    fn hyperbolic_tangent(self) -> Self {
+        elementary::tanh(self)
     }
     fn read(buffer: &Buffer) -> &[Self] {
         buffer.storage()
@@ -75,6 +89,12 @@ impl Real for f64 {
     }
     fn root(self) -> Self {
         self.sqrt()
+    }
+    fn logistic(self) -> Self {
+        1.0 / (1.0 + (-self).exp())
+    }
+    fn hyperbolic_tangent(self) -> Self {
+        self.tanh()
     }
     fn read(buffer: &Buffer) -> &[Self] {
         buffer.storage()

@@ -40,6 +40,19 @@ pub(super) fn exp_m1(x: f32) -> f32 {
     if x.abs() < 0.5 { series } else { exp(x) - 1.0 }
 }
 
+/// 1 / (1 + e^-x).
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// tanh x, from e^(-2|x|) - 1, so that small arguments keep their digits.
+#[inline(always)]
+pub(super) fn tanh(x: f32) -> f32 {
+    let e = exp_m1(-2.0 * x.abs());
+    (-e / (2.0 + e)).copysign(x)
+}
+
 /// Density of the standard normal distribution.
 #[inline(always)]
 pub(super) fn normal_pdf(x: f32) -> f32 {

@@ -45,7 +45,7 @@ fn backward<T: Real>(x: &Buffer, weight: &Buffer, cotangent: &Buffer, is_read: b
 }
 
 /// Sum of each column, row by row.
-struct ColumnSums<'a, T>(&'a [T], usize);
+pub(super) struct ColumnSums<'a, T>(pub(super) &'a [T], pub(super) usize);
 
 impl<T: Real> Loop for ColumnSums<'_, T> {
     type Output = Vec<T>;

@@ -27,6 +27,16 @@ impl<'a, T> Matrix<'a, T> {
         let [row, column] = self.strides;
         Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
     }
+
+    /// Some of the columns; nothing is copied.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    pub(super) fn columns(self, from: usize, count: usize) -> Self {
+        assert!(from + count <= self.columns, "columns {from} to {} of {}", from + count, self.columns);
+        let values = &self.values[(from * self.strides[1]).min(self.values.len())..];
+        Self { values, columns: count, ..self }
+    }
 }
 
 /// Operations above which a product is worth more than one thread (of the pool that the caller runs in).
@@ -45,6 +55,16 @@ pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
         output.set_len(size);
     }
     output
+}
+
+/// Writes the product a b to row-major `output`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn multiply_into<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
+    // SAFETY: as many values as the product has.
+    unsafe { multiply(output.as_mut_ptr(), false, a, b) }
 }
 
 /// Adds the product a b to row-major `output`.

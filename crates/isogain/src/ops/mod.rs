@@ -6,25 +6,41 @@
 //! ([`site::Site`]), so that neither watching nor a parameter needs a node.
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod buffer;
+mod convolution;
+mod dropout;
 mod elementary;
+mod embedding;
+mod group_norm;
 mod layer_norm;
 mod linear;
 mod loss;
 mod matmul;
+mod pool;
+mod recurrent;
+mod reshape;
 mod residual;
 mod site;
 mod tape;
 
 pub(crate) use activation::activation;
+pub(crate) use attention::attention;
 pub(crate) use batch_norm::{BatchStatistics, batch_norm};
 pub(crate) use buffer::{Buffer, Loop, Real, buffer_moments, by_type, filled, primitive, scale, tensor, vectorised};
+pub(crate) use convolution::convolution;
+pub(crate) use dropout::dropout;
+pub(crate) use embedding::embedding;
+pub(crate) use group_norm::{Groups, group_norm};
 pub(crate) use layer_norm::{layer_norm, rms_norm};
 pub(crate) use linear::linear;
 pub(crate) use loss::{cross_entropy, squared_error};
+pub(crate) use pool::pool;
+pub(crate) use recurrent::recurrent;
+pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
-pub(crate) use site::{Collected, Site};
+pub(crate) use site::{Collected, PathThroughTime, Site, ThroughTime};
 pub(crate) use tape::watch;
 
 #[cfg(test)]

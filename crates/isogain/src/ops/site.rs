@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use isogain_core::record::Detail;
+
 use super::batch_norm::BatchStatistics;
 use super::buffer::{Buffer, tensor};
 use crate::model::Value;
@@ -34,6 +36,24 @@ impl Collected {
     }
 }
 
+/// How the cotangent went back through the steps of a recurrent layer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ThroughTime {
+    /// Of each state, first step first.
+    pub(crate) states: Vec<Vec<f64>>,
+    /// The ways from each state to the one before.
+    pub(crate) paths: Vec<PathThroughTime>,
+}
+
+/// One of those ways.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PathThroughTime {
+    /// The gate's name.
+    pub(crate) name: String,
+    /// What it carries from each state but the first to the one before.
+    pub(crate) cotangents: Vec<Vec<f64>>,
+}
+
 /// The place of one operation in one pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
@@ -59,6 +79,30 @@ impl Site {
     pub(crate) fn cotangent(&self, cotangent: &Buffer) {
         if let Some(probes) = &self.probes {
             probes.keep_backward(&self.name, cotangent);
+        }
+    }
+
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.probes.is_some()
+    }
+
+    /// Whether whole tensors are kept.
+    pub(crate) fn keeps_values(&self) -> bool {
+        self.probes.as_ref().is_some_and(Probes::keeps_values)
+    }
+
+    /// Hands out what the operation tells beside its output.
+    pub(crate) fn detail(&self, detail: Detail) {
+        if let Some(probes) = &self.probes {
+            probes.keep_detail(&self.name, detail);
+        }
+    }
+
+    /// Hands out how the cotangent went back through time.
+    pub(crate) fn through_time(&self, through_time: ThroughTime) {
+        if let Some(probes) = &self.probes {
+            probes.keep_through_time(&self.name, through_time);
         }
     }
 

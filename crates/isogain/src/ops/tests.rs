@@ -157,7 +157,8 @@ fn batch_norm_hands_out_its_statistics() {
     let (ones, zeros) = (some_vector(FEATURES, 1.0, DType::F64), some_vector(FEATURES, 1.0, DType::F64));
     batch_norm(x.clone(), 1e-5, ones, zeros, Site::new("norm", None, &collected));
     let statistics = collected.take_statistics();
-    let [(name, BatchStatistics { mean, variance })] = statistics.as_slice() else { panic!("one norm") };
+    let [(name, BatchStatistics { count, mean, variance })] = statistics.as_slice() else { panic!("one norm") };
+    assert_eq!(*count, BATCH);
     assert_eq!(name, "norm");
     let centred = x.clone() - x.clone().mean_dim(0);
     assert_close("mean", DType::F64, mean.clone(), read(x.mean_dim(0)));

@@ -1,0 +1,135 @@
+//! Convolution of a grid, channels last: the patches of one sample at a time become the rows of a matrix that stays in
+//! the cache.
+
+use burn::tensor::Tensor;
+
+use isogain_core::network::Window;
+
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
+use super::linear::ColumnSums;
+use super::matmul::{Matrix, add_product, multiply_into};
+use super::site::Site;
+use super::tape::apply;
+
+/// Outputs `[batch x positions, channels out]` of a grid `[batch x positions, channels in]`; gradients of `weight`
+/// `[taps x channels in, channels out]` and `bias` `[channels out]` leave through the site.
+pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias: Tensor<1>, site: Site) -> Tensor<2> {
+    let (weight, bias) = (primitive(weight), primitive(bias));
+    let here = site.clone();
+    apply(x, site, move |x| {
+        let output = by_type!(x, forward(&x, window, &weight, &bias));
+        let pull =
+            move |cotangent: Buffer, is_read| by_type!(x, backward(&x, window, &weight, &cotangent, is_read, &here));
+        (output, Box::new(pull))
+    })
+}
+
+fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) -> Buffer {
+    let patches = Patches::new(window, extent(x).1);
+    let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
+    let weight = Matrix::new(T::read(weight), patches.width, bias.len());
+    let mut output = Vec::with_capacity(samples * patches.positions_out * bias.len());
+    for _ in 0..samples * patches.positions_out {
+        output.extend_from_slice(bias);
+    }
+    let mut rows = vec![T::default(); patches.positions_out * patches.width];
+    let outputs = output.chunks_exact_mut(patches.positions_out * bias.len());
+    for (sample, output) in T::read(x).chunks_exact(patches.values_in()).zip(outputs) {
+        add_product(output, patches.gather(sample, &mut rows), weight);
+    }
+    filled(output, &[samples * patches.positions_out, bias.len()])
+}
+
+fn backward<T: Real>(
+    x: &Buffer,
+    window: Window,
+    weight: &Buffer,
+    cotangent: &Buffer,
+    is_read: bool,
+    site: &Site,
+) -> Option<Buffer> {
+    let patches = Patches::new(window, extent(x).1);
+    let channels = extent(cotangent).1;
+    let samples = extent(x).0 / patches.positions_in;
+    let weight = Matrix::new(T::read(weight), patches.width, channels);
+    let mut weight_gradient = vec![T::default(); patches.width * channels];
+    let mut returned = vec![T::default(); if is_read { samples * patches.values_in() } else { 0 }];
+    let mut rows = vec![T::default(); patches.positions_out * patches.width];
+    let cotangents = T::read(cotangent).chunks_exact(patches.positions_out * channels);
+    for (index, (sample, cotangent)) in T::read(x).chunks_exact(patches.values_in()).zip(cotangents).enumerate() {
+        let cotangent = Matrix::new(cotangent, patches.positions_out, channels);
+        add_product(&mut weight_gradient, patches.gather(sample, &mut rows).transposed(), cotangent);
+        if is_read {
+            multiply_into(&mut rows, cotangent, weight.transposed());
+            patches.scatter(&rows, &mut returned[index * patches.values_in()..][..patches.values_in()]);
+        }
+    }
+    site.matrix_gradient("weight", filled(weight_gradient, &[patches.width, channels]));
+    site.vector_gradient("bias", filled(vectorised(ColumnSums::<T>(T::read(cotangent), channels)), &[channels]));
+    is_read.then(|| filled(returned, &[samples * patches.positions_in, patches.channels]))
+}
+
+/// Where each output position finds its inputs.
+struct Patches {
+    window: Window,
+    channels: usize,
+    output: [usize; 2],
+    positions_in: usize,
+    positions_out: usize,
+    /// Values of one patch.
+    width: usize,
+}
+
+impl Patches {
+    fn new(window: Window, channels: usize) -> Self {
+        let output = window.output();
+        let (positions_in, positions_out) = (window.grid.iter().product(), output.iter().product());
+        Self { window, channels, output, positions_in, positions_out, width: window.taps() * channels }
+    }
+
+    /// Values of one sample's input.
+    fn values_in(&self) -> usize {
+        self.positions_in * self.channels
+    }
+
+    /// Calls a function for each row of taps that lies in the grid: start in the patch matrix, start in the sample,
+    /// length. A row of taps is contiguous in both.
+    #[inline(always)]
+    fn each_run(&self, mut run: impl FnMut(usize, usize, usize)) {
+        let Window { grid: [height, width], size: [taps_y, taps_x], stride, padding } = self.window;
+        for y in 0..self.output[0] {
+            for x in 0..self.output[1] {
+                let patch = (y * self.output[1] + x) * self.width;
+                let left = (x * stride[1]).saturating_sub(padding[1]);
+                let right = (x * stride[1] + taps_x).saturating_sub(padding[1]).min(width);
+                // The first taps of the row may hang over the edge.
+                let hanging = padding[1].saturating_sub(x * stride[1]);
+                for tap in 0..taps_y {
+                    let row = (y * stride[0] + tap).wrapping_sub(padding[0]);
+                    if row < height && left < right {
+                        let start = patch + (tap * taps_x + hanging) * self.channels;
+                        run(start, (row * width + left) * self.channels, (right - left) * self.channels);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The patches of a sample as rows of a matrix `[positions out, taps x channels]`; zeros beyond the edge.
+    fn gather<'r, T: Real>(&self, sample: &[T], rows: &'r mut [T]) -> Matrix<'r, T> {
+        if self.window.padding != [0, 0] {
+            rows.fill(T::default());
+        }
+        self.each_run(|to, from, length| rows[to..to + length].copy_from_slice(&sample[from..from + length]));
+        Matrix::new(rows, self.positions_out, self.width)
+    }
+
+    /// Adds such rows back to where they came from.
+    fn scatter<T: Real>(&self, rows: &[T], sample: &mut [T]) {
+        self.each_run(|from, to, length| {
+            for (sum, &value) in sample[to..to + length].iter_mut().zip(&rows[from..from + length]) {
+                *sum += value;
+            }
+        });
+    }
+}

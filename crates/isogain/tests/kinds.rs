@@ -1,0 +1,206 @@
+//! One small network of each kind against PyTorch in float64: outputs, loss, gradients of every parameter, activations and
+//! cotangents of every joint, evaluation mode. `oracle/kinds.py` wrote the files.
+#![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::tensor::DType;
+use isogain::data::{Samples, Targets};
+use isogain::model::{Mode, Model, Running};
+use isogain::probe::{Keep, Probes};
+use isogain::snapshot::{loss_and_gradients, snapshot};
+use isogain_core::flow::{Flow, Joint};
+use isogain_core::network::{Loss, Network, Op, OpKind};
+use serde::Deserialize;
+
+const KINDS: [&str; 10] = [
+    "convnet",
+    "encoder",
+    "gru_every",
+    "lstm",
+    "resnet",
+    "rnn_relu_every",
+    "rnn_tanh",
+    "transformer_post",
+    "transformer_pre_tied",
+    "transformer_rotary_rms",
+];
+
+#[derive(Deserialize)]
+struct Case {
+    network: Network,
+    parameters: BTreeMap<String, Vec<f64>>,
+    inputs: Vec<f64>,
+    targets: Vec<f64>,
+    loss: f64,
+    gradients: BTreeMap<String, Vec<f64>>,
+    activations: BTreeMap<String, Vec<f64>>,
+    cotangents: BTreeMap<String, Vec<f64>>,
+    #[serde(default)]
+    running: BTreeMap<String, [Vec<f64>; 2]>,
+    #[serde(default)]
+    evaluation: Vec<f64>,
+}
+
+fn case(kind: &str) -> Case {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/kinds/{kind}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+impl Case {
+    fn samples(&self) -> Samples {
+        let targets = match self.network.loss {
+            Loss::CrossEntropy => {
+                Targets::Classes(self.targets.iter().map(|&label| label as usize).collect(), self.network.outputs)
+            }
+            _ => Targets::Values(self.targets.clone()),
+        };
+        Samples { features: self.network.input.values(), inputs: self.inputs.clone(), targets }
+    }
+
+    fn model(&self, dtype: DType) -> Model {
+        let mut model = Model::new(&self.network, 0, dtype, &self.samples());
+        assert_eq!(model.parameters.keys().collect::<Vec<_>>(), self.parameters.keys().collect::<Vec<_>>());
+        for (name, value) in &mut model.parameters {
+            *value = value.with(&self.parameters[name], dtype, &model.device);
+        }
+        model
+    }
+}
+
+/// Largest difference as a part of the largest expected value.
+fn distance(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(0.0_f64, |scale, value| scale.max(value.abs()));
+    let apart = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max);
+    // What is zero but for rounding: a bias in front of batch norm.
+    if scale < 1e-12 { apart } else { apart / scale }
+}
+
+fn check(kind: &str, dtype: DType, tolerance: f64) {
+    let case = case(kind);
+    let (model, batch) = (case.model(dtype), case.samples());
+    let probes = Probes::new(Keep::Values);
+    let (loss, gradients) = loss_and_gradients(&model, &batch, Some(&probes));
+    let seen = probes.take();
+    assert!((loss - case.loss).abs() <= tolerance * case.loss.abs(), "{kind}: loss {loss} is not {}", case.loss);
+    for (name, expected) in &case.gradients {
+        let apart = distance(&gradients[name].to_f64(), expected);
+        assert!(apart <= tolerance, "{kind}: gradient of {name} is {apart:e} off");
+    }
+    for (side, kept, expected) in
+        [("activation", &seen.forward, &case.activations), ("cotangent", &seen.backward, &case.cotangents)]
+    {
+        for (name, expected) in expected {
+            let found = kept[name.as_str()].values().unwrap().to_f64().into_owned();
+            let apart = distance(&found, expected);
+            assert!(apart <= tolerance, "{kind}: {side} at {name} is {apart:e} off");
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_pytorch() {
+    for kind in KINDS {
+        check(kind, DType::F64, 1e-9);
+        check(kind, DType::F32, 1e-4);
+    }
+}
+
+#[test]
+fn evaluation_uses_running_statistics_as_pytorch_does() {
+    let mut compared = 0;
+    for kind in KINDS {
+        let case = case(kind);
+        if case.running.is_empty() {
+            continue;
+        }
+        let mut model = case.model(DType::F64);
+        for (name, [mean, variance]) in &case.running {
+            model.running.insert(name.clone(), Running { mean: mean.clone(), variance: variance.clone() });
+        }
+        let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&case.samples()));
+        let found: Vec<f64> = outputs.into_data().iter::<f64>().collect();
+        let apart = distance(&found, &case.evaluation);
+        assert!(apart <= 1e-9, "{kind}: evaluation is {apart:e} off");
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
+}
+
+/// Every joint's split adds up to its log-gain, and the joints to the total.
+fn closes(kind: &str, flow: &Flow) {
+    fn splits(kind: &str, joint: &Joint) {
+        let gain = joint.log_gain.unwrap_or_else(|| panic!("{kind}: {} has no log-gain", joint.name));
+        let sum: f64 = joint.split.iter().map(|part| part.log_gain).sum();
+        assert!((sum - gain).abs() < 1e-9, "{kind}: {}: {sum} is not {gain}", joint.name);
+        if let Some(branch) = &joint.branch {
+            assert!((branch.skip_share + branch.branch_share - 1.0).abs() < 1e-9);
+            branch.joints.iter().chain(&branch.shortcut).for_each(|inner| splits(kind, inner));
+            if branch.shortcut.is_empty() {
+                let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
+                let last = branch.joints.last().unwrap();
+                // The branch's first cotangent over its last, which is the block's times the scale.
+                let scale = (last.cotangent_rms / joint.cotangent_rms).ln();
+                assert!((inner + scale - branch.ratio.ln()).abs() < 1e-9, "{kind}: the branch of {}", joint.name);
+            }
+        }
+        if !joint.paths.is_empty() {
+            let shares: f64 = joint.paths.iter().map(|path| path.share).sum();
+            assert!((shares - 1.0).abs() < 1e-9, "{kind}: shares of {} add up to {shares}", joint.name);
+        }
+    }
+    flow.joints.iter().chain(&flow.head.joints).for_each(|joint| splits(kind, joint));
+    let sum: f64 = flow.joints.iter().filter_map(|joint| joint.log_gain).sum();
+    assert!((sum - flow.total_log_gain.unwrap()).abs() < 1e-9, "{kind}: {sum} is not {:?}", flow.total_log_gain);
+}
+
+#[test]
+fn the_chain_rule_taken_apart_adds_up_on_every_kind() {
+    for kind in KINDS {
+        let case = case(kind);
+        for dtype in [DType::F32, DType::F64] {
+            let found = snapshot(&case.model(dtype), &case.samples(), 0).unwrap();
+            closes(kind, &found.flow);
+            let recurrent = case.network.walk().into_iter().filter(|op| matches!(op.kind, OpKind::Recurrent(_)));
+            for op in recurrent {
+                let joint = found.flow.joints.iter().find(|joint| joint.name == op.name).unwrap();
+                assert_eq!(joint.states.len(), 6, "{kind}: a cotangent for each step");
+                assert!(!joint.paths.is_empty());
+            }
+        }
+    }
+}
+
+/// What goes back from state to state is what the gates and the cell carry: with the loss at the last step alone, the
+/// paths' parts add up to the next state's cotangent. Checked against a difference quotient of the loss in the weights,
+/// through [`gradients_are_those_of_pytorch`], and here for the first layer's share of the cell.
+#[test]
+fn an_lstm_carries_its_memory_in_the_cell() {
+    let case = case("lstm");
+    let found = snapshot(&case.model(DType::F64), &case.samples(), 0).unwrap();
+    let joint = found.flow.joints.iter().find(|joint| joint.name == "lstm2").unwrap();
+    let names: Vec<&str> = joint.paths.iter().map(|path| path.path.as_str()).collect();
+    assert_eq!(names, ["input", "forget", "candidate", "output", "cell"]);
+    let cell = joint.paths.iter().find(|path| path.path == "cell").unwrap();
+    assert!(cell.share > 0.3, "{:?}", joint.paths);
+}
+
+#[test]
+fn dropout_is_a_function_of_the_seed_and_absent_in_evaluation() {
+    let mut case = case("encoder");
+    let dropout = OpKind::Dropout(isogain_core::network::Dropout { fraction: 0.5 });
+    case.network.ops.insert(1, Op { name: "dropout1".into(), kind: dropout });
+    let (model, inputs) = (case.model(DType::F64), case.samples());
+    let outputs = |mode: Mode, seed: u64| {
+        let mut pass = model.plain(mode, None).with_noise(seed);
+        let outputs = model.forward(&mut pass, model.inputs(&inputs));
+        outputs.into_data().iter::<f64>().collect::<Vec<f64>>()
+    };
+    assert_eq!(outputs(Mode::Train, 1), outputs(Mode::Train, 1));
+    assert_ne!(outputs(Mode::Train, 1), outputs(Mode::Train, 2));
+    assert_eq!(outputs(Mode::Evaluate, 1), outputs(Mode::Evaluate, 2));
+    let expected = &case.activations["head"];
+    assert!(distance(&outputs(Mode::Evaluate, 1), expected) < 1e-9);
+}

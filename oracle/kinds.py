@@ -1,0 +1,350 @@
+"""Writes tests/golden/kinds/*.json: one small network of each kind, by PyTorch in float64.
+
+Each file holds the network as isogain writes it, its parameters in isogain's layout, a batch, and what PyTorch finds:
+outputs, loss, the gradient of every parameter, activations and cotangents of every joint, and the outputs in evaluation
+mode where a normalisation has running statistics.
+
+    python oracle/kinds.py crates/isogain/tests/golden/kinds
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generator import Stream
+
+INIT = "pytorch-default"
+
+
+class Case:
+    """Builds a network operation by operation, and runs it."""
+
+    def __init__(self, seed: int, grid: list[int], features: int, outputs: int, loss: str = "cross-entropy") -> None:
+        self.stream, self.loss = Stream(seed), loss
+        self.network = {"input": {"grid": grid, "features": features}, "outputs": outputs, "ops": [], "loss": loss}
+        self.parameters: dict[str, Tensor] = {}
+        self.joints: dict[str, Tensor] = {}
+        self.running: dict[str, tuple[Tensor, Tensor]] = {}
+        self.training = True
+
+    def parameter(self, name: str, shape: list[int], scale: float, shift: float = 0.0) -> Tensor:
+        if name not in self.parameters:
+            count = math.prod(shape)
+            values = [round32(self.stream.symmetric() * scale + shift) for _ in range(count)]
+            self.parameters[name] = torch.tensor(values, dtype=torch.float64).reshape(shape).requires_grad_()
+        return self.parameters[name]
+
+    def keep(self, name: str, value: Tensor) -> Tensor:
+        if self.training:
+            value.retain_grad()
+            self.joints[name] = value
+        return value
+
+    # Each of these takes [batch, positions..., features].
+
+    def linear(self, ops: list, name: str, x: Tensor, units: int, tied: str | None = None) -> Tensor:
+        fan_in = x.shape[-1]
+        op = {"name": name, "kind": "linear", "fan_in": fan_in, "fan_out": units, "init": INIT, "activation": "linear"}
+        if tied:
+            op["tied"] = tied
+            weight = self.parameters[f"{tied}.weight"].T
+        else:
+            weight = self.parameter(f"{name}.weight", [fan_in, units], 1.5 / math.sqrt(fan_in))
+        ops.append(op)
+        return self.keep(name, x @ weight + self.parameter(f"{name}.bias", [units], 0.3))
+
+    def convolution(self, ops: list, name: str, x: Tensor, channels: int, size: list[int], stride: int, padding: list[int]) -> Tensor:
+        batch, height, width, inputs = x.shape
+        taps = size[0] * size[1]
+        window = {"grid": [height, width], "size": size, "stride": [stride, stride], "padding": padding}
+        ops.append({"name": name, "kind": "convolution", "fan_in": taps * inputs, "fan_out": channels, "init": INIT,
+                    "activation": "linear", "window": window})
+        weight = self.parameter(f"{name}.weight", [taps * inputs, channels], 2.0 / math.sqrt(taps * inputs))
+        bias = self.parameter(f"{name}.bias", [channels], 0.3)
+        kernel = weight.reshape(size[0], size[1], inputs, channels).permute(3, 2, 0, 1)
+        y = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride=stride, padding=tuple(padding))
+        return self.keep(name, y.permute(0, 2, 3, 1))
+
+    def activation(self, ops: list, name: str, x: Tensor, function: str) -> Tensor:
+        ops.append({"name": name, "kind": "activation", "activation": function})
+        return self.keep(name, {"relu": torch.relu, "tanh": torch.tanh, "gelu": functional.gelu}[function](x))
+
+    def norm(self, ops: list, name: str, x: Tensor, kind: str, groups: int = 0) -> Tensor:
+        features = x.shape[-1]
+        op = {"name": name, "kind": "norm", "norm": kind, "features": features, "eps": 1e-5}
+        if groups:
+            op["groups"] = groups
+        ops.append(op)
+        gamma = self.parameter(f"{name}.gamma", [features], 0.3, 1.0)
+        beta = self.parameter(f"{name}.beta", [features], 0.3) if kind != "rms" else None
+        channels_second = x.reshape(x.shape[0], -1, features).permute(0, 2, 1)
+        if kind == "batch":
+            mean, variance = self.running.setdefault(name, (torch.zeros(features, dtype=x.dtype), torch.ones(features, dtype=x.dtype)))
+            y = functional.batch_norm(channels_second, mean, variance, gamma, beta, self.training, 0.1, 1e-5)
+        elif kind == "group":
+            y = functional.group_norm(channels_second, groups, gamma, beta, 1e-5)
+        elif kind == "layer":
+            return self.keep(name, functional.layer_norm(x, [features], gamma, beta, 1e-5))
+        else:
+            return self.keep(name, functional.rms_norm(x, [features], gamma, 1e-5))
+        return self.keep(name, y.permute(0, 2, 1).reshape(x.shape))
+
+    def pool(self, ops: list, name: str, x: Tensor, kind: str, size: int | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+        positions = math.prod(x.shape[1:-1])
+        op = {"name": name, "kind": "pool", "pool": kind, "positions": positions}
+        if size is None:
+            y = x.reshape(x.shape[0], positions, -1)
+            y = y[:, -1] if kind == "last" else y.mean(1) if kind == "average" else y.amax(1)
+        else:
+            grid = list(x.shape[1:3])
+            op["window"] = {"grid": grid, "size": [size, size], "stride": [stride, stride], "padding": [padding, padding]}
+            if kind == "max":
+                y = functional.max_pool2d(x.permute(0, 3, 1, 2), size, stride, padding)
+            else:
+                y = functional.avg_pool2d(x.permute(0, 3, 1, 2), size, stride, padding, count_include_pad=False)
+            y = y.permute(0, 2, 3, 1)
+        ops.append(op)
+        return self.keep(name, y)
+
+    def flatten(self, ops: list, name: str, x: Tensor) -> Tensor:
+        ops.append({"name": name, "kind": "flatten", "positions": math.prod(x.shape[1:-1])})
+        return self.keep(name, x.reshape(x.shape[0], -1))
+
+    def residual(self, ops: list, name: str, x: Tensor, branch, shortcut=None, scale: float = 1.0) -> Tensor:
+        inner: list = []
+        skip: list = []
+        y = branch(inner, x)
+        s = shortcut(skip, x) if shortcut else x
+        op = {"name": name, "kind": "residual", "branch": inner, "scale": scale, "learnable": False}
+        if skip:
+            op["shortcut"] = skip
+        ops.append(op)
+        return self.keep(name, s + scale * y)
+
+    def embedding(self, ops: list, name: str, tokens: Tensor, vocabulary: int, features: int, positions: bool) -> Tensor:
+        steps = tokens.shape[1]
+        ops.append({"name": name, "kind": "embedding", "vocabulary": vocabulary, "features": features, "steps": steps,
+                    "positions": positions, "init": INIT})
+        y = self.parameter(f"{name}.weight", [vocabulary, features], 1.0)[tokens]
+        if positions:
+            y = y + self.parameter(f"{name}.position", [steps, features], 0.5)
+        return self.keep(name, y)
+
+    def attention(self, ops: list, name: str, x: Tensor, heads: int, causal: bool, rotary: bool) -> Tensor:
+        batch, steps, width = x.shape
+        features = width // 3
+        ops.append({"name": name, "kind": "attention", "features": features, "heads": heads, "steps": steps,
+                    "causal": causal, "rotary": rotary})
+        q, k, v = (part.reshape(batch, steps, heads, -1).transpose(1, 2) for part in x.split(features, dim=-1))
+        if rotary:
+            q, k = rotate(q), rotate(k)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
+
+    def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh") -> Tensor:
+        inputs, steps = x.shape[-1], x.shape[1]
+        gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
+        ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
+                    "init": INIT, "hidden_init": INIT, "activation": function})
+        scale = 1.5 / math.sqrt(units)
+        weight = self.parameter(f"{name}.weight", [inputs, gates * units], scale)
+        hidden = self.parameter(f"{name}.hidden_weight", [units, gates * units], scale)
+        biases = [self.parameter(f"{name}.{bias}", [gates * units], 0.3) for bias in ("bias", "hidden_bias")]
+        module = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
+        options = {"nonlinearity": function} if cell == "rnn" else {}
+        layer = module(inputs, units, batch_first=True, dtype=torch.float64, **options)
+        values = {"weight_ih_l0": weight.T, "weight_hh_l0": hidden.T, "bias_ih_l0": biases[0], "bias_hh_l0": biases[1]}
+        return self.keep(name, torch.func.functional_call(layer, values, (x,))[0])
+
+    def finish(self, x: Tensor, targets: Tensor, run) -> dict:
+        """Runs it in training mode and, where that differs, in evaluation mode."""
+        run(self.network["ops"], x)
+        outputs = next(reversed(self.joints.values()))
+        rows = outputs.reshape(-1, outputs.shape[-1])
+        if self.loss == "cross-entropy":
+            loss = functional.cross_entropy(rows, targets.reshape(-1))
+        else:
+            loss = functional.mse_loss(rows.reshape(-1), targets.reshape(-1))
+        loss.backward()
+        case = {
+            "network": self.network,
+            "parameters": {name: value.detach().flatten().tolist() for name, value in self.parameters.items()},
+            "inputs": x.double().flatten().tolist(),
+            "samples": x.shape[0],
+            "targets": targets.flatten().tolist(),
+            "loss": loss.item(),
+            "gradients": {name: value.grad.flatten().tolist() for name, value in self.parameters.items()},
+            "activations": {name: value.detach().flatten().tolist() for name, value in self.joints.items()},
+            "cotangents": {name: value.grad.flatten().tolist() for name, value in self.joints.items() if value.grad is not None},
+        }
+        if self.running:
+            case["running"] = {name: [part.tolist() for part in parts] for name, parts in self.running.items()}
+            self.training = False
+            with torch.no_grad():
+                case["evaluation"] = run([], x).flatten().tolist()
+        return case
+
+
+def round32(value: float) -> float:
+    return torch.tensor(value, dtype=torch.float32).item()
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Turns the first half of the features against the second by step * 10000^(-pair / pairs)."""
+    pairs = x.shape[-1] // 2
+    rates = 10_000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
+    angles = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * rates
+    a, b = x[..., :pairs], x[..., pairs:]
+    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1)
+
+
+def numbers(seed: int, shape: list[int]) -> Tensor:
+    stream = Stream(seed)
+    return torch.tensor([round32(2 * stream.symmetric()) for _ in range(math.prod(shape))], dtype=torch.float64).reshape(shape)
+
+
+def classes(seed: int, shape: list[int], count: int) -> Tensor:
+    stream = Stream(seed)
+    return torch.tensor([int((stream.symmetric() + 1) / 2 * count) for _ in range(math.prod(shape))]).reshape(shape)
+
+
+def convnet() -> dict:
+    case = Case(1, [7, 6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.convolution(ops, "conv1", x, 4, [3, 3], 1, [1, 1])
+        x = case.activation(ops, "relu1", case.norm(ops, "norm1", x, "batch"), "relu")
+        x = case.pool(ops, "pool1", x, "max", 2, 2)
+        x = case.convolution(ops, "conv2", x, 5, [3, 2], 1, [1, 0])
+        x = case.activation(ops, "gelu2", x, "gelu")
+        x = case.pool(ops, "pool2", x, "average", 2, 1, 1)
+        return case.linear(ops, "head", case.flatten(ops, "flatten", x), 3)
+
+    return case.finish(numbers(2, [3, 7, 6, 2]), classes(3, [3], 3), run)
+
+
+def resnet() -> dict:
+    case = Case(4, [6, 6], 3, 4)
+
+    def block(name: str, channels: int, stride: int, groups: int):
+        def branch(ops: list, x: Tensor) -> Tensor:
+            x = case.convolution(ops, f"{name}.conv1", x, channels, [3, 3], stride, [1, 1])
+            x = case.activation(ops, f"{name}.relu", case.norm(ops, f"{name}.norm1", x, "batch"), "relu")
+            x = case.convolution(ops, f"{name}.conv2", x, channels, [3, 3], 1, [1, 1])
+            return case.norm(ops, f"{name}.norm2", x, "group", groups)
+
+        def shortcut(ops: list, x: Tensor) -> Tensor:
+            return case.convolution(ops, f"{name}.shortcut", x, channels, [1, 1], stride, [0, 0])
+
+        return branch, shortcut
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.activation(ops, "relu1", case.convolution(ops, "conv1", x, 4, [3, 3], 1, [1, 1]), "relu")
+        x = case.residual(ops, "block1", x, block("block1", 4, 1, 2)[0], scale=0.7)
+        x = case.activation(ops, "relu2", x, "relu")
+        x = case.residual(ops, "block2", x, *block("block2", 6, 2, 3))
+        x = case.activation(ops, "relu3", x, "relu")
+        return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
+
+    return case.finish(numbers(5, [3, 6, 6, 3]), classes(6, [3], 4), run)
+
+
+def stacked(cell: str, function: str = "tanh", every: bool = False) -> dict:
+    loss = "cross-entropy" if every else "mean-squared-error"
+    outputs = 3 if every else 1
+    case = Case(7, [6], 2, outputs, loss)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, f"{cell}1", x, cell, 5, function)
+        x = case.recurrent(ops, f"{cell}2", x, cell, 4, function)
+        if not every:
+            x = case.pool(ops, "last", x, "last")
+        return case.linear(ops, "head", x, outputs)
+
+    targets = classes(9, [4, 6], 3) if every else numbers(9, [4, 1])
+    return case.finish(numbers(8, [4, 6, 2]), targets, run)
+
+
+def transformer(pre: bool, rotary: bool, tied: bool) -> dict:
+    width, vocabulary = 8, 7
+    case = Case(10, [5], 1, vocabulary)
+
+    def attend(name: str, norm: str | None):
+        def branch(ops: list, x: Tensor) -> Tensor:
+            if norm:
+                x = case.norm(ops, f"{name}.norm", x, norm)
+            x = case.linear(ops, f"{name}.qkv", x, 3 * width)
+            x = case.attention(ops, f"{name}.attention", x, 2, True, rotary)
+            return case.linear(ops, f"{name}.proj", x, width)
+
+        return branch
+
+    def feed(name: str, norm: str | None):
+        def branch(ops: list, x: Tensor) -> Tensor:
+            if norm:
+                x = case.norm(ops, f"{name}.norm", x, norm)
+            x = case.activation(ops, f"{name}.gelu", case.linear(ops, f"{name}.fc", x, 2 * width), "gelu")
+            return case.linear(ops, f"{name}.proj", x, width)
+
+        return branch
+
+    def run(ops: list, tokens: Tensor) -> Tensor:
+        x = case.embedding(ops, "embedding", tokens, vocabulary, width, not rotary)
+        for block in (1, 2):
+            inner = ("rms" if rotary else "layer") if pre else None
+            x = case.residual(ops, f"block{block}.attention", x, attend(f"block{block}.attention", inner))
+            if not pre:
+                x = case.norm(ops, f"block{block}.norm1", x, "layer")
+            x = case.residual(ops, f"block{block}.mlp", x, feed(f"block{block}.mlp", inner))
+            if not pre:
+                x = case.norm(ops, f"block{block}.norm2", x, "layer")
+        return case.linear(ops, "head", x, vocabulary, tied="embedding" if tied else None)
+
+    return case.finish(classes(11, [3, 5], vocabulary), classes(12, [3, 5], vocabulary), run)
+
+
+def encoder() -> dict:
+    case = Case(13, [5], 3, 4)
+
+    def branch(ops: list, x: Tensor) -> Tensor:
+        x = case.linear(ops, "block1.qkv", case.norm(ops, "block1.norm", x, "layer"), 18)
+        return case.linear(ops, "block1.proj", case.attention(ops, "block1.attention", x, 3, False, False), 6)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.residual(ops, "block1", case.linear(ops, "fc_in", x, 6), branch)
+        return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
+
+    return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
+
+
+CASES = {
+    "convnet": convnet,
+    "resnet": resnet,
+    "rnn_tanh": lambda: stacked("rnn"),
+    "rnn_relu_every": lambda: stacked("rnn", "relu", every=True),
+    "lstm": lambda: stacked("lstm"),
+    "gru_every": lambda: stacked("gru", every=True),
+    "transformer_pre_tied": lambda: transformer(True, False, True),
+    "transformer_post": lambda: transformer(False, False, False),
+    "transformer_rotary_rms": lambda: transformer(True, True, False),
+    "encoder": encoder,
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, build in CASES.items():
+        (folder / f"{name}.json").write_text(json.dumps(build()) + "\n")
+        print(f"{name}.json")
+
+
+if __name__ == "__main__":
+    main()
