@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Train and record, watched; stop with Ctrl-C and go on with --resume
     Train(Train),
+    /// How smooth the loss is along the gradient while a network trains; several recipes are compared
+    Smooth(Smooth),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
     Explain(Explain),
 }
@@ -140,6 +142,31 @@ pub(crate) struct Train {
     #[arg(long, conflicts_with = "seed")]
     pub(crate) resume: bool,
     /// How the findings are written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain smooth`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+At some steps of the training, on the step's own batch: the loss and its gradient after 7 steps along minus the gradient, \
+of 0.5 to 4 times the learning rate. The narrower the band of losses, the less the gradient changes and the smaller beta \
+(the change over the distance), the smoother the loss (Santurkar et al. 2018).
+
+    isogain smooth plain.toml with-batch-norm.toml")]
+pub(crate) struct Smooth {
+    /// Recipes, TOML files; the built-in one when left out
+    pub(crate) recipes: Vec<PathBuf>,
+    /// Steps at which to measure, spread evenly over the training
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) points: u16,
+    /// Seed instead of the recipes'
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// How the result is written: text or json
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Cure(options) => commands::cure::run(options),
         Command::Check(options) => commands::check::run(options),
         Command::Train(options) => commands::train::run(options),
+        Command::Smooth(options) => commands::smooth::run(options),
         Command::Explain(options) => commands::explain::run(options),
     });
     match result {

@@ -17,6 +17,7 @@ pub mod optimizer;
 pub mod probe;
 pub mod run;
 pub mod sharpness;
+pub mod smoothness;
 pub mod snapshot;
 pub mod train;
 pub mod trials;

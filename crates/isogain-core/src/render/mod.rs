@@ -16,6 +16,7 @@ pub mod markdown;
 pub mod numbers;
 pub mod run;
 pub mod sarif;
+pub mod smoothness;
 pub mod source;
 pub mod text;
 pub mod weights;
