@@ -5,7 +5,7 @@
 
 Running it again gives the same bytes: the gzip header carries no time and no file name.
 
-crates/isogain/assets/digits.gz
+crates/isogain-data/assets/digits.gz
     UCI "Optical Recognition of Handwritten Digits", the 1797 images of its test part. Uncompressed: 1797 records of
     65 bytes, in the order of the source. A record is 64 pixels (8 rows of 8, row-major, each 0..16) followed by the
     label (0..9). Uncompressed size 116805 bytes.
@@ -52,7 +52,7 @@ def write_diabetes(path):
 
 if __name__ == "__main__":
     for written in (
-        write_digits(ROOT / "crates/isogain/assets/digits.gz"),
+        write_digits(ROOT / "crates/isogain-data/assets/digits.gz"),
         write_diabetes(ROOT / "recipes/data/diabetes.csv"),
     ):
         print(written.relative_to(ROOT), written.stat().st_size, "bytes")

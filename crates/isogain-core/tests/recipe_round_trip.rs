@@ -4,7 +4,7 @@
 
 use isogain_core::network::NormKind;
 use isogain_core::recipe::{
-    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, NamedScale, NetworkKind, NetworkRecipe, Optimizer,
+    BranchScale, Clip, ClipKind, Data, Format, LayerRecipe, Level, NamedScale, NetworkKind, NetworkRecipe, Optimizer,
     OptimizerName, Precision, Recipe, Run, Task, parse, to_toml, validate, validate::MAX_SEED,
 };
 use isogain_core::theory::{Activation, Initializer};
@@ -88,17 +88,77 @@ fn network() -> impl Strategy<Value = NetworkRecipe> {
     })
 }
 
+fn text() -> impl Strategy<Value = String> {
+    "[a-zäß \"'\\\\\n]{0,12}"
+}
+
+fn file() -> impl Strategy<Value = Data> {
+    let formats = [
+        Format::Csv,
+        Format::Idx,
+        Format::Cifar10,
+        Format::Cifar100,
+        Format::Images,
+        Format::Parquet,
+        Format::Npy,
+        Format::Npz,
+        Format::Ts,
+        Format::Text,
+        Format::Safetensors,
+    ];
+    let format = option::of(sample::select(formats.to_vec()));
+    let target = collection::btree_set("[a-z \"#=.]{0,8}", 0..4);
+    let task = prop_oneof![
+        Just((Task::Classification, true)),
+        Just((Task::Regression, true)),
+        Just((Task::Regression, false))
+    ];
+    (format, [text(), text(), text(), text()], target, task, 0..9_usize, any::<bool>(), any::<bool>()).prop_map(
+        |(format, texts, target, task, length, standardize, has_test)| {
+            let [source, labels, test_source, test_labels] = texts;
+            let target: Vec<String> = target.into_iter().collect();
+            let kept = if task.0 == Task::Regression { target.len() } else { target.len().min(1) };
+            let (test_source, test_labels) =
+                if has_test { (format!("t{test_source}"), test_labels) } else { Default::default() };
+            let length = if matches!(format, None | Some(Format::Text)) { length } else { 0 };
+            Data {
+                source: format!("data/{source}"),
+                format,
+                labels,
+                target: target[..kept].to_vec(),
+                test_source,
+                test_labels,
+                task: task.0,
+                standardize_target: task.1,
+                length,
+                standardize,
+                ..Data::default()
+            }
+        },
+    )
+}
+
+fn generated() -> impl Strategy<Value = Data> {
+    let source = sample::select(Data::BUILT_IN[1..].to_vec());
+    (source, any::<bool>(), 0..9_usize, 0..9_usize, 2..9_usize).prop_map(
+        |(source, numbers, length, features, classes)| {
+            let task = if numbers { Task::Regression } else { Task::Classification };
+            let data = Data { source: source.into(), task, ..Data::default() };
+            match source {
+                "spirals" => Data { classes, ..data },
+                "gaussian" => Data { features, classes: if numbers { 0 } else { classes }, ..data },
+                _ => Data { length, ..data },
+            }
+        },
+    )
+}
+
 fn data() -> impl Strategy<Value = Data> {
-    let texts = ("[a-zäß \"'\\\\\n]{0,12}", "[a-z \"#=.]{0,8}");
-    let numbers = (2..100_000_usize, 0.001..0.999, positive());
-    (texts, numbers, any::<(bool, bool, bool, bool)>()).prop_map(|(texts, numbers, flags)| {
-        let default = Data::default();
-        let (batch, test_fraction, input_scale) = numbers;
-        let (is_file, is_regression, standardize, target_scaled) = flags;
-        let shared = Data { batch, test_fraction, input_scale, standardize, ..default.clone() };
-        let file = if is_file { (format!("data/{}", texts.0), texts.1) } else { (default.source, default.target) };
-        let task = if is_regression { (Task::Regression, target_scaled) } else { (Task::Classification, true) };
-        Data { source: file.0, target: file.1, task: task.0, standardize_target: task.1, ..shared }
+    let numbers = (2..100_000_usize, 0.001..0.999, positive(), 2..1_000_000_usize);
+    let source = prop_oneof![Just(Data::default()), file(), generated()];
+    (source, numbers).prop_map(|(data, (batch, test_fraction, input_scale, samples))| {
+        let test_fraction = if data.test_source.is_empty() { test_fraction } else { data.test_fraction };
+        Data { batch, test_fraction, input_scale, samples, ..data }
     })
 }
 

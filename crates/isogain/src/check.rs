@@ -48,6 +48,7 @@ impl Subject {
         let network = expand::network(recipe, &data.shape(), data.outputs())?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
         let start = snapshot(&trainer.model, &first_batch(recipe, &data, recipe.run.seed), 0)?;
+        data.intact()?;
         let limits = forecast::limits(&network, recipe, &start);
         Ok(Self { recipe: recipe.clone(), network, data, start, limits })
     }

@@ -11,16 +11,9 @@ pub enum Error {
     /// The record of a run could not be written or read.
     #[error(transparent)]
     Record(#[from] isogain_core::record::RecordError),
-    /// A data file is not usable.
-    #[error("{}{}: {message}", path.display(), at_line(*line))]
-    Data {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1; 0 for the whole file.
-        line: usize,
-        /// What is wrong and what would be right.
-        message: String,
-    },
+    /// The data is not usable.
+    #[error(transparent)]
+    Data(isogain_data::Error),
     /// Data and recipe do not fit each other.
     #[error("{0}")]
     Mismatch(String),
@@ -47,19 +40,17 @@ pub enum Error {
     Interrupted,
 }
 
-/// Nothing for line 0, which stands for the whole file.
-fn at_line(line: usize) -> String {
-    if line == 0 { String::new() } else { format!(":{line}") }
+/// What is wrong with the recipe stays an error of the recipe, which is told its place in the file.
+impl From<isogain_data::Error> for Error {
+    fn from(error: isogain_data::Error) -> Self {
+        match error {
+            isogain_data::Error::Recipe(error) => Self::Recipe(error),
+            other => Self::Data(other),
+        }
+    }
 }
 
 impl Error {
-    /// A value of the recipe that is at odds with the data; its place is found by the key
-    /// ([`RecipeError::in_text`](isogain_core::recipe::RecipeError::in_text)).
-    pub(crate) fn value(key: &str, value: impl std::fmt::Display, expected: String) -> Self {
-        let (place, key, value) = (isogain_core::recipe::Place::default(), key.to_owned(), Some(value.to_string()));
-        Self::Recipe(isogain_core::recipe::RecipeError::Value { place, key, value, expected })
-    }
-
     /// For `map_err` on file operations.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -8,7 +8,6 @@ pub mod check;
 pub mod checkpoint;
 pub mod clip;
 pub mod cure;
-pub mod data;
 pub mod error;
 pub mod initialize;
 pub mod model;
@@ -23,3 +22,4 @@ pub mod train;
 pub mod trials;
 
 pub use error::Error;
+pub use isogain_data as data;

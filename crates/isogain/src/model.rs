@@ -266,7 +266,7 @@ impl Model {
     pub fn loss(&self, outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
         let site = Site::new("loss", None, &Collected::default());
         match (self.network.loss, targets) {
-            (Loss::CrossEntropy, Targets::Classes(labels, _)) => ops::cross_entropy(outputs, labels, site),
+            (Loss::CrossEntropy, Targets::Classes { labels, .. }) => ops::cross_entropy(outputs, labels, site),
             (_, targets) => ops::squared_error(outputs, &numbers(targets), site),
         }
     }
@@ -306,14 +306,14 @@ pub(crate) fn skip_joint(residual: &str) -> String {
 /// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes.
 fn numbers(targets: &Targets) -> Vec<f64> {
     match targets {
-        Targets::Classes(labels, classes) => {
+        Targets::Classes { labels, classes } => {
             let mut rows = vec![0.0; labels.len() * classes];
             for (row, &label) in rows.chunks_exact_mut(*classes).zip(labels) {
                 row[label] = 1.0;
             }
             rows
         }
-        Targets::Values(values) => values.clone(),
+        Targets::Values { values, .. } => values.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use isogain_core::recipe::{self, Data, Recipe, to_toml};
+use isogain_core::recipe::{self, Recipe, to_toml};
 use isogain_core::record::cadence::is_written;
 use isogain_core::record::line::{Resumed, SCHEMA};
 use isogain_core::record::{
@@ -115,14 +115,14 @@ fn begin(subject: &Subject) -> Trainer {
 /// When the current folder cannot be told, or the path is not UTF-8 and so cannot stand in a recipe.
 pub fn at_home(recipe: &Recipe, folder: &Path) -> Result<Recipe, Error> {
     let mut recipe = recipe.clone();
-    if recipe.data.source != Data::BUILT_IN {
-        let path = folder.join(&recipe.data.source);
+    for written in recipe.data.paths_mut() {
+        let path = folder.join(&*written);
         let path = std::path::absolute(&path).map_err(Error::io("find", path))?;
         let Some(text) = path.to_str() else {
             let path = path.display();
             return Err(Error::Mismatch(format!("{path}: not a UTF-8 path, and a recipe is UTF-8 text; rename it")));
         };
-        recipe.data.source = text.to_owned();
+        *written = text.to_owned();
     }
     Ok(recipe)
 }
@@ -233,6 +233,7 @@ impl<'a> Training<'a> {
         let Subject { recipe, data, .. } = self.subject;
         let trainer = &self.trainer;
         let outcome = trainer.outcome(data);
+        data.intact()?;
         let end = snapshot(&trainer.model, &first_batch(recipe, data, trainer.seed()), trainer.step as u64)?;
         let findings = diagnose(&self.case(Some(&end), Some(&outcome)));
         Ok((outcome, findings))

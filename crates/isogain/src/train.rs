@@ -6,7 +6,7 @@ use isogain_core::record::{NonFinite, Outcome, StepRecord};
 use isogain_core::statistics::Moments;
 
 use crate::clip::clip;
-use crate::data::{Dataset, EpochOrder, Samples, Targets, batch_rows};
+use crate::data::{Dataset, EpochOrder, Part, Samples, Targets, batch_rows};
 use crate::model::{Mode, Model, dtype, to_f64};
 use crate::optimizer::Optimizer;
 use crate::probe::{Keep, Probes};
@@ -166,14 +166,28 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// Mean loss and accuracy in evaluation mode.
-pub fn judge(model: &Model, samples: &Samples) -> (f64, Option<f64>) {
-    let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(samples));
-    let loss = to_f64(model.loss(outputs.clone(), &samples.targets).into_data()).first().copied().unwrap_or(f64::NAN);
-    let Targets::Classes(labels, classes) = &samples.targets else { return (loss, None) };
-    let outputs = to_f64(outputs.into_data());
-    let right = outputs.chunks_exact(*classes).zip(labels).filter(|(row, label)| largest(row) == Some(**label)).count();
-    (loss, Some(right as f64 / labels.len().max(1) as f64))
+/// Values of one layer that judging holds at once, if no layer has more than 64 features at a position.
+const VALUES_AT_ONCE: usize = 1 << 22;
+
+/// Mean loss and accuracy in evaluation mode, over pieces of bounded size.
+pub fn judge(model: &Model, part: &Part) -> (f64, Option<f64>) {
+    let shape = part.shape();
+    let rows = VALUES_AT_ONCE / (shape.positions() * shape.features.max(64)).max(1);
+    let (mut loss, mut right, mut answered, mut judged) = (0.0, 0, 0, 0);
+    for piece in part.pieces(rows) {
+        let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&piece));
+        let mean = to_f64(model.loss(outputs.clone(), &piece.targets).into_data()).first().copied();
+        judged += piece.len();
+        // A running mean: of one piece it is the very number.
+        loss += (mean.unwrap_or(f64::NAN) - loss) * (piece.len() as f64 / judged as f64);
+        if let Targets::Classes { labels, classes } = &piece.targets {
+            let outputs = to_f64(outputs.into_data());
+            let rows = outputs.chunks_exact(*classes).zip(labels);
+            right += rows.filter(|(row, label)| largest(row) == Some(**label)).count();
+            answered += labels.len();
+        }
+    }
+    (loss, (answered > 0).then(|| right as f64 / answered as f64))
 }
 
 /// Index of the largest value; `None` when one of them is not a number.

@@ -123,6 +123,11 @@ impl Runner<'_> {
                 told.notify_all();
                 return;
             }
+            if let Err(error) = arms[job.arm].data.intact() {
+                lock(shared).1 = Some(error.into());
+                told.notify_all();
+                return;
+            }
             (self.progress)(&job, &outcome);
             let mut state = lock(shared);
             if let Err(error) =

@@ -97,7 +97,7 @@ fn the_engine_is_the_slow_reference() {
             let subject = Subject::load(&recipe, Path::new(".")).unwrap();
             let trainer = isogain::train::Trainer::new(&recipe, &subject.network, &subject.data, 0);
             let batch = isogain::train::first_batch(&recipe, &subject.data, 0);
-            let isogain::data::Targets::Classes(labels, _) = &batch.targets else { panic!("digits have classes") };
+            let isogain::data::Targets::Classes { labels, .. } = &batch.targets else { panic!("digits have classes") };
             let parameters = trainer.model.parameters.iter().map(|(name, value)| (name.clone(), value.to_f64()));
             let pass = reference::run(
                 &subject.network,

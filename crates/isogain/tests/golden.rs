@@ -134,13 +134,13 @@ fn build(case: &Json, dtype: DType) -> (Model, Samples) {
     let (loss, targets) = if case["loss"] == "cross-entropy" {
         let mut draws = Stream(3);
         let labels = (0..batch).map(|_| (draws.next() % outputs as u64) as usize).collect();
-        (Loss::CrossEntropy, Targets::Classes(labels, outputs))
+        (Loss::CrossEntropy, Targets::Classes { labels, classes: outputs })
     } else {
         let mut draws = Stream(4);
         let values = (0..batch * outputs).map(|_| rounded(draws.symmetric())).collect();
-        (Loss::MeanSquaredError, Targets::Values(values))
+        (Loss::MeanSquaredError, Targets::Values { values, outputs })
     };
-    let samples = Samples { features: inputs, inputs: values, targets };
+    let samples = Samples { shape: Shape::vector(inputs), inputs: values, targets };
     let network = Network { input: Shape::vector(inputs), outputs, ops, loss };
     let mut model = Model::new(&network, 0, dtype, &samples);
     for (name, values) in parameters {
@@ -259,7 +259,11 @@ fn activation_matches(
     let ops = vec![op("act", OpKind::Activation { activation }), op("head", OpKind::Linear(linear))];
     let network = Network { input: Shape::vector(1), outputs: 1, ops, loss: Loss::MeanSquaredError };
     let far = vec![-100.0; points.len()];
-    let samples = Samples { features: 1, inputs: points.to_vec(), targets: Targets::Values(far) };
+    let samples = Samples {
+        shape: Shape::vector(1),
+        inputs: points.to_vec(),
+        targets: Targets::Values { values: far, outputs: 1 },
+    };
     let mut model = Model::new(&network, 0, dtype, &samples);
     for (parameter, value) in [("head.weight", 1.0), ("head.bias", 0.0)] {
         let entry = model.parameters.get_mut(parameter).unwrap();

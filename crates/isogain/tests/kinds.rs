@@ -52,11 +52,12 @@ impl Case {
     fn samples(&self) -> Samples {
         let targets = match self.network.loss {
             Loss::CrossEntropy => {
-                Targets::Classes(self.targets.iter().map(|&label| label as usize).collect(), self.network.outputs)
+                let labels = self.targets.iter().map(|&label| label as usize).collect();
+                Targets::Classes { labels, classes: self.network.outputs }
             }
-            _ => Targets::Values(self.targets.clone()),
+            _ => Targets::Values { values: self.targets.clone(), outputs: self.network.outputs },
         };
-        Samples { features: self.network.input.values(), inputs: self.inputs.clone(), targets }
+        Samples { shape: self.network.input.clone(), inputs: self.inputs.clone(), targets }
     }
 
     fn model(&self, dtype: DType) -> Model {

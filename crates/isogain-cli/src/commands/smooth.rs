@@ -12,7 +12,8 @@ use crate::output::{self, Status};
 use crate::{interrupt, progress};
 
 pub(crate) fn run(options: &Smooth) -> Result<Status> {
-    let recipes = if options.recipes.is_empty() { vec![None] } else { options.recipes.iter().cloned().map(Some).collect() };
+    let recipes =
+        if options.recipes.is_empty() { vec![None] } else { options.recipes.iter().cloned().map(Some).collect() };
     let line = progress::line("measuring", options.quiet);
     let pool = progress::single_thread()?;
     interrupt::orderly();

@@ -44,7 +44,7 @@ pub fn network(recipe: &Recipe, input: &Shape, outputs: usize) -> Result<Network
         Task::Classification => Loss::CrossEntropy,
         Task::Regression => Loss::MeanSquaredError,
     };
-    let network = Network { input: input.clone(), outputs, ops, loss };
+    let network = Network { input: Shape::vector(inputs), outputs, ops, loss };
     initializers_support_activations(&network, net)?;
     validate::parameters(net, parameter_count(&network))?;
     Ok(network)

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use data::{Data, Task};
+pub use data::{Data, Format, Task};
 pub use error::{Place, RecipeError, Suggestion};
 pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe};
 pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};

@@ -7,7 +7,7 @@ use super::source::Document;
 use super::table::{Entry, Table};
 use super::validate::{validate, validate_rules};
 use super::variants::variant;
-use super::{Data, Recipe, Run, Task};
+use super::{Data, Format, Recipe, Run, Task};
 
 /// How deep residual branches may be nested in an explicit list.
 pub const MAX_NESTING: usize = 16;
@@ -61,24 +61,72 @@ fn recipe(document: &Document<'_>) -> Result<Recipe, RecipeError> {
 
 fn data(mut table: Table<'_>) -> Result<Data, RecipeError> {
     let default = Data::default();
+    let text = |entry: Entry<'_>| Ok(entry.text()?.to_owned());
     let data = Data {
-        source: table.get("source", default.source, |entry| Ok(entry.text()?.to_owned()))?,
-        target: table.get("target", default.target, |entry| Ok(entry.text()?.to_owned()))?,
+        source: table.get("source", default.source, text)?,
+        format: table.optional("format", |entry| entry.choice("format"))?,
+        labels: table.get("labels", default.labels, text)?,
+        target: table.get("target", default.target, Entry::texts)?,
+        test_source: table.get("test_source", default.test_source, text)?,
+        test_labels: table.get("test_labels", default.test_labels, text)?,
         task: table.get("task", default.task, |entry| entry.choice("task"))?,
         batch: table.get("batch", default.batch, Entry::whole)?,
+        samples: table.get("samples", default.samples, Entry::whole)?,
+        length: table.get("length", default.length, Entry::whole)?,
+        features: table.get("features", default.features, Entry::whole)?,
+        classes: table.get("classes", default.classes, Entry::whole)?,
         test_fraction: table.get("test_fraction", default.test_fraction, Entry::number)?,
         standardize: table.get("standardize", default.standardize, Entry::flag)?,
         standardize_target: table.get("standardize_target", default.standardize_target, Entry::flag)?,
         input_scale: table.get("input_scale", default.input_scale, Entry::number)?,
     };
-    if data.source == Data::BUILT_IN {
-        table.refuse(&["target"], "has no effect: the built-in digits have one target")?;
-    }
-    if data.task != Task::Regression {
-        table.refuse(&["standardize_target"], "has no effect: only for task = \"regression\"")?;
+    for (keys, why) in without_effect(&data) {
+        table.refuse(keys, why)?;
     }
     table.finish()?;
     Ok(data)
+}
+
+/// Keys that mean nothing for this data, whatever their value, and why.
+fn without_effect(data: &Data) -> Vec<(&'static [&'static str], &'static str)> {
+    const FILES: &[&str] = &["format", "labels", "target", "test_source", "test_labels"];
+    let mut refused: Vec<(&'static [&'static str], &'static str)> = Vec::new();
+    match data.source.as_str() {
+        Data::DIGITS => {
+            refused.push((&["target"], "has no effect: the built-in digits have one target"));
+            refused.push((FILES, "has no effect: the digits are built in"));
+        }
+        _ if data.is_generated() => {
+            refused.push((FILES, "has no effect: this data is generated"));
+            refused.push((
+                &["standardize", "standardize_target"],
+                "has no effect: generated data is used as it was published",
+            ));
+        }
+        _ => {}
+    }
+    let source = data.source.as_str();
+    let has_length = ["adding", "temporal-order", "copy-memory"].contains(&source)
+        || !data.is_built_in() && matches!(data.format, None | Some(Format::Text));
+    if !has_length {
+        refused.push((&["length"], "has no effect: only for text, adding, temporal-order and copy-memory"));
+    }
+    if source != "gaussian" {
+        refused.push((&["features"], "has no effect: only for source = \"gaussian\""));
+    }
+    let has_classes = source == "spirals" || source == "gaussian" && data.task == Task::Classification;
+    if !has_classes {
+        refused.push((&["classes"], "has no effect: only for the arms of spirals and the classes of gaussian"));
+    }
+    if data.task != Task::Regression {
+        refused.push((&["standardize_target"], "has no effect: only for task = \"regression\""));
+    }
+    if data.test_source.is_empty() {
+        refused.push((&["test_labels"], "has no effect without data.test_source"));
+    } else {
+        refused.push((&["test_fraction"], "has no effect beside data.test_source, which is the test part"));
+    }
+    refused
 }
 
 fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {

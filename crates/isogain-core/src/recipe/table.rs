@@ -162,6 +162,17 @@ impl<'a> Entry<'a> {
         self.value.get_ref().as_str().ok_or_else(|| self.wrong("must be a text in quotes"))
     }
 
+    /// A text, or a list of texts.
+    pub(super) fn texts(self) -> Result<Vec<String>, RecipeError> {
+        if self.value.get_ref().is_str() {
+            return Ok(vec![self.text()?.to_owned()]);
+        }
+        if !self.value.get_ref().is_array() {
+            return Err(self.wrong("must be a text in quotes, or a list of them"));
+        }
+        self.list()?.into_iter().map(|entry| Ok(entry.text()?.to_owned())).collect()
+    }
+
     /// Two numbers.
     pub(super) fn pair(self) -> Result<[f64; 2], RecipeError> {
         let wrong = self.wrong("must be a list of two numbers");

@@ -1,10 +1,11 @@
 //! What a recipe may say: ranges, and settings that must fit together.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::error::{Place, RecipeError, Suggestion, shortened};
 use super::variants::Name;
-use super::{BranchScale, Clip, Data, LayerRecipe, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run};
+use super::{BranchScale, Clip, Data, LayerRecipe, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run, Task};
 use crate::network::NormKind;
 
 /// Most hidden layers, of whatever kind.
@@ -15,6 +16,8 @@ pub const MAX_WIDTH: usize = 65_536;
 pub const MAX_PARAMETERS: u64 = 200_000_000;
 /// Most samples in one step.
 pub const MAX_BATCH: usize = 1_000_000_000;
+/// Most steps of a sequence.
+pub const MAX_LENGTH: usize = 100_000;
 /// Most optimizer updates.
 pub const MAX_STEPS: usize = 1_000_000_000;
 /// Largest seed: a TOML integer has 64 bits with its sign, and what can be run must be a recipe that any reader of TOML
@@ -53,9 +56,26 @@ pub fn validate_rules(recipe: &Recipe, known_rules: &[&str]) -> Result<(), Recip
 
 fn data(data: &Data) -> Result<(), RecipeError> {
     if data.source.trim().is_empty() {
-        return Err(RecipeError::value("data.source", "\"\"", "must be \"digits\" or the path of a CSV file"));
+        let expected = format!("must be the path of a file or folder, or built in: {}", Data::BUILT_IN.join(", "));
+        return Err(RecipeError::value("data.source", "\"\"", expected));
+    }
+    if let Some(index) = data.target.iter().enumerate().position(|(index, name)| data.target[..index].contains(name)) {
+        let name = format!("\"{}\"", shortened(&data.target[index]));
+        return Err(RecipeError::value(format!("data.target[{index}]"), name, "is there twice"));
+    }
+    if data.target.len() > 1 && data.task == Task::Classification {
+        let expected = format!("has {} columns: only for task = \"regression\"", data.target.len());
+        return Err(RecipeError::missing("data.target", expected));
     }
     within("data.batch", data.batch, MAX_BATCH)?;
+    let optional = |key, value, range: RangeInclusive<usize>| {
+        let expected = format!("must be from {} to {}, or left out", range.start(), range.end());
+        must(key, value, value == 0 || range.contains(&value), &expected)
+    };
+    optional("data.samples", data.samples, 2..=MAX_BATCH)?;
+    optional("data.length", data.length, 1..=MAX_LENGTH)?;
+    optional("data.features", data.features, 1..=MAX_WIDTH)?;
+    optional("data.classes", data.classes, 2..=1000)?;
     let fraction = data.test_fraction;
     must("data.test_fraction", fraction, fraction > 0.0 && fraction < 1.0, "must be above 0 and below 1")?;
     let scale = data.input_scale;

@@ -52,15 +52,27 @@ fn data(data: &Data) -> Lines {
     let default = Data::default();
     let mut lines = Lines::default();
     lines.changed("source", &data.source, &default.source);
-    if data.source != Data::BUILT_IN {
+    if !data.is_built_in() {
+        if let Some(format) = &data.format {
+            lines.put(true, "format", quoted(format));
+        }
+        lines.changed("labels", &data.labels, &default.labels);
         lines.changed("target", &data.target, &default.target);
+        lines.changed("test_source", &data.test_source, &default.test_source);
+        lines.changed("test_labels", &data.test_labels, &default.test_labels);
     }
     lines.put(data.task != default.task, "task", quoted(&data.task));
     lines.changed("batch", &data.batch, &default.batch);
+    lines.changed("samples", &data.samples, &default.samples);
+    lines.changed("length", &data.length, &default.length);
+    lines.changed("features", &data.features, &default.features);
+    lines.changed("classes", &data.classes, &default.classes);
     lines.changed("test_fraction", &data.test_fraction, &default.test_fraction);
-    lines.changed("standardize", &data.standardize, &default.standardize);
-    if data.task == Task::Regression {
-        lines.changed("standardize_target", &data.standardize_target, &default.standardize_target);
+    if !data.is_generated() {
+        lines.changed("standardize", &data.standardize, &default.standardize);
+        if data.task == Task::Regression {
+            lines.changed("standardize_target", &data.standardize_target, &default.standardize_target);
+        }
     }
     lines.changed("input_scale", &data.input_scale, &default.input_scale);
     lines
@@ -205,6 +217,16 @@ impl Written for [f64; 2] {
 impl Written for String {
     fn written(&self) -> String {
         toml::Value::String(self.clone()).to_string()
+    }
+}
+
+impl Written for Vec<String> {
+    /// One text alone, several as a list.
+    fn written(&self) -> String {
+        match self.as_slice() {
+            [one] => one.written(),
+            many => format!("[{}]", many.iter().map(Written::written).collect::<Vec<_>>().join(", ")),
+        }
     }
 }
 

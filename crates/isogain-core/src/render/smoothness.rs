@@ -38,7 +38,10 @@ fn page(report: &SmoothReport, style: Style) -> String {
 
 fn broken(network: &SmoothNetwork) -> String {
     let verb = if network.broken() == 1 { "is" } else { "are" };
-    format!("{} {verb} left out of the medians: a number along the gradient was not finite", plural(network.broken(), "step"))
+    format!(
+        "{} {verb} left out of the medians: a number along the gradient was not finite",
+        plural(network.broken(), "step")
+    )
 }
 
 fn table(network: &SmoothNetwork) -> String {
@@ -70,7 +73,9 @@ fn medians(report: &SmoothReport) -> String {
             let value = network.median(of);
             let base = first.filter(|_| index > 0).and_then(|first| first.median(of)).filter(|base| *base > 0.0);
             match (value, base) {
-                (Some(value), Some(base)) => format!("{} (x{})", number_or_missing(Some(value)), number_or_missing(Some(value / base))),
+                (Some(value), Some(base)) => {
+                    format!("{} (x{})", number_or_missing(Some(value)), number_or_missing(Some(value / base)))
+                }
                 (value, _) => number_or_missing(value),
             }
         };

@@ -13,15 +13,8 @@ use crate::statistics::median;
 pub const SMOOTH_SCHEMA: &str = "isogain-smooth/1";
 
 /// Step sizes probed, as multiples of the learning rate: from half of it to four times, evenly in the logarithm.
-pub const MULTIPLES: [f64; 7] = [
-    0.5,
-    std::f64::consts::FRAC_1_SQRT_2,
-    1.0,
-    std::f64::consts::SQRT_2,
-    2.0,
-    2.0 * std::f64::consts::SQRT_2,
-    4.0,
-];
+pub const MULTIPLES: [f64; 7] =
+    [0.5, std::f64::consts::FRAC_1_SQRT_2, 1.0, std::f64::consts::SQRT_2, 2.0, 2.0 * std::f64::consts::SQRT_2, 4.0];
 
 /// One or more networks, measured while they train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

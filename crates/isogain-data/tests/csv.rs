@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use isogain::Error;
-use isogain::data::{Dataset, Targets};
+use isogain_core::network::Shape;
 use isogain_core::recipe::{Data, Task};
+use isogain_data::{Dataset, Error, Targets};
 
 /// The data of a file with this content; the error as the user reads it, the folder left out.
 fn load(content: &[u8], change: impl FnOnce(&mut Data)) -> Result<Dataset, String> {
@@ -34,15 +34,15 @@ const GOOD: &str = "a,b,kind\n1,2,0\n3,4,1\n5,6,0\n7,9,1\n8,0,2\n";
 #[test]
 fn good_data_is_read() {
     let data = load(GOOD.as_bytes(), unchanged).unwrap();
-    assert_eq!((data.train.features, data.outputs()), (2, 3));
+    assert_eq!((data.shape(), data.outputs()), (Shape::vector(2), 3));
     assert_eq!(data.train.len() + data.test.len(), 5);
-    assert!(data.train.inputs.iter().chain(&data.test.inputs).all(|value| value.is_finite()));
+    assert!(data.train.all().inputs.iter().chain(&data.test.all().inputs).all(|value| value.is_finite()));
     // Any column can be the target, and words can be classes.
-    let data = load(b"kind,a\nred,1\ngreen,2\nred,3\nblue,5\n", |data| data.target = "kind".into()).unwrap();
-    assert_eq!((data.train.features, data.outputs()), (1, 3));
+    let data = load(b"kind,a\nred,1\ngreen,2\nred,3\nblue,5\n", |data| data.target = vec!["kind".into()]).unwrap();
+    assert_eq!((data.shape(), data.outputs()), (Shape::vector(1), 3));
     let data = load(GOOD.as_bytes(), regression).unwrap();
     assert_eq!(data.outputs(), 1);
-    assert!(matches!(data.train.targets, Targets::Values(_)));
+    assert!(matches!(data.train.all().targets, Targets::Values { outputs: 1, .. }));
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn classes_leave_no_number_out() {
 
 #[test]
 fn a_missing_column_names_the_nearest() {
-    let error = refused(GOOD, |data| data.target = "kidn".into());
+    let error = refused(GOOD, |data| data.target = vec!["kidn".into()]);
     assert_eq!(error, "data.csv:1: no column 'kidn' (data.target); did you mean 'kind'?");
-    let error = refused(GOOD, |data| data.target = "temperature".into());
+    let error = refused(GOOD, |data| data.target = vec!["temperature".into()]);
     assert_eq!(error, "data.csv:1: no column 'temperature' (data.target); the last one is 'kind'");
 }
 
