@@ -83,6 +83,8 @@ pub enum OpKind {
         /// The function phi.
         activation: Activation,
     },
+    /// `y_i = exp(x_i) / sum_j exp(x_j)` over the features of a sample.
+    Softmax,
     /// Batch, layer or RMS normalisation.
     Norm(Norm),
     /// `y = x + scale * F(x)`.
@@ -153,8 +155,10 @@ pub struct Other {
 pub enum Loss {
     /// Softmax cross-entropy on class indices; the outputs are logits.
     CrossEntropy,
-    /// Mean over batch and outputs of the squared error.
+    /// Mean over batch and outputs of the squared error; classes are compared as rows of zeros with a one.
     MeanSquaredError,
+    /// Mean over batch and outputs of the sigmoid cross-entropy of each output; the outputs are logits.
+    BinaryCrossEntropy,
     /// Any other scalar function of the outputs.
     Other,
 }

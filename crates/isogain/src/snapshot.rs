@@ -100,6 +100,7 @@ fn capture(
                 weight_gradient: parameter(gradients.get(&named("weight"))),
             },
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
+            OpKind::Softmax => OpCaptureKind::Other { weighted: false, states: Vec::new() },
             OpKind::Norm(norm) => OpCaptureKind::Norm {
                 norm: norm.norm,
                 gamma: parameter(model.parameters.get(&named("gamma"))),

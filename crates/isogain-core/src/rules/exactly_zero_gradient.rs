@@ -82,7 +82,7 @@ fn before_gates<'a>(
             OpKind::Residual(residual) => {
                 before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
             }
-            OpKind::Activation { .. } => {}
+            OpKind::Activation { .. } | OpKind::Softmax => {}
         }
     }
 }

@@ -15,6 +15,7 @@ mod loss;
 mod matmul;
 mod residual;
 mod site;
+mod softmax;
 mod tape;
 
 pub(crate) use activation::activation;
@@ -22,9 +23,10 @@ pub(crate) use batch_norm::{BatchStatistics, batch_norm};
 pub(crate) use buffer::{Buffer, Loop, Real, buffer_moments, by_type, filled, primitive, scale, tensor, vectorised};
 pub(crate) use layer_norm::{layer_norm, rms_norm};
 pub(crate) use linear::linear;
-pub(crate) use loss::{cross_entropy, squared_error};
+pub(crate) use loss::{binary_cross_entropy, cross_entropy, squared_error};
 pub(crate) use residual::residual;
 pub(crate) use site::{Collected, Site};
+pub(crate) use softmax::softmax;
 pub(crate) use tape::watch;
 
 #[cfg(test)]
