@@ -91,7 +91,7 @@ impl Dataset {
             );
             return Err(Error::whole(&PathBuf::from(source), message));
         }
-        let summary = summarise(source, &train, &test)?;
+        let summary = summarise(recipe, &train, &test)?;
         Ok(Self { train, test, summary })
     }
 

@@ -1,5 +1,7 @@
 //! What the data looks like to the network, as rules read it.
 
+use isogain_core::baseline;
+use isogain_core::recipe::Data as DataRecipe;
 use isogain_core::record::DataSummary;
 
 use crate::error::Result;
@@ -11,7 +13,7 @@ use crate::table::Scaling;
 /// Numbers read at once.
 const PIECE: usize = 1 << 20;
 
-pub(crate) fn summarise(source: &str, train: &Part, test: &Part) -> Result<DataSummary> {
+pub(crate) fn summarise(recipe: &DataRecipe, train: &Part, test: &Part) -> Result<DataSummary> {
     let columns = column_count(&train.table);
     let is_coded = train.table.vocabulary().is_some() || train.table.scaling == Scaling::Never;
     let mut input = Measure::default();
@@ -43,13 +45,17 @@ pub(crate) fn summarise(source: &str, train: &Part, test: &Part) -> Result<DataS
     let smallest = rms.iter().copied().fold(f64::INFINITY, f64::min);
     let outputs: Vec<_> = outputs.into_iter().map(Measure::moments).collect();
     let variance = outputs.iter().map(|moments| moments.variance().unwrap_or(0.0)).sum::<f64>();
-    let baseline_loss = if counts.is_empty() { variance / outputs.len().max(1) as f64 } else { entropy(&counts) };
+    let baseline_loss = if counts.is_empty() {
+        variance / outputs.len().max(1) as f64
+    } else {
+        baseline::of_classes(recipe.loss(), &counts)
+    };
     let target = outputs.into_iter().reduce(|mut all, one| {
         all.merge(&one);
         all
     });
     Ok(DataSummary {
-        source: source.to_owned(),
+        source: recipe.source.clone(),
         train_samples: train.len(),
         test_samples: test.len(),
         input: input.moments(),
@@ -59,10 +65,4 @@ pub(crate) fn summarise(source: &str, train: &Part, test: &Part) -> Result<DataS
         classes: train.table.classes(),
         baseline_loss,
     })
-}
-
-/// Entropy of the class frequencies, nats: the loss of a network that has learned nothing else.
-fn entropy(counts: &[usize]) -> f64 {
-    let total = counts.iter().sum::<usize>() as f64;
-    counts.iter().filter(|&&count| count > 0).map(|&count| count as f64 / total).map(|p| -p * p.ln()).sum()
 }

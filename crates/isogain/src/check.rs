@@ -45,7 +45,7 @@ impl Subject {
     /// # Errors
     /// When recipe and data do not fit.
     pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
-        let network = expand::network(recipe, &data.shape(), data.outputs())?;
+        let network = expand::network(recipe, &data.shape(), recipe.data.outputs(data.outputs()))?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
         let start = snapshot(&trainer.model, &first_batch(recipe, &data, recipe.run.seed), 0)?;
         data.intact()?;

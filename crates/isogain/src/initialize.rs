@@ -70,6 +70,7 @@ impl Model {
                 }
                 OpKind::Residual(_)
                 | OpKind::Activation { .. }
+                | OpKind::Softmax
                 | OpKind::Pool(_)
                 | OpKind::Flatten(_)
                 | OpKind::Dropout(_)

@@ -129,10 +129,10 @@ pub enum Mode {
     Evaluate,
 }
 
-/// The floating-point type of a precision.
+/// The floating-point type that parameters are kept and sums are made in.
 pub fn dtype(precision: Precision) -> DType {
     match precision {
-        Precision::F32 => DType::F32,
+        Precision::F32 | Precision::Bf16 | Precision::Fp16 => DType::F32,
         Precision::F64 => DType::F64,
     }
 }
@@ -195,6 +195,7 @@ impl Model {
                     ops::convolution(x, *window, weight, bias, pass.site(name))
                 }
                 OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
+                OpKind::Softmax => ops::softmax(x, pass.site(name)),
                 OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
                 OpKind::Pool(pool) => {
@@ -267,7 +268,10 @@ impl Model {
         let site = Site::new("loss", None, &Collected::default());
         match (self.network.loss, targets) {
             (Loss::CrossEntropy, Targets::Classes { labels, .. }) => ops::cross_entropy(outputs, labels, site),
-            (_, targets) => ops::squared_error(outputs, &numbers(targets), site),
+            (Loss::BinaryCrossEntropy, targets) => {
+                ops::binary_cross_entropy(outputs, &numbers(targets, self.network.outputs), site)
+            }
+            (_, targets) => ops::squared_error(outputs, &numbers(targets, self.network.outputs), site),
         }
     }
 
@@ -303,9 +307,10 @@ pub(crate) fn skip_joint(residual: &str) -> String {
     format!("{residual}/skip")
 }
 
-/// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes.
-fn numbers(targets: &Targets) -> Vec<f64> {
+/// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes; where one output stands for two, 0 or 1.
+fn numbers(targets: &Targets, outputs: usize) -> Vec<f64> {
     match targets {
+        Targets::Classes { labels, .. } if outputs == 1 => labels.iter().map(|&label| label as f64).collect(),
         Targets::Classes { labels, classes } => {
             let mut rows = vec![0.0; labels.len() * classes];
             for (row, &label) in rows.chunks_exact_mut(*classes).zip(labels) {

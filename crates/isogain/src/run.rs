@@ -164,13 +164,17 @@ pub fn resume(subject: &Subject, folder: &RunFolder, watch: Watch<'_>) -> Result
 /// Whatever a step depends on must be as it was, or the run would not go on to the same losses.
 fn unchanged(now: &Recipe, recorded: &str, folder: &RunFolder) -> Result<(), Error> {
     let before = recipe::parse(recorded, RUN_FILE)?;
+    let reshaped = now.schedule.depends_on_length() && now.run.steps != before.run.steps;
     let tables = [
         ("[data]", now.data != before.data),
         ("[network]", now.network != before.network),
         ("[optimizer]", now.optimizer != before.optimizer),
+        ("[schedule]", now.schedule != before.schedule),
         ("[clip]", now.clip != before.clip),
         ("run.seed", now.run.seed != before.run.seed),
         ("run.precision", now.run.precision != before.run.precision),
+        ("run.loss_scale", now.run.loss_scale != before.run.loss_scale),
+        ("run.steps, which this schedule depends on,", reshaped),
     ];
     let Some((changed, _)) = tables.into_iter().find(|(_, changed)| *changed) else { return Ok(()) };
     Err(Error::Mismatch(format!(

@@ -139,7 +139,11 @@ fn curved(model: &Model, outputs: Tensor<2>, u: Tensor<2>) -> Tensor<2> {
             let mean = (p.clone() * u.clone()).sum_dim(1);
             p * (u - mean) / batch as f64
         }
-        // A recipe's loss is one of the two.
+        Loss::BinaryCrossEntropy => {
+            let p = activation::sigmoid(outputs);
+            (p.clone() - p.clone() * p) * u / (batch * columns) as f64
+        }
+        // No recipe has another loss.
         Loss::MeanSquaredError | Loss::Other => u * (2.0 / (batch * columns) as f64),
     }
 }

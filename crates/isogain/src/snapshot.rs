@@ -170,7 +170,7 @@ impl Captures<'_> {
             }
             OpKind::Attention(_) => OpCaptureKind::Attention,
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true, states: Vec::new() },
-            OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
+            OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
                 OpCaptureKind::Other { weighted: false, states: Vec::new() }
             }
         }

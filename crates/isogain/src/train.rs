@@ -8,7 +8,7 @@ use isogain_core::statistics::Moments;
 use crate::clip::clip;
 use crate::data::{Dataset, EpochOrder, Part, Samples, Targets, batch_rows};
 use crate::model::{Mode, Model, dtype, to_f64};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Turn};
 use crate::probe::{Keep, Probes};
 use crate::snapshot::{joint_records, scalar, value_moments};
 
@@ -75,7 +75,8 @@ impl Trainer {
             Vec::new()
         };
         let clipped = clip(&mut gradients, &self.recipe.clip);
-        let mut parameters = self.optimizer.step(&mut self.model.parameters, gradients, self.step, watched);
+        let turn = Turn { rate: self.recipe.learning_rate(self.step), updates: self.step };
+        let mut parameters = self.optimizer.step(&mut self.model.parameters, gradients, turn, watched);
         for (parameter, before) in parameters.iter_mut().zip(measured) {
             parameter.gradient = before;
         }
@@ -83,7 +84,7 @@ impl Trainer {
         let record = probes.map(|probes| StepRecord {
             step: self.step as u64,
             loss,
-            learning_rate: self.recipe.optimizer.learning_rate,
+            learning_rate: turn.rate,
             joints: joint_records(&self.model, &probes.take()),
             parameters,
             clip: clipped,
@@ -182,18 +183,22 @@ pub fn judge(model: &Model, part: &Part) -> (f64, Option<f64>) {
         loss += (mean.unwrap_or(f64::NAN) - loss) * (piece.len() as f64 / judged as f64);
         if let Targets::Classes { labels, classes } = &piece.targets {
             let outputs = to_f64(outputs.into_data());
-            let rows = outputs.chunks_exact(*classes).zip(labels);
-            right += rows.filter(|(row, label)| largest(row) == Some(**label)).count();
+            let rows = outputs.chunks_exact(model.network.outputs.min(*classes)).zip(labels);
+            right += rows.filter(|(row, label)| chosen(row) == Some(**label)).count();
             answered += labels.len();
         }
     }
     (loss, (answered > 0).then(|| right as f64 / answered as f64))
 }
 
-/// Index of the largest value; `None` when one of them is not a number.
-fn largest(row: &[f64]) -> Option<usize> {
+/// Index of the largest value; of a single one, which stands for two classes, whether it is above zero. `None` when one
+/// of them is not a number.
+fn chosen(row: &[f64]) -> Option<usize> {
     if row.iter().any(|value| value.is_nan()) {
         return None;
+    }
+    if let [logit] = row {
+        return Some(usize::from(*logit > 0.0));
     }
     row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index)
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Loss;
+
 /// What the network is trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,9 @@ pub struct Data {
     pub test_labels: String,
     /// Classes or numbers.
     pub task: Task,
+    /// What outputs are compared by, where that is not the task's usual loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossName>,
     /// Samples in one step.
     pub batch: usize,
     /// How many samples to use in all, drawn by the seed of the split; all of a file, or a generator's own number,
@@ -55,7 +60,7 @@ pub struct Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// One class of several; cross-entropy.
+    /// One class of several; cross-entropy unless another loss is asked for.
     Classification,
     /// Numbers; mean squared error.
     Regression,
@@ -91,6 +96,18 @@ pub enum Format {
     Safetensors,
 }
 
+/// A loss by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossName {
+    /// Softmax cross-entropy of logits.
+    CrossEntropy,
+    /// Mean squared error; classes as rows of zeros with a one.
+    MeanSquaredError,
+    /// Of each output by itself: sigmoid cross-entropy of logits. One output where there are two classes.
+    BinaryCrossEntropy,
+}
+
 impl Data {
     /// The sources that need no file: real digits (UCI, 8x8), and generated data.
     pub const BUILT_IN: [&str; 6] = ["digits", "adding", "temporal-order", "copy-memory", "spirals", "gaussian"];
@@ -113,6 +130,20 @@ impl Data {
         let paths = [&mut self.source, &mut self.labels, &mut self.test_source, &mut self.test_labels];
         paths.into_iter().filter(move |path| is_file && !path.is_empty())
     }
+
+    /// The loss that this recipe asks for, or the task's usual one.
+    pub fn loss(&self) -> Loss {
+        match (self.loss, self.task) {
+            (Some(LossName::CrossEntropy), _) | (None, Task::Classification) => Loss::CrossEntropy,
+            (Some(LossName::MeanSquaredError), _) | (None, Task::Regression) => Loss::MeanSquaredError,
+            (Some(LossName::BinaryCrossEntropy), _) => Loss::BinaryCrossEntropy,
+        }
+    }
+
+    /// Network outputs that stand for so many classes.
+    pub fn outputs(&self, classes: usize) -> usize {
+        if self.loss() == Loss::BinaryCrossEntropy && classes == 2 { 1 } else { classes }
+    }
 }
 
 impl Default for Data {
@@ -125,6 +156,7 @@ impl Default for Data {
             test_source: String::new(),
             test_labels: String::new(),
             task: Task::Classification,
+            loss: None,
             batch: 64,
             samples: 0,
             length: 0,

@@ -34,8 +34,8 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     let stretch = rate * sharpness.gauss_newton / 2.0;
     let rise = sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / baseline;
     let exploded = case.start.flow.head.loss > EXPLODED * baseline;
-    // Adam divides the gradient by its size, so that the curvature along it is no measure.
-    let plain = case.recipe.optimizer.name != crate::recipe::OptimizerName::Adam;
+    // Adam and its kin divide the gradient by its size, so that the curvature along it is no measure.
+    let plain = !case.recipe.optimizer.name.rescales();
     let steep = plain && !exploded && stretch > CATAPULT;
     let rises = rise > RISE;
     let level = match (steep, rises) {

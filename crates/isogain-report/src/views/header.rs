@@ -2,7 +2,7 @@
 
 use isogain_core::flow::Flow;
 use isogain_core::flow::profile::Profile;
-use isogain_core::recipe::{BranchScale, ClipKind, Level, NamedScale, NetworkKind, OptimizerName, Recipe, Task};
+use isogain_core::recipe::{BranchScale, ClipKind, Level, NamedScale, NetworkKind, Recipe, Task};
 use isogain_core::render::numbers::{accuracy, loss, setting};
 use isogain_core::render::words::{self, End};
 use isogain_core::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
@@ -132,11 +132,7 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
         }
         NetworkKind::Layers => format!("{} explicit layers", network.layers.len()),
     };
-    let optimizer = match recipe.optimizer.name {
-        OptimizerName::Sgd => "SGD",
-        OptimizerName::Momentum => "SGD with momentum",
-        OptimizerName::Adam => "Adam",
-    };
+    let optimizer = recipe.optimizer.name.title();
     let task = match recipe.data.task {
         Task::Classification => "classification",
         Task::Regression => "regression",
