@@ -172,10 +172,12 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
                 },
-                OpCaptureKind::Convolution { .. }
-                | OpCaptureKind::Recurrent { .. }
-                | OpCaptureKind::Attention
-                | OpCaptureKind::Other { .. } => unreachable!("the reference engine runs none"),
+                OpCaptureKind::Other { weighted, states } => {
+                    OpCaptureKind::Other { weighted: *weighted, states: states.iter().map(round).collect() }
+                }
+                OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention => {
+                    unreachable!("the reference engine runs none")
+                }
             },
             input: round(&op.input),
             output: round(&op.output),
