@@ -22,13 +22,15 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 23] = [
+pub static TABLE: [(&str, When); 26] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
     ("blocked-output", When::Chain),
     ("unscaled-residual", When::Never("statistics of operations do not show which of them are branches")),
     ("small-batch-norm", When::Start),
+    ("batch-norm-depth", When::Never("statistics of operations do not show which of them are branches")),
+    ("saturated-head", When::Start),
     ("forward-overflow", When::Start),
     ("exploding-activation", When::Start),
     ("vanishing-activation", When::Chain),
@@ -45,6 +47,7 @@ pub static TABLE: [(&str, When); 23] = [
     ("frozen-layer", When::Planned),
     ("diverging-loss", When::Loss),
     ("non-finite", When::Finite),
+    ("loss-at-chance", When::Never("it needs the end of the run")),
     ("too-few-steps", When::Never("it needs the end of the run")),
 ];
 

@@ -17,6 +17,7 @@ pub(super) static RULE: Rule = Rule {
         "dead-units",
         "diverging-loss",
         "non-finite",
+        "loss-at-chance",
     ],
     check,
 };

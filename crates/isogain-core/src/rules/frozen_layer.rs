@@ -14,7 +14,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G020",
     summary: "layers whose weights hardly change over the whole run",
     page: include_str!("frozen-layer.md"),
-    explains: &["too-few-steps"],
+    explains: &["loss-at-chance", "too-few-steps"],
     check,
 };
 

@@ -4,6 +4,7 @@
 //! [`TABLE`] is the registry, and its order is the rank: a finding that another, earlier one explains is nested under
 //! it by [`diagnose()`], so that one cause is named first.
 
+mod batch_norm_depth;
 mod blocked_output;
 mod clipping_dominates;
 mod dead_units;
@@ -20,9 +21,11 @@ mod gradient_below_eps;
 pub(crate) mod gradient_underflow;
 mod learning_rate_too_high;
 mod learning_rate_too_low;
+mod loss_at_chance;
 mod measure;
 mod non_finite;
 pub mod page;
+mod saturated_head;
 mod saturated_units;
 pub mod severity;
 mod small_batch_norm;
@@ -145,13 +148,15 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 23] = [
+pub static TABLE: [&Rule; 26] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
     &blocked_output::RULE,
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
+    &batch_norm_depth::RULE,
+    &saturated_head::RULE,
     &forward_overflow::RULE,
     &exploding_activation::RULE,
     &vanishing_activation::RULE,
@@ -168,6 +173,7 @@ pub static TABLE: [&Rule; 23] = [
     &frozen_layer::RULE,
     &diverging_loss::RULE,
     &non_finite::RULE,
+    &loss_at_chance::RULE,
     &too_few_steps::RULE,
 ];
 
