@@ -22,11 +22,12 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 26] = [
+pub static TABLE: [(&str, When); 27] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
     ("blocked-output", When::Chain),
+    ("fan-mismatch", When::Start),
     ("unscaled-residual", When::Never("statistics of operations do not show which of them are branches")),
     ("small-batch-norm", When::Start),
     ("batch-norm-depth", When::Never("statistics of operations do not show which of them are branches")),

@@ -14,6 +14,7 @@ mod exactly_zero_gradient;
 mod expectation;
 mod exploding_activation;
 mod exploding_gradient;
+mod fan_mismatch;
 mod finding;
 mod forward_overflow;
 mod frozen_layer;
@@ -148,11 +149,12 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 26] = [
+pub static TABLE: [&Rule; 27] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
     &blocked_output::RULE,
+    &fan_mismatch::RULE,
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
     &batch_norm_depth::RULE,
