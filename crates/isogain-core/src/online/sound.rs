@@ -22,7 +22,7 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 27] = [
+pub static TABLE: [(&str, When); 31] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
@@ -36,8 +36,12 @@ pub static TABLE: [(&str, When); 27] = [
     ("exploding-activation", When::Start),
     ("vanishing-activation", When::Chain),
     ("saturated-units", When::Lasting),
+    ("forget-gate-closed", When::Never("statistics of operations do not show gates")),
+    ("exploding-through-time", When::Never("statistics of operations do not show single time steps")),
+    ("vanishing-through-time", When::Never("statistics of operations do not show single time steps")),
     ("exploding-gradient", When::Lasting),
     ("vanishing-gradient", When::Lasting),
+    ("shattered-gradient", When::Never("it needs a pass over neighbouring inputs")),
     ("gradient-underflow", When::Lasting),
     ("gradient-below-eps", When::Lasting),
     ("learning-rate-too-high", When::Never("it needs the curvature; diverging-loss is its sign while training runs")),

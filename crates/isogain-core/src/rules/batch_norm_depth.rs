@@ -22,6 +22,7 @@ pub(super) static RULE: Rule = Rule {
         "diverging-loss",
         "loss-at-chance",
         "non-finite",
+        "shattered-gradient",
     ],
     check,
 };

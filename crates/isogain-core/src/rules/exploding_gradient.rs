@@ -18,6 +18,7 @@ pub(super) static RULE: Rule = Rule {
         "diverging-loss",
         "non-finite",
         "loss-at-chance",
+        "shattered-gradient",
     ],
     check,
 };

@@ -61,7 +61,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Median of |update| / |W| over the watched steps.
-fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64> {
+pub(super) fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64> {
     let name = format!("{op}.weight");
     let ratios = history.iter().filter_map(|parameters| {
         let record = parameters.get(name.as_str())?;

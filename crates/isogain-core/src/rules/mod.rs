@@ -14,8 +14,10 @@ mod exactly_zero_gradient;
 mod expectation;
 mod exploding_activation;
 mod exploding_gradient;
+mod exploding_through_time;
 mod fan_mismatch;
 mod finding;
+mod forget_gate_closed;
 mod forward_overflow;
 mod frozen_layer;
 mod gradient_below_eps;
@@ -29,14 +31,17 @@ pub mod page;
 mod saturated_head;
 mod saturated_units;
 pub mod severity;
+mod shattered_gradient;
 mod small_batch_norm;
 mod symmetric_weights;
+mod time;
 mod too_few_steps;
 mod unscaled_input;
 mod unscaled_residual;
 mod unscaled_target;
 mod vanishing_activation;
 mod vanishing_gradient;
+mod vanishing_through_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -149,7 +154,7 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 27] = [
+pub static TABLE: [&Rule; 31] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
@@ -163,8 +168,12 @@ pub static TABLE: [&Rule; 27] = [
     &exploding_activation::RULE,
     &vanishing_activation::RULE,
     &saturated_units::RULE,
+    &forget_gate_closed::RULE,
+    &exploding_through_time::RULE,
+    &vanishing_through_time::RULE,
     &exploding_gradient::RULE,
     &vanishing_gradient::RULE,
+    &shattered_gradient::RULE,
     &gradient_underflow::RULE,
     &gradient_below_eps::RULE,
     &learning_rate_too_high::RULE,

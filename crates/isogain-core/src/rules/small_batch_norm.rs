@@ -21,6 +21,7 @@ pub(super) static RULE: Rule = Rule {
         "frozen-layer",
         "diverging-loss",
         "loss-at-chance",
+        "shattered-gradient",
     ],
     check,
 };
