@@ -194,7 +194,7 @@ def test_states_through_time_are_those_of_a_loop(kind: type[nn.RNNBase], layers:
 def test_a_recurrent_network_that_forgets() -> None:
     batch = torch.randn(16, 200, 8), torch.arange(16) % 10
     (finding,) = isogain.check(LastStep(nn.RNN), batch, F.cross_entropy).findings
-    assert (finding["rule"], finding["layers"]) == ("vanishing-gradient", ["rnn", "rnn"])
+    assert (finding["rule"], finding["layers"]) == ("vanishing-through-time", ["rnn", "rnn"])
     assert "of the 200 time steps of rnn" in finding["message"]
     orthogonal = LastStep(nn.RNN)
     nn.init.orthogonal_(orthogonal.rnn.weight_hh_l0)

@@ -20,6 +20,7 @@ pub mod profile;
 mod recurrent;
 pub mod reference;
 mod residual;
+pub mod shattering;
 mod values;
 mod weight;
 

@@ -72,7 +72,16 @@ impl Known {
         let head = network.head().map(|head| network.ops[head].name.clone());
         let flow = flow(description, &joints, head.as_deref(), batch as f64, loss);
         let parameters = self.judged(network, description);
-        Snapshot { step, batch, flow, units: observed.units.clone(), parameters, joints, sharpness: None }
+        Snapshot {
+            step,
+            batch,
+            flow,
+            units: observed.units.clone(),
+            parameters,
+            joints,
+            sharpness: None,
+            shattering: None,
+        }
     }
 
     /// Parameters with their gradients. A gradient that is exactly zero is shown as unknown where something that starts

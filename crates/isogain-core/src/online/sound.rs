@@ -22,19 +22,26 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 23] = [
+pub static TABLE: [(&str, When); 31] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
     ("blocked-output", When::Chain),
+    ("fan-mismatch", When::Start),
     ("unscaled-residual", When::Never("statistics of operations do not show which of them are branches")),
     ("small-batch-norm", When::Start),
+    ("batch-norm-depth", When::Never("statistics of operations do not show which of them are branches")),
+    ("saturated-head", When::Start),
     ("forward-overflow", When::Start),
     ("exploding-activation", When::Start),
     ("vanishing-activation", When::Chain),
     ("saturated-units", When::Lasting),
+    ("forget-gate-closed", When::Never("statistics of operations do not show gates")),
+    ("exploding-through-time", When::Never("statistics of operations do not show single time steps")),
+    ("vanishing-through-time", When::Never("statistics of operations do not show single time steps")),
     ("exploding-gradient", When::Lasting),
     ("vanishing-gradient", When::Lasting),
+    ("shattered-gradient", When::Never("it needs a pass over neighbouring inputs")),
     ("gradient-underflow", When::Lasting),
     ("gradient-below-eps", When::Lasting),
     ("learning-rate-too-high", When::Never("it needs the curvature; diverging-loss is its sign while training runs")),
@@ -45,6 +52,7 @@ pub static TABLE: [(&str, When); 23] = [
     ("frozen-layer", When::Planned),
     ("diverging-loss", When::Loss),
     ("non-finite", When::Finite),
+    ("loss-at-chance", When::Never("it needs the end of the run")),
     ("too-few-steps", When::Never("it needs the end of the run")),
 ];
 

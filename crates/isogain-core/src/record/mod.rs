@@ -25,6 +25,7 @@ pub use writer::Writer;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
+use crate::flow::shattering::Shattering;
 use crate::statistics::Moments;
 
 /// The lines of a run, in its folder.
@@ -50,6 +51,9 @@ pub struct Snapshot {
     pub joints: Vec<JointRecord>,
     /// Whether the learning rate suits; `None` where it was not measured.
     pub sharpness: Option<Sharpness>,
+    /// Whether neighbouring inputs still get gradients that are alike; `None` where it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shattering: Option<Shattering>,
 }
 
 /// What the units of one activation do on a batch.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::flow::shattering::Shattering;
 use crate::network::{Linear, Loss, Network, Op, OpKind, Residual, Shape};
 use crate::recipe::{Level, Precision, Recipe};
 use crate::rules::{Evidence, Finding};
@@ -113,6 +114,7 @@ pub(crate) fn full_step() -> StepRecord {
         parameters: step(7).parameters,
         joints: step(7).joints,
         sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
+        shattering: Some(Shattering { gradient_correlation: 0.5, activation_correlation: 0.75 }),
     };
     StepRecord { snapshot: Some(snapshot), ..step(7) }
 }

@@ -21,6 +21,7 @@ impl Snapshot {
             parameters,
             joints: ops.iter().map(|op| joint_record(op, capture.batch())).collect(),
             sharpness: None,
+            shattering: None,
         }
     }
 }

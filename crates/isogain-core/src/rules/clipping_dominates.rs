@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G019",
     summary: "clipping acts on most steps and sets their size or direction",
     page: include_str!("clipping-dominates.md"),
-    explains: &["frozen-layer"],
+    explains: &["frozen-layer", "loss-at-chance"],
     check,
 };
 

@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G016",
     summary: "units return zero on every sample",
     page: include_str!("dead-units.md"),
-    explains: &["exactly-zero-gradient", "learning-rate-too-low", "frozen-layer"],
+    explains: &["exactly-zero-gradient", "learning-rate-too-low", "frozen-layer", "loss-at-chance"],
     check,
 };
 

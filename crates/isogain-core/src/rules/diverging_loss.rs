@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G021",
     summary: "the loss runs away: up, to minus infinity, or back and forth",
     page: include_str!("diverging-loss.md"),
-    explains: &["non-finite"],
+    explains: &["non-finite", "loss-at-chance"],
     check,
 };
 

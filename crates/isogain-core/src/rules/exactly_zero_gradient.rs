@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G017",
     summary: "weights whose gradient is exactly zero, for no healthy reason",
     page: include_str!("exactly-zero-gradient.md"),
-    explains: &["learning-rate-too-low", "frozen-layer"],
+    explains: &["learning-rate-too-low", "frozen-layer", "loss-at-chance"],
     check,
 };
 

@@ -18,6 +18,8 @@ pub(super) static RULE: Rule = Rule {
         "clipping-dominates",
         "diverging-loss",
         "non-finite",
+        "loss-at-chance",
+        "shattered-gradient",
     ],
     check,
 };

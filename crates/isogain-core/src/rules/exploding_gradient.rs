@@ -17,6 +17,8 @@ pub(super) static RULE: Rule = Rule {
         "dead-units",
         "diverging-loss",
         "non-finite",
+        "loss-at-chance",
+        "shattered-gradient",
     ],
     check,
 };

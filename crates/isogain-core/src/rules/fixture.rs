@@ -6,6 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::{Case, Finding, named};
 use crate::flow::capture::Capture;
 use crate::flow::reference::{self, Parameters, Pass, Targets};
+use crate::flow::shattering::{POINTS, Shattering, arc};
 use crate::forecast;
 use crate::network::{Network, Norm, Op, OpKind, Shape};
 use crate::recipe::{Recipe, Task, expand, parse};
@@ -67,7 +68,8 @@ impl Bench {
         };
         let parameters = draw(&network.ops, &mut rng);
         let pass = reference::run(&network, &parameters, &inputs, &targets).unwrap();
-        let start = snapshot(&pass, &parameters);
+        let mut start = snapshot(&pass, &parameters);
+        start.shattering = shattering(&network, &parameters, &inputs, &targets);
         let data = DataSummary {
             source: "made up".into(),
             train_samples: 1437,
@@ -138,6 +140,19 @@ impl Bench {
             first_non_finite: None,
         });
     }
+}
+
+/// Along the arc between the first two samples.
+fn shattering(network: &Network, parameters: &Parameters, inputs: &[f64], targets: &Targets) -> Option<Shattering> {
+    let mut samples = inputs.chunks_exact(network.input.values());
+    let points = arc(samples.next()?, samples.next()?, POINTS);
+    let targets = match targets {
+        Targets::Classes(classes) => Targets::Classes(vec![classes[0]; POINTS]),
+        Targets::Outputs(values) | Targets::Cotangent(values) => {
+            Targets::Outputs(values[..network.outputs].repeat(POINTS))
+        }
+    };
+    Shattering::of(&reference::run(network, parameters, &points, &targets).ok()?.capture)
 }
 
 /// A snapshot as an engine in single precision takes it.

@@ -14,7 +14,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G020",
     summary: "layers whose weights hardly change over the whole run",
     page: include_str!("frozen-layer.md"),
-    explains: &["too-few-steps"],
+    explains: &["loss-at-chance", "too-few-steps"],
     check,
 };
 
@@ -61,7 +61,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Median of |update| / |W| over the watched steps.
-fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64> {
+pub(super) fn measured(history: &[HashMap<&str, &ParameterRecord>], op: &str) -> Option<f64> {
     let name = format!("{op}.weight");
     let ratios = history.iter().filter_map(|parameters| {
         let record = parameters.get(name.as_str())?;

@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G014",
     summary: "gradients are below Adam's eps, so that it does not rescale them",
     page: include_str!("gradient-below-eps.md"),
-    explains: &["learning-rate-too-low", "frozen-layer"],
+    explains: &["learning-rate-too-low", "frozen-layer", "loss-at-chance"],
     check,
 };
 

@@ -15,7 +15,13 @@ pub(crate) static RULE: Rule = Rule {
     code: "G013",
     summary: "the gradient falls below the smallest number of the format",
     page: include_str!("gradient-underflow.md"),
-    explains: &["gradient-below-eps", "exactly-zero-gradient", "learning-rate-too-low", "frozen-layer"],
+    explains: &[
+        "gradient-below-eps",
+        "exactly-zero-gradient",
+        "learning-rate-too-low",
+        "frozen-layer",
+        "loss-at-chance",
+    ],
     check,
 };
 

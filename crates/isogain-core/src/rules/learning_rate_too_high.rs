@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G015",
     summary: "steps are too long for the curvature of the loss",
     page: include_str!("learning-rate-too-high.md"),
-    explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite"],
+    explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite", "loss-at-chance"],
     check,
 };
 

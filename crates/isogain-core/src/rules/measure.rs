@@ -64,6 +64,11 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
         .collect()
 }
 
+/// Steps times |update| / |W| of any parameter, as in [`Weight::reach`].
+pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64> {
+    Some(relative_step(case, record, clip_factor(case))? * case.recipe.run.steps as f64)
+}
+
 /// |update| / |W| of one step from the gradient before training.
 fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Option<f64> {
     let weight = record.weight.rms().filter(|&rms| rms > 0.0)?;

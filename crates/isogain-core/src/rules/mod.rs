@@ -4,6 +4,7 @@
 //! [`TABLE`] is the registry, and its order is the rank: a finding that another, earlier one explains is nested under
 //! it by [`diagnose()`], so that one cause is named first.
 
+mod batch_norm_depth;
 mod blocked_output;
 mod clipping_dominates;
 mod dead_units;
@@ -13,26 +14,34 @@ mod exactly_zero_gradient;
 mod expectation;
 mod exploding_activation;
 mod exploding_gradient;
+mod exploding_through_time;
+mod fan_mismatch;
 mod finding;
+mod forget_gate_closed;
 mod forward_overflow;
 mod frozen_layer;
 mod gradient_below_eps;
 pub(crate) mod gradient_underflow;
 mod learning_rate_too_high;
 mod learning_rate_too_low;
+mod loss_at_chance;
 mod measure;
 mod non_finite;
 pub mod page;
+mod saturated_head;
 mod saturated_units;
 pub mod severity;
+mod shattered_gradient;
 mod small_batch_norm;
 mod symmetric_weights;
+mod time;
 mod too_few_steps;
 mod unscaled_input;
 mod unscaled_residual;
 mod unscaled_target;
 mod vanishing_activation;
 mod vanishing_gradient;
+mod vanishing_through_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -145,19 +154,26 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 23] = [
+pub static TABLE: [&Rule; 31] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
     &blocked_output::RULE,
+    &fan_mismatch::RULE,
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
+    &batch_norm_depth::RULE,
+    &saturated_head::RULE,
     &forward_overflow::RULE,
     &exploding_activation::RULE,
     &vanishing_activation::RULE,
     &saturated_units::RULE,
+    &forget_gate_closed::RULE,
+    &exploding_through_time::RULE,
+    &vanishing_through_time::RULE,
     &exploding_gradient::RULE,
     &vanishing_gradient::RULE,
+    &shattered_gradient::RULE,
     &gradient_underflow::RULE,
     &gradient_below_eps::RULE,
     &learning_rate_too_high::RULE,
@@ -168,6 +184,7 @@ pub static TABLE: [&Rule; 23] = [
     &frozen_layer::RULE,
     &diverging_loss::RULE,
     &non_finite::RULE,
+    &loss_at_chance::RULE,
     &too_few_steps::RULE,
 ];
 

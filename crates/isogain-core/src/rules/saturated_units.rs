@@ -17,6 +17,7 @@ pub(super) static RULE: Rule = Rule {
         "exactly-zero-gradient",
         "learning-rate-too-low",
         "frozen-layer",
+        "loss-at-chance",
     ],
     check,
 };

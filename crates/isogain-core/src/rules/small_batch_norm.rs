@@ -20,6 +20,8 @@ pub(super) static RULE: Rule = Rule {
         "clipping-dominates",
         "frozen-layer",
         "diverging-loss",
+        "loss-at-chance",
+        "shattered-gradient",
     ],
     check,
 };
@@ -60,7 +62,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Values that one mean and variance are taken over: the samples, times the positions of each where there are several.
-fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
+pub(super) fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
     let batch = case.recipe.data.batch;
     let measured = case.start.joints.iter().find(|joint| joint.name == op.name);
     let positions =

@@ -20,6 +20,7 @@ pub(super) static RULE: Rule = Rule {
         "frozen-layer",
         "diverging-loss",
         "non-finite",
+        "loss-at-chance",
     ],
     check,
 };

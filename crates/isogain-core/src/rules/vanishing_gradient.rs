@@ -17,6 +17,7 @@ pub(super) static RULE: Rule = Rule {
         "exactly-zero-gradient",
         "learning-rate-too-low",
         "frozen-layer",
+        "loss-at-chance",
     ],
     check,
 };
@@ -63,41 +64,6 @@ pub(super) fn fires(case: &Case<'_>) -> bool {
 }
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    through_depth(case).or_else(|| through_time(case))
-}
-
-/// Range of RMS between the last time step and an earlier one beyond which the earlier one is not learnt from: the range
-/// that theory tolerates between layers.
-const FORGOTTEN: f64 = 1e4;
-
-/// The gradient of a recurrent state shrinks from step to step. A warning: whether the task needs what happened long ago
-/// cannot be told from the network.
-fn through_time(case: &Case<'_>) -> Option<Finding> {
-    let (joint, length) = case.start.flow.joints.iter().find_map(|joint| {
-        let last = joint.states.last().copied().filter(|rms| *rms > 0.0 && rms.is_finite())?;
-        let length = joint.states.iter().rev().position(|rms| *rms < last / FORGOTTEN)?;
-        Some((joint, length))
-    })?;
-    let steps = joint.states.len();
-    let [earlier, last] = [joint.states[steps - 1 - length], joint.states[steps - 1]];
-    // An exact zero has no logarithm; the step before it has.
-    let shrinks = (earlier.max(f64::MIN_POSITIVE) / last).ln();
-    let message = format!(
-        "the gradient shrinks by {} within {length} of the {steps} time steps of {}, x{} per step: what happened earlier is \
-         not learnt",
-        factor(-shrinks),
-        joint.name,
-        number((shrinks / length as f64).exp())
-    );
-    Some(
-        Finding::new(RULE.name, Level::Warn, [&joint.name, &joint.name], message)
-            .against("ln of the state's gradient, earlier over last", shrinks, -FORGOTTEN.ln(), "as between layers")
-            .with("time steps that the gradient reaches back", length as f64)
-            .remedies(&["orthogonal-init", "swap-activation", "rescale-init"]),
-    )
-}
-
-fn through_depth(case: &Case<'_>) -> Option<Finding> {
     let Shrunk { span, weight, reach, level } = shrunk(case)?;
     let [first, last] = span.names();
     let message = format!(
@@ -152,23 +118,6 @@ mod tests {
         let adam = |eps: &str| format!("[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\neps = {eps}\n");
         assert_eq!(plain(12, &adam("1e-30")).ask("vanishing-gradient"), None);
         assert!(plain(20, &adam("1e-3")).ask("vanishing-gradient").is_some());
-    }
-
-    #[test]
-    fn a_state_that_is_forgotten() {
-        let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n");
-        let state = |factor: f64| (0..50).map(|step: i32| factor.powi(49 - step)).collect();
-        bench.start.flow.joints[0].states = state(0.9);
-        assert_eq!(bench.ask("vanishing-gradient"), None, "0.9^49 = 0.006");
-        bench.start.flow.joints[0].states = state(0.5);
-        let finding = bench.ask("vanishing-gradient").unwrap();
-        assert_eq!((finding.level, finding.layers[0].as_str()), (Level::Warn, "fc1"));
-        // 2^14 = 16384 is the first power beyond 10^4.
-        assert!(
-            finding.message.contains("within 14 of the 50 time steps of fc1, x0.500 per step"),
-            "{}",
-            finding.message
-        );
     }
 
     #[test]
