@@ -3,6 +3,7 @@
 //! Recipes, Burn models and traced PyTorch models all become one of these; theory, rules and remedies read only this
 //! and the record. Nothing here assumes a fully connected network: an operation states its own fans and shape.
 
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::theory::activations::Activation;
@@ -183,12 +184,26 @@ pub struct Linear {
     /// The embedding whose table, transposed, is this layer's weight, where it has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<String>,
+    /// Factor at the start on the last third of the columns, the values beside queries and keys (DeepNorm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_gain: Option<f64>,
 }
 
 impl Linear {
     /// A layer with a weight of its own.
     pub fn new(fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Self {
-        Self { fan_in, fan_out, init, activation, tied: None }
+        Self { fan_in, fan_out, init, activation, tied: None, value_gain: None }
+    }
+
+    /// Draws the weight, row-major `[fan_in, fan_out]`; `taps` are the positions of a convolution's patch, 1 otherwise.
+    pub fn sample_weight(&self, taps: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let mut weight = self.init.sample_patch(self.fan_in, self.fan_out, taps, self.activation, rng);
+        if let Some(gain) = self.value_gain {
+            for row in weight.chunks_exact_mut(self.fan_out) {
+                row[self.fan_out / 3 * 2..].iter_mut().for_each(|w| *w *= gain);
+            }
+        }
+        weight
     }
 }
 
@@ -201,6 +216,13 @@ pub struct Convolution {
     /// Which patches; `None` where only the layer is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+impl Convolution {
+    /// Positions of one patch; 1 where only the layer is known.
+    pub fn taps(&self) -> usize {
+        self.window.as_ref().map_or(1, Window::taps)
+    }
 }
 
 /// The patches that an operation on a grid reads. A sequence is a grid of height 1.

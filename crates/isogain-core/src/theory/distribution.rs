@@ -19,6 +19,8 @@ pub(super) enum Distribution {
     TruncatedNormal,
     /// A matrix with orthonormal rows or columns, uniform over the Haar measure.
     Orthogonal,
+    /// The identity, as large as an orthogonal matrix.
+    Identity,
 }
 
 impl Distribution {
@@ -27,17 +29,23 @@ impl Distribution {
         match self {
             Self::Uniform => Some(3f64.sqrt()),
             Self::TruncatedNormal => Some(2.0 / TRUNCATED_DEVIATION),
-            Self::Normal | Self::Orthogonal => None,
+            Self::Normal | Self::Orthogonal | Self::Identity => None,
         }
     }
 
     /// A matrix `[rows, columns]`, row-major, of the given deviation per entry.
     pub(super) fn matrix(self, rows: usize, columns: usize, deviation: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
-        if self != Self::Orthogonal {
-            return self.vector(rows * columns, deviation, rng);
-        }
         let (few, many) = (rows.min(columns), rows.max(columns));
         let scale = deviation * (many as f64).sqrt();
+        match self {
+            Self::Orthogonal => {}
+            Self::Identity => {
+                let mut identity = vec![0.0; rows * columns];
+                identity.iter_mut().step_by(columns + 1).take(few).for_each(|w| *w = scale);
+                return identity;
+            }
+            _ => return self.vector(rows * columns, deviation, rng),
+        }
         let vectors = orthonormal(few, many, rng);
         if rows <= columns {
             return vectors.iter().flatten().map(|w| scale * w).collect();
@@ -53,7 +61,7 @@ impl Distribution {
         let one: fn(&mut ChaCha8Rng) -> f64 = match self {
             Self::Uniform => |rng| 3f64.sqrt() * (2.0 * uniform(rng) - 1.0),
             Self::TruncatedNormal => truncated_normal,
-            Self::Normal | Self::Orthogonal => standard_normal,
+            Self::Normal | Self::Orthogonal | Self::Identity => standard_normal,
         };
         (0..count).map(|_| deviation * one(rng)).collect()
     }

@@ -8,6 +8,7 @@ mod edge_of_chaos;
 mod fixed_variance;
 mod glorot;
 mod he;
+mod identity;
 mod keras_default;
 mod lecun;
 mod lsuv;
@@ -29,7 +30,7 @@ use super::named::{self, Domain, NameError, Parameter, Written};
 const KIND: &str = "initializer";
 
 /// Every known initialiser, in alphabetical order of its name.
-static TABLE: [&Entry; 19] = [
+static TABLE: [&Entry; 20] = [
     &constant::ENTRY,
     &edge_of_chaos::ENTRY,
     &fixed_variance::ENTRY,
@@ -39,6 +40,7 @@ static TABLE: [&Entry; 19] = [
     &he::NORMAL,
     &he::TRUNCATED,
     &he::UNIFORM,
+    &identity::ENTRY,
     &keras_default::ENTRY,
     &lecun::NORMAL,
     &lecun::TRUNCATED,
@@ -177,7 +179,7 @@ impl Initializer {
 
     /// Variance of each weight; `fan_in` times it is the sw2 of mean-field theory.
     ///
-    /// For orthogonal matrices, over the Haar measure.
+    /// For orthogonal matrices, over the Haar measure; for the identity the mean square of its entries.
     pub fn weight_variance(self, fan_in: usize, fan_out: usize, activation: Activation) -> f64 {
         (self.entry.weight_variance)(&self.layer(fan_in, fan_out, activation))
     }
@@ -200,19 +202,68 @@ impl Initializer {
         activation: Activation,
         rng: &mut ChaCha8Rng,
     ) -> Vec<f64> {
-        let variance = self.weight_variance(fan_in, fan_out, activation);
-        let mean = self.weight_mean();
-        let mut weight = self.entry.distribution.matrix(fan_in, fan_out, variance.sqrt(), rng);
-        if mean != 0.0 {
-            weight.iter_mut().for_each(|w| *w += mean);
-        }
-        weight
+        self.sample(fan_in, fan_out, self.weight_variance(fan_in, fan_out, activation), rng)
+    }
+
+    /// Variance of each weight of a convolution `[taps x channels in, channels out]`, each unit of which reads `fan_in =
+    /// taps x channels in` numbers and is read by `taps x channels out` units of the next layer.
+    ///
+    /// Orthogonal matrices have the matrix's own dimensions, whatever is read by whom.
+    pub fn patch_variance(self, fan_in: usize, channels_out: usize, taps: usize, activation: Activation) -> f64 {
+        let fan_out = if self.is_matrix() { channels_out } else { taps * channels_out };
+        self.weight_variance(fan_in, fan_out, activation)
+    }
+
+    /// Draws the weight of a convolution, row-major `[fan_in, channels_out]`, each entry of variance
+    /// [`Self::patch_variance`].
+    pub fn sample_patch(
+        self,
+        fan_in: usize,
+        channels_out: usize,
+        taps: usize,
+        activation: Activation,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<f64> {
+        let variance = self.patch_variance(fan_in, channels_out, taps, activation);
+        self.sample(fan_in, channels_out, variance, rng)
     }
 
     /// Draws the biases, `[fan_out]`.
     pub fn sample_bias(self, fan_in: usize, fan_out: usize, activation: Activation, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let deviation = self.bias_variance(fan_in, activation).sqrt();
         self.entry.distribution.vector(fan_out, deviation, rng)
+    }
+
+    /// The initialiser whose weights are `factor` > 0 times as large, of the same distribution. Biases are zero where this
+    /// one has no number for the weights alone (PyTorch's default). `None` where no initialiser is that: LSUV, which undoes
+    /// any factor, and the scales that follow from the activation.
+    pub fn scaled(self, factor: f64) -> Option<Self> {
+        let of = |name: &str, key: &str, value: f64| Self::named(name).ok()?.with_parameter(key, value).ok();
+        match self.name() {
+            "zeros" => Some(self),
+            "pytorch-default" => of("lecun-uniform", "gain", factor / 3_f64.sqrt()),
+            "keras-default" => of("glorot-uniform", "gain", factor),
+            name => self.parameters().find_map(|(key, value)| match key {
+                "gain" | "std" => self.with_parameter(key, factor * value).ok(),
+                "value" if name == "constant" => self.with_parameter(key, factor * value).ok(),
+                "weight_variance" => self.with_parameter(key, factor * factor * value).ok(),
+                _ => None,
+            }),
+        }
+    }
+
+    /// Whether it draws a matrix as a whole.
+    fn is_matrix(self) -> bool {
+        matches!(self.entry.distribution, Distribution::Orthogonal | Distribution::Identity)
+    }
+
+    fn sample(self, rows: usize, columns: usize, variance: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let mut weight = self.entry.distribution.matrix(rows, columns, variance.sqrt(), rng);
+        let mean = self.weight_mean();
+        if mean != 0.0 {
+            weight.iter_mut().for_each(|w| *w += mean);
+        }
+        weight
     }
 
     fn layer(self, fan_in: usize, fan_out: usize, activation: Activation) -> Layer {

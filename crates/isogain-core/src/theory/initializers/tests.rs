@@ -53,6 +53,11 @@ fn sampled_variance_is_the_formulas() {
                     (variance - expected).abs() <= 5.0 * error + 1e-17,
                     "{initializer} {fan_in}x{fan_out}: {variance} against {expected} +- {error}"
                 );
+                // The identity is no sample: its ones are where they are, and their mean is what it is.
+                if initializer.name() == "identity" {
+                    assert!((mean - 1.0 / 300.0).abs() < 1e-15, "{mean}");
+                    continue;
+                }
                 let mean_error = (mean - initializer.weight_mean()).abs();
                 assert!(mean_error <= 5.0 * (expected / weight.len() as f64).sqrt() + 1e-12, "{initializer}: {mean}");
             }
@@ -130,6 +135,55 @@ fn orthogonal_is_orthogonal_whatever_the_shape() {
 }
 
 #[test]
+fn identity_is_an_eye_whatever_the_shape() {
+    let initializer = named("identity").with_parameter("gain", 0.5).unwrap();
+    for (rows, columns) in [(3, 3), (2, 4), (4, 2)] {
+        let w = initializer.sample_weight(rows, columns, Activation::tanh(), &mut rng());
+        for (index, value) in w.iter().enumerate() {
+            let expected = if index / columns == index % columns { 0.5 } else { 0.0 };
+            assert!((value - expected).abs() < 1e-15, "{rows}x{columns}: {w:?}");
+        }
+        let mean_square = w.iter().map(|w| w * w).sum::<f64>() / w.len() as f64;
+        assert!((mean_square - initializer.weight_variance(rows, columns, Activation::tanh())).abs() < 1e-16);
+    }
+}
+
+#[test]
+fn a_convolutions_weight_has_a_fan_out_of_taps_times_channels() {
+    // 9 taps, 16 to 32 channels: PyTorch's Glorot has 2 / (9 x 16 + 9 x 32).
+    let (fan_in, out, taps) = (144, 32, 9);
+    let variance = |name: &str| named(name).patch_variance(fan_in, out, taps, Activation::relu());
+    assert_eq!(variance("glorot-normal"), 2.0 / (144.0 + 288.0));
+    assert_eq!(variance("he-normal"), 2.0 / 144.0);
+    assert_eq!(variance("orthogonal"), 1.0 / 144.0);
+    for initializer in Initializer::all().filter(|init| !matches!(init.name(), "constant" | "identity")) {
+        let weight = initializer.sample_patch(fan_in, out, taps, Activation::relu(), &mut rng());
+        let (_, sampled, error) = moments(&weight);
+        let expected = initializer.patch_variance(fan_in, out, taps, Activation::relu());
+        assert!((sampled - expected).abs() <= 5.0 * error + 1e-17, "{initializer}: {sampled} against {expected}");
+    }
+    // One tap is a linear layer.
+    for initializer in Initializer::all() {
+        let linear = initializer.weight_variance(20, 30, Activation::tanh());
+        assert_eq!(initializer.patch_variance(20, 30, 1, Activation::tanh()), linear);
+    }
+}
+
+#[test]
+fn a_scaled_initializer_draws_scaled_weights() {
+    for initializer in Initializer::all() {
+        let draw = |init: Initializer| init.sample_weight(40, 30, Activation::tanh(), &mut rng());
+        let Some(scaled) = initializer.scaled(0.3) else {
+            assert!(matches!(initializer.name(), "edge-of-chaos" | "lsuv" | "quadrature-gain"), "{initializer}");
+            continue;
+        };
+        for (weight, scaled) in draw(initializer).iter().zip(draw(scaled)) {
+            assert!((0.3 * weight - scaled).abs() < 1e-15, "{initializer}: {weight} and {scaled}");
+        }
+    }
+}
+
+#[test]
 fn orthogonal_is_haar_and_not_biased_in_sign() {
     // Under the Haar measure the trace of an n x n orthogonal matrix has mean 0 and variance 1; a QR factorisation
     // without the sign correction gives a clearly negative mean.
@@ -154,7 +208,7 @@ fn same_seed_same_weights() {
             initializer.sample_weight(20, 30, Activation::tanh(), &mut rng)
         };
         assert_eq!(draw(3), draw(3));
-        let is_random = !matches!(initializer.name(), "zeros" | "constant");
+        let is_random = !matches!(initializer.name(), "zeros" | "constant" | "identity");
         assert_eq!(draw(3) != draw(4), is_random, "{initializer}");
     }
 }
