@@ -42,10 +42,17 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Find, explain, try, verify: diagnose the network, train it with each remedy, and prove a cure
     Cure(Cure),
-    /// Before training: one batch and closed-form theory say whether this network can learn
+    /// Before training: one batch and closed-form theory say whether this network can learn; of weights alone what they
+    /// say without data
     Check(Check),
     /// Train and record, watched; stop with Ctrl-C and go on with --resume
     Train(Train),
+    /// A recorded run: what is wrong and how it stands, or with --html a page of its layers and steps
+    View(View),
+    /// Recorded runs side by side: what differs, where the losses part, how they ended
+    Compare(Compare),
+    /// A recorded run as CSV, ready for a data frame, or as one JSON document
+    Export(Export),
     /// How smooth the loss is along the gradient while a network trains; several recipes are compared
     Smooth(Smooth),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
@@ -120,9 +127,22 @@ pub(crate) struct Cure {
 
 /// `isogain check`.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A recipe is trained on nothing: one batch goes forward and back. A .safetensors file of any model is read alone: the scale \
+of each layer against theory, singular values, dead or repeated units, values that are not finite.
+
+    isogain check network.toml
+    isogain check model.safetensors")]
 pub(crate) struct Check {
-    #[command(flatten)]
-    pub(crate) common: Common,
+    /// The recipe, a TOML file (the built-in one when left out), or weights: .safetensors files, several for the shards
+    /// of one model
+    pub(crate) paths: Vec<PathBuf>,
+    /// Seed instead of the recipe's
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
     /// How the result is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
@@ -144,6 +164,52 @@ pub(crate) struct Train {
     /// How the findings are written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
+}
+
+/// `isogain view`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct View {
+    /// Folder of a run, finished or still going on, or its run.jsonl
+    pub(crate) run: PathBuf,
+    /// Write a page there that opens in any browser, offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// How the run is written: text or json
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "html")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain compare`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compare {
+    /// Folders of runs, two or more; the others are compared with the first
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// How the comparison is written: text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain export`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// Folder of a run, or its run.jsonl
+    pub(crate) run: PathBuf,
+    /// The format
+    #[arg(long, value_enum)]
+    pub(crate) to: ExportFormat,
+    /// Write to this file, not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a run is exported to.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One number a row: step,name,kind,statistic,value
+    Csv,
+    /// One document
+    Json,
 }
 
 /// `isogain smooth`.

@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Command::Cure(options) => commands::cure::run(options),
         Command::Check(options) => commands::check::run(options),
         Command::Train(options) => commands::train::run(options),
+        Command::View(options) => commands::view::run(options),
+        Command::Compare(options) => commands::compare::run(options),
+        Command::Export(options) => commands::export::run(options),
         Command::Smooth(options) => commands::smooth::run(options),
         Command::Explain(options) => commands::explain::run(options),
     });

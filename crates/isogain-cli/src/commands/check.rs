@@ -1,19 +1,47 @@
-//! `isogain check`: one batch and closed-form theory, before training.
+//! `isogain check`: one batch and closed-form theory, before training; or weights without data.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
 use isogain::check::Subject;
 use isogain_core::recipe::Level;
-use isogain_core::render;
+use isogain_core::render::{self, Context};
 use isogain_core::summary::CheckReport;
+use isogain_core::weights::file;
 
-use crate::args::Check;
+use crate::args::{Check, Common};
 use crate::input::Input;
 use crate::output::{self, Status};
 use crate::progress;
 
 pub(crate) fn run(options: &Check) -> Result<Status> {
-    let input = Input::of(&options.common)?;
-    let line = progress::line("checking", options.common.quiet);
+    let is_weights = |path: &Path| path.extension().is_some_and(|extension| extension == "safetensors");
+    match options.paths.as_slice() {
+        paths if paths.iter().any(|path| is_weights(path)) => weights(paths, options),
+        [] => recipe(None, options),
+        [path] => recipe(Some(path.clone()), options),
+        [first, second, ..] => bail!(
+            "one recipe at a time: {} and {} are two (several .safetensors files are the shards of one model)",
+            first.display(),
+            second.display()
+        ),
+    }
+}
+
+/// What the weights of a model say, without data and without code.
+fn weights(paths: &[PathBuf], options: &Check) -> Result<Status> {
+    let line = progress::line("checking", options.quiet);
+    let report = file::check(paths, true);
+    line.finish_and_clear();
+    let report = report?;
+    let context = Context { style: output::style(), ..Context::default() };
+    output::result(&render::weights::weights(&report, options.format.into(), &context)?)?;
+    Ok(if report.is_clean() { Status::Clean } else { Status::Findings })
+}
+
+fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
+    let input = Input::of(&Common { recipe, seed: options.seed, quiet: options.quiet })?;
+    let line = progress::line("checking", options.quiet);
     let subject =
         progress::single_thread()?.install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness));
     line.finish_and_clear();
