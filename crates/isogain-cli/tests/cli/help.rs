@@ -12,6 +12,10 @@ fn help_is_as_written() {
         ("cure", file!["help/cure.txt"]),
         ("check", file!["help/check.txt"]),
         ("train", file!["help/train.txt"]),
+        ("view", file!["help/view.txt"]),
+        ("compare", file!["help/compare.txt"]),
+        ("export", file!["help/export.txt"]),
+        ("smooth", file!["help/smooth.txt"]),
         ("explain", file!["help/explain.txt"]),
     ] {
         assert_data_eq!(desk.isogain(&[command, "--help"]).stdout, expected);

@@ -11,4 +11,6 @@ mod help;
 #[cfg(unix)]
 mod interrupt;
 mod readme;
+mod recorded;
+mod smooth;
 mod train;
