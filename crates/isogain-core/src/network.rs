@@ -3,6 +3,8 @@
 //! Recipes, Burn models and traced PyTorch models all become one of these; theory, rules and remedies read only this
 //! and the record. Nothing here assumes a fully connected network: an operation states its own fans and shape.
 
+use std::fmt;
+
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,14 @@ impl Shape {
     /// Numbers in one sample.
     pub fn values(&self) -> usize {
         self.positions() * self.features
+    }
+}
+
+/// Positions along each axis, then features: `8x8x16`.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.grid.iter().try_for_each(|length| write!(f, "{length}x"))?;
+        write!(f, "{}", self.features)
     }
 }
 

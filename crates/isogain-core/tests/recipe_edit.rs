@@ -53,10 +53,7 @@ type Change = fn(&mut NetworkRecipe) -> Result<(), CannotApply>;
 fn a_shape_and_its_list_change_alike() {
     let changes: [(&str, Change); 8] = [
         ("nothing", |_| Ok(())),
-        ("init", |net| {
-            edit::set_init(net, init("he-normal"));
-            Ok(())
-        }),
+        ("init", |net| edit::set_init(net, init("he-normal"))),
         ("activation", |net| edit::set_activation(net, relu())),
         ("norm", |net| edit::insert_norm(net, NormKind::Layer)),
         ("skip", |net| edit::add_skip(net, DEPTH, true)),
@@ -134,7 +131,7 @@ fn a_new_init_reaches_branches_and_spares_the_head() {
     );
     let names = |net: &NetworkRecipe| edit::initializers(net).iter().map(|init| init.name()).collect::<Vec<_>>();
     assert_eq!(names(&net), ["zeros", "orthogonal", "lecun-normal"]);
-    edit::set_init(&mut net, init("glorot-uniform"));
+    edit::set_init(&mut net, init("glorot-uniform")).unwrap();
     assert_eq!(names(&net), ["glorot-uniform", "lecun-normal"]);
 }
 

@@ -2,11 +2,12 @@
 
 #![cfg(test)]
 
-use isogain_core::network::NormKind;
+use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind};
 use isogain_core::recipe::{
-    BranchScale, Clip, ClipKind, Data, Format, LayerRecipe, Level, LossName, LossScale, NamedScale, NetworkKind,
-    NetworkRecipe, Optimizer, OptimizerName, OutputActivation, Precision, Recipe, Run, Schedule, ScheduleKind, Task,
-    parse, to_toml, validate, validate::MAX_SEED,
+    Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale, NamedPadding,
+    NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation, Padding,
+    Pooling, Positions, Precision, Recipe, Run, Schedule, ScheduleKind, Task, parse, to_toml, validate,
+    validate::MAX_SEED,
 };
 use isogain_core::theory::{Activation, Initializer};
 use proptest::prelude::*;
@@ -33,7 +34,7 @@ fn initializer() -> impl Strategy<Value = Initializer> {
 }
 
 fn norm() -> impl Strategy<Value = NormKind> {
-    sample::select(vec![NormKind::Batch, NormKind::Layer, NormKind::Rms])
+    sample::select(vec![NormKind::Batch, NormKind::Layer, NormKind::Rms, NormKind::Group])
 }
 
 fn finite() -> impl Strategy<Value = f64> {
@@ -44,25 +45,6 @@ fn branch_scale() -> impl Strategy<Value = BranchScale> {
     prop_oneof![finite().prop_map(BranchScale::Number), Just(BranchScale::Named(NamedScale::Depth))]
 }
 
-/// Layers that keep a width of 8, which any list of them does.
-fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
-    let leaf = prop_oneof![
-        option::of(initializer()).prop_map(|init| LayerRecipe { linear: Some(8), init, ..LayerRecipe::default() }),
-        activation().prop_map(|phi| LayerRecipe { activation: Some(phi), ..LayerRecipe::default() }),
-        norm().prop_map(|norm| LayerRecipe { norm: Some(norm), ..LayerRecipe::default() }),
-    ];
-    let layer = leaf.prop_recursive(4, 24, 4, |inner| {
-        (collection::vec(inner, 1..4), option::of(finite()), any::<bool>()).prop_map(|(branch, scale, learnable)| {
-            LayerRecipe { residual: Some(branch), scale, learnable, ..LayerRecipe::default() }
-        })
-    });
-    (collection::vec(layer, 0..6), activation()).prop_map(|(mut layers, phi)| {
-        layers.push(LayerRecipe { linear: Some(8), ..LayerRecipe::default() });
-        layers.push(LayerRecipe { activation: Some(phi), ..LayerRecipe::default() });
-        layers
-    })
-}
-
 fn output() -> impl Strategy<Value = OutputActivation> {
     prop_oneof![Just(OutputActivation::SOFTMAX), activation().prop_map(OutputActivation::from)]
 }
@@ -71,30 +53,218 @@ fn loss() -> impl Strategy<Value = LossName> {
     sample::select(vec![LossName::CrossEntropy, LossName::MeanSquaredError, LossName::BinaryCrossEntropy])
 }
 
-fn network() -> impl Strategy<Value = NetworkRecipe> {
+fn cell() -> impl Strategy<Value = Cell> {
+    sample::select(vec![Cell::Rnn, Cell::Lstm, Cell::Gru])
+}
+
+fn forget_bias() -> impl Strategy<Value = Option<ForgetBias>> {
+    option::of(prop_oneof![finite().prop_map(ForgetBias::Number), Just(ForgetBias::Named(NamedBias::Chrono))])
+}
+
+/// Initialisers that need no data and have a gain.
+fn scalable() -> impl Strategy<Value = Initializer> {
+    initializer().prop_filter("has no gain", |init| init.scaled(1.0).is_some() && !init.is_data_dependent())
+}
+
+fn padding() -> impl Strategy<Value = Option<Padding>> {
+    option::of(prop_oneof![(0..3_usize).prop_map(Padding::Number), Just(Padding::Named(NamedPadding::Same))])
+}
+
+fn layer_of(set: impl FnOnce(&mut LayerRecipe)) -> LayerRecipe {
+    let mut layer = LayerRecipe::default();
+    set(&mut layer);
+    layer
+}
+
+/// A recurrent layer that keeps a width of 8.
+fn recurrent() -> impl Strategy<Value = LayerRecipe> {
+    (cell(), option::of(scalable()), forget_bias(), option::of(activation())).prop_map(|(cell, init, bias, phi)| {
+        layer_of(|layer| {
+            (layer.recurrent, layer.units, layer.init) = (Some(cell), Some(8), init);
+            layer.hidden_init = init;
+            layer.forget_bias = bias.filter(|_| cell != Cell::Rnn);
+            layer.activation = phi.filter(|_| cell == Cell::Rnn);
+        })
+    })
+}
+
+/// Layers that keep a width of 8, which any list of them does.
+fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
+    let pooling = sample::select(vec![Pooling::Max, Pooling::Average, Pooling::Mean, Pooling::Last]);
+    let leaf = prop_oneof![
+        option::of(initializer()).prop_map(|init| LayerRecipe { linear: Some(8), init, ..LayerRecipe::default() }),
+        activation().prop_map(|phi| LayerRecipe { activation: Some(phi), ..LayerRecipe::default() }),
+        norm().prop_map(|norm| LayerRecipe { norm: Some(norm), ..LayerRecipe::default() }),
+        (option::of(Just(5_usize)), option::of(1..3_usize), padding()).prop_map(|(kernel, stride, padding)| layer_of(
+            |layer| (layer.convolution, layer.kernel, layer.stride, layer.padding) = (Some(8), kernel, stride, padding)
+        )),
+        (pooling, option::of(1..4_usize)).prop_map(|(pool, size)| layer_of(|layer| {
+            layer.pool = Some(pool);
+            layer.size = size.filter(|_| matches!(pool, Pooling::Max | Pooling::Average));
+            layer.stride = layer.size;
+        })),
+        recurrent(),
+        (sample::select(vec![1_usize, 2, 4]), any::<bool>(), any::<bool>()).prop_map(|(heads, causal, is_rotary)| {
+            layer_of(|layer| {
+                (layer.attention, layer.causal) = (Some(heads), causal);
+                layer.positions = is_rotary.then_some(Positions::Rotary);
+            })
+        }),
+        (0.0..1.0).prop_map(|fraction| LayerRecipe { dropout: Some(fraction), ..LayerRecipe::default() }),
+    ];
+    let layer = leaf.prop_recursive(4, 24, 4, |inner| {
+        let list = || collection::vec(inner.clone(), 1..4);
+        (list(), option::of(list()), option::of(finite()), any::<bool>()).prop_map(
+            |(branch, shortcut, scale, learnable)| LayerRecipe {
+                residual: Some(branch),
+                shortcut,
+                scale,
+                learnable,
+                ..LayerRecipe::default()
+            },
+        )
+    });
+    let embedding = (any::<bool>(), option::of(initializer())).prop_map(|(is_learned, init)| {
+        layer_of(|layer| {
+            (layer.embedding, layer.init) = (Some(8), init);
+            layer.positions = is_learned.then_some(Positions::Learned);
+        })
+    });
+    let end = (any::<bool>(), activation());
+    (option::of(embedding), collection::vec(layer, 0..6), end).prop_map(|(embedding, mut layers, (flattens, phi))| {
+        layers.splice(0..0, embedding);
+        if flattens {
+            layers.push(LayerRecipe { flatten: true, ..LayerRecipe::default() });
+        }
+        layers.push(LayerRecipe { linear: Some(8), ..LayerRecipe::default() });
+        layers.push(LayerRecipe { activation: Some(phi), ..LayerRecipe::default() });
+        layers
+    })
+}
+
+/// What all shapes have, and the numbers that most have.
+fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
-    let shape = (2..50_usize, 1..500_usize, branch_scale(), any::<bool>(), option::of(output()));
-    let kind = sample::select(vec![NetworkKind::Mlp, NetworkKind::Residual, NetworkKind::Layers]);
-    (kind, common, shape, layers()).prop_map(|(kind, common, shape, layers)| {
-        let default = NetworkRecipe::default();
+    let shape = (2..50_usize, 1..50_usize, branch_scale(), any::<bool>(), option::of(output()));
+    (common, shape, 0.0..1.0, 1..9_usize).prop_map(move |(common, shape, dropout, norm_groups)| {
         let (activation, init, head_init, norm, norm_eps) = common;
         let (depth, width, branch_scale, learnable_scale, output_activation) = shape;
-        let shaped = NetworkRecipe { kind, init, head_init, norm_eps, ..default.clone() };
-        match kind {
-            NetworkKind::Layers => NetworkRecipe { layers, ..shaped },
-            NetworkKind::Mlp => NetworkRecipe { depth, width, activation, norm, output_activation, ..shaped },
-            NetworkKind::Residual => NetworkRecipe {
-                depth,
-                width,
-                activation,
-                norm,
-                output_activation,
-                branch_scale,
-                learnable_scale,
-                ..shaped
-            },
+        let width = width * norm_groups;
+        let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
+        let default = NetworkRecipe::of(kind);
+        let has_branches = matches!(kind, NetworkKind::Residual | NetworkKind::Resnet | NetworkKind::Transformer);
+        let (branch_scale, learnable_scale) =
+            if has_branches { (branch_scale, learnable_scale) } else { (default.branch_scale, false) };
+        NetworkRecipe {
+            depth,
+            width,
+            activation,
+            init,
+            head_init,
+            norm,
+            norm_groups,
+            norm_eps,
+            branch_scale,
+            learnable_scale,
+            output_activation,
+            dropout,
+            ..default
         }
     })
+}
+
+fn convnet() -> impl Strategy<Value = NetworkRecipe> {
+    let pool = sample::select(vec![Pooling::Max, Pooling::Average]);
+    let head = option::of(sample::select(vec![Head::Mean, Head::Flatten]));
+    (shaped(NetworkKind::Convnet), 1..5_usize, 1..4_usize, pool, head).prop_map(|(net, stages, half, pool, head)| {
+        let pool = if stages == 1 { Pooling::Max } else { pool };
+        NetworkRecipe { depth: stages * net.depth, stages, kernel: 2 * half - 1, pool, head, ..net }
+    })
+}
+
+fn resnet() -> impl Strategy<Value = NetworkRecipe> {
+    let block = sample::select(vec![Block::Basic, Block::PreActivation]);
+    (shaped(NetworkKind::Resnet), any::<bool>(), block).prop_map(|(net, skip, block)| {
+        let depth = 6 * net.depth + 2;
+        if skip {
+            return NetworkRecipe { depth, block, ..net };
+        }
+        NetworkRecipe { depth, skip, branch_scale: BranchScale::Number(1.0), learnable_scale: false, ..net }
+    })
+}
+
+fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
+    let kind = sample::select(vec![NetworkKind::Rnn, NetworkKind::Lstm, NetworkKind::Gru]);
+    let head = option::of(sample::select(vec![Head::Last, Head::Mean, Head::Every]));
+    (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), head).prop_map(
+        |(kind, net, init, hidden_init, forget_bias, head)| {
+            let default = NetworkRecipe::of(kind);
+            let is_plain = kind == NetworkKind::Rnn;
+            NetworkRecipe {
+                kind,
+                init,
+                hidden_init,
+                head,
+                forget_bias: forget_bias.filter(|_| !is_plain),
+                activation: if is_plain { net.activation } else { default.activation },
+                norm: None,
+                norm_groups: default.norm_groups,
+                norm_eps: default.norm_eps,
+                ..net
+            }
+        },
+    )
+}
+
+fn transformer() -> impl Strategy<Value = NetworkRecipe> {
+    let placement = sample::select(vec![NormPlacement::Pre, NormPlacement::Post, NormPlacement::Deepnorm]);
+    let positions = option::of(sample::select(vec![Positions::Learned, Positions::Rotary, Positions::None]));
+    let head = option::of(sample::select(vec![Head::Every, Head::Mean, Head::Last]));
+    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
+    let shape = (1..5_usize, 1..8_usize);
+    (shaped(NetworkKind::Transformer), scalable(), placement, positions, head, flags, shape).prop_map(
+        |(net, init, norm_placement, positions, head, (causal, tied, scales, is_rms), (heads, mlp_ratio))| {
+            let default = NetworkRecipe::of(NetworkKind::Transformer);
+            let is_deep = norm_placement == NormPlacement::Deepnorm;
+            NetworkRecipe {
+                init,
+                width: 2 * heads * net.width,
+                heads,
+                mlp_ratio,
+                norm: Some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
+                norm_groups: default.norm_groups,
+                norm_placement,
+                positions,
+                head,
+                causal,
+                tied,
+                head_init: net.head_init.filter(|_| !tied),
+                residual_init: (scales && !is_deep).then_some(NamedScale::Depth),
+                branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
+                learnable_scale: net.learnable_scale && !is_deep,
+                ..net
+            }
+        },
+    )
+}
+
+fn listed() -> impl Strategy<Value = NetworkRecipe> {
+    // Recurrent layers cannot have an initialiser that needs data, and may take the network's.
+    (layers(), scalable(), option::of(initializer()), 0.0..1.0).prop_map(|(layers, init, head_init, norm_eps)| {
+        NetworkRecipe { layers, init, head_init, norm_eps, ..NetworkRecipe::of(NetworkKind::Layers) }
+    })
+}
+
+fn network() -> impl Strategy<Value = NetworkRecipe> {
+    prop_oneof![
+        shaped(NetworkKind::Mlp),
+        shaped(NetworkKind::Residual),
+        convnet(),
+        resnet(),
+        recurrent_network(),
+        transformer(),
+        listed(),
+    ]
 }
 
 fn text() -> impl Strategy<Value = String> {

@@ -1,8 +1,8 @@
-//! The changes remedies make to a network, for all three kinds: by shape a field, in an explicit list every layer
-//! concerned. A change that cannot be made leaves the network as it is and says why.
+//! The changes remedies make to a network, for all kinds: by shape a field, in an explicit list every layer concerned. A change that cannot be made leaves the network as it is and says why.
 
 use super::expand::branch_scale;
-use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe};
+use super::layer::Entry;
+use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe, NormPlacement};
 use crate::network::NormKind;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
@@ -12,23 +12,37 @@ use crate::theory::initializers::Initializer;
 #[error("{0}")]
 pub struct CannotApply(pub &'static str);
 
-/// Starts every linear layer but the head with `init`; the head too, unless it has one of its own.
-pub fn set_init(network: &mut NetworkRecipe, init: Initializer) {
+/// Starts every layer but the head with `init`; the head too, unless it has one of its own. Weights from state to state
+/// that have an initialiser of their own keep it.
+///
+/// # Errors
+/// An initialiser that this kind of network cannot have: one that needs data, for recurrent layers; one without a gain,
+/// where the network scales its branches' weights.
+pub fn set_init(network: &mut NetworkRecipe, init: Initializer) -> Result<(), CannotApply> {
     fn clear(list: &mut [LayerRecipe], head: Option<usize>) {
         for (_, layer) in list.iter_mut().enumerate().filter(|(index, _)| Some(*index) != head) {
             layer.init = None;
             clear(layer.residual.as_deref_mut().unwrap_or_default(), None);
+            clear(layer.shortcut.as_deref_mut().unwrap_or_default(), None);
         }
+    }
+    if init.is_data_dependent() && is_recurrent(network) {
+        return Err(CannotApply("a recurrent layer cannot be scaled on a batch"));
+    }
+    let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
+    if network.kind == NetworkKind::Transformer && scales && init.scaled(1.0).is_none() {
+        return Err(CannotApply("the network scales its branches' weights, which this initialiser has no gain for"));
     }
     network.init = init;
     let head = head_index(&network.layers);
     clear(&mut network.layers, head);
+    Ok(())
 }
 
 /// Puts `activation` in the place of every hidden activation.
 ///
 /// # Errors
-/// An explicit list without one.
+/// An explicit list without one; gated recurrent layers.
 pub fn set_activation(network: &mut NetworkRecipe, activation: Activation) -> Result<(), CannotApply> {
     fn replace(list: &mut [LayerRecipe], activation: Activation) -> usize {
         let mut replaced = 0;
@@ -38,8 +52,12 @@ pub fn set_activation(network: &mut NetworkRecipe, activation: Activation) -> Re
                 replaced += 1;
             }
             replaced += replace(layer.residual.as_deref_mut().unwrap_or_default(), activation);
+            replaced += replace(layer.shortcut.as_deref_mut().unwrap_or_default(), activation);
         }
         replaced
+    }
+    if matches!(network.kind, NetworkKind::Lstm | NetworkKind::Gru) {
+        return Err(CannotApply("the gates of an LSTM or a GRU have activations of their own"));
     }
     if network.kind != NetworkKind::Layers {
         network.activation = activation;
@@ -52,16 +70,17 @@ pub fn set_activation(network: &mut NetworkRecipe, activation: Activation) -> Re
     }
 }
 
-/// Puts a normalisation between each hidden linear layer and its activation, and at the start of each residual branch
+/// Puts a normalisation between each hidden linear layer or convolution and its activation, and at the start of each residual branch
 /// that starts with its activation.
 ///
 /// # Errors
-/// A network that has a normalisation; an explicit list without such a place.
+/// A network that has a normalisation; recurrent layers; an explicit list without such a place.
 pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), CannotApply> {
     fn insert(list: Vec<LayerRecipe>, norm: &LayerRecipe, in_branch: bool, inserted: &mut usize) -> Vec<LayerRecipe> {
         let mut result: Vec<LayerRecipe> = Vec::new();
         for mut layer in list {
-            let follows_linear = result.last().map_or(in_branch, |previous| previous.linear.is_some());
+            let follows_linear =
+                result.last().map_or(in_branch, |previous| previous.linear.or(previous.convolution).is_some());
             if layer.activation.is_some() && follows_linear {
                 result.push(norm.clone());
                 *inserted += 1;
@@ -73,6 +92,9 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
     }
     if has_norm(network) {
         return Err(CannotApply("the network already has a normalisation"));
+    }
+    if network.kind.is_recurrent() {
+        return Err(CannotApply("a recurrent layer has no place for a normalisation"));
     }
     if network.kind != NetworkKind::Layers {
         network.norm = Some(kind);
@@ -89,24 +111,35 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
     Ok(())
 }
 
-/// Adds skip connections y = x + `scale` F(x): an `mlp` becomes `residual` of the same depth and width; in an explicit
-/// list each run of norm (if any), activation and linear layer becomes a branch F where the width stays the same. Both
-/// give the same network: F begins with the activation, so that the sum itself is never squashed.
+/// Adds skip connections y = x + `scale` F(x): an `mlp` becomes `residual` of the same depth and width, a `resnet` gets
+/// its skips back; in an explicit list each run of norm (if any), activation and linear layer or convolution becomes a
+/// branch F where the shape stays the same. A shape and its list give the same network: F begins with the activation, so
+/// that the sum itself is never squashed.
 ///
 /// # Errors
-/// A network that has skip connections; one where no layer keeps the width.
+/// A network that has skip connections; one where no layer keeps the shape; kinds that have no residual form.
 pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool) -> Result<(), CannotApply> {
     if has_skip(network) {
         return Err(CannotApply("the network already has skip connections"));
     }
-    if network.kind != NetworkKind::Layers {
-        if network.depth < 2 {
+    match network.kind {
+        NetworkKind::Layers => {}
+        NetworkKind::Mlp if network.depth < 2 => {
             return Err(CannotApply("a network of one hidden layer has nothing to skip"));
         }
-        network.kind = NetworkKind::Residual;
-        network.branch_scale = scale;
-        network.learnable_scale = learnable;
-        return Ok(());
+        NetworkKind::Convnet => {
+            return Err(CannotApply("a convnet has no residual form; a resnet or a list of layers has"));
+        }
+        kind if kind.is_recurrent() => return Err(CannotApply("a recurrent layer has no residual form")),
+        kind => {
+            if kind == NetworkKind::Mlp {
+                network.kind = NetworkKind::Residual;
+            }
+            network.skip = true;
+            network.branch_scale = scale;
+            network.learnable_scale = learnable;
+            return Ok(());
+        }
     }
     let output = network.layers.split_off(hidden_layers(&network.layers));
     network.layers = wrap(std::mem::take(&mut network.layers));
@@ -115,7 +148,7 @@ pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool
         .map_err(|_| CannotApply("no activation and linear layer in the list keep the width of their input"))
 }
 
-/// Replaces each run of norm?, activation, linear that keeps the width by a residual layer.
+/// Replaces each run of norm?, activation, layer that keeps the shape by a residual layer.
 fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
     let mut result: Vec<LayerRecipe> = Vec::new();
     let mut width = None;
@@ -126,13 +159,13 @@ fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
             _ => None,
         };
         match from {
-            Some(from) if layer.linear.is_some() && layer.linear == width => {
+            Some(from) if keeps_positions(&layer) && layer.features_out(width) == width && width.is_some() => {
                 let mut branch = result.split_off(from);
                 branch.push(layer);
                 result.push(LayerRecipe { residual: Some(branch), ..LayerRecipe::default() });
             }
             _ => {
-                width = layer.linear.or(width);
+                width = layer.features_out(width);
                 result.push(layer);
             }
         }
@@ -140,16 +173,29 @@ fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
     result
 }
 
+/// Whether it is a layer that works on each position as it is: linear, or a convolution that keeps the grid.
+fn keeps_positions(layer: &LayerRecipe) -> bool {
+    let kernel = layer.kernel.unwrap_or(3);
+    match layer.entry() {
+        Some(Entry::Linear) => true,
+        Some(Entry::Convolution) => layer.stride.unwrap_or(1) == 1 && 2 * layer.padded() + 1 == kernel,
+        _ => false,
+    }
+}
+
 /// Sets the factor on every residual branch (in an explicit list on those that are not inside another one), and whether
 /// it is trained.
 ///
 /// # Errors
-/// A network without skip connections.
+/// A network without skip connections; one that scales its branches itself.
 pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool) -> Result<(), CannotApply> {
     if !has_skip(network) {
         return Err(CannotApply("the network has no skip connections"));
     }
-    if network.kind == NetworkKind::Residual {
+    if network.kind == NetworkKind::Transformer && network.norm_placement == NormPlacement::Deepnorm {
+        return Err(CannotApply("DeepNorm sets the scale of the branches"));
+    }
+    if network.kind != NetworkKind::Layers {
         network.branch_scale = scale;
         network.learnable_scale = learnable;
         return Ok(());
@@ -181,20 +227,26 @@ pub fn remove_output_activation(network: &mut NetworkRecipe) -> Result<(), Canno
 pub fn has_norm(network: &NetworkRecipe) -> bool {
     match network.kind {
         NetworkKind::Layers => any(&network.layers, &|layer| layer.norm.is_some()),
-        NetworkKind::Mlp | NetworkKind::Residual => network.norm.is_some(),
+        kind => network.norm.is_some() && !kind.is_recurrent(),
     }
 }
 
 /// Whether there is a skip connection anywhere.
 pub fn has_skip(network: &NetworkRecipe) -> bool {
     match network.kind {
-        NetworkKind::Mlp => false,
-        NetworkKind::Residual => true,
+        NetworkKind::Residual | NetworkKind::Transformer => true,
+        NetworkKind::Resnet => network.skip,
         NetworkKind::Layers => any(&network.layers, &|layer| layer.residual.is_some()),
+        NetworkKind::Mlp | NetworkKind::Convnet | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
     }
 }
 
-/// The hidden activations, each once, in forward order.
+/// Whether there is a recurrent layer anywhere.
+pub fn is_recurrent(network: &NetworkRecipe) -> bool {
+    network.kind.is_recurrent() || any(&network.layers, &|layer| layer.recurrent.is_some())
+}
+
+/// The hidden activations, each once, in forward order; those of gates are no choice.
 pub fn activations(network: &NetworkRecipe) -> Vec<Activation> {
     let mut found = Vec::new();
     match network.kind {
@@ -202,23 +254,28 @@ pub fn activations(network: &NetworkRecipe) -> Vec<Activation> {
             let hidden = hidden_layers(&network.layers);
             visit(&network.layers[..hidden], &mut |layer| add(&mut found, layer.activation));
         }
-        NetworkKind::Mlp | NetworkKind::Residual => found.push(network.activation),
+        NetworkKind::Lstm | NetworkKind::Gru => {}
+        _ => found.push(network.activation),
     }
     found
 }
 
-/// How the linear layers start, each way once, in forward order, the head's last.
+/// How the layers start, each way once, in forward order, the head's last.
 pub fn initializers(network: &NetworkRecipe) -> Vec<Initializer> {
     let mut found = Vec::new();
     let of_head = network.head_init.unwrap_or(network.init);
     if network.kind != NetworkKind::Layers {
         add(&mut found, Some(network.init));
+        add(&mut found, network.hidden_init.filter(|_| network.kind.is_recurrent()));
         add(&mut found, Some(of_head));
         return found;
     }
     let hidden = hidden_layers(&network.layers);
     visit(&network.layers[..hidden], &mut |layer| {
-        add(&mut found, layer.linear.map(|_| layer.init.unwrap_or(network.init)));
+        let is_weighted =
+            matches!(layer.entry(), Some(Entry::Linear | Entry::Convolution | Entry::Recurrent | Entry::Attention));
+        add(&mut found, is_weighted.then(|| layer.init.unwrap_or(network.init)));
+        add(&mut found, layer.hidden_init);
     });
     add(&mut found, network.layers.get(hidden).map(|head| head.init.unwrap_or(of_head)));
     found
@@ -239,6 +296,7 @@ fn visit(list: &[LayerRecipe], see: &mut impl FnMut(&LayerRecipe)) {
     for layer in list {
         see(layer);
         visit(layer.residual.as_deref().unwrap_or_default(), see);
+        visit(layer.shortcut.as_deref().unwrap_or_default(), see);
     }
 }
 

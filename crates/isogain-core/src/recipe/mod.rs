@@ -2,6 +2,8 @@
 
 mod data;
 mod error;
+mod keys;
+mod layer;
 mod network;
 mod optimizer;
 mod run;
@@ -22,7 +24,11 @@ use serde::{Deserialize, Serialize};
 
 pub use data::{Data, Format, LossName, Task};
 pub use error::{Place, RecipeError, Suggestion};
-pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
+pub use layer::{LayerRecipe, NamedPadding, Padding};
+pub use network::{
+    Block, BranchScale, Head, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, OutputActivation, Pooling,
+    Positions,
+};
 pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};
 pub use run::{Level, LossScale, Precision, Run};

@@ -2,39 +2,97 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::NormKind;
+use super::layer::LayerRecipe;
+use crate::network::{ForgetBias, NormKind};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
-/// The network, by shape or as an explicit list of layers.
+/// The network, by shape or as an explicit list of layers. Which keys count for which kind is in `recipe/keys.rs`.
+///
+/// What is left out of a recipe's text has the default of its kind, see [`NetworkRecipe::of`]; a recipe that was written
+/// by serde states the depth, width and activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkRecipe {
     /// Which shape.
     pub kind: NetworkKind,
-    /// Hidden layers (`mlp`), or stem plus residual blocks (`residual`).
+    /// Hidden layers (`mlp`), stem plus residual blocks (`residual`), convolutions (`convnet`), 6n + 2 layers (`resnet`),
+    /// recurrent layers, blocks (`transformer`).
     pub depth: usize,
-    /// Units of each hidden layer.
+    /// Units of each hidden layer; channels of the first stage; features at each step.
     pub width: usize,
-    /// The function after each hidden layer.
+    /// The function after each hidden layer, of each plain recurrence, inside each block.
     pub activation: Activation,
     /// How weights and biases start.
     pub init: Initializer,
     /// How the head starts, where it differs from `init`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_init: Option<Initializer>,
-    /// Normalisation between linear and activation (`mlp`) or at the start of each branch (`residual`).
+    /// Normalisation between a layer and its activation (`mlp`, `convnet`, `resnet`), or of each branch (`residual`,
+    /// `transformer`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<NormKind>,
+    /// Groups of features for group norm.
+    #[serde(skip_serializing_if = "is_eight")]
+    pub norm_groups: usize,
     /// Added to the variance in a normalisation.
     pub norm_eps: f64,
-    /// Factor on each residual branch: a number, or `depth` for 1/sqrt(depth).
+    /// Factor on each residual branch: a number, or `depth` for 1/sqrt(number of branches).
     pub branch_scale: BranchScale,
     /// Whether that factor is trained.
     pub learnable_scale: bool,
     /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_activation: Option<OutputActivation>,
+    /// Share of the values set to 0 in training: after each activation, after each recurrent layer, or at the end of each
+    /// branch of a transformer and after its embedding.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// Rows and columns of a patch (`convnet`); odd.
+    #[serde(skip_serializing_if = "is_three")]
+    pub kernel: usize,
+    /// Stages of equally many convolutions (`convnet`), each with half the positions and twice the channels.
+    #[serde(skip_serializing_if = "is_one")]
+    pub stages: usize,
+    /// How one stage hands its positions to the next.
+    #[serde(skip_serializing_if = "is_max")]
+    pub pool: Pooling,
+    /// What the head reads; the kind's own when left out, see [`NetworkRecipe::head`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// Order of the operations in a block (`resnet`).
+    #[serde(skip_serializing_if = "is_basic")]
+    pub block: Block,
+    /// Whether the blocks of a `resnet` have skips; without, it is the plain network of the same layers.
+    #[serde(skip_serializing_if = "is_true")]
+    pub skip: bool,
+    /// How the weights from state to state start; as `init` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_init: Option<Initializer>,
+    /// How the bias of the forget gate starts (LSTM), or of the update gate (GRU); as `init` says when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget_bias: Option<ForgetBias>,
+    /// Heads of each attention.
+    #[serde(skip_serializing_if = "is_four")]
+    pub heads: usize,
+    /// Units of a block's feed-forward layer over `width`.
+    #[serde(skip_serializing_if = "is_four")]
+    pub mlp_ratio: usize,
+    /// Where a transformer normalises.
+    #[serde(skip_serializing_if = "is_pre")]
+    pub norm_placement: NormPlacement,
+    /// How a step knows its place; the data's own when left out: `learned` for tokens, `rotary` for numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+    /// Whether a step sees only itself and those before; so when left out if the head is at every step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub causal: Option<bool>,
+    /// Whether the head has the embedding's table, transposed, for its weight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tied: bool,
+    /// How weights that end in the residual stream start, where not as `init` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_init: Option<NamedScale>,
     /// The layers of kind `layers`; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerRecipe>,
@@ -48,6 +106,18 @@ pub enum NetworkKind {
     Mlp,
     /// A linear stem, `depth - 1` blocks x + a W phi(norm(x)), a last activation, the head.
     Residual,
+    /// `depth` times convolution, norm, activation, in stages with pooling between; then the head.
+    Convnet,
+    /// The residual network for CIFAR of He et al. 2016: depth 6n + 2.
+    Resnet,
+    /// Plain recurrent layers, one on the other; then the head.
+    Rnn,
+    /// Long short-term memory layers.
+    Lstm,
+    /// Gated recurrent units.
+    Gru,
+    /// Blocks of attention and a feed-forward network (Vaswani et al. 2017).
+    Transformer,
     /// The explicit list in `layers`; the head is its last linear layer.
     Layers,
 }
@@ -91,39 +161,121 @@ pub enum BranchScale {
     Named(NamedScale),
 }
 
-/// A branch scale that depends on the network.
+/// A scale that depends on the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NamedScale {
-    /// 1/sqrt(number of blocks).
+    /// 1/sqrt(number of branches).
     Depth,
 }
 
-/// One entry of an explicit list of layers; exactly one of `linear`, `activation`, `norm`, `residual` is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LayerRecipe {
-    /// Units of a linear layer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linear: Option<usize>,
-    /// How this linear layer starts, where it differs from the network's `init`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<Initializer>,
-    /// An activation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation: Option<Activation>,
-    /// A normalisation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<NormKind>,
-    /// The layers of a branch F in y = x + scale F(x).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub residual: Option<Vec<LayerRecipe>>,
-    /// Factor on that branch; 1 when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scale: Option<f64>,
-    /// Whether that factor is trained.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub learnable: bool,
+/// What stands for many positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// The largest value of each patch.
+    Max,
+    /// The mean of each patch.
+    Average,
+    /// The mean of all positions.
+    Mean,
+    /// The last position.
+    Last,
+}
+
+/// What the head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Head {
+    /// The mean over all positions.
+    Mean,
+    /// All positions, side by side.
+    Flatten,
+    /// The last step.
+    Last,
+    /// Each step by itself: one answer for every step.
+    Every,
+}
+
+/// Order of the operations in the block of a `resnet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Block {
+    /// Convolution, norm, activation, convolution, norm; an activation after the sum (He et al. 2016a).
+    Basic,
+    /// Norm, activation, convolution, twice; nothing after the sum (He et al. 2016b).
+    PreActivation,
+}
+
+/// Where a transformer normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormPlacement {
+    /// At the start of each branch, and once before the head (GPT-2).
+    Pre,
+    /// After each sum (Vaswani et al. 2017).
+    Post,
+    /// After each sum, the branches scaled by (2N)^(-1/4) and the weights of values, outputs and feed-forward layers by
+    /// (8N)^(-1/4), for N blocks (Wang et al. 2022, section 4.2).
+    Deepnorm,
+}
+
+/// How a step knows its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Positions {
+    /// A learned row for each step, added to the embedding.
+    Learned,
+    /// Queries and keys are turned by angles that grow with the step (Su et al. 2021).
+    Rotary,
+    /// It does not.
+    None,
+}
+
+impl NetworkKind {
+    /// Whether the layers are recurrent.
+    pub fn is_recurrent(self) -> bool {
+        matches!(self, Self::Rnn | Self::Lstm | Self::Gru)
+    }
+}
+
+impl NetworkRecipe {
+    /// The defaults of a kind.
+    pub fn of(kind: NetworkKind) -> Self {
+        let default = Self::default();
+        let named = |name| Activation::named(name).unwrap_or(default.activation);
+        match kind {
+            NetworkKind::Mlp | NetworkKind::Residual | NetworkKind::Convnet | NetworkKind::Layers => {
+                Self { kind, ..default }
+            }
+            NetworkKind::Resnet => Self { kind, depth: 20, width: 16, ..default },
+            NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => {
+                Self { kind, depth: 1, activation: named("tanh"), ..default }
+            }
+            NetworkKind::Transformer => {
+                Self { kind, depth: 4, activation: named("gelu"), norm: Some(NormKind::Layer), ..default }
+            }
+        }
+    }
+
+    /// What the head reads.
+    pub fn head(&self) -> Head {
+        self.head.unwrap_or(match self.kind {
+            NetworkKind::Transformer => Head::Every,
+            kind if kind.is_recurrent() => Head::Last,
+            _ => Head::Mean,
+        })
+    }
+
+    /// Whether a step of a transformer sees only itself and those before.
+    pub fn causal(&self) -> bool {
+        self.causal.unwrap_or(self.head() == Head::Every)
+    }
+
+    /// How the weights from state to state start.
+    pub fn hidden_init(&self) -> Initializer {
+        self.hidden_init.unwrap_or(self.init)
+    }
 }
 
 impl Default for NetworkRecipe {
@@ -136,11 +288,64 @@ impl Default for NetworkRecipe {
             init: Initializer::PYTORCH_DEFAULT,
             head_init: None,
             norm: None,
+            norm_groups: 8,
             norm_eps: 1e-5,
             branch_scale: BranchScale::Number(1.0),
             learnable_scale: false,
             output_activation: None,
+            dropout: 0.0,
+            kernel: 3,
+            stages: 1,
+            pool: Pooling::Max,
+            head: None,
+            block: Block::Basic,
+            skip: true,
+            hidden_init: None,
+            forget_bias: None,
+            heads: 4,
+            mlp_ratio: 4,
+            norm_placement: NormPlacement::Pre,
+            positions: None,
+            causal: None,
+            tied: false,
+            residual_init: None,
             layers: Vec::new(),
         }
     }
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
+fn is_three(number: &usize) -> bool {
+    *number == 3
+}
+
+fn is_four(number: &usize) -> bool {
+    *number == 4
+}
+
+fn is_eight(number: &usize) -> bool {
+    *number == 8
+}
+
+fn is_max(pool: &Pooling) -> bool {
+    *pool == Pooling::Max
+}
+
+fn is_basic(block: &Block) -> bool {
+    *block == Block::Basic
+}
+
+fn is_pre(placement: &NormPlacement) -> bool {
+    *placement == NormPlacement::Pre
 }

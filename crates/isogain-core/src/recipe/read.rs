@@ -1,7 +1,9 @@
 //! Reading a recipe: TOML in, [`Recipe`] or one clear error out.
 
 use super::error::RecipeError;
-use super::network::{BranchScale, LayerRecipe, NamedOutput, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
+use super::keys;
+use super::layer::{LayerRecipe, NamedPadding, Padding};
+use super::network::{BranchScale, NamedOutput, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
 use super::optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
 use super::run::{LossScale, NamedLossScale};
 use super::schedule::{Schedule, ScheduleKind};
@@ -10,6 +12,7 @@ use super::table::{Entry, Table};
 use super::validate::{validate, validate_rules};
 use super::variants::{Name, variant, variant_names};
 use super::{Data, Format, Recipe, Run, Task};
+use crate::network::{ForgetBias, NamedBias};
 
 /// How deep residual branches may be nested in an explicit list.
 pub const MAX_NESTING: usize = 16;
@@ -134,31 +137,43 @@ fn without_effect(data: &Data) -> Vec<(&'static [&'static str], &'static str)> {
 }
 
 fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
-    let default = NetworkRecipe::default();
+    let kind = table.get("kind", NetworkKind::Mlp, |entry| entry.choice("kind of network"))?;
+    let default = NetworkRecipe::of(kind);
     let network = NetworkRecipe {
-        kind: table.get("kind", default.kind, |entry| entry.choice("kind of network"))?,
+        kind,
         depth: table.get("depth", default.depth, Entry::whole)?,
         width: table.get("width", default.width, Entry::whole)?,
         activation: table.get("activation", default.activation, Entry::activation)?,
         init: table.get("init", default.init, Entry::initializer)?,
         head_init: table.optional("head_init", Entry::initializer)?,
-        norm: table.optional("norm", |entry| entry.choice("norm"))?,
+        norm: table.optional("norm", |entry| entry.choice("norm"))?.or(default.norm),
+        norm_groups: table.get("norm_groups", default.norm_groups, Entry::whole)?,
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,
         output_activation: table.optional("output_activation", output_activation)?,
+        dropout: table.get("dropout", default.dropout, Entry::number)?,
+        kernel: table.get("kernel", default.kernel, Entry::whole)?,
+        stages: table.get("stages", default.stages, Entry::whole)?,
+        pool: table.get("pool", default.pool, |entry| entry.choice("pooling"))?,
+        head: table.optional("head", |entry| entry.choice("head"))?,
+        block: table.get("block", default.block, |entry| entry.choice("block"))?,
+        skip: table.get("skip", default.skip, Entry::flag)?,
+        hidden_init: table.optional("hidden_init", Entry::initializer)?,
+        forget_bias: table.optional("forget_bias", forget_bias)?,
+        heads: table.get("heads", default.heads, Entry::whole)?,
+        mlp_ratio: table.get("mlp_ratio", default.mlp_ratio, Entry::whole)?,
+        norm_placement: table.get("norm_placement", default.norm_placement, |entry| entry.choice("norm placement"))?,
+        positions: table.optional("positions", |entry| entry.choice("kind of positions"))?,
+        causal: table.optional("causal", Entry::flag)?,
+        tied: table.get("tied", default.tied, Entry::flag)?,
+        residual_init: table.optional("residual_init", |entry| entry.choice("residual initialiser"))?,
         layers: table.get("layers", default.layers, |entry| layers(entry, 0))?,
     };
-    match network.kind {
-        NetworkKind::Mlp => {
-            table.refuse(&["branch_scale", "learnable_scale"], "has no effect: only for kind = \"residual\"")?;
-            table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?;
+    for key in keys::all().chain(["head_init"]) {
+        if let Some(why) = keys::idle(&network, key) {
+            table.refuse(&[key], &why)?;
         }
-        NetworkKind::Residual => table.refuse(&["layers"], "has no effect: only for kind = \"layers\"")?,
-        NetworkKind::Layers => table.refuse(
-            &["depth", "width", "activation", "norm", "branch_scale", "learnable_scale", "output_activation"],
-            "has no effect: with kind = \"layers\" the list says it all",
-        )?,
     }
     table.finish()?;
     Ok(network)
@@ -179,6 +194,22 @@ fn branch_scale(entry: Entry<'_>) -> Result<BranchScale, RecipeError> {
     }
 }
 
+fn forget_bias(entry: Entry<'_>) -> Result<ForgetBias, RecipeError> {
+    match entry.text().map(variant::<NamedBias>) {
+        Ok(Some(name)) => Ok(ForgetBias::Named(name)),
+        Ok(None) => Err(entry.wrong("must be a number or \"chrono\"")),
+        Err(_) => Ok(ForgetBias::Number(entry.number()?)),
+    }
+}
+
+fn padding(entry: Entry<'_>) -> Result<Padding, RecipeError> {
+    match entry.text().map(variant::<NamedPadding>) {
+        Ok(Some(name)) => Ok(Padding::Named(name)),
+        Ok(None) => Err(entry.wrong("must be a whole number or \"same\"")),
+        Err(_) => Ok(Padding::Number(entry.whole()?)),
+    }
+}
+
 fn layers(entry: Entry<'_>, nesting: usize) -> Result<Vec<LayerRecipe>, RecipeError> {
     if nesting > MAX_NESTING {
         return Err(entry.wrong(&format!("must not be nested deeper than {MAX_NESTING} branches")));
@@ -189,15 +220,32 @@ fn layers(entry: Entry<'_>, nesting: usize) -> Result<Vec<LayerRecipe>, RecipeEr
 fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeError> {
     let layer = LayerRecipe {
         linear: table.optional("linear", Entry::whole)?,
+        convolution: table.optional("convolution", Entry::whole)?,
+        kernel: table.optional("kernel", Entry::whole)?,
+        stride: table.optional("stride", Entry::whole)?,
+        padding: table.optional("padding", padding)?,
         init: table.optional("init", Entry::initializer)?,
         activation: table.optional("activation", Entry::activation)?,
         norm: table.optional("norm", |entry| entry.choice("norm"))?,
+        pool: table.optional("pool", |entry| entry.choice("pooling"))?,
+        size: table.optional("size", Entry::whole)?,
+        flatten: table.get("flatten", false, Entry::flag)?,
+        recurrent: table.optional("recurrent", |entry| entry.choice("recurrent layer"))?,
+        units: table.optional("units", Entry::whole)?,
+        hidden_init: table.optional("hidden_init", Entry::initializer)?,
+        forget_bias: table.optional("forget_bias", forget_bias)?,
+        embedding: table.optional("embedding", Entry::whole)?,
+        attention: table.optional("attention", Entry::whole)?,
+        causal: table.get("causal", false, Entry::flag)?,
+        positions: table.optional("positions", |entry| entry.choice("kind of positions"))?,
+        dropout: table.optional("dropout", Entry::number)?,
         residual: table.optional("residual", |entry| layers(entry, nesting + 1))?,
+        shortcut: table.optional("shortcut", |entry| layers(entry, nesting + 1))?,
         scale: table.optional("scale", Entry::number)?,
         learnable: table.get("learnable", false, Entry::flag)?,
     };
-    if layer.residual.is_none() {
-        table.refuse(&["scale", "learnable"], "has no effect: only beside residual")?;
+    if let Some((key, beside)) = layer.idle().filter(|_| layer.entry().is_some()) {
+        table.refuse(&[key], &format!("has no effect: only beside {beside}"))?;
     }
     table.finish()?;
     Ok(layer)

@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::variants::Name;
 use super::{
-    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, LossScale, NetworkKind, NetworkRecipe, Optimizer,
-    OptimizerName, OutputActivation, Recipe, Run, Schedule, ScheduleKind, Task,
+    Block, BranchScale, Clip, ClipKind, Data, Head, LayerRecipe, Level, LossScale, NamedScale, NetworkKind,
+    NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation, Padding, Pooling, Positions, Recipe, Run,
+    Schedule, ScheduleKind, Task, keys,
 };
+use crate::network::{Cell, ForgetBias, NormKind};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
@@ -49,6 +51,21 @@ impl Lines {
     }
 }
 
+/// The lines of `[network]`: keys that count for its kind.
+struct Settings<'n> {
+    network: &'n NetworkRecipe,
+    lines: Lines,
+}
+
+impl Settings<'_> {
+    /// Writes `key` where it has an effect and its value is not the default.
+    fn changed<T: Written + PartialEq>(&mut self, key: &str, value: &T, default: &T) {
+        if keys::idle(self.network, key).is_none() {
+            self.lines.changed(key, value, default);
+        }
+    }
+}
+
 fn data(data: &Data) -> Lines {
     let default = Data::default();
     let mut lines = Lines::default();
@@ -83,35 +100,43 @@ fn data(data: &Data) -> Lines {
 }
 
 fn network(network: &NetworkRecipe) -> Lines {
-    let default = NetworkRecipe::default();
-    let is_shaped = network.kind != NetworkKind::Layers;
+    let default = NetworkRecipe::of(network.kind);
     let mut lines = Lines::default();
-    lines.put(true, "kind", quoted(&network.kind));
-    lines.put(is_shaped, "depth", network.depth.written());
-    lines.put(is_shaped, "width", network.width.written());
-    lines.put(is_shaped, "activation", network.activation.written());
+    lines.put(true, "kind", network.kind.written());
+    for (key, value) in [
+        ("depth", network.depth.written()),
+        ("width", network.width.written()),
+        ("activation", network.activation.written()),
+    ] {
+        lines.put(keys::idle(network, key).is_none(), key, value);
+    }
     lines.put(true, "init", network.init.written());
-    if let Some(init) = &network.head_init {
-        lines.put(true, "head_init", init.written());
-    }
-    if let Some(norm) = &network.norm {
-        lines.put(is_shaped, "norm", quoted(norm));
-    }
-    lines.changed("norm_eps", &network.norm_eps, &default.norm_eps);
-    if network.kind == NetworkKind::Residual {
-        match &network.branch_scale {
-            BranchScale::Number(scale) => lines.changed("branch_scale", scale, &1.0),
-            BranchScale::Named(name) => lines.put(true, "branch_scale", quoted(name)),
-        }
-        lines.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
-    }
-    match &network.output_activation {
-        Some(OutputActivation::Named(name)) => lines.put(is_shaped, "output_activation", quoted(name)),
-        Some(OutputActivation::Elementwise(phi)) => lines.put(is_shaped, "output_activation", phi.written()),
-        None => {}
-    }
-    lines.put(!is_shaped, "layers", layers(&network.layers, 0));
-    lines
+    let mut settings = Settings { network, lines };
+    settings.changed("head_init", &network.head_init, &default.head_init);
+    settings.changed("hidden_init", &network.hidden_init, &default.hidden_init);
+    settings.changed("forget_bias", &network.forget_bias, &default.forget_bias);
+    settings.changed("residual_init", &network.residual_init, &default.residual_init);
+    settings.changed("norm", &network.norm, &default.norm);
+    settings.changed("norm_groups", &network.norm_groups, &default.norm_groups);
+    settings.changed("norm_placement", &network.norm_placement, &default.norm_placement);
+    settings.changed("norm_eps", &network.norm_eps, &default.norm_eps);
+    settings.changed("kernel", &network.kernel, &default.kernel);
+    settings.changed("stages", &network.stages, &default.stages);
+    settings.changed("pool", &network.pool, &default.pool);
+    settings.changed("block", &network.block, &default.block);
+    settings.changed("skip", &network.skip, &default.skip);
+    settings.changed("branch_scale", &network.branch_scale, &default.branch_scale);
+    settings.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
+    settings.changed("heads", &network.heads, &default.heads);
+    settings.changed("mlp_ratio", &network.mlp_ratio, &default.mlp_ratio);
+    settings.changed("positions", &network.positions, &default.positions);
+    settings.changed("causal", &network.causal, &default.causal);
+    settings.changed("tied", &network.tied, &default.tied);
+    settings.changed("head", &network.head, &default.head);
+    settings.changed("dropout", &network.dropout, &default.dropout);
+    settings.changed("output_activation", &network.output_activation, &default.output_activation);
+    settings.lines.put(network.kind == NetworkKind::Layers, "layers", layers(&network.layers, 0));
+    settings.lines
 }
 
 /// A list of layers, one a line; branches indented below the layer that holds them.
@@ -122,16 +147,45 @@ fn layers(list: &[LayerRecipe], nesting: usize) -> String {
 }
 
 fn layer(layer: &LayerRecipe, nesting: usize) -> String {
+    let list = |key: &str, list: &Option<Vec<LayerRecipe>>| {
+        list.as_ref().map(|list| format!("{key} = {}", layers(list, nesting + 1)))
+    };
     let parts = [
-        layer.linear.map(|units| format!("linear = {units}")),
-        layer.init.as_ref().map(|init| format!("init = {}", init.written())),
-        layer.activation.map(|activation| format!("activation = {}", activation.written())),
-        layer.norm.map(|norm| format!("norm = {}", quoted(&norm))),
-        layer.residual.as_ref().map(|branch| format!("residual = {}", layers(branch, nesting + 1))),
-        layer.scale.map(|scale| format!("scale = {}", scale.written())),
-        layer.learnable.then(|| "learnable = true".to_owned()),
+        part("linear", &layer.linear),
+        part("convolution", &layer.convolution),
+        part("kernel", &layer.kernel),
+        part("pool", &layer.pool),
+        part("size", &layer.size),
+        part("stride", &layer.stride),
+        part("padding", &layer.padding),
+        part("flatten", &flag(layer.flatten)),
+        part("recurrent", &layer.recurrent),
+        part("units", &layer.units),
+        part("embedding", &layer.embedding),
+        part("attention", &layer.attention),
+        part("causal", &flag(layer.causal)),
+        part("positions", &layer.positions),
+        part("dropout", &layer.dropout),
+        part("init", &layer.init),
+        part("hidden_init", &layer.hidden_init),
+        part("forget_bias", &layer.forget_bias),
+        part("activation", &layer.activation),
+        part("norm", &layer.norm),
+        list("residual", &layer.residual),
+        list("shortcut", &layer.shortcut),
+        part("scale", &layer.scale),
+        part("learnable", &flag(layer.learnable)),
     ];
     format!("{{ {} }}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn part<T: Written>(key: &str, value: &Option<T>) -> Option<String> {
+    value.as_ref().map(|value| format!("{key} = {}", value.written()))
+}
+
+/// A flag is written where it is set.
+fn flag(is_set: bool) -> Option<bool> {
+    is_set.then_some(true)
 }
 
 fn optimizer(optimizer: &Optimizer) -> Lines {
@@ -253,6 +307,61 @@ impl Written for [f64; 2] {
         format!("[{:?}, {:?}]", self[0], self[1])
     }
 }
+
+impl Written for BranchScale {
+    fn written(&self) -> String {
+        match self {
+            Self::Number(number) => number.written(),
+            Self::Named(name) => quoted(name),
+        }
+    }
+}
+
+impl Written for OutputActivation {
+    fn written(&self) -> String {
+        match self {
+            Self::Named(name) => quoted(name),
+            Self::Elementwise(activation) => activation.written(),
+        }
+    }
+}
+
+impl Written for ForgetBias {
+    fn written(&self) -> String {
+        match self {
+            Self::Number(number) => number.written(),
+            Self::Named(name) => quoted(name),
+        }
+    }
+}
+
+impl Written for Padding {
+    fn written(&self) -> String {
+        match self {
+            Self::Number(number) => number.written(),
+            Self::Named(name) => quoted(name),
+        }
+    }
+}
+
+impl<T: Written> Written for Option<T> {
+    /// What is not there has no text: it is written where it is there and not the default.
+    fn written(&self) -> String {
+        self.as_ref().map_or_else(String::new, Written::written)
+    }
+}
+
+macro_rules! written_by_name {
+    ($($of:ty),*) => {
+        $(impl Written for $of {
+            fn written(&self) -> String {
+                quoted(self)
+            }
+        })*
+    };
+}
+
+written_by_name!(Block, Cell, Head, NamedScale, NetworkKind, NormKind, NormPlacement, Pooling, Positions);
 
 impl Written for String {
     fn written(&self) -> String {

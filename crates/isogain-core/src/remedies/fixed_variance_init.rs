@@ -33,7 +33,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         .filter_map(|std| Initializer::named("fixed-variance").ok()?.with_parameter("std", std).ok())
         .filter_map(|init| {
             let mut treated = recipe.clone();
-            edit::set_init(&mut treated.network, init);
+            edit::set_init(&mut treated.network, init).ok()?;
             (treated != *recipe).then(|| REMEDY.variant(format!("init = {init}"), treated))
         })
         .collect()

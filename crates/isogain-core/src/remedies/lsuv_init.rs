@@ -21,6 +21,8 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         return Vec::new();
     };
     let mut treated = recipe.clone();
-    edit::set_init(&mut treated.network, init);
-    if treated == *recipe { Vec::new() } else { vec![REMEDY.variant(format!("init = {init}"), treated)] }
+    if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
+        return Vec::new();
+    }
+    vec![REMEDY.variant(format!("init = {init}"), treated)]
 }

@@ -26,8 +26,10 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         return Vec::new();
     };
     let mut treated = recipe.clone();
-    edit::set_init(&mut treated.network, init);
-    if treated == *recipe { Vec::new() } else { vec![REMEDY.variant(format!("init = {init}"), treated)] }
+    if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
+        return Vec::new();
+    }
+    vec![REMEDY.variant(format!("init = {init}"), treated)]
 }
 
 /// For activations that are linear near 0 (tanh and its kin) the critical gain at pre-activation variance 1/L, which

@@ -23,10 +23,10 @@ const SAME: f64 = 1e-6;
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     ranked(case, recipe)
         .into_iter()
-        .map(|init| {
+        .filter_map(|init| {
             let mut treated = recipe.clone();
-            edit::set_init(&mut treated.network, init);
-            REMEDY.variant(format!("init = {init}"), treated)
+            edit::set_init(&mut treated.network, init).ok()?;
+            Some(REMEDY.variant(format!("init = {init}"), treated))
         })
         .filter(|prescription| prescription.recipe != *recipe)
         .collect()

@@ -43,8 +43,9 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         }
         let fitting = rescale_init::ranked(case, &treated).first().copied();
         let mut parameters = format!("activation = {activation}");
-        if let Some(init) = fitting {
-            edit::set_init(&mut treated.network, init);
+        if let Some(init) = fitting
+            && edit::set_init(&mut treated.network, init).is_ok()
+        {
             parameters += &format!(", init = {init}");
         }
         variants.push(REMEDY.variant(parameters, treated));

@@ -130,6 +130,24 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
             let (depth, width, activation) = (network.depth, network.width, network.activation.name());
             format!("residual, {depth} layers of width {width}, {activation}, branches × {scale}")
         }
+        NetworkKind::Convnet => {
+            let (depth, width, activation) = (network.depth, network.width, network.activation.name());
+            format!("{depth} convolutions from {width} channels, {activation}")
+        }
+        NetworkKind::Resnet => {
+            let (depth, width, activation) = (network.depth, network.width, network.activation.name());
+            let name = if network.skip { "ResNet" } else { "plain ResNet" };
+            format!("{name} of {depth} layers from {width} channels, {activation}")
+        }
+        NetworkKind::Rnn => {
+            format!("{} recurrent layers of width {}, {}", network.depth, network.width, network.activation.name())
+        }
+        NetworkKind::Lstm => format!("{} LSTM layers of width {}", network.depth, network.width),
+        NetworkKind::Gru => format!("{} GRU layers of width {}", network.depth, network.width),
+        NetworkKind::Transformer => {
+            let (depth, width, heads) = (network.depth, network.width, network.heads);
+            format!("transformer of {depth} blocks of width {width}, {heads} heads, {}", network.activation.name())
+        }
         NetworkKind::Layers => format!("{} explicit layers", network.layers.len()),
     };
     let optimizer = recipe.optimizer.name.title();

@@ -1,0 +1,223 @@
+//! Operations one after the other, each made to fit what comes out of the one before.
+
+use super::Inputs;
+use crate::network::{
+    Attention, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool, PoolKind, Residual,
+    Shape, Window,
+};
+use crate::recipe::error::RecipeError;
+use crate::recipe::network::NamedOutput;
+use crate::recipe::{Head, NetworkRecipe, OutputActivation};
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
+
+/// A growing list of operations and the shape that comes out of it.
+pub(super) struct Chain<'n> {
+    pub(super) net: &'n NetworkRecipe,
+    pub(super) shape: Shape,
+    pub(super) ops: Vec<Op>,
+}
+
+/// A square patch, the steps between patches, the zeros around the grid.
+#[derive(Clone, Copy)]
+pub(super) struct Patch {
+    pub(super) size: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+}
+
+impl<'n> Chain<'n> {
+    pub(super) fn new(net: &'n NetworkRecipe, shape: &Shape) -> Self {
+        Self { net, shape: shape.clone(), ops: Vec::new() }
+    }
+
+    /// A chain that begins where this one ends: a branch.
+    pub(super) fn fork(&self) -> Self {
+        Self::new(self.net, &self.shape)
+    }
+
+    pub(super) fn push(&mut self, name: impl Into<String>, kind: OpKind) {
+        self.ops.push(Op { name: name.into(), kind });
+    }
+
+    pub(super) fn linear(&mut self, name: impl Into<String>, units: usize, init: Initializer, activation: Activation) {
+        self.push_linear(name, Linear::new(self.shape.features, units, init, activation));
+    }
+
+    pub(super) fn push_linear(&mut self, name: impl Into<String>, linear: Linear) {
+        self.shape.features = linear.fan_out;
+        self.push(name, OpKind::Linear(linear));
+    }
+
+    /// A convolution; `key` is the one to blame where it does not fit.
+    pub(super) fn convolution(
+        &mut self,
+        name: impl Into<String>,
+        key: &str,
+        channels: usize,
+        patch: Patch,
+        (init, activation): (Initializer, Activation),
+    ) -> Result<(), RecipeError> {
+        let window = self.window(key, patch)?;
+        let linear = Linear::new(window.taps() * self.shape.features, channels, init, activation);
+        self.move_over(window);
+        self.shape.features = channels;
+        self.push(name, OpKind::Convolution(Convolution { linear, window: Some(window) }));
+        Ok(())
+    }
+
+    /// Pooling of patches; `key` is the one to blame where it does not fit.
+    pub(super) fn pool(
+        &mut self,
+        name: impl Into<String>,
+        key: &str,
+        pool: PoolKind,
+        patch: Patch,
+    ) -> Result<(), RecipeError> {
+        let window = self.window(key, patch)?;
+        let positions = self.shape.positions();
+        self.move_over(window);
+        self.push(name, OpKind::Pool(Pool { pool, window: Some(window), positions }));
+        Ok(())
+    }
+
+    /// All positions become one.
+    pub(super) fn pool_all(&mut self, name: impl Into<String>, pool: PoolKind) {
+        let positions = self.shape.positions();
+        self.shape.grid.clear();
+        self.push(name, OpKind::Pool(Pool { pool, window: None, positions }));
+    }
+
+    pub(super) fn flatten(&mut self, name: impl Into<String>) {
+        let positions = self.shape.positions();
+        self.shape = Shape::vector(self.shape.values());
+        self.push(name, OpKind::Flatten(Flatten { positions }));
+    }
+
+    pub(super) fn activation(&mut self, name: impl Into<String>, activation: Activation) {
+        self.push(name, OpKind::Activation { activation });
+    }
+
+    pub(super) fn norm(&mut self, name: impl Into<String>, kind: NormKind) {
+        let groups = if kind == NormKind::Group { self.net.norm_groups } else { 0 };
+        let norm = Norm { groups, ..Norm::new(kind, self.shape.features, self.net.norm_eps) };
+        self.push(name, OpKind::Norm(norm));
+    }
+
+    /// The network's norm, if it has one.
+    pub(super) fn own_norm(&mut self, name: impl Into<String>) {
+        if let Some(kind) = self.net.norm {
+            self.norm(name, kind);
+        }
+    }
+
+    /// Dropout, if the network has it.
+    pub(super) fn own_dropout(&mut self, name: impl Into<String>) {
+        let fraction = self.net.dropout;
+        if fraction > 0.0 {
+            self.push(name, OpKind::Dropout(Dropout { fraction }));
+        }
+    }
+
+    pub(super) fn embedding(
+        &mut self,
+        name: impl Into<String>,
+        vocabulary: usize,
+        features: usize,
+        positions: bool,
+        init: Initializer,
+    ) {
+        let embedding = Embedding { vocabulary, features, steps: self.shape.positions(), positions, init };
+        self.shape.features = features;
+        self.push(name, OpKind::Embedding(embedding));
+    }
+
+    /// Attention over queries, keys and values side by side.
+    pub(super) fn attention(&mut self, name: impl Into<String>, heads: usize, causal: bool, rotary: bool) {
+        self.shape.features /= 3;
+        let (features, steps) = (self.shape.features, self.shape.positions());
+        self.push(name, OpKind::Attention(Attention { features, heads, steps, causal, rotary }));
+    }
+
+    /// `S(x) + scale F(x)`.
+    pub(super) fn residual(
+        &mut self,
+        name: impl Into<String>,
+        branch: Self,
+        shortcut: Vec<Op>,
+        scale: f64,
+        learnable: bool,
+    ) {
+        self.shape = branch.shape;
+        self.push(name, OpKind::Residual(Residual { shortcut, ..Residual::new(branch.ops, scale, learnable) }));
+    }
+
+    /// What the head reads, the head, and what follows it.
+    pub(super) fn finish(mut self, read: Head, outputs: usize, tied: Option<String>) -> Vec<Op> {
+        match read {
+            Head::Mean => self.pool_all("mean", PoolKind::Average),
+            Head::Last => self.pool_all("last", PoolKind::Last),
+            Head::Flatten => self.flatten("flatten"),
+            Head::Every => {}
+        }
+        self.head(outputs, tied)
+    }
+
+    /// The head, and what follows it.
+    pub(super) fn head(mut self, outputs: usize, tied: Option<String>) -> Vec<Op> {
+        let init = self.net.head_init.unwrap_or(self.net.init);
+        let head = Linear::new(self.shape.features, outputs, init, Activation::linear());
+        self.push_linear("head", Linear { tied, ..head });
+        match self.net.output_activation {
+            Some(OutputActivation::Named(NamedOutput::Softmax)) => self.push("output", OpKind::Softmax),
+            Some(OutputActivation::Elementwise(activation)) => self.activation("output", activation),
+            None => {}
+        }
+        self.ops
+    }
+
+    /// The patches of this shape's grid.
+    fn window(&self, key: &str, patch: Patch) -> Result<Window, RecipeError> {
+        let Patch { size, stride, padding } = patch;
+        let window = match *self.shape.grid.as_slice() {
+            [steps] => Window { grid: [1, steps], size: [1, size], stride: [1, stride], padding: [0, padding] },
+            [height, width] => {
+                Window { grid: [height, width], size: [size; 2], stride: [stride; 2], padding: [padding; 2] }
+            }
+            _ => {
+                let expected =
+                    format!("needs images or sequences, but gets plain vectors of {} numbers", self.shape.features);
+                return Err(RecipeError::missing(key, expected));
+            }
+        };
+        if window.output().contains(&0) {
+            let grid = self.shape.grid.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+            let expected = format!("patches of {size} do not fit into the {grid} positions that are left");
+            return Err(RecipeError::missing(key, expected));
+        }
+        Ok(window)
+    }
+
+    fn move_over(&mut self, window: Window) {
+        let output = window.output();
+        self.shape.grid = output[2 - self.shape.grid.len()..].to_vec();
+    }
+}
+
+/// How the table of an embedding starts: one token is read at a time, so that its rows are features, not weights of a sum.
+pub(super) fn embedding_init(init: Initializer) -> Initializer {
+    if init.name() == "fixed-variance" {
+        return init;
+    }
+    let unit = Initializer::named("fixed-variance").and_then(|fixed| fixed.with_parameter("std", 1.0));
+    unit.unwrap_or(init)
+}
+
+/// Begins a chain, with an embedding where the inputs are tokens.
+pub(super) fn begin<'n>(net: &'n NetworkRecipe, inputs: &Inputs, positions: bool) -> Chain<'n> {
+    let mut chain = Chain::new(net, &inputs.shape);
+    if let Some(vocabulary) = inputs.vocabulary {
+        chain.embedding("embedding", vocabulary, net.width, positions, embedding_init(net.init));
+    }
+    chain
+}

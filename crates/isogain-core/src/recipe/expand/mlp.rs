@@ -1,0 +1,38 @@
+//! Fully connected networks, plain and residual.
+
+use super::chain::Chain;
+use super::{Inputs, branch_scale};
+use crate::network::Op;
+use crate::recipe::NetworkRecipe;
+
+/// `depth` times linear, norm, activation; then the head.
+pub(super) fn plain(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec<Op> {
+    let mut chain = Chain::new(net, &inputs.shape);
+    for layer in 1..=net.depth {
+        chain.linear(format!("fc{layer}"), net.width, net.init, net.activation);
+        chain.own_norm(format!("norm{layer}"));
+        chain.activation(format!("{}{layer}", net.activation.name()), net.activation);
+        chain.own_dropout(format!("dropout{layer}"));
+    }
+    chain.head(outputs, None)
+}
+
+/// A stem, `depth - 1` blocks of norm, activation, linear, a last activation, the head.
+pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec<Op> {
+    let phi = net.activation;
+    let scale = branch_scale(net.branch_scale, net.depth - 1);
+    let mut chain = Chain::new(net, &inputs.shape);
+    chain.linear("fc1", net.width, net.init, phi);
+    for layer in 2..=net.depth {
+        let name = format!("block{layer}");
+        let mut branch = chain.fork();
+        branch.own_norm(format!("{name}.norm"));
+        branch.activation(format!("{name}.{}", phi.name()), phi);
+        branch.own_dropout(format!("{name}.dropout"));
+        branch.linear(format!("{name}.fc"), net.width, net.init, phi);
+        chain.residual(name, branch, Vec::new(), scale, net.learnable_scale);
+    }
+    chain.activation(phi.name(), phi);
+    chain.own_dropout("dropout");
+    chain.head(outputs, None)
+}

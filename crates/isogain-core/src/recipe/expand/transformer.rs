@@ -1,0 +1,106 @@
+//! Blocks of attention and a feed-forward network, each a residual operation (Vaswani et al. 2017; GPT-2, Radford et al.
+//! 2019; DeepNorm, Wang et al. 2022). Images are read position by position, row by row.
+
+use super::chain::begin;
+use super::{Inputs, branch_scale};
+use crate::network::{Linear, Op};
+use crate::recipe::error::RecipeError;
+use crate::recipe::validate;
+use crate::recipe::{NetworkRecipe, NormPlacement, Positions};
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
+
+pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Result<Vec<Op>, RecipeError> {
+    let positions = positions(net, inputs)?;
+    let weights = Weights::of(net)?;
+    let mut chain = begin(net, inputs, positions == Positions::Learned);
+    let embedding = inputs.vocabulary.map(|_| "embedding".to_owned());
+    if embedding.is_none() {
+        chain.linear("fc_in", net.width, net.init, Activation::linear());
+    }
+    chain.own_dropout("dropout");
+    let is_pre = net.norm_placement == NormPlacement::Pre;
+    for block in 1..=net.depth {
+        for (half, part) in [(1, "attention"), (2, "mlp")] {
+            let name = format!("block{block}.{part}");
+            let mut branch = chain.fork();
+            if is_pre {
+                branch.own_norm(format!("{name}.norm"));
+            }
+            if half == 1 {
+                let qkv = Linear::new(net.width, 3 * net.width, net.init, Activation::linear());
+                branch.push_linear(format!("{name}.qkv"), Linear { value_gain: weights.value_gain, ..qkv });
+                branch.attention(format!("{name}.attention"), net.heads, net.causal(), positions == Positions::Rotary);
+            } else {
+                branch.linear(format!("{name}.fc"), net.mlp_ratio * net.width, weights.inner, net.activation);
+                branch.activation(format!("{name}.{}", net.activation.name()), net.activation);
+            }
+            branch.linear(format!("{name}.proj"), net.width, weights.last, Activation::linear());
+            branch.own_dropout(format!("{name}.dropout"));
+            chain.residual(name, branch, Vec::new(), weights.scale, net.learnable_scale);
+            if !is_pre {
+                chain.own_norm(format!("block{block}.norm{half}"));
+            }
+        }
+    }
+    if is_pre {
+        chain.own_norm("norm");
+    }
+    if net.tied && (embedding.is_none() || inputs.vocabulary != Some(outputs)) {
+        let expected = match inputs.vocabulary {
+            Some(vocabulary) => format!("needs as many outputs as tokens: {vocabulary} tokens, {outputs} outputs"),
+            None => "needs tokens: numbers have no embedding to share".to_owned(),
+        };
+        return Err(RecipeError::value("network.tied", true, expected));
+    }
+    let tied = embedding.filter(|_| net.tied);
+    Ok(chain.finish(net.head(), outputs, tied))
+}
+
+/// How a step knows its place, where the recipe does not say.
+fn positions(net: &NetworkRecipe, inputs: &Inputs) -> Result<Positions, RecipeError> {
+    let of_data = if inputs.vocabulary.is_some() { Positions::Learned } else { Positions::Rotary };
+    let positions = net.positions.unwrap_or(of_data);
+    if positions == Positions::Learned && inputs.vocabulary.is_none() {
+        let expected = "needs tokens, whose embedding has a row for each step; numbers have \"rotary\" or \"none\"";
+        return Err(RecipeError::value("network.positions", "\"learned\"", expected));
+    }
+    if positions == Positions::Rotary {
+        validate::network::rotary(net)?;
+    }
+    Ok(positions)
+}
+
+/// How branches start.
+struct Weights {
+    /// Of the first feed-forward layer.
+    inner: Initializer,
+    /// Of the layers that end in the residual stream.
+    last: Initializer,
+    /// Factor on the values.
+    value_gain: Option<f64>,
+    /// Factor on each branch.
+    scale: f64,
+}
+
+impl Weights {
+    fn of(net: &NetworkRecipe) -> Result<Self, RecipeError> {
+        let blocks = net.depth as f64;
+        let scaled = |factor: f64| {
+            net.init.scaled(factor).ok_or_else(|| {
+                RecipeError::value("network.init", format!("\"{}\"", net.init), "has no gain that could be scaled")
+            })
+        };
+        if net.norm_placement == NormPlacement::Deepnorm {
+            let (alpha, beta) = ((2.0 * blocks).powf(0.25), (8.0 * blocks).powf(-0.25));
+            let init = scaled(beta)?;
+            return Ok(Self { inner: init, last: init, value_gain: Some(beta), scale: alpha.recip() });
+        }
+        let branches = 2 * net.depth;
+        let last = match net.residual_init {
+            Some(_) => scaled((branches as f64).sqrt().recip())?,
+            None => net.init,
+        };
+        Ok(Self { inner: net.init, last, value_gain: None, scale: branch_scale(net.branch_scale, branches) })
+    }
+}

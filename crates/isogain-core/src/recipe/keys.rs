@@ -1,0 +1,81 @@
+//! Which keys of `[network]` count for which kind of network. What does not is refused when it is read, because a setting
+//! without effect misleads, and left out when it is written.
+
+use super::network::NetworkKind::{self, Convnet, Gru, Lstm, Mlp, Residual, Resnet, Rnn, Transformer};
+use super::network::{NetworkRecipe, NormPlacement};
+use super::variants::Name;
+use crate::network::NormKind;
+
+/// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
+const KEYS: [(&str, &[NetworkKind]); 26] = [
+    ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
+    ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
+    ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
+    ("norm", &[Mlp, Residual, Convnet, Resnet, Transformer]),
+    ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
+    ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
+    ("branch_scale", &[Residual, Resnet, Transformer]),
+    ("learnable_scale", &[Residual, Resnet, Transformer]),
+    ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
+    ("dropout", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
+    ("kernel", &[Convnet]),
+    ("stages", &[Convnet]),
+    ("pool", &[Convnet]),
+    ("head", &[Convnet, Rnn, Lstm, Gru, Transformer]),
+    ("block", &[Resnet]),
+    ("skip", &[Resnet]),
+    ("hidden_init", &[Rnn, Lstm, Gru]),
+    ("forget_bias", &[Lstm, Gru]),
+    ("heads", &[Transformer]),
+    ("mlp_ratio", &[Transformer]),
+    ("norm_placement", &[Transformer]),
+    ("positions", &[Transformer]),
+    ("causal", &[Transformer]),
+    ("tied", &[Transformer]),
+    ("residual_init", &[Transformer]),
+    ("layers", &[NetworkKind::Layers]),
+];
+
+/// Every key that does not count for all kinds.
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
+/// Why `key` has no effect in this network; `None` where it has one.
+pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
+    let kind = network.kind;
+    let kinds = KEYS.iter().find(|(known, _)| *known == key).map(|(_, kinds)| *kinds);
+    if let Some(kinds) = kinds.filter(|kinds| !kinds.contains(&kind)) {
+        return Some(match kind {
+            NetworkKind::Layers => "has no effect: with kind = \"layers\" the list says it all".to_owned(),
+            _ => format!("has no effect: only for kind = {}", alternatives(kinds)),
+        });
+    }
+    let why = match key {
+        "norm_groups" if kind != NetworkKind::Layers && network.norm != Some(NormKind::Group) => {
+            "only for norm = \"group\""
+        }
+        "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
+        "block" | "branch_scale" | "learnable_scale" if kind == Resnet && !network.skip => {
+            "with skip = false there are no blocks"
+        }
+        "branch_scale" | "learnable_scale" | "residual_init"
+            if kind == Transformer && network.norm_placement == NormPlacement::Deepnorm =>
+        {
+            "norm_placement = \"deepnorm\" sets branches and weights"
+        }
+        "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",
+        _ => return None,
+    };
+    Some(format!("has no effect: {why}"))
+}
+
+/// `"a"`, `"a" or "b"`, `"a", "b" or "c"`.
+fn alternatives(kinds: &[NetworkKind]) -> String {
+    let names: Vec<String> = kinds.iter().map(|kind| format!("\"{}\"", Name(kind))).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,153 @@
+//! What `[network]` may say by shape: ranges, and settings that must fit together.
+
+use super::{MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, within};
+use crate::network::{ForgetBias, NormKind};
+use crate::recipe::error::RecipeError;
+use crate::recipe::variants::Name;
+use crate::recipe::{BranchScale, Head, NetworkKind, NetworkRecipe, NormPlacement, Pooling, Positions};
+use crate::theory::initializers::Initializer;
+
+/// Checks `[network]` for batches of `batch` samples.
+pub(super) fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
+    if network.kind == NetworkKind::Layers {
+        layers::explicit(network)?;
+    } else {
+        shaped(network)?;
+    }
+    let eps = network.norm_eps;
+    must("network.norm_eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
+    // A convolution's norm has all positions to average over, a single sample's too.
+    if batch == 1
+        && !has_positions(network)
+        && let Some((key, norm)) = layers::norms(network).into_iter().find(|(_, norm)| *norm == NormKind::Batch)
+    {
+        let expected = "needs data.batch of 2 or more: over a batch of 1 every normalised value is 0";
+        return Err(RecipeError::value(key, format!("\"{}\"", Name(&norm)), expected));
+    }
+    Ok(())
+}
+
+/// Whether it reads samples position by position, and not as one vector.
+pub(in crate::recipe) fn has_positions(network: &NetworkRecipe) -> bool {
+    match network.kind {
+        NetworkKind::Mlp | NetworkKind::Residual => false,
+        NetworkKind::Layers => layers::have_positions(&network.layers),
+        _ => true,
+    }
+}
+
+/// Every kind but `layers`.
+fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    let NetworkRecipe { kind, depth, width, .. } = *network;
+    within("network.depth", depth, MAX_DEPTH)?;
+    within("network.width", width, MAX_WIDTH)?;
+    if !network.layers.is_empty() {
+        return Err(RecipeError::missing("network.layers", "has no effect: only for kind = \"layers\""));
+    }
+    fraction("network.dropout", network.dropout)?;
+    if network.norm == Some(NormKind::Group) {
+        norm_groups(network, width)?;
+    }
+    if let BranchScale::Number(scale) = network.branch_scale {
+        must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
+    }
+    match kind {
+        NetworkKind::Mlp | NetworkKind::Residual => {
+            // Without stem and head, whose sizes depend on the data; `expand::network` counts them too.
+            parameters(network, (width as u64 * width as u64 + width as u64) * (depth as u64 - 1))?;
+            let is_deep = depth >= 2 || kind == NetworkKind::Mlp;
+            must("network.depth", depth, is_deep, "must be 2 or more for kind = \"residual\": a stem and a block")
+        }
+        NetworkKind::Convnet => convnet(network),
+        NetworkKind::Resnet => resnet(network),
+        NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => recurrent(network),
+        NetworkKind::Transformer => transformer(network),
+        NetworkKind::Layers => Ok(()),
+    }
+}
+
+fn convnet(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    let NetworkRecipe { depth, width, kernel, stages, .. } = *network;
+    let is_odd = kernel % 2 == 1 && kernel <= MAX_KERNEL;
+    must("network.kernel", kernel, is_odd, &format!("must be an odd number from 1 to {MAX_KERNEL}"))?;
+    within("network.stages", stages, depth)?;
+    let parts = format!("must divide the depth, {depth}: all stages have equally many convolutions");
+    must("network.stages", stages, depth.is_multiple_of(stages), &parts)?;
+    let widest = width.saturating_mul(2_usize.saturating_pow(stages as u32 - 1));
+    let grows = format!("the last stage would have {widest} channels, twice as many each time: at most {MAX_WIDTH}");
+    must("network.stages", stages, widest <= MAX_WIDTH, &grows)?;
+    let is_pooling = matches!(network.pool, Pooling::Max | Pooling::Average);
+    let pool = format!("\"{}\"", Name(&network.pool));
+    must("network.pool", pool, is_pooling, "must be \"max\" or \"average\" between stages")?;
+    head(network, &[Head::Mean, Head::Flatten])
+}
+
+fn resnet(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    let NetworkRecipe { depth, width, .. } = *network;
+    let below = depth.max(8) - (depth.max(8) - 2) % 6;
+    let expected = format!("must be 6n + 2 for kind = \"resnet\", such as {below} or {}", below + 6);
+    must("network.depth", depth, depth == below, &expected)?;
+    let expected = format!("must be at most {}: the last stage has four times as many channels", MAX_WIDTH / 4);
+    must("network.width", width, width <= MAX_WIDTH / 4, &expected)
+}
+
+fn recurrent(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    head(network, &[Head::Last, Head::Mean, Head::Every])?;
+    recurrent_init("network.init", Some(network.init))?;
+    recurrent_init("network.hidden_init", network.hidden_init)?;
+    forget_bias("network.forget_bias", network.forget_bias)
+}
+
+/// Refuses what cannot start a recurrent layer.
+pub(super) fn recurrent_init(key: &str, init: Option<Initializer>) -> Result<(), RecipeError> {
+    let Some(init) = init.filter(|init| init.is_data_dependent()) else { return Ok(()) };
+    let expected = "is not defined for recurrent layers, whose outputs have no variance of their own; take another one";
+    Err(RecipeError::value(key, format!("\"{init}\""), expected))
+}
+
+/// Refuses a bias that is no number.
+pub(super) fn forget_bias(key: &str, bias: Option<ForgetBias>) -> Result<(), RecipeError> {
+    match bias {
+        Some(ForgetBias::Number(bias)) => must(key, bias, bias.is_finite(), "must be a finite number or \"chrono\""),
+        Some(ForgetBias::Named(_)) | None => Ok(()),
+    }
+}
+
+fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    let NetworkRecipe { width, heads, mlp_ratio, .. } = *network;
+    if !matches!(network.norm, Some(NormKind::Layer | NormKind::Rms)) {
+        let norm = network.norm.map_or_else(|| "none".to_owned(), |norm| format!("\"{}\"", Name(&norm)));
+        return Err(RecipeError::value(
+            "network.norm",
+            norm,
+            "must be \"layer\" or \"rms\" for kind = \"transformer\"",
+        ));
+    }
+    within("network.mlp_ratio", mlp_ratio, MAX_WIDTH / width)?;
+    let expected = format!("must divide the width, {width}");
+    must("network.heads", heads, heads > 0 && width.is_multiple_of(heads), &expected)?;
+    if network.positions == Some(Positions::Rotary) {
+        rotary(network)?;
+    }
+    head(network, &[Head::Every, Head::Mean, Head::Last])?;
+    let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
+    if scales && network.init.scaled(1.0).is_none() {
+        let key = if network.residual_init.is_some() { "residual_init" } else { "norm_placement = \"deepnorm\"" };
+        let expected = format!("has no gain that {key} could scale; take another one, such as \"glorot-normal\"");
+        return Err(RecipeError::value("network.init", format!("\"{}\"", network.init), expected));
+    }
+    Ok(())
+}
+
+/// Refuses heads that rotary positions cannot turn.
+pub(in crate::recipe) fn rotary(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    let width = network.width / network.heads;
+    let expected = format!("leaves {width} features to each head: rotary positions turn pairs, so it must be even");
+    must("network.heads", network.heads, width.is_multiple_of(2), &expected)
+}
+
+fn head(network: &NetworkRecipe, known: &[Head]) -> Result<(), RecipeError> {
+    let names: Vec<String> = known.iter().map(|head| format!("\"{}\"", Name(head))).collect();
+    let expected = format!("must be {} for kind = \"{}\"", names.join(" or "), Name(&network.kind));
+    must("network.head", format!("\"{}\"", Name(&network.head())), known.contains(&network.head()), &expected)
+}
