@@ -22,7 +22,7 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 31] = [
+pub static TABLE: [(&str, When); 36] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
@@ -30,7 +30,11 @@ pub static TABLE: [(&str, When); 31] = [
     ("fan-mismatch", When::Start),
     ("unscaled-residual", When::Never("statistics of operations do not show which of them are branches")),
     ("small-batch-norm", When::Start),
+    ("norm-placement", When::Never("statistics of operations do not show which of them are branches")),
     ("batch-norm-depth", When::Never("statistics of operations do not show which of them are branches")),
+    ("logit-growth", When::Never("statistics of operations do not show logits")),
+    ("attention-entropy-collapse", When::Never("statistics of operations do not show attention weights")),
+    ("rank-collapse", When::Never("statistics of operations do not show single positions")),
     ("saturated-head", When::Start),
     ("forward-overflow", When::Start),
     ("exploding-activation", When::Start),
@@ -49,6 +53,7 @@ pub static TABLE: [(&str, When); 31] = [
     ("exactly-zero-gradient", When::Lasting),
     ("learning-rate-too-low", When::Planned),
     ("clipping-dominates", When::Never("gradients are seen after clipping only")),
+    ("frozen-embedding", When::Planned),
     ("frozen-layer", When::Planned),
     ("diverging-loss", When::Loss),
     ("non-finite", When::Finite),

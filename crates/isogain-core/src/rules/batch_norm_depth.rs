@@ -95,6 +95,7 @@ fn segments<'a>(case: &Case<'a>) -> Vec<Segment<'a>> {
             | OpKind::Embedding(_)
             | OpKind::Recurrent(_)
             | OpKind::Attention(_)
+            | OpKind::Softmax
             | OpKind::Other(_) => {
                 found.push(Segment::default());
                 before = None;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::measure::is_zero;
 use super::{Case, Finding, Rule};
+use crate::network::OpKind;
 use crate::recipe::Level;
 use crate::record::{Snapshot, UnitRecord};
 
@@ -41,13 +42,16 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     let worst = layers.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let message = match blocked {
         Some(record) => format!(
-            "all {} units of {} return zero on every sample: no gradient passes, and nothing before it can learn",
-            record.units, record.name
+            "all {} {} of {} return zero on every sample: no gradient passes, and nothing before it can learn",
+            record.units,
+            noun(case, &record.name),
+            record.name
         ),
         None => format!(
-            "in {} of {} activations most units return zero on every sample; in {} {} of {}",
+            "in {} of {} activations most {} return zero on every sample; in {} {} of {}",
             layers.len(),
             snapshot.units.len(),
+            noun(case, &worst.name),
             worst.name,
             worst.dead,
             worst.units
@@ -69,6 +73,17 @@ fn dead(case: &Case<'_>, snapshot: &Snapshot) -> Option<Finding> {
     )
 }
 
+/// What a unit of this activation is called: behind a convolution it is a channel, dead at every position of every sample.
+fn noun(case: &Case<'_>, name: &str) -> &'static str {
+    let ops = case.network.walk();
+    let before = ops.iter().take_while(|op| op.name != name);
+    let layer = before.filter(|op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_))).last();
+    match layer.map(|op| &op.kind) {
+        Some(OpKind::Convolution(_)) => "channels",
+        _ => "units",
+    }
+}
+
 /// Whether no gradient passes an operation: it may be a branch that the network's description does not show as one.
 fn cuts_off(snapshot: &Snapshot, name: &str) -> bool {
     let before = snapshot.joints.iter().take_while(|joint| joint.name != name);
@@ -82,6 +97,7 @@ fn share(record: &UnitRecord) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Convolution;
     use crate::rules::fixture::Bench;
     use crate::statistics::Moments;
 
@@ -95,6 +111,13 @@ mod tests {
         assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn);
         bench.start.units[2].dead = 64;
         assert_eq!(bench.ask("dead-units").unwrap().level, Level::Warn, "a gradient still arrives before it");
+        assert!(bench.ask("dead-units").unwrap().message.contains("most units return zero"));
+        for op in &mut bench.network.ops {
+            if let OpKind::Linear(linear) = op.kind.clone() {
+                op.kind = OpKind::Convolution(Convolution { linear, window: None });
+            }
+        }
+        assert!(bench.ask("dead-units").unwrap().message.contains("most channels return zero"));
         for joint in &mut bench.start.joints {
             joint.cotangent = Moments { zeros: 64, count: 64, ..Moments::default() };
         }

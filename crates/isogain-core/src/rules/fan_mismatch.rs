@@ -28,6 +28,7 @@ pub(super) static RULE: Rule = Rule {
         "diverging-loss",
         "loss-at-chance",
         "non-finite",
+        "exploding-through-time",
     ],
     check,
 };

@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G018",
     summary: "the planned steps are too short to move any weight far enough",
     page: include_str!("learning-rate-too-low.md"),
-    explains: &["frozen-layer", "loss-at-chance", "too-few-steps"],
+    explains: &["frozen-layer", "loss-at-chance", "too-few-steps", "frozen-embedding"],
     check,
 };
 

@@ -4,6 +4,8 @@
 //! [`TABLE`] is the registry, and its order is the rank: a finding that another, earlier one explains is nested under
 //! it by [`diagnose()`], so that one cause is named first.
 
+mod attention;
+mod attention_entropy_collapse;
 mod batch_norm_depth;
 mod blocked_output;
 mod clipping_dominates;
@@ -19,15 +21,19 @@ mod fan_mismatch;
 mod finding;
 mod forget_gate_closed;
 mod forward_overflow;
+mod frozen_embedding;
 mod frozen_layer;
 mod gradient_below_eps;
 pub(crate) mod gradient_underflow;
 mod learning_rate_too_high;
 mod learning_rate_too_low;
+mod logit_growth;
 mod loss_at_chance;
 mod measure;
 mod non_finite;
+mod norm_placement;
 pub mod page;
+mod rank_collapse;
 mod saturated_head;
 mod saturated_units;
 pub mod severity;
@@ -154,7 +160,7 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 31] = [
+pub static TABLE: [&Rule; 36] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
@@ -162,7 +168,11 @@ pub static TABLE: [&Rule; 31] = [
     &fan_mismatch::RULE,
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
+    &norm_placement::RULE,
     &batch_norm_depth::RULE,
+    &logit_growth::RULE,
+    &attention_entropy_collapse::RULE,
+    &rank_collapse::RULE,
     &saturated_head::RULE,
     &forward_overflow::RULE,
     &exploding_activation::RULE,
@@ -181,6 +191,7 @@ pub static TABLE: [&Rule; 31] = [
     &exactly_zero_gradient::RULE,
     &learning_rate_too_low::RULE,
     &clipping_dominates::RULE,
+    &frozen_embedding::RULE,
     &frozen_layer::RULE,
     &diverging_loss::RULE,
     &non_finite::RULE,

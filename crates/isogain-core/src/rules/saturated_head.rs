@@ -38,7 +38,8 @@ const LARGER: f64 = 4.0;
 fn check(case: &Case<'_>) -> Option<Finding> {
     let head = case.network.head()?;
     // An activation behind the head has ranges of its own: another rule's.
-    let plain = case.network.ops[head..].iter().all(|op| !matches!(op.kind, OpKind::Activation { .. }));
+    let plain =
+        case.network.ops[head..].iter().all(|op| !matches!(op.kind, OpKind::Activation { .. } | OpKind::Softmax));
     if case.network.loss != Loss::CrossEntropy || case.network.outputs < 2 || !plain {
         return None;
     }

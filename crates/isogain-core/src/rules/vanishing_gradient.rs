@@ -18,6 +18,7 @@ pub(super) static RULE: Rule = Rule {
         "learning-rate-too-low",
         "frozen-layer",
         "loss-at-chance",
+        "frozen-embedding",
     ],
     check,
 };

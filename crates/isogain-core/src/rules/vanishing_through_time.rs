@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     code: "G028",
     summary: "the gradient of a recurrent state dies out before it reaches the first time steps",
     page: include_str!("vanishing-through-time.md"),
-    explains: &["gradient-underflow", "gradient-below-eps", "loss-at-chance"],
+    explains: &["gradient-underflow", "gradient-below-eps", "loss-at-chance", "frozen-embedding"],
     check,
 };
 
