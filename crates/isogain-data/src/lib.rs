@@ -19,7 +19,7 @@ mod formats;
 mod generate;
 mod number;
 mod part;
-pub mod png;
+mod png;
 mod raw;
 mod samples;
 mod scale;

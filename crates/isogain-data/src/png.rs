@@ -10,25 +10,25 @@ use flate2::read::ZlibDecoder;
 
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub(crate) struct Image {
     /// Rows.
-    pub height: usize,
+    pub(crate) height: usize,
     /// Columns.
-    pub width: usize,
+    pub(crate) width: usize,
     /// 1 for grey, 2 with transparency, 3 for colour, 4 with transparency.
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// `[height, width, channels]`.
-    pub pixels: Vec<u8>,
+    pub(crate) pixels: Vec<u8>,
 }
 
 /// What is wrong with an image, and at which byte of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {byte}: {message}")]
-pub struct PngError {
+pub(crate) struct PngError {
     /// From the start of the file.
-    pub byte: u64,
+    pub(crate) byte: u64,
     /// What is wrong and what would be right.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// The first bytes of every PNG file.
@@ -51,7 +51,7 @@ fn wrong<T>(byte: usize, message: impl Into<String>) -> Result<T, PngError> {
 ///
 /// # Errors
 /// When it is none, is damaged or cut off, has 16 bits a channel, is interlaced, or is larger than 64 megapixels.
-pub fn decode(file: &[u8]) -> Result<Image, PngError> {
+pub(crate) fn decode(file: &[u8]) -> Result<Image, PngError> {
     if !file.starts_with(&SIGNATURE) {
         return wrong(0, "not a PNG file, which begins with 89 50 4e 47");
     }

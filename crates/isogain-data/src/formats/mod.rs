@@ -7,8 +7,10 @@ mod idx;
 mod images;
 mod npy;
 mod npz;
+mod parquet;
 mod safetensors;
 mod text;
+mod thrift;
 mod ts;
 
 use std::path::{Path, PathBuf};
@@ -64,7 +66,7 @@ pub(crate) fn load(recipe: &DataRecipe, folder: &Path, limit: u64) -> Result<Vec
         Format::Safetensors => archives(&requests, safetensors::read)?,
         Format::Text => text::read(&requests)?,
         Format::Ts => ts::read(&requests)?,
-        Format::Parquet => return Err(Error::value("data.format", find::quoted(format), "is not read yet")),
+        Format::Parquet => each(&requests, parquet::read)?,
     };
     tables(sheets, recipe.task)
 }
