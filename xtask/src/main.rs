@@ -1,6 +1,7 @@
-//! What a contributor runs: `cargo xtask test | check | bench | build-time`.
+//! What a contributor runs: `cargo xtask test | check | data | bench | build-time`.
 
 mod bench;
+mod data;
 mod python;
 mod steps;
 
@@ -15,6 +16,7 @@ Usage: cargo xtask <task>
   test --rust the same without Python: nothing is downloaded but crates
   test --python  the Python package alone
   check       what is expected before a commit: format, lints, tests of the core
+  data <name> fetches a public data set into target/data; --list shows which
   bench       ratios on this machine: statistics kernel, watched step, step against PyTorch
   build-time  seconds of a cold release build, whole and of the core alone";
 
@@ -27,6 +29,7 @@ fn main() -> Result<()> {
             Some(other) => bail!("unknown argument '{other}' of test; known: --rust, --python"),
         },
         Some("check") => steps::check(),
+        Some("data") => data::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         Some("bench") => bench::all(),
         Some("build-time") => bench::build_time(),
         Some("help" | "--help" | "-h") | None => {

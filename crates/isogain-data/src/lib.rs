@@ -9,6 +9,7 @@
 //! A [`Part`] keeps numbers as the file has them and applies the standardisation when rows are asked for, so that
 //! CIFAR-10 takes 180 MB and not 1.4 GB; a file of numbers too large for memory stays on disk.
 
+mod array;
 mod batches;
 mod classes;
 mod dataset;
@@ -18,6 +19,7 @@ mod formats;
 mod generate;
 mod number;
 mod part;
+mod png;
 mod raw;
 mod samples;
 mod scale;

@@ -4,6 +4,14 @@ mod cifar;
 mod csv;
 mod find;
 mod idx;
+mod images;
+mod npy;
+mod npz;
+mod parquet;
+mod safetensors;
+mod text;
+mod thrift;
+mod ts;
 
 use std::path::{Path, PathBuf};
 
@@ -52,13 +60,34 @@ pub(crate) fn load(recipe: &DataRecipe, folder: &Path, limit: u64) -> Result<Vec
         Format::Idx => each(&idx::folder(requests)?, idx::read)?,
         Format::Cifar10 => cifar::read(&requests, cifar::TEN)?,
         Format::Cifar100 => cifar::read(&requests, cifar::HUNDRED)?,
-        _ => return Err(Error::value("data.format", find::quoted(format), "is not read yet")),
+        Format::Images => each(&requests, images::read)?,
+        Format::Npy => each(&requests, npy::read)?,
+        Format::Npz => archives(&requests, npz::read)?,
+        Format::Safetensors => archives(&requests, safetensors::read)?,
+        Format::Text => text::read(&requests)?,
+        Format::Ts => ts::read(&requests)?,
+        Format::Parquet => each(&requests, parquet::read)?,
     };
     tables(sheets, recipe.task)
 }
 
 fn each(requests: &[Request<'_>], read: impl Fn(&Request<'_>) -> Result<Sheet>) -> Result<Vec<Sheet>> {
     requests.iter().map(read).collect()
+}
+
+/// Files that may hold the test part too.
+fn archives(requests: &[Request<'_>], read: impl Fn(&Request<'_>) -> Result<Vec<Sheet>>) -> Result<Vec<Sheet>> {
+    let mut sheets = Vec::new();
+    for request in requests {
+        let found = read(request)?;
+        if requests.len() > 1 && found.len() > 1 {
+            let expected = "has no effect: the file has its own test part, x_test and y_test";
+            let written = format!("\"{}\"", request.recipe.test_source);
+            return Err(Error::value("data.test_source", written, expected));
+        }
+        sheets.extend(found);
+    }
+    Ok(sheets)
 }
 
 /// Refuses settings that the format would ignore.

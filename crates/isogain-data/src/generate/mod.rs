@@ -43,7 +43,11 @@ pub(crate) fn table(recipe: &DataRecipe) -> Result<Table> {
             Classification => ("\"classification\"", "has numbers: must be \"regression\""),
             Regression => ("\"regression\"", "has classes: must be \"classification\""),
         };
-        return Err(Error::value("data.task", found, format!("{} {expected}", recipe.source)));
+        let expected = match recipe.source.as_str() {
+            DataRecipe::DIGITS => expected.replacen("has", "the digits have", 1),
+            source => format!("{source} {expected}"),
+        };
+        return Err(Error::value("data.task", found, expected));
     }
     let generator = &mut ChaCha8Rng::seed_from_u64(SEED);
     match recipe.source.as_str() {
