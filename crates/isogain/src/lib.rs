@@ -15,6 +15,7 @@ mod ops;
 pub mod optimizer;
 pub mod probe;
 pub mod run;
+pub mod scaler;
 pub mod sharpness;
 pub mod smoothness;
 pub mod snapshot;

@@ -59,7 +59,9 @@ fn weights_are_checked_without_a_recipe() {
 #[test]
 fn what_is_no_run_is_said_to_be_none() {
     let desk = Desk::new();
-    for arguments in [&["view", "nowhere"][..], &["export", "nowhere", "--to", "csv"], &["compare", "nowhere", "either"]] {
+    for arguments in
+        [&["view", "nowhere"][..], &["export", "nowhere", "--to", "csv"], &["compare", "nowhere", "either"]]
+    {
         let ran = desk.isogain(arguments);
         assert_eq!(ran.code, Some(2), "{arguments:?}");
         assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("nowhere"), "{}", ran.stderr);

@@ -15,9 +15,10 @@ fn batch_norm_smooths_a_deep_network() {
     assert_eq!((steps(0).len(), steps(1).len()), (20, 20));
     // Past the first half, when both have left the plateau.
     let band = |network: usize| {
-        let widths = steps(network).into_iter().skip(10).map(|step| {
-            step["highest"].as_f64().unwrap_or(f64::INFINITY) - step["lowest"].as_f64().unwrap_or(0.0)
-        });
+        let widths = steps(network)
+            .into_iter()
+            .skip(10)
+            .map(|step| step["highest"].as_f64().unwrap_or(f64::INFINITY) - step["lowest"].as_f64().unwrap_or(0.0));
         let mut widths: Vec<f64> = widths.collect();
         widths.sort_by(f64::total_cmp);
         widths[widths.len() / 2]

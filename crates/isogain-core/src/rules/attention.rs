@@ -74,6 +74,7 @@ pub(super) mod tests {
                 joints: vec![JointRecord { detail: Some(Detail::Attention(record(step))), ..joint.clone() }],
                 parameters: Vec::new(),
                 clip: None,
+                scaling: None,
                 snapshot: None,
             })
             .collect();

@@ -10,6 +10,7 @@ use crate::network::{Op, OpKind};
 use crate::recipe::{ClipKind, Precision};
 use crate::record::{ParameterRecord, Snapshot};
 use crate::statistics::{Moments, NumberFormat};
+use crate::theory::numerics;
 
 /// One weight matrix before training, and how fast the recipe's optimizer moves it.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +213,16 @@ pub(super) fn min_normal(precision: Precision) -> f64 {
         Precision::F64 => f64::MIN_POSITIVE,
         Precision::Bf16 => NumberFormat::BF16.min_normal,
         Precision::Fp16 => NumberFormat::FP16.min_normal,
+    }
+}
+
+/// Largest finite magnitude.
+pub(super) fn largest_number(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::MAX),
+        Precision::F64 => f64::MAX,
+        Precision::Bf16 => numerics::Precision::Bf16.largest(),
+        Precision::Fp16 => numerics::Precision::F16.largest(),
     }
 }
 
