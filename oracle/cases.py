@@ -4,6 +4,7 @@ A case is {name, about, batch, inputs, layers, loss} and, for the optimizer case
 
     {kind: "linear", name, fan_in, fan_out, gain}     z = x W^T + b, W [fan_out, fan_in]; gain scales the draw (generator.py)
     {kind: "activation", name, function}              elementwise; functions as in activations.py
+    {kind: "softmax", name}                           over the features
     {kind: "batch-norm", name, width, eps}            training mode, statistics over the batch, biased variance inside;
                                                       the running variance takes the unbiased one, momentum 0.1
     {kind: "layer-norm", name, width, eps}            over the features, biased variance
@@ -12,7 +13,8 @@ A case is {name, about, batch, inputs, layers, loss} and, for the optimizer case
                                                       one scalar parameter `<name>.alpha` that starts at `scale`
 
 Names: fcN for linear layers, normN and actN for what belongs to fcN, blockN for the residual around fcN.
-Losses: "cross-entropy", mean over the batch; "mse", mean over batch and outputs.
+Losses: "cross-entropy", mean over the batch; "mse", mean over batch and outputs;
+"mse-classes" and "bce" (on logits) likewise, against one-hot rows of labels, one 0 or 1 where there is one output.
 """
 
 SIGMOID_DEPTH = 20
@@ -106,6 +108,15 @@ NETWORKS = [
          plain(10, 24, 4, 1, "tanh"), loss="mse"),
     case("tanh_two_outputs", "3 hidden layers of 16, tanh, mean squared error over 2 outputs", 24, 8,
          plain(8, 16, 3, 2, "tanh"), loss="mse"),
+    case("softmax_squared", "3 hidden layers of 16, softmax, mean squared error against classes", 24, 8,
+         plain(8, 16, 3, 5, "tanh", gain=HE) + [{"kind": "softmax", "name": "output"}], loss="mse-classes"),
+    case("sigmoid_squared", "3 hidden layers of 16, sigmoid, mean squared error against classes", 24, 8,
+         plain(8, 16, 3, 5, "tanh", gain=HE) + [{"kind": "activation", "name": "output", "function": "sigmoid"}],
+         loss="mse-classes"),
+    case("binary_several", "3 hidden layers of 16, sigmoid cross-entropy of 5 outputs", 24, 8,
+         plain(8, 16, 3, 5, "tanh", gain=HE), loss="bce"),
+    case("binary_one", "3 hidden layers of 16, sigmoid cross-entropy of one output", 24, 8,
+         plain(8, 16, 3, 1, "tanh", gain=HE), loss="bce"),
 ]
 
 ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
@@ -116,6 +127,19 @@ TRAINED = {
     "adam": {"optimizer": {"kind": "adam", **ADAM}},
     "adam_large_eps": {"optimizer": {"kind": "adam", **ADAM, "eps": 1e-2}},
     "adamw": {"optimizer": {"kind": "adamw", **ADAM, "weight_decay": 0.01}},
+    "sgd_weight_decay": {"optimizer": {"kind": "sgd", "lr": 0.05, "weight_decay": 0.1}},
+    "nesterov_weight_decay": {
+        "optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
+    },
+    "adam_weight_decay": {"optimizer": {"kind": "adam", **ADAM, "weight_decay": 0.1}},
+    "rmsprop": {"optimizer": {"kind": "rmsprop", "lr": 1e-3, "alpha": 0.99, "eps": 1e-8}},
+    "rmsprop_momentum": {
+        "optimizer": {
+            "kind": "rmsprop", "lr": 1e-3, "alpha": 0.9, "eps": 1e-3, "momentum": 0.9, "weight_decay": 0.1
+        }
+    },
+    "adagrad": {"optimizer": {"kind": "adagrad", "lr": 0.01, "eps": 1e-10}},
+    "adagrad_weight_decay": {"optimizer": {"kind": "adagrad", "lr": 0.01, "eps": 1e-2, "weight_decay": 0.1}},
     "sgd_clip_value": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "value", "limit": 0.01}},
     "sgd_clip_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "norm", "limit": 0.05}},
     "sgd_clip_global_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "global-norm", "limit": 0.05}},

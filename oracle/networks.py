@@ -38,6 +38,10 @@ class Network:
         self.inputs = tensor(generator.inputs(case["batch"], case["inputs"]))
         if case["loss"] == "cross-entropy":
             self.goal = torch.tensor(generator.labels(case["batch"], outputs))
+        elif case["loss"] in ("mse-classes", "bce"):
+            labels = torch.tensor(generator.labels(case["batch"], max(outputs, 2)))
+            rows = labels[:, None] if outputs == 1 else F.one_hot(labels, outputs)
+            self.goal = rows.to(torch.float64)
         elif case["loss"] == "mse":
             self.goal = tensor(generator.targets(case["batch"], outputs))
         else:
@@ -64,7 +68,7 @@ class Network:
                 if layer["learnable"]:
                     self._add(f"{name}.alpha", layer["scale"])
                 self._draw(layer["branch"], stream)
-            elif kind != "activation":
+            elif kind not in ("activation", "softmax"):
                 raise ValueError(f"unknown layer kind {kind!r}")
 
     def forward(self, joints=None, residuals=None):
@@ -74,8 +78,10 @@ class Network:
             x = x.clone().requires_grad_()
             joints.append(("input", x))
         output = self._run(self.case["layers"], x, joints, residuals)
-        if self.case["loss"] == "mse":
+        if self.case["loss"] in ("mse", "mse-classes"):
             return F.mse_loss(output, self.goal)
+        if self.case["loss"] == "bce":
+            return F.binary_cross_entropy_with_logits(output, self.goal)
         return F.cross_entropy(output, self.goal)
 
     def _run(self, layers, x, joints, residuals):
@@ -86,6 +92,8 @@ class Network:
                 x = F.linear(x, weight, bias)
             elif kind == "activation":
                 x = FUNCTIONS[layer["function"]](x)
+            elif kind == "softmax":
+                x = torch.softmax(x, dim=1)
             elif kind == "batch-norm":
                 mean, variance = self.running[name]
                 x = F.batch_norm(x, mean, variance, weight, bias, True, RUNNING_MOMENTUM, layer["eps"])
@@ -149,16 +157,22 @@ def measure(case):
 
 
 def build_optimizer(settings, parameters):
-    kind, lr = settings["kind"], settings["lr"]
+    kind, lr, decay = settings["kind"], settings["lr"], settings.get("weight_decay", 0.0)
+    momentum = settings.get("momentum", 0.0)
     if kind == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=lr, momentum=settings.get("momentum", 0.0), nesterov=settings.get("nesterov", False)
+        nesterov = settings.get("nesterov", False)
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=decay)
+    if kind == "rmsprop":
+        alpha, eps = settings["alpha"], settings["eps"]
+        return torch.optim.RMSprop(
+            parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=decay, centered=False
         )
+    if kind == "adagrad":
+        return torch.optim.Adagrad(parameters, lr=lr, eps=settings["eps"], weight_decay=decay)
     betas = (settings["beta1"], settings["beta2"])
     if kind == "adam":
-        return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=settings["eps"])
+        return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=settings["eps"], weight_decay=decay)
     if kind == "adamw":
-        decay = settings["weight_decay"]
         return torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=settings["eps"], weight_decay=decay)
     raise ValueError(f"unknown optimizer {kind!r}")
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::network::{Network, NormKind, Op, OpKind};
-use crate::recipe::{OptimizerName, Precision, Recipe};
+use crate::recipe::{LossScale, Precision, Recipe};
 use crate::record::Snapshot;
 use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
@@ -51,12 +51,16 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         widths: hidden.iter().map(|(.., fan_out)| *fan_out).collect(),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
-        head_gradient_rms: head_gradient / start.batch.max(1) as f64,
+        // As the format holds it.
+        head_gradient_rms: head_gradient / start.batch.max(1) as f64
+            * recipe.run.loss_scale.map_or(1.0, LossScale::first),
         precision: match recipe.run.precision {
             Precision::F32 => numerics::Precision::F32,
             Precision::F64 => numerics::Precision::F64,
+            Precision::Bf16 => numerics::Precision::Bf16,
+            Precision::Fp16 => numerics::Precision::F16,
         },
-        adam_epsilon: (recipe.optimizer.name == OptimizerName::Adam).then_some(recipe.optimizer.eps),
+        adam_epsilon: recipe.optimizer.name.rescales().then_some(recipe.optimizer.eps),
         tolerated_gradient_ratio: TOLERATED_GRADIENT_RATIO,
     })
 }

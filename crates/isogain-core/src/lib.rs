@@ -1,6 +1,7 @@
 //! The framework-free core of isogain: what is measured, what theory expects, what is wrong and why,
 //! what to do about it, and what a trial proved. No framework, no sockets, no clock, no printing.
 
+pub mod baseline;
 pub mod flow;
 pub mod forecast;
 pub mod names;

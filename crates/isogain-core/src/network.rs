@@ -87,6 +87,8 @@ pub enum OpKind {
         /// The function phi.
         activation: Activation,
     },
+    /// `y_i = exp(x_i) / sum_j exp(x_j)` over the features of a sample.
+    Softmax,
     /// Batch, layer, RMS or group normalisation.
     Norm(Norm),
     /// `y = x + scale * F(x)`.
@@ -117,7 +119,12 @@ impl OpKind {
             Self::Recurrent(recurrent) => recurrent.units,
             Self::Attention(attention) => attention.features,
             Self::Residual(residual) => residual.branch.iter().fold(input, |features, op| op.kind.features(features)),
-            Self::Activation { .. } | Self::Norm(_) | Self::Pool(_) | Self::Dropout(_) | Self::Other(_) => input,
+            Self::Activation { .. }
+            | Self::Softmax
+            | Self::Norm(_)
+            | Self::Pool(_)
+            | Self::Dropout(_)
+            | Self::Other(_) => input,
         }
     }
 
@@ -152,6 +159,7 @@ impl OpKind {
                 ]
             }
             Self::Activation { .. }
+            | Self::Softmax
             | Self::Pool(_)
             | Self::Flatten(_)
             | Self::Dropout(_)
@@ -433,8 +441,10 @@ pub struct Other {
 pub enum Loss {
     /// Softmax cross-entropy on class indices; the outputs are logits.
     CrossEntropy,
-    /// Mean over batch and outputs of the squared error.
+    /// Mean over batch and outputs of the squared error; classes are compared as rows of zeros with a one.
     MeanSquaredError,
+    /// Mean over batch and outputs of the sigmoid cross-entropy of each output; the outputs are logits.
+    BinaryCrossEntropy,
     /// Any other scalar function of the outputs.
     Other,
 }

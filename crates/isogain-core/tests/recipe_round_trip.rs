@@ -4,8 +4,9 @@
 
 use isogain_core::network::NormKind;
 use isogain_core::recipe::{
-    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, NamedScale, NetworkKind, NetworkRecipe, Optimizer,
-    OptimizerName, Precision, Recipe, Run, Task, parse, to_toml, validate, validate::MAX_SEED,
+    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, LossName, LossScale, NamedScale, NetworkKind, NetworkRecipe,
+    Optimizer, OptimizerName, OutputActivation, Precision, Recipe, Run, Schedule, ScheduleKind, Task, parse, to_toml,
+    validate, validate::MAX_SEED,
 };
 use isogain_core::theory::{Activation, Initializer};
 use proptest::prelude::*;
@@ -62,9 +63,17 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     })
 }
 
+fn output() -> impl Strategy<Value = OutputActivation> {
+    prop_oneof![Just(OutputActivation::SOFTMAX), activation().prop_map(OutputActivation::from)]
+}
+
+fn loss() -> impl Strategy<Value = LossName> {
+    sample::select(vec![LossName::CrossEntropy, LossName::MeanSquaredError, LossName::BinaryCrossEntropy])
+}
+
 fn network() -> impl Strategy<Value = NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
-    let shape = (2..50_usize, 1..500_usize, branch_scale(), any::<bool>(), option::of(activation()));
+    let shape = (2..50_usize, 1..500_usize, branch_scale(), any::<bool>(), option::of(output()));
     let kind = sample::select(vec![NetworkKind::Mlp, NetworkKind::Residual, NetworkKind::Layers]);
     (kind, common, shape, layers()).prop_map(|(kind, common, shape, layers)| {
         let default = NetworkRecipe::default();
@@ -91,11 +100,12 @@ fn network() -> impl Strategy<Value = NetworkRecipe> {
 fn data() -> impl Strategy<Value = Data> {
     let texts = ("[a-zäß \"'\\\\\n]{0,12}", "[a-z \"#=.]{0,8}");
     let numbers = (2..100_000_usize, 0.001..0.999, positive());
-    (texts, numbers, any::<(bool, bool, bool, bool)>()).prop_map(|(texts, numbers, flags)| {
+    (texts, numbers, any::<(bool, bool, bool, bool)>(), option::of(loss())).prop_map(|(texts, numbers, flags, loss)| {
         let default = Data::default();
         let (batch, test_fraction, input_scale) = numbers;
         let (is_file, is_regression, standardize, target_scaled) = flags;
-        let shared = Data { batch, test_fraction, input_scale, standardize, ..default.clone() };
+        let loss = if is_regression { loss.map(|_| LossName::MeanSquaredError) } else { loss };
+        let shared = Data { loss, batch, test_fraction, input_scale, standardize, ..default.clone() };
         let file = if is_file { (format!("data/{}", texts.0), texts.1) } else { (default.source, default.target) };
         let task = if is_regression { (Task::Regression, target_scaled) } else { (Task::Classification, true) };
         Data { source: file.0, target: file.1, task: task.0, standardize_target: task.1, ..shared }
@@ -103,17 +113,41 @@ fn data() -> impl Strategy<Value = Data> {
 }
 
 fn optimizer() -> impl Strategy<Value = Optimizer> {
-    let name = sample::select(vec![OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Adam]);
-    (name, positive(), 0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1e-3).prop_map(
-        |(name, learning_rate, momentum, betas, eps)| {
-            let default = Optimizer { name, learning_rate, ..Optimizer::default() };
-            match name {
-                OptimizerName::Sgd => default,
-                OptimizerName::Momentum => Optimizer { momentum, ..default },
-                OptimizerName::Adam => Optimizer { betas, eps, ..default },
+    let name = sample::select(OptimizerName::ALL.to_vec());
+    let decays = (0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1.0);
+    (name, positive(), decays, 0.0..1e-3, 0.0..0.1).prop_map(|(name, learning_rate, decays, eps, weight_decay)| {
+        let (momentum, betas, alpha) = decays;
+        let default = Optimizer { learning_rate, weight_decay, ..Optimizer::named(name) };
+        match name {
+            OptimizerName::Sgd => default,
+            OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
+            OptimizerName::Adam | OptimizerName::AdamW => Optimizer { betas, eps, ..default },
+            OptimizerName::RmsProp => Optimizer { alpha, eps, momentum, ..default },
+            OptimizerName::AdaGrad => Optimizer { eps, ..default },
+        }
+    })
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let kinds = [ScheduleKind::Constant, ScheduleKind::WarmUp, ScheduleKind::Cosine, ScheduleKind::Step];
+    (sample::select(kinds.to_vec()), 1..5000_usize, 0.0..1.0, 1..5000_usize, positive()).prop_map(
+        |(kind, warm_up, final_fraction, every, factor)| {
+            let default = Schedule::of(kind);
+            match kind {
+                ScheduleKind::Constant => default,
+                ScheduleKind::WarmUp => Schedule { warm_up, ..default },
+                ScheduleKind::Cosine => Schedule { warm_up, final_fraction, ..default },
+                ScheduleKind::Step => Schedule { warm_up, every, factor, ..default },
             }
         },
     )
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    let precision = sample::select(vec![Precision::F32, Precision::F64, Precision::Bf16, Precision::Fp16]);
+    let scale = prop_oneof![Just(LossScale::DYNAMIC), positive().prop_map(LossScale::Number)];
+    (1..1_000_000_000_usize, 0..=MAX_SEED, precision, option::of(scale))
+        .prop_map(|(steps, seed, precision, loss_scale)| Run { steps, seed, precision, loss_scale })
 }
 
 fn clip() -> impl Strategy<Value = Clip> {
@@ -123,12 +157,19 @@ fn clip() -> impl Strategy<Value = Clip> {
 }
 
 fn recipe() -> impl Strategy<Value = Recipe> {
-    let run = (1..1_000_000_000_usize, 0..=MAX_SEED, sample::select(vec![Precision::F32, Precision::F64]))
-        .prop_map(|(steps, seed, precision)| Run { steps, seed, precision });
     let level = sample::select(vec![Level::Allow, Level::Note, Level::Warn, Level::Deny]);
     let rules = collection::btree_map("[a-z][a-z-]{0,12}|[a-z \"\\\\.é\u{1}]{0,6}", level, 0..4);
-    (data(), network(), optimizer(), clip(), run, rules)
-        .prop_map(|(data, network, optimizer, clip, run, rules)| Recipe { data, network, optimizer, clip, run, rules })
+    (data(), network(), (optimizer(), schedule()), clip(), run(), rules).prop_map(
+        |(data, network, (optimizer, schedule), clip, run, rules)| Recipe {
+            data,
+            network,
+            optimizer,
+            schedule,
+            clip,
+            run,
+            rules,
+        },
+    )
 }
 
 proptest! {

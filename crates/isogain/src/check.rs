@@ -13,7 +13,6 @@ use isogain_core::theory::limits::Limits;
 use crate::Error;
 use crate::data::Dataset;
 use crate::sharpness::sharpness;
-use crate::snapshot::snapshot;
 use crate::train::{Trainer, first_batch};
 
 /// A recipe with its network and data, measured once before training.
@@ -45,9 +44,9 @@ impl Subject {
     /// # Errors
     /// When recipe and data do not fit.
     pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
-        let network = expand::network(recipe, &data.shape(), data.outputs())?;
+        let network = expand::network(recipe, &data.shape(), recipe.data.outputs(data.outputs()))?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
-        let start = snapshot(&trainer.model, &first_batch(recipe, &data, recipe.run.seed), 0)?;
+        let start = trainer.snapshot(&first_batch(recipe, &data, recipe.run.seed))?;
         let limits = forecast::limits(&network, recipe, &start);
         Ok(Self { recipe: recipe.clone(), network, data, start, limits })
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::data::Dataset;
 use crate::model::{Model, Value};
+use crate::scaler::Scaler;
 use crate::train::Trainer;
 
 /// Key of the metadata. One key only: the order of several changes from run to run.
@@ -31,6 +32,9 @@ struct Position {
     seed: u64,
     /// Where the first non-finite value appeared.
     first_non_finite: Option<NonFinite>,
+    /// The loss scale; a checkpoint of an earlier version has none.
+    #[serde(default)]
+    scaler: Option<Scaler>,
 }
 
 /// A named tensor as bytes.
@@ -60,8 +64,12 @@ pub fn save(trainer: &Trainer, unwritten: &[&StepRecord], path: &Path) -> Result
             .extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
     }
     tensors.insert("losses".into(), doubles(&trainer.losses));
-    let position =
-        Position { step: trainer.step, seed: trainer.seed(), first_non_finite: trainer.first_non_finite.clone() };
+    let position = Position {
+        step: trainer.step,
+        seed: trainer.seed(),
+        first_non_finite: trainer.first_non_finite.clone(),
+        scaler: trainer.recipe().run.loss_scale.map(|_| trainer.scaler.clone()),
+    };
     let problem = |error: serde_json::Error| Error::Checkpoint { path: path.to_path_buf(), message: error.to_string() };
     let position = serde_json::to_string(&position).map_err(problem)?;
     let unwritten = serde_json::to_vec(unwritten).map_err(problem)?;
@@ -123,6 +131,9 @@ pub fn load(
     trainer.losses = numbers(&losses);
     trainer.step = position.step;
     trainer.first_non_finite = position.first_non_finite;
+    if let Some(scaler) = position.scaler {
+        trainer.scaler = scaler;
+    }
     // A checkpoint of an earlier version has none; only what a flight recorder writes is lost with them.
     let unwritten = match file.tensor(UNWRITTEN) {
         Ok(view) => {

@@ -11,6 +11,7 @@ use isogain_core::theory::{Activation, Initializer};
 
 use crate::data::Samples;
 use crate::model::{Mode, Model, Running, Value, matrix, vector};
+use crate::ops::Arithmetic;
 use crate::probe::{Keep, Probes};
 
 impl Model {
@@ -70,6 +71,7 @@ impl Model {
                 }
                 OpKind::Residual(_)
                 | OpKind::Activation { .. }
+                | OpKind::Softmax
                 | OpKind::Pool(_)
                 | OpKind::Flatten(_)
                 | OpKind::Dropout(_)
@@ -77,7 +79,8 @@ impl Model {
                 | OpKind::Other(_) => {}
             }
         }
-        let mut model = Self { network: network.clone(), parameters, running, dtype, device };
+        let mut model =
+            Self { network: network.clone(), parameters, running, dtype, device, arithmetic: Arithmetic::default() };
         model.unit_variance(batch);
         model
     }

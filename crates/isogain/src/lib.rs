@@ -16,6 +16,7 @@ mod ops;
 pub mod optimizer;
 pub mod probe;
 pub mod run;
+pub mod scaler;
 pub mod sharpness;
 pub mod snapshot;
 pub mod train;

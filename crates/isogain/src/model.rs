@@ -8,7 +8,7 @@ use isogain_core::network::{Convolution, Embedding, Loss, Network, Norm, NormKin
 use isogain_core::recipe::Precision;
 
 use crate::data::{Samples, Targets};
-use crate::ops::{self, BatchStatistics, Buffer, Collected, Groups, Site};
+use crate::ops::{self, Arithmetic, BatchStatistics, Buffer, Collected, Groups, Real, Site, by_type};
 use crate::probe::Probes;
 
 /// A parameter: a weight `[fan_in, fan_out]`, or a vector `[features]`.
@@ -118,6 +118,8 @@ pub struct Model {
     pub dtype: DType,
     /// Where tensors live.
     pub device: Device,
+    /// How its passes compute, where not simply in `dtype`.
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// Training or judging.
@@ -129,10 +131,10 @@ pub enum Mode {
     Evaluate,
 }
 
-/// The floating-point type of a precision.
+/// The floating-point type that parameters are kept and sums are made in.
 pub fn dtype(precision: Precision) -> DType {
     match precision {
-        Precision::F32 => DType::F32,
+        Precision::F32 | Precision::Bf16 | Precision::Fp16 => DType::F32,
         Precision::F64 => DType::F64,
     }
 }
@@ -147,16 +149,18 @@ pub struct Pass<'a> {
     positions: usize,
     /// Seed of this pass's dropout.
     noise: u64,
+    arithmetic: Arithmetic,
     collected: Collected,
 }
 
 impl Model {
-    /// The same network with this other type and the same values.
+    /// The same network with this other type and the same values, computing simply in that type.
     pub fn cast(&self, dtype: DType) -> Self {
         let parameters = self.parameters.iter();
         let parameters =
             parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &self.device)));
-        Self { parameters: parameters.collect(), dtype, ..self.clone() }
+        let arithmetic = Arithmetic::default();
+        Self { parameters: parameters.collect(), dtype, arithmetic, ..self.clone() }
     }
 
     /// A pass on the tape, in training mode: it knows every parameter's gradient afterwards.
@@ -168,11 +172,24 @@ impl Model {
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
         let positions = self.network.input.positions();
         let collected = Collected::default();
-        Pass { parameters: &self.parameters, probes, mode, is_tracked: false, positions, noise: 0, collected }
+        let arithmetic = self.arithmetic;
+        Pass {
+            parameters: &self.parameters,
+            probes,
+            mode,
+            is_tracked: false,
+            positions,
+            noise: 0,
+            arithmetic,
+            collected,
+        }
     }
 
     /// Outputs `[batch x positions, outputs]` of inputs `[batch x positions, features]`.
     pub fn forward(&self, pass: &mut Pass<'_>, inputs: Tensor<2>) -> Tensor<2> {
+        // Tokens are no quantities.
+        let is_number = !matches!(self.network.ops.first(), Some(Op { kind: OpKind::Embedding(_), .. }));
+        let inputs = if is_number { pass.rounded(inputs) } else { inputs };
         let inputs = if pass.is_tracked { inputs.autodiff().require_grad() } else { inputs };
         let inputs = pass.watch("input", inputs);
         self.run(&self.network.ops, pass, inputs)
@@ -195,6 +212,7 @@ impl Model {
                     ops::convolution(x, *window, weight, bias, pass.site(name))
                 }
                 OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
+                OpKind::Softmax => ops::softmax(x, pass.site(name)),
                 OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
                 OpKind::Pool(pool) => {
@@ -267,7 +285,10 @@ impl Model {
         let site = Site::new("loss", None, &Collected::default());
         match (self.network.loss, targets) {
             (Loss::CrossEntropy, Targets::Classes(labels, _)) => ops::cross_entropy(outputs, labels, site),
-            (_, targets) => ops::squared_error(outputs, &numbers(targets), site),
+            (Loss::BinaryCrossEntropy, targets) => {
+                ops::binary_cross_entropy(outputs, &numbers(targets, self.network.outputs), site)
+            }
+            (_, targets) => ops::squared_error(outputs, &numbers(targets, self.network.outputs), site),
         }
     }
 
@@ -303,9 +324,10 @@ pub(crate) fn skip_joint(residual: &str) -> String {
     format!("{residual}/skip")
 }
 
-/// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes.
-fn numbers(targets: &Targets) -> Vec<f64> {
+/// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes; where one output stands for two, 0 or 1.
+fn numbers(targets: &Targets, outputs: usize) -> Vec<f64> {
     match targets {
+        Targets::Classes(labels, _) if outputs == 1 => labels.iter().map(|&label| label as f64).collect(),
         Targets::Classes(labels, classes) => {
             let mut rows = vec![0.0; labels.len() * classes];
             for (row, &label) in rows.chunks_exact_mut(*classes).zip(labels) {
@@ -315,6 +337,10 @@ fn numbers(targets: &Targets) -> Vec<f64> {
         }
         Targets::Values(values) => values.clone(),
     }
+}
+
+fn unscale<T: Real>(gradient: &mut Buffer, scale: f64) {
+    ops::scale(gradient, T::of(1.0 / scale));
 }
 
 impl Pass<'_> {
@@ -332,15 +358,15 @@ impl Pass<'_> {
 
     fn matrix(&self, op: &str, parameter: &str) -> Tensor<2> {
         match self.parameter(op, parameter) {
-            Value::Matrix(tensor) => tensor.clone(),
-            Value::Vector(tensor) => tensor.clone().unsqueeze(),
+            Value::Matrix(tensor) => self.rounded(tensor.clone()),
+            Value::Vector(tensor) => self.rounded(tensor.clone().unsqueeze()),
         }
     }
 
     fn vector(&self, op: &str, parameter: &str) -> Tensor<1> {
         match self.parameter(op, parameter) {
-            Value::Vector(tensor) => tensor.clone(),
-            Value::Matrix(tensor) => tensor.clone().flatten(0, 1),
+            Value::Vector(tensor) => self.rounded(tensor.clone()),
+            Value::Matrix(tensor) => self.rounded(tensor.clone().flatten(0, 1)),
         }
     }
 
@@ -349,7 +375,15 @@ impl Pass<'_> {
     }
 
     fn site(&self, joint: &str) -> Site {
-        Site::new(joint, self.probes, &self.collected)
+        Site::new(joint, self.probes, &self.collected).with(self.arithmetic)
+    }
+
+    /// As an operation of this pass reads it.
+    fn rounded<const D: usize>(&self, values: Tensor<D>) -> Tensor<D> {
+        match self.arithmetic.narrow {
+            Some(narrow) => narrow.rounded(values),
+            None => values,
+        }
     }
 
     /// On a tensor that is no operation's output: a node of its own, for those alone who look at whole tensors.
@@ -360,7 +394,12 @@ impl Pass<'_> {
     /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not
     /// depend on it.
     pub fn gradients(&self, network: &Network, loss: &Tensor<1>) -> BTreeMap<String, Value> {
-        loss.backward();
+        let scale = self.arithmetic.loss_scale;
+        if scale == 1.0 {
+            loss.backward();
+        } else {
+            (loss.clone() * scale).backward();
+        }
         let mut gradients = self.collected.take_gradients();
         for (op, embedding) in network.linears().filter_map(|(op, linear)| Some((op, linear.tied.as_ref()?))) {
             let (own, table) = (format!("{}.weight", op.name), format!("{embedding}.weight"));
@@ -372,6 +411,12 @@ impl Pass<'_> {
                 };
                 gradients.insert(table, Value::Matrix(sum));
             }
+        }
+        if scale != 1.0 {
+            let unscaled = |(name, value): (String, Value)| {
+                (name, value.with_buffer(|gradient| by_type!(gradient, unscale(gradient, scale))))
+            };
+            gradients = gradients.into_iter().map(unscaled).collect();
         }
         if gradients.len() < self.parameters.len() {
             for (name, value) in self.parameters {

@@ -44,6 +44,19 @@ impl Kept {
         }
     }
 
+    /// Without a factor.
+    fn divided_by(self, factor: f64) -> Self {
+        if factor == 1.0 {
+            return self;
+        }
+        match self {
+            Self::Moments(moments) => Self::Moments(moments.scaled(1.0 / factor)),
+            Self::Values(values) => {
+                Self::Values(Values::from(values.to_f64().iter().map(|value| value / factor).collect::<Vec<f64>>()))
+            }
+        }
+    }
+
     /// The values, where they were kept.
     pub fn values(&self) -> Option<&Values> {
         match self {
@@ -95,9 +108,9 @@ impl Probes {
         self.lock().forward.insert(Arc::clone(joint), kept);
     }
 
-    /// Keeps a cotangent.
-    pub(crate) fn keep_backward(&self, joint: &Arc<str>, cotangent: &Buffer) {
-        let kept = self.kept(cotangent);
+    /// Keeps a cotangent, without the scale of the loss.
+    pub(crate) fn keep_backward(&self, joint: &Arc<str>, cotangent: &Buffer, loss_scale: f64) {
+        let kept = self.kept(cotangent).divided_by(loss_scale);
         self.lock().backward.insert(Arc::clone(joint), kept);
     }
 

@@ -16,7 +16,6 @@ use isogain_core::rules::{Case, Finding, diagnose};
 use crate::Error;
 use crate::check::Subject;
 use crate::checkpoint;
-use crate::snapshot::snapshot;
 use crate::train::{Trainer, first_batch};
 
 /// Time between checkpoints, so that a crash costs little.
@@ -164,18 +163,23 @@ pub fn resume(subject: &Subject, folder: &RunFolder, watch: Watch<'_>) -> Result
 /// Whatever a step depends on must be as it was, or the run would not go on to the same losses.
 fn unchanged(now: &Recipe, recorded: &str, folder: &RunFolder) -> Result<(), Error> {
     let before = recipe::parse(recorded, RUN_FILE)?;
+    let reshaped = now.schedule.depends_on_length() && now.run.steps != before.run.steps;
     let tables = [
         ("[data]", now.data != before.data),
         ("[network]", now.network != before.network),
         ("[optimizer]", now.optimizer != before.optimizer),
+        ("[schedule]", now.schedule != before.schedule),
         ("[clip]", now.clip != before.clip),
         ("run.seed", now.run.seed != before.run.seed),
         ("run.precision", now.run.precision != before.run.precision),
+        ("run.loss_scale", now.run.loss_scale != before.run.loss_scale),
+        ("run.steps (on which the schedule depends)", reshaped),
     ];
     let Some((changed, _)) = tables.into_iter().find(|(_, changed)| *changed) else { return Ok(()) };
+    let free = if now.schedule.depends_on_length() { "[rules]" } else { "run.steps and [rules]" };
     Err(Error::Mismatch(format!(
-        "{}: {changed} is not what {RUN_FILE} says the run began with; only run.steps and [rules] may change when a run \
-         goes on. Undo the change, or train it as a run of its own",
+        "{}: {changed} is not what {RUN_FILE} says the run began with; only {free} may change when a run goes on. Undo \
+         the change, or train it as a run of its own",
         folder.recipe().display()
     )))
 }
@@ -233,7 +237,7 @@ impl<'a> Training<'a> {
         let Subject { recipe, data, .. } = self.subject;
         let trainer = &self.trainer;
         let outcome = trainer.outcome(data);
-        let end = snapshot(&trainer.model, &first_batch(recipe, data, trainer.seed()), trainer.step as u64)?;
+        let end = trainer.snapshot(&first_batch(recipe, data, trainer.seed()))?;
         let findings = diagnose(&self.case(Some(&end), Some(&outcome)));
         Ok((outcome, findings))
     }
@@ -258,7 +262,7 @@ impl<'a> Training<'a> {
             let Some(record) = self.trainer.advance(&self.subject.data, true) else { break };
             (watch.progress)(self.trainer.step, record.loss);
             recorder.step(&record)?;
-            if self.trainer.is_broken() || is_written(record.step, last) {
+            if record.has_non_finite() || self.trainer.is_broken() || is_written(record.step, last) {
                 self.history.push(record);
                 for finding in diagnose(&self.case(None, None)) {
                     if self.announced.contains(&finding.rule) {

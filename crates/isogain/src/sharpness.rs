@@ -23,6 +23,8 @@ const ITERATIONS: usize = 10;
 const STEP: f64 = 1e-6;
 /// Steps of a rehearsal.
 const REHEARSAL: usize = 40;
+/// Longest climb of the learning rate that is rehearsed; a longer one is made in as many steps.
+const LONGEST_CLIMB: usize = 160;
 /// Initialisations: whether a learning rate suits is a matter of luck near its limit.
 const SEEDS: usize = 5;
 /// Samples in the batch that both measurements use, where the data has as many.
@@ -39,6 +41,7 @@ pub fn sharpness(recipe: &Recipe, network: &Network, data: &Dataset) -> Sharpnes
     let Effort { samples, seeds } = Effort::of(network);
     let rows: Vec<usize> = (0..data.train.len().min(samples)).collect();
     let batch = data.train.select(&rows);
+    let recipe = &rehearsed(recipe);
     let trainers = || (0..seeds as u64).map(|offset| Trainer::new(recipe, network, data, recipe.run.seed + offset));
     let curvatures = || trainers().map(|trainer| gauss_newton(&trainer.model, &batch)).collect::<Vec<f64>>();
     let rehearsals = || trainers().map(|mut trainer| rehearse(&mut trainer, &batch)).collect::<Vec<(f64, f64)>>();
@@ -84,10 +87,18 @@ fn side_by_side<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B +
     })
 }
 
-/// Loss before, and its largest rise above the running minimum.
+/// The recipe with a climb of the learning rate short enough to be rehearsed.
+fn rehearsed(recipe: &Recipe) -> Recipe {
+    let mut recipe = recipe.clone();
+    recipe.schedule.warm_up = recipe.schedule.warm_up.min(LONGEST_CLIMB);
+    recipe
+}
+
+/// Loss before, and its largest rise above the running minimum, over the climb of the learning rate and some steps at
+/// its full size.
 fn rehearse(trainer: &mut Trainer, batch: &Samples) -> (f64, f64) {
     let (mut first, mut lowest, mut rise) = (f64::NAN, f64::INFINITY, 0.0_f64);
-    for step in 0..=REHEARSAL {
+    for step in 0..=trainer.recipe().schedule.warm_up + REHEARSAL {
         let loss = trainer.advance_on(batch, false).0;
         if step == 0 {
             first = loss;
@@ -139,7 +150,11 @@ fn curved(model: &Model, outputs: Tensor<2>, u: Tensor<2>) -> Tensor<2> {
             let mean = (p.clone() * u.clone()).sum_dim(1);
             p * (u - mean) / batch as f64
         }
-        // A recipe's loss is one of the two.
+        Loss::BinaryCrossEntropy => {
+            let p = activation::sigmoid(outputs);
+            (p.clone() - p.clone() * p) * u / (batch * columns) as f64
+        }
+        // No recipe has another loss.
         Loss::MeanSquaredError | Loss::Other => u * (2.0 / (batch * columns) as f64),
     }
 }

@@ -145,6 +145,7 @@ impl Captures<'_> {
                 OpCaptureKind::Convolution { weight: value("weight"), weight_gradient: gradient("weight") }
             }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
+            OpKind::Softmax => OpCaptureKind::Other { weighted: false, states: Vec::new() },
             OpKind::Norm(norm) => {
                 OpCaptureKind::Norm { norm: norm.norm, gamma: value("gamma"), eps: norm.eps, groups: norm.groups }
             }

@@ -1,16 +1,19 @@
 //! One training: steps, what is watched, and how it is judged.
 
 use isogain_core::network::Network;
-use isogain_core::recipe::{ClipKind, Recipe};
-use isogain_core::record::{NonFinite, Outcome, StepRecord};
+use isogain_core::recipe::{ClipKind, LossScale, Recipe};
+use isogain_core::record::{NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
 use isogain_core::statistics::Moments;
 
+use crate::Error;
 use crate::clip::clip;
 use crate::data::{Dataset, EpochOrder, Samples, Targets, batch_rows};
-use crate::model::{Mode, Model, dtype, to_f64};
-use crate::optimizer::Optimizer;
+use crate::model::{Mode, Model, Value, dtype, to_f64};
+use crate::ops::{Arithmetic, Narrow};
+use crate::optimizer::{Optimizer, Turn};
 use crate::probe::{Keep, Probes};
-use crate::snapshot::{joint_records, scalar, value_moments};
+use crate::scaler::Scaler;
+use crate::snapshot::{Gradients, joint_records, loss_and_gradients, scalar, snapshot, value_moments};
 
 /// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
 #[derive(Clone, Debug)]
@@ -19,10 +22,12 @@ pub struct Trainer {
     pub model: Model,
     /// The update rule with its state.
     pub optimizer: Optimizer,
-    /// Updates done.
+    /// Steps done, those left out for an overflow included.
     pub step: usize,
     /// Loss of each step's batch so far.
     pub losses: Vec<f64>,
+    /// What the loss is multiplied with.
+    pub scaler: Scaler,
     /// Where the first non-finite value appeared.
     pub first_non_finite: Option<NonFinite>,
     recipe: Recipe,
@@ -33,12 +38,15 @@ pub struct Trainer {
 impl Trainer {
     /// A fresh network, initialised from the seed.
     pub fn new(recipe: &Recipe, network: &Network, data: &Dataset, seed: u64) -> Self {
-        let model = Model::new(network, seed, dtype(recipe.run.precision), &first_batch(recipe, data, seed));
+        let mut model = Model::new(network, seed, dtype(recipe.run.precision), &first_batch(recipe, data, seed));
+        let scaler = Scaler::new(recipe.run.loss_scale);
+        model.arithmetic = Arithmetic { narrow: Narrow::of(recipe.run.precision), loss_scale: scaler.scale };
         Self {
             model,
             optimizer: Optimizer::new(&recipe.optimizer),
             step: 0,
             losses: Vec::new(),
+            scaler,
             first_non_finite: None,
             recipe: recipe.clone(),
             seed,
@@ -61,6 +69,7 @@ impl Trainer {
     /// One update on this batch: its loss, and what was seen, when watched.
     pub fn advance_on(&mut self, batch: &Samples, watched: bool) -> (f64, Option<StepRecord>) {
         let probes = watched.then(|| Probes::new(Keep::Moments));
+        self.model.arithmetic.loss_scale = self.scaler.scale;
         let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise());
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let loss_tensor = self.model.loss(outputs, &batch.targets);
@@ -75,7 +84,14 @@ impl Trainer {
             Vec::new()
         };
         let clipped = clip(&mut gradients, &self.recipe.clip);
-        let mut parameters = self.optimizer.step(&mut self.model.parameters, gradients, self.step, watched);
+        let turn = Turn { rate: self.recipe.learning_rate(self.step), updates: self.step - self.scaler.skipped };
+        let scaling = ScalingRecord { loss_scale: self.scaler.scale, skipped: self.scaler.overflows(&gradients) };
+        let mut parameters = if scaling.skipped {
+            if watched { unmoved(&self.model, &gradients) } else { Vec::new() }
+        } else {
+            self.optimizer.step(&mut self.model.parameters, gradients, turn, watched)
+        };
+        self.scaler.update(scaling.skipped);
         for (parameter, before) in parameters.iter_mut().zip(measured) {
             parameter.gradient = before;
         }
@@ -83,10 +99,11 @@ impl Trainer {
         let record = probes.map(|probes| StepRecord {
             step: self.step as u64,
             loss,
-            learning_rate: self.recipe.optimizer.learning_rate,
+            learning_rate: turn.rate,
             joints: joint_records(&self.model, &probes.take()),
             parameters,
             clip: clipped,
+            scaling: self.recipe.run.loss_scale.map(|_| scaling),
             snapshot: None,
         });
         self.note_non_finite(loss, record.as_ref());
@@ -113,12 +130,15 @@ impl Trainer {
         let found = |name: &str, phase: &str| Some(NonFinite { step, name: name.into(), phase: phase.into() });
         if let Some(record) = record {
             let forward = record.joints.iter().find(|joint| joint.activation.non_finite > 0);
+            let skipped = record.scaling.is_some_and(|scaling| scaling.skipped);
             let backward = record.joints.iter().rev().find(|joint| joint.cotangent.non_finite > 0);
             let gradient = record.parameters.iter().find(|parameter| parameter.gradient.non_finite > 0);
             let update = record.parameters.iter().find(|parameter| parameter.update.non_finite > 0);
             self.first_non_finite = match (forward, backward, gradient, update) {
                 (Some(joint), ..) => found(&joint.name, "forward"),
                 _ if !loss.is_finite() => found("loss", "loss"),
+                // What overflowed on the way back went no further.
+                _ if skipped => None,
                 (_, Some(joint), ..) => found(&joint.name, "backward"),
                 (_, _, Some(parameter), _) => found(&parameter.name, "backward"),
                 (.., Some(parameter)) => found(&parameter.name, "update"),
@@ -127,6 +147,27 @@ impl Trainer {
         } else if !loss.is_finite() {
             self.first_non_finite = found("loss", "loss");
         }
+    }
+
+    /// What a batch shows before the next step. A loss scale that changes is first brought down to where the batch has
+    /// a gradient, as its first steps would.
+    ///
+    /// # Errors
+    /// When the captured buffers do not fit together.
+    pub fn snapshot(&self, batch: &Samples) -> Result<Snapshot, Error> {
+        let (mut model, mut scaler) = (self.model.clone(), self.scaler.clone());
+        loop {
+            model.arithmetic.loss_scale = scaler.scale;
+            if self.recipe.run.loss_scale != Some(LossScale::DYNAMIC) || scaler.scale < SMALLEST_SCALE {
+                break;
+            }
+            let (loss, gradients) = loss_and_gradients(&model, batch, None);
+            if !(loss.is_finite() && scaler.overflows(&gradients)) {
+                break;
+            }
+            scaler.update(true);
+        }
+        snapshot(&model, batch, self.step as u64)
     }
 
     /// Judges in evaluation mode on the whole training and test part.
@@ -156,6 +197,21 @@ impl Trainer {
     }
 }
 
+/// Where the search for a loss scale ends: a gradient that overflows at less is not of a number's size.
+const SMALLEST_SCALE: f64 = 1e-12;
+
+/// What a step that was left out met: parameters and gradients, and updates of zero.
+fn unmoved(model: &Model, gradients: &Gradients) -> Vec<ParameterRecord> {
+    let record = |(name, value): (&String, &Value)| {
+        let weight = value_moments(value);
+        let nothing =
+            Moments { count: weight.count, zeros: weight.count, min: Some(0.0), max: Some(0.0), ..Moments::default() };
+        let gradient = gradients.get(name).map(value_moments).unwrap_or_default();
+        ParameterRecord { name: name.clone(), weight, gradient, update: nothing }
+    };
+    model.parameters.iter().map(record).collect()
+}
+
 /// The batch of step 0.
 pub fn first_batch(recipe: &Recipe, data: &Dataset, seed: u64) -> Samples {
     let rows = batch_rows(data.train.len(), recipe.data.batch, seed, 0, &mut EpochOrder::default());
@@ -172,14 +228,19 @@ pub fn judge(model: &Model, samples: &Samples) -> (f64, Option<f64>) {
     let loss = to_f64(model.loss(outputs.clone(), &samples.targets).into_data()).first().copied().unwrap_or(f64::NAN);
     let Targets::Classes(labels, classes) = &samples.targets else { return (loss, None) };
     let outputs = to_f64(outputs.into_data());
-    let right = outputs.chunks_exact(*classes).zip(labels).filter(|(row, label)| largest(row) == Some(**label)).count();
+    let rows = outputs.chunks_exact(model.network.outputs.min(*classes));
+    let right = rows.zip(labels).filter(|(row, label)| chosen(row) == Some(**label)).count();
     (loss, Some(right as f64 / labels.len().max(1) as f64))
 }
 
-/// Index of the largest value; `None` when one of them is not a number.
-fn largest(row: &[f64]) -> Option<usize> {
+/// Index of the largest value; of a single one, which stands for two classes, whether it is above zero. `None` when one
+/// of them is not a number.
+fn chosen(row: &[f64]) -> Option<usize> {
     if row.iter().any(|value| value.is_nan()) {
         return None;
+    }
+    if let [logit] = row {
+        return Some(usize::from(*logit > 0.0));
     }
     row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index)
 }

@@ -100,6 +100,7 @@ impl Losses {
             joints: Vec::new(),
             parameters: Vec::new(),
             clip: None,
+            scaling: None,
             snapshot: None,
         };
         self.recent.iter().map(record).collect()

@@ -82,6 +82,7 @@ fn step(description: &Description, at: u64, cotangent: impl Fn(usize) -> f64) ->
         joints: joints.collect(),
         parameters: weights.collect(),
         clip: None,
+        scaling: None,
         snapshot: None,
     }
 }

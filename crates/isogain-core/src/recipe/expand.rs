@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::error::RecipeError;
+use super::network::NamedOutput;
 use super::validate;
-use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe, Recipe, Task};
-use crate::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
+use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe, OutputActivation, Recipe};
+use crate::network::{Linear, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
@@ -38,13 +39,12 @@ pub fn network(recipe: &Recipe, input: &Shape, outputs: usize) -> Result<Network
     if net.kind != NetworkKind::Layers {
         let init = net.head_init.unwrap_or(net.init);
         ops.push(linear("head".into(), net.width, outputs, init, Activation::linear()));
-        ops.extend(net.output_activation.map(|activation| self::activation("output".into(), activation)));
+        ops.extend(net.output_activation.map(|activation| match activation {
+            OutputActivation::Named(NamedOutput::Softmax) => Op { name: "output".into(), kind: OpKind::Softmax },
+            OutputActivation::Elementwise(phi) => self::activation("output".into(), phi),
+        }));
     }
-    let loss = match recipe.data.task {
-        Task::Classification => Loss::CrossEntropy,
-        Task::Regression => Loss::MeanSquaredError,
-    };
-    let network = Network { input: input.clone(), outputs, ops, loss };
+    let network = Network { input: input.clone(), outputs, ops, loss: recipe.data.loss() };
     initializers_support_activations(&network, net)?;
     validate::parameters(net, parameter_count(&network))?;
     Ok(network)

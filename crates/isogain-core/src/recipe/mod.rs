@@ -5,6 +5,7 @@ mod error;
 mod network;
 mod optimizer;
 mod run;
+mod schedule;
 mod source;
 mod table;
 mod variants;
@@ -19,12 +20,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use data::{Data, Task};
+pub use data::{Data, LossName, Task};
 pub use error::{Place, RecipeError, Suggestion};
-pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe};
+pub use network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
 pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};
-pub use run::{Level, Precision, Run};
+pub use run::{Level, LossScale, Precision, Run};
+pub use schedule::{Schedule, ScheduleKind};
 pub use validate::{validate, validate_rules};
 pub use write::to_toml;
 
@@ -41,6 +43,8 @@ pub struct Recipe {
     pub network: NetworkRecipe,
     /// How a gradient becomes an update.
     pub optimizer: Optimizer,
+    /// How the learning rate changes over the run.
+    pub schedule: Schedule,
     /// What happens to a gradient before the optimizer sees it.
     pub clip: Clip,
     /// How long, from which seed, in which precision.

@@ -32,9 +32,9 @@ pub struct NetworkRecipe {
     pub branch_scale: BranchScale,
     /// Whether that factor is trained.
     pub learnable_scale: bool,
-    /// An activation after the head (rarely right).
+    /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_activation: Option<Activation>,
+    pub output_activation: Option<OutputActivation>,
     /// The layers of kind `layers`; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerRecipe>,
@@ -50,6 +50,35 @@ pub enum NetworkKind {
     Residual,
     /// The explicit list in `layers`; the head is its last linear layer.
     Layers,
+}
+
+/// What comes after the head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OutputActivation {
+    /// A softmax over the outputs of a sample.
+    Named(NamedOutput),
+    /// A function of each output.
+    Elementwise(Activation),
+}
+
+/// What may follow the head and is no function of each output alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedOutput {
+    /// exp(z) over its sum.
+    Softmax,
+}
+
+impl OutputActivation {
+    /// The softmax.
+    pub const SOFTMAX: Self = Self::Named(NamedOutput::Softmax);
+}
+
+impl From<Activation> for OutputActivation {
+    fn from(activation: Activation) -> Self {
+        Self::Elementwise(activation)
+    }
 }
 
 /// Factor on a residual branch.

@@ -8,14 +8,19 @@ use serde::{Deserialize, Serialize};
 pub struct Optimizer {
     /// Which rule.
     pub name: OptimizerName,
-    /// Step size.
+    /// Step size; with a schedule the largest one.
     pub learning_rate: f64,
-    /// Momentum factor (`momentum` only).
+    /// Momentum factor.
     pub momentum: f64,
-    /// Decay of the first and second moment (`adam` only).
+    /// Decay of the first and second moment (`adam`, `adamw`).
     pub betas: [f64; 2],
-    /// Added to the root of the second moment (`adam` only).
+    /// Decay of the mean square (`rmsprop`).
+    pub alpha: f64,
+    /// Added to the root of the second moment.
     pub eps: f64,
+    /// Pull of every parameter towards zero: `weight_decay` times the parameter is added to its gradient, and with
+    /// `adamw` subtracted from the parameter at the learning rate instead.
+    pub weight_decay: f64,
 }
 
 /// Which update rule.
@@ -26,8 +31,84 @@ pub enum OptimizerName {
     Sgd,
     /// SGD with heavy-ball momentum.
     Momentum,
+    /// SGD with Nesterov's momentum: the gradient is taken as if the velocity had acted already.
+    Nesterov,
     /// Adam.
     Adam,
+    /// Adam with decoupled weight decay.
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// Divided by the root of a running mean of squares.
+    #[serde(rename = "rmsprop")]
+    RmsProp,
+    /// Divided by the root of the sum of all squares so far.
+    #[serde(rename = "adagrad")]
+    AdaGrad,
+}
+
+impl OptimizerName {
+    /// Every rule.
+    pub const ALL: [Self; 7] =
+        [Self::Sgd, Self::Momentum, Self::Nesterov, Self::Adam, Self::AdamW, Self::RmsProp, Self::AdaGrad];
+
+    /// As people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sgd => "SGD",
+            Self::Momentum => "SGD with momentum",
+            Self::Nesterov => "SGD with Nesterov momentum",
+            Self::Adam => "Adam",
+            Self::AdamW => "AdamW",
+            Self::RmsProp => "RMSprop",
+            Self::AdaGrad => "AdaGrad",
+        }
+    }
+
+    /// The settings that it has beside learning rate and weight decay.
+    pub fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Sgd => &[],
+            Self::Momentum | Self::Nesterov => &["momentum"],
+            Self::Adam | Self::AdamW => &["betas", "eps"],
+            Self::RmsProp => &["alpha", "eps", "momentum"],
+            Self::AdaGrad => &["eps"],
+        }
+    }
+
+    /// Whether it divides the gradient by its own size, so that the step hardly depends on that size until `eps` is
+    /// larger.
+    pub fn rescales(self) -> bool {
+        self.settings().contains(&"eps")
+    }
+}
+
+impl Optimizer {
+    /// A rule with PyTorch's settings (a momentum of 0.9 where the rule is about momentum).
+    pub fn named(name: OptimizerName) -> Self {
+        Self {
+            name,
+            learning_rate: 0.05,
+            momentum: if name == OptimizerName::RmsProp { 0.0 } else { 0.9 },
+            betas: [0.9, 0.999],
+            alpha: 0.99,
+            eps: if name == OptimizerName::AdaGrad { 1e-10 } else { 1e-8 },
+            weight_decay: if name == OptimizerName::AdamW { 0.01 } else { 0.0 },
+        }
+    }
+
+    /// Size of one step over the learning rate for a steady gradient of this size: the rules that keep a velocity add up
+    /// 1 / (1 - momentum) gradients of the same direction; those that divide by the root of a mean square take g / (g +
+    /// eps). For `adagrad` that of the first step, see [`Self::travel`].
+    pub fn gain(&self, gradient: f64) -> f64 {
+        let size = if self.name.rescales() { gradient / (gradient + self.eps) } else { gradient };
+        let has_velocity = self.name.settings().contains(&"momentum");
+        if has_velocity { size / (1.0 - self.momentum) } else { size }
+    }
+
+    /// How many first steps `steps` steps of a steady gradient add up to. AdaGrad's shrink like 1/sqrt(t).
+    pub fn travel(&self, steps: f64) -> f64 {
+        if self.name == OptimizerName::AdaGrad { 2.0 * steps.sqrt() } else { steps }
+    }
 }
 
 /// What happens to a gradient before the optimizer sees it.
@@ -56,7 +137,7 @@ pub enum ClipKind {
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self { name: OptimizerName::Sgd, learning_rate: 0.05, momentum: 0.9, betas: [0.9, 0.999], eps: 1e-8 }
+        Self::named(OptimizerName::Sgd)
     }
 }
 

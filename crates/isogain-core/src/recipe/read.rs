@@ -1,12 +1,14 @@
 //! Reading a recipe: TOML in, [`Recipe`] or one clear error out.
 
 use super::error::RecipeError;
-use super::network::{BranchScale, LayerRecipe, NamedScale, NetworkKind, NetworkRecipe};
+use super::network::{BranchScale, LayerRecipe, NamedOutput, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
 use super::optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
+use super::run::{LossScale, NamedLossScale};
+use super::schedule::{Schedule, ScheduleKind};
 use super::source::Document;
 use super::table::{Entry, Table};
 use super::validate::{validate, validate_rules};
-use super::variants::variant;
+use super::variants::{Name, variant, variant_names};
 use super::{Data, Recipe, Run, Task};
 
 /// How deep residual branches may be nested in an explicit list.
@@ -42,6 +44,7 @@ fn recipe(document: &Document<'_>) -> Result<Recipe, RecipeError> {
     let recipe = Recipe {
         data: root.get("data", Data::default(), |entry| data(entry.table()?))?,
         optimizer: root.get("optimizer", Optimizer::default(), |entry| optimizer(entry.table()?))?,
+        schedule: root.get("schedule", Schedule::default(), |entry| schedule(entry.table()?))?,
         clip: root.get("clip", Clip::default(), |entry| clip(entry.table()?))?,
         run: root.get("run", Run::default(), |entry| run(entry.table()?))?,
         rules: root.get("rules", Default::default(), |entry| {
@@ -65,6 +68,7 @@ fn data(mut table: Table<'_>) -> Result<Data, RecipeError> {
         source: table.get("source", default.source, |entry| Ok(entry.text()?.to_owned()))?,
         target: table.get("target", default.target, |entry| Ok(entry.text()?.to_owned()))?,
         task: table.get("task", default.task, |entry| entry.choice("task"))?,
+        loss: table.optional("loss", |entry| entry.choice("loss"))?,
         batch: table.get("batch", default.batch, Entry::whole)?,
         test_fraction: table.get("test_fraction", default.test_fraction, Entry::number)?,
         standardize: table.get("standardize", default.standardize, Entry::flag)?,
@@ -94,7 +98,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,
-        output_activation: table.optional("output_activation", Entry::activation)?,
+        output_activation: table.optional("output_activation", output_activation)?,
         layers: table.get("layers", default.layers, |entry| layers(entry, 0))?,
     };
     match network.kind {
@@ -110,6 +114,13 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
     }
     table.finish()?;
     Ok(network)
+}
+
+fn output_activation(entry: Entry<'_>) -> Result<OutputActivation, RecipeError> {
+    match entry.text().ok().and_then(variant::<NamedOutput>) {
+        Some(name) => Ok(OutputActivation::Named(name)),
+        None => Ok(OutputActivation::Elementwise(entry.activation_or(variant_names::<NamedOutput>())?)),
+    }
 }
 
 fn branch_scale(entry: Entry<'_>) -> Result<BranchScale, RecipeError> {
@@ -145,22 +156,56 @@ fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeErro
 }
 
 fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
-    let default = Optimizer::default();
+    let name = table.get("name", OptimizerName::Sgd, |entry| entry.choice("optimizer"))?;
+    let default = Optimizer::named(name);
     let optimizer = Optimizer {
-        name: table.get("name", default.name, |entry| entry.choice("optimizer"))?,
+        name,
         learning_rate: table.get("learning_rate", default.learning_rate, Entry::number)?,
         momentum: table.get("momentum", default.momentum, Entry::number)?,
         betas: table.get("betas", default.betas, Entry::pair)?,
+        alpha: table.get("alpha", default.alpha, Entry::number)?,
         eps: table.get("eps", default.eps, Entry::number)?,
+        weight_decay: table.get("weight_decay", default.weight_decay, Entry::number)?,
     };
-    if optimizer.name != OptimizerName::Momentum {
-        table.refuse(&["momentum"], "has no effect: only for name = \"momentum\"")?;
-    }
-    if optimizer.name != OptimizerName::Adam {
-        table.refuse(&["betas", "eps"], "has no effect: only for name = \"adam\"")?;
+    for setting in ["momentum", "betas", "alpha", "eps"] {
+        if !name.settings().contains(&setting) {
+            let having = OptimizerName::ALL.into_iter().filter(|name| name.settings().contains(&setting));
+            let names: Vec<String> = having.map(|name| format!("\"{}\"", Name(&name))).collect();
+            table.refuse(&[setting], &format!("has no effect: only for name = {}", any_of(&names)))?;
+        }
     }
     table.finish()?;
     Ok(optimizer)
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn any_of(names: &[String]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+fn schedule(mut table: Table<'_>) -> Result<Schedule, RecipeError> {
+    let kind = table.get("kind", ScheduleKind::Constant, |entry| entry.choice("schedule"))?;
+    let default = Schedule::of(kind);
+    let schedule = Schedule {
+        kind,
+        warm_up: table.get("warm_up", default.warm_up, Entry::whole)?,
+        final_fraction: table.get("final_fraction", default.final_fraction, Entry::number)?,
+        every: table.get("every", default.every, Entry::whole)?,
+        factor: table.get("factor", default.factor, Entry::number)?,
+    };
+    let kinds = [ScheduleKind::WarmUp, ScheduleKind::Cosine, ScheduleKind::Step];
+    for setting in ["warm_up", "final_fraction", "every", "factor"] {
+        if !Schedule::settings(kind).contains(&setting) {
+            let having = kinds.into_iter().filter(|kind| Schedule::settings(*kind).contains(&setting));
+            let names: Vec<String> = having.map(|kind| format!("\"{}\"", Name(&kind))).collect();
+            table.refuse(&[setting], &format!("has no effect: only for kind = {}", any_of(&names)))?;
+        }
+    }
+    table.finish()?;
+    Ok(schedule)
 }
 
 fn clip(mut table: Table<'_>) -> Result<Clip, RecipeError> {
@@ -176,12 +221,21 @@ fn clip(mut table: Table<'_>) -> Result<Clip, RecipeError> {
     Ok(clip)
 }
 
+fn loss_scale(entry: Entry<'_>) -> Result<LossScale, RecipeError> {
+    match entry.text().map(variant::<NamedLossScale>) {
+        Ok(Some(name)) => Ok(LossScale::Named(name)),
+        Ok(None) => Err(entry.wrong("must be a number or \"dynamic\"")),
+        Err(_) => Ok(LossScale::Number(entry.number()?)),
+    }
+}
+
 fn run(mut table: Table<'_>) -> Result<Run, RecipeError> {
     let default = Run::default();
     let run = Run {
         steps: table.get("steps", default.steps, Entry::whole)?,
         seed: table.get("seed", default.seed, Entry::seed)?,
         precision: table.get("precision", default.precision, |entry| entry.choice("precision"))?,
+        loss_scale: table.optional("loss_scale", loss_scale)?,
     };
     table.finish()?;
     Ok(run)

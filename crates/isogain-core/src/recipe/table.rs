@@ -180,6 +180,18 @@ impl<'a> Entry<'a> {
         self.named(Activation::named, Activation::with_parameter)
     }
 
+    /// The same where these names could stand too, which a message then mentions.
+    pub(super) fn activation_or(self, others: &[&str]) -> Result<Activation, RecipeError> {
+        match (self.copy().activation(), self.text()) {
+            (Err(RecipeError::UnknownName { what, .. }), Ok(name)) => {
+                let known: Vec<&str> =
+                    Activation::all().map(|activation| activation.name()).chain(others.iter().copied()).collect();
+                Err(self.unknown(&what, name, &known))
+            }
+            (activation, _) => activation,
+        }
+    }
+
     /// An initialiser: its name, or a table of name and parameters.
     pub(super) fn initializer(self) -> Result<Initializer, RecipeError> {
         self.named(Initializer::named, Initializer::with_parameter)

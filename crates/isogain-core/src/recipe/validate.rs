@@ -4,7 +4,10 @@ use std::fmt;
 
 use super::error::{Place, RecipeError, Suggestion, shortened};
 use super::variants::Name;
-use super::{BranchScale, Clip, Data, LayerRecipe, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run};
+use super::{
+    BranchScale, Clip, Data, LayerRecipe, LossName, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run, Schedule,
+    ScheduleKind, Task,
+};
 use crate::network::NormKind;
 
 /// Most hidden layers, of whatever kind.
@@ -30,6 +33,7 @@ pub fn validate(recipe: &Recipe) -> Result<(), RecipeError> {
     data(&recipe.data)?;
     network(&recipe.network, recipe.data.batch)?;
     optimizer(&recipe.optimizer)?;
+    schedule(&recipe.schedule)?;
     clip(&recipe.clip)?;
     run(&recipe.run)
 }
@@ -54,6 +58,11 @@ pub fn validate_rules(recipe: &Recipe, known_rules: &[&str]) -> Result<(), Recip
 fn data(data: &Data) -> Result<(), RecipeError> {
     if data.source.trim().is_empty() {
         return Err(RecipeError::value("data.source", "\"\"", "must be \"digits\" or the path of a CSV file"));
+    }
+    let needs_classes = matches!(data.loss, Some(LossName::CrossEntropy | LossName::BinaryCrossEntropy));
+    if let Some(loss) = data.loss.filter(|_| needs_classes && data.task == Task::Regression) {
+        let expected = "needs classes: only for task = \"classification\"";
+        return Err(RecipeError::value("data.loss", format!("\"{}\"", Name(&loss)), expected));
     }
     within("data.batch", data.batch, MAX_BATCH)?;
     let fraction = data.test_fraction;
@@ -196,8 +205,23 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     decay("optimizer.momentum", optimizer.momentum)?;
     decay("optimizer.betas[0]", optimizer.betas[0])?;
     decay("optimizer.betas[1]", optimizer.betas[1])?;
+    decay("optimizer.alpha", optimizer.alpha)?;
+    let pull = optimizer.weight_decay;
+    must("optimizer.weight_decay", pull, pull.is_finite() && pull >= 0.0, "must be a finite number, 0 or more")?;
     let eps = optimizer.eps;
     must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")
+}
+
+fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {
+    let climb = schedule.warm_up;
+    must("schedule.warm_up", climb, climb <= MAX_STEPS, &format!("must be from 0 to {MAX_STEPS}"))?;
+    if schedule.kind == ScheduleKind::WarmUp {
+        within("schedule.warm_up", climb, MAX_STEPS)?;
+    }
+    let part = schedule.final_fraction;
+    must("schedule.final_fraction", part, (0.0..=1.0).contains(&part), "must be from 0 to 1")?;
+    within("schedule.every", schedule.every, MAX_STEPS)?;
+    positive("schedule.factor", schedule.factor)
 }
 
 fn clip(clip: &Clip) -> Result<(), RecipeError> {
@@ -207,7 +231,8 @@ fn clip(clip: &Clip) -> Result<(), RecipeError> {
 
 fn run(run: &Run) -> Result<(), RecipeError> {
     within("run.steps", run.steps, MAX_STEPS)?;
-    must("run.seed", run.seed, run.seed <= MAX_SEED, &format!("must be a whole number from 0 to {MAX_SEED}"))
+    must("run.seed", run.seed, run.seed <= MAX_SEED, &format!("must be a whole number from 0 to {MAX_SEED}"))?;
+    run.loss_scale.map_or(Ok(()), |scale| positive("run.loss_scale", scale.first()))
 }
 
 /// Refuses a network of too many parameters, saying how many.

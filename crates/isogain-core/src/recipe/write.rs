@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::variants::Name;
 use super::{
-    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, NetworkKind, NetworkRecipe, Optimizer, OptimizerName,
-    Recipe, Run, Task,
+    BranchScale, Clip, ClipKind, Data, LayerRecipe, Level, LossScale, NetworkKind, NetworkRecipe, Optimizer,
+    OptimizerName, OutputActivation, Recipe, Run, Schedule, ScheduleKind, Task,
 };
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
@@ -22,6 +22,7 @@ pub fn to_toml(recipe: &Recipe) -> String {
         ("data", data(&recipe.data)),
         ("network", network(&recipe.network)),
         ("optimizer", optimizer(&recipe.optimizer)),
+        ("schedule", schedule(&recipe.schedule)),
         ("clip", clip(&recipe.clip)),
         ("run", run(&recipe.run)),
         ("rules", rules(&recipe.rules)),
@@ -56,6 +57,9 @@ fn data(data: &Data) -> Lines {
         lines.changed("target", &data.target, &default.target);
     }
     lines.put(data.task != default.task, "task", quoted(&data.task));
+    if let Some(loss) = &data.loss {
+        lines.put(true, "loss", quoted(loss));
+    }
     lines.changed("batch", &data.batch, &default.batch);
     lines.changed("test_fraction", &data.test_fraction, &default.test_fraction);
     lines.changed("standardize", &data.standardize, &default.standardize);
@@ -89,8 +93,10 @@ fn network(network: &NetworkRecipe) -> Lines {
         }
         lines.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
     }
-    if let Some(activation) = &network.output_activation {
-        lines.put(is_shaped, "output_activation", activation.written());
+    match &network.output_activation {
+        Some(OutputActivation::Named(name)) => lines.put(is_shaped, "output_activation", quoted(name)),
+        Some(OutputActivation::Elementwise(phi)) => lines.put(is_shaped, "output_activation", phi.written()),
+        None => {}
     }
     lines.put(!is_shaped, "layers", layers(&network.layers, 0));
     lines
@@ -117,15 +123,44 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
 }
 
 fn optimizer(optimizer: &Optimizer) -> Lines {
-    let default = Optimizer::default();
+    let (name, default) = (optimizer.name, Optimizer::named(optimizer.name));
+    let has = |setting| name.settings().contains(&setting);
     let mut lines = Lines::default();
-    lines.put(true, "name", quoted(&optimizer.name));
+    lines.put(true, "name", quoted(&name));
     lines.put(true, "learning_rate", optimizer.learning_rate.written());
-    lines.put(optimizer.name == OptimizerName::Momentum, "momentum", optimizer.momentum.written());
-    if optimizer.name == OptimizerName::Adam {
+    if matches!(name, OptimizerName::Momentum | OptimizerName::Nesterov) {
+        lines.put(true, "momentum", optimizer.momentum.written());
+    } else if has("momentum") {
+        lines.changed("momentum", &optimizer.momentum, &default.momentum);
+    }
+    if has("betas") {
         lines.changed("betas", &optimizer.betas, &default.betas);
+    }
+    if has("alpha") {
+        lines.changed("alpha", &optimizer.alpha, &default.alpha);
+    }
+    if has("eps") {
         lines.changed("eps", &optimizer.eps, &default.eps);
     }
+    lines.changed("weight_decay", &optimizer.weight_decay, &default.weight_decay);
+    lines
+}
+
+fn schedule(schedule: &Schedule) -> Lines {
+    let (kind, default) = (schedule.kind, Schedule::of(schedule.kind));
+    let has = |setting| Schedule::settings(kind).contains(&setting);
+    let mut lines = Lines::default();
+    lines.put(kind != ScheduleKind::Constant, "kind", quoted(&kind));
+    if kind == ScheduleKind::WarmUp {
+        lines.put(true, "warm_up", schedule.warm_up.written());
+    } else if has("warm_up") {
+        lines.changed("warm_up", &schedule.warm_up, &default.warm_up);
+    }
+    if has("final_fraction") {
+        lines.changed("final_fraction", &schedule.final_fraction, &default.final_fraction);
+    }
+    lines.put(has("every"), "every", schedule.every.written());
+    lines.put(has("factor"), "factor", schedule.factor.written());
     lines
 }
 
@@ -143,6 +178,11 @@ fn run(run: &Run) -> Lines {
     lines.changed("steps", &run.steps, &default.steps);
     lines.changed("seed", &run.seed, &default.seed);
     lines.put(run.precision != default.precision, "precision", quoted(&run.precision));
+    match &run.loss_scale {
+        Some(LossScale::Number(scale)) => lines.put(true, "loss_scale", scale.written()),
+        Some(LossScale::Named(name)) => lines.put(true, "loss_scale", quoted(name)),
+        None => {}
+    }
     lines
 }
 

@@ -104,6 +104,9 @@ pub struct StepRecord {
     pub parameters: Vec<ParameterRecord>,
     /// What clipping did; `None` without clipping.
     pub clip: Option<ClipRecord>,
+    /// What loss scaling did; `None` without it. Cotangents and gradients of the record are without the scale.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scaling: Option<ScalingRecord>,
     /// The chain rule taken apart, at steps where full tensors were kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub snapshot: Option<Snapshot>,
@@ -175,6 +178,16 @@ pub struct ParameterRecord {
     pub gradient: Moments,
     /// The update that was applied; empty in a snapshot before training.
     pub update: Moments,
+}
+
+/// What loss scaling did at one step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScalingRecord {
+    /// What the loss was multiplied with.
+    #[serde(with = "number")]
+    pub loss_scale: f64,
+    /// Whether the step was left out because a gradient overflowed.
+    pub skipped: bool,
 }
 
 /// What clipping did to one step's gradient.

@@ -77,6 +77,7 @@ pub(crate) fn step(step: u64) -> StepRecord {
             update: finite(),
         }],
         clip: Some(ClipRecord { norm_before: 1.5, norm_after: 0.5, cosine: 0.25, acted: true }),
+        scaling: None,
         snapshot: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Make Adam's eps smaller than the gradients it is added to.
 
 use super::{Prescription, Remedy};
-use crate::recipe::{OptimizerName, Recipe};
+use crate::recipe::Recipe;
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -23,7 +23,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let smallest =
         weights.filter_map(|parameter| parameter.gradient.rms()).filter(|rms| *rms > 0.0).min_by(f64::total_cmp);
     let is_hidden = smallest.is_some_and(|rms| recipe.optimizer.eps > NOTICEABLE * rms);
-    if recipe.optimizer.name != OptimizerName::Adam || !is_hidden || recipe.optimizer.eps <= SMALLEST {
+    if !recipe.optimizer.name.rescales() || !is_hidden || recipe.optimizer.eps <= SMALLEST {
         return Vec::new();
     }
     let mut treated = recipe.clone();

@@ -2,7 +2,7 @@
 
 use super::finding::number;
 use super::{Case, Finding, Rule};
-use crate::network::{Loss, OpKind};
+use crate::network::{Loss, Op, OpKind};
 use crate::recipe::Level;
 use crate::theory::activations::Activation;
 
@@ -42,58 +42,141 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .remedies(&[]),
         );
     }
-    let (output, activation) = case.network.ops[head + 1..].iter().rev().find_map(|op| match op.kind {
-        OpKind::Activation { activation } => Some((op.name.as_str(), activation)),
-        _ => None,
-    })?;
-    let finding = unreachable(case, activation).or_else(|| stopped(case, name, activation))?;
-    let layers = [name.to_owned(), output.to_owned()];
+    let output = case.network.ops[head + 1..].iter().rev().find_map(|op| Output::of(op))?;
+    let finding = unreachable(case, &output)
+        .or_else(|| output.activation.and_then(|activation| stopped(case, name, activation)))
+        .or_else(|| squashed(case, &output))?;
+    let layers = [name.to_owned(), output.op.to_owned()];
     Some(Finding { layers, ..finding }.remedies(&["swap-activation"]))
 }
 
-/// The targets lie outside of the activation's range.
-fn unreachable(case: &Case<'_>, activation: Activation) -> Option<Finding> {
-    let (low, high) = activation.range();
-    let layers = ["", ""];
-    match case.network.loss {
-        Loss::CrossEntropy => {
-            // Best case: the right logit at the top, all others at the bottom.
-            let others = case.network.outputs as f64 - 1.0;
-            let best = (others * (low - high).exp()).ln_1p();
-            (best > REMAINS * case.data.baseline_loss).then(|| {
-                let message = format!(
-                    "{} keeps the logits within [{low}, {high}]: cross-entropy cannot fall below {}",
-                    activation.name(),
-                    number(best)
-                );
-                Finding::new(RULE.name, Level::Deny, layers, message).against(
-                    "smallest cross-entropy within reach",
-                    best,
-                    REMAINS * case.data.baseline_loss,
-                    "ln(1 + (C - 1) e^(low - high)) against a tenth of the loss of knowing nothing",
-                )
-            })
-        }
-        Loss::Other => None,
-        Loss::MeanSquaredError => {
-            let target = case.data.target.as_ref()?;
-            let beyond = (low - target.min?).max(target.max? - high).max(0.0) / target.variance()?.sqrt();
-            (beyond > OUTSIDE).then(|| {
-                let message = format!(
-                    "{} returns values within [{low}, {high}], but targets reach from {} to {}",
-                    activation.name(),
-                    number(target.min.unwrap_or(f64::NAN)),
-                    number(target.max.unwrap_or(f64::NAN))
-                );
-                Finding::new(RULE.name, Level::Deny, layers, message).against(
-                    "distance of the farthest target from the range, in deviations",
-                    beyond,
-                    OUTSIDE,
-                    "the range of the output activation",
-                )
-            })
+/// What follows the head.
+struct Output<'a> {
+    /// The operation.
+    op: &'a str,
+    /// What people call it.
+    name: &'static str,
+    /// What it can return.
+    range: (f64, f64),
+    /// The activation; `None` for a softmax.
+    activation: Option<Activation>,
+}
+
+impl<'a> Output<'a> {
+    fn of(op: &'a Op) -> Option<Self> {
+        match op.kind {
+            OpKind::Activation { activation } => Some(Self {
+                op: &op.name,
+                name: activation.name(),
+                range: activation.range(),
+                activation: Some(activation),
+            }),
+            OpKind::Softmax => Some(Self { op: &op.name, name: "softmax", range: (0.0, 1.0), activation: None }),
+            _ => None,
         }
     }
+}
+
+/// The targets lie outside of the activation's range.
+fn unreachable(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
+    let Output { name, range: (low, high), .. } = *output;
+    let layers = ["", ""];
+    let outputs = case.network.outputs as f64;
+    // Best case: the right logit at the top, all others at the bottom.
+    let logits = match case.network.loss {
+        Loss::CrossEntropy => {
+            let best = ((outputs - 1.0) * (low - high).exp()).ln_1p();
+            Some((
+                "cross-entropy",
+                best,
+                "ln(1 + (C - 1) e^(low - high)) against a tenth of the loss of knowing nothing",
+            ))
+        }
+        Loss::BinaryCrossEntropy => {
+            let right = 1.0 / outputs.max(2.0);
+            let best = right * (-high).exp().ln_1p() + (1.0 - right) * low.exp().ln_1p();
+            let source =
+                "mean of ln(1 + e^-high) and C - 1 times ln(1 + e^low) against a tenth of the loss of knowing nothing";
+            Some(("binary cross-entropy", best, source))
+        }
+        Loss::MeanSquaredError | Loss::Other => None,
+    };
+    if let Some((loss, best, source)) = logits {
+        let limit = REMAINS * case.data.baseline_loss;
+        return (best > limit).then(|| {
+            let message =
+                format!("{name} keeps the logits within [{low}, {high}]: {loss} cannot fall below {}", number(best));
+            Finding::new(RULE.name, Level::Deny, layers, message).against(
+                format!("smallest {loss} within reach"),
+                best,
+                limit,
+                source,
+            )
+        });
+    }
+    if case.network.loss != Loss::MeanSquaredError {
+        return None;
+    }
+    // A class is a one among zeros.
+    let (least, most, deviation) = match (&case.data.target, case.data.classes) {
+        (Some(target), _) => (target.min?, target.max?, target.variance()?.sqrt()),
+        (None, Some(classes)) => (0.0, 1.0, (classes as f64 - 1.0).sqrt() / classes as f64),
+        (None, None) => return None,
+    };
+    let beyond = (low - least).max(most - high).max(0.0) / deviation;
+    (beyond > OUTSIDE).then(|| {
+        let message = format!(
+            "{name} returns values within [{low}, {high}], but targets reach from {} to {}",
+            number(least),
+            number(most)
+        );
+        Finding::new(RULE.name, Level::Deny, layers, message).against(
+            "distance of the farthest target from the range, in deviations",
+            beyond,
+            OUTSIDE,
+            "the range of the output activation",
+        )
+    })
+}
+
+/// Sigmoid or softmax under the mean squared error against classes: the slope of the output is a factor of the gradient,
+/// (p - y) p (1 - p), so that a confident mistake is not corrected. Cross-entropy of logits has p - y.
+fn squashed(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
+    let classes = case.data.classes.filter(|_| case.network.loss == Loss::MeanSquaredError)? as f64;
+    let (low, high) = output.range;
+    if !(low.is_finite() && high.is_finite()) {
+        return None;
+    }
+    let joint = case.start.flow.head.joints.iter().find(|joint| joint.name == output.op)?;
+    let passed = joint.cotangent_in_rms / joint.cotangent_rms;
+    // What it passes on where it is steepest: sigmoid at 0, softmax where all outputs are alike.
+    let steepest = match output.activation {
+        Some(activation) => activation.derivative(0.0).abs(),
+        None => classes.recip(),
+    };
+    let part = passed / steepest;
+    part.is_finite().then(|| {
+        let level = if part < 1.0 - STOPPED { Level::Deny } else { Level::Note };
+        let name = output.name;
+        let message = if level == Level::Deny {
+            format!(
+                "{name} under the mean squared error stops the gradient: its slope passes on {} % of what it can, and a \
+                 confident mistake is not corrected; cross-entropy of the bare outputs has no such factor",
+                number(100.0 * part)
+            )
+        } else {
+            format!(
+                "{name} under the mean squared error puts its slope into the gradient: a confident mistake is not \
+                 corrected; cross-entropy of the bare outputs has no such factor"
+            )
+        };
+        Finding::new(RULE.name, level, ["", ""], message).against(
+            format!("RMS of the gradient through {name}, of the most that its slope passes on"),
+            part,
+            1.0 - STOPPED,
+            "(p - y) p (1 - p) against (p - y): a tenth of the steepest slope",
+        )
+    })
 }
 
 /// The activation is flat where the outputs are.
@@ -154,6 +237,47 @@ mod tests {
         let target = bench.data.target.as_mut().unwrap();
         (target.min, target.max) = (Some(0.1), Some(0.9));
         assert_eq!(bench.ask("blocked-output"), None);
+    }
+
+    #[test]
+    fn softmax_before_cross_entropy_is_one_softmax_too_many() {
+        let finding = classifier("output_activation = \"softmax\"").ask("blocked-output").unwrap();
+        assert!((finding.evidence[0].value.unwrap() - 1.461_150_2).abs() < 1e-6, "{finding:?}");
+        assert!(finding.message.starts_with("softmax keeps the logits"));
+    }
+
+    #[test]
+    fn a_squashed_output_under_the_squared_error() {
+        let squared = |output: &str, gain: &str| {
+            Bench::new(&format!(
+                "[data]\nloss = \"mean-squared-error\"\n[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n\
+                 head_init = {{ name = \"fixed-variance\", std = {gain} }}\noutput_activation = \"{output}\"\n"
+            ))
+            .ask("blocked-output")
+        };
+        // A softmax between two large logits passes much on, so that only still larger ones stop it.
+        for (output, large) in [("sigmoid", "100.0"), ("softmax", "1e4")] {
+            assert_eq!(squared(output, "0.1").unwrap().level, Level::Note, "{output}");
+            let finding = squared(output, large).unwrap();
+            assert_eq!(finding.level, Level::Deny, "{output}: {finding:?}");
+            assert!(finding.message.contains("confident mistake"));
+        }
+        assert_eq!(squared("leaky-relu", "0.1"), None);
+        assert_eq!(squared("tanh", "0.1").unwrap().level, Level::Note);
+    }
+
+    #[test]
+    fn a_binary_loss_takes_logits_too() {
+        let ask = |output: &str| {
+            let data = "[data]\nloss = \"binary-cross-entropy\"\n[network]\ndepth = 2\nwidth = 16\n";
+            let mut bench = Bench::new(&format!("{data}{output}"));
+            bench.data.baseline_loss = 0.325;
+            bench.ask("blocked-output")
+        };
+        assert_eq!(ask(""), None);
+        // (ln(1 + 1/e) + 9 ln 2) / 10.
+        let finding = ask("output_activation = \"sigmoid\"").unwrap();
+        assert!((finding.evidence[0].value.unwrap() - 0.655_158_6).abs() < 1e-6, "{finding:?}");
     }
 
     #[test]

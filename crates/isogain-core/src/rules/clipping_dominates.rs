@@ -80,6 +80,7 @@ mod tests {
             joints: Vec::new(),
             parameters: Vec::new(),
             clip: Some(clip(step)),
+            scaling: None,
             snapshot: None,
         };
         bench.history = (0..20).map(step).collect();

@@ -83,6 +83,7 @@ fn before_gates<'a>(
                 before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
             }
             OpKind::Activation { .. }
+            | OpKind::Softmax
             | OpKind::Pool(_)
             | OpKind::Flatten(_)
             | OpKind::Dropout(_)

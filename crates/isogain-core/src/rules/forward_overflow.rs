@@ -1,6 +1,7 @@
 //! Values too large for the number format on the way forward, before any step was taken.
 
 use super::finding::number;
+use super::measure::{largest_number, precision_name};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 
@@ -43,9 +44,16 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let message = format!(
         "the forward pass overflows at {name} before the first step: no gradient exists, so that clipping cannot help"
     );
+    let precision = case.recipe.run.precision;
+    let limit = largest_number(precision);
     let last = case.network.ops.last().map_or(name, |op| op.name.as_str());
     let mut finding = Finding::new(RULE.name, Level::Deny, [name, last], message)
-        .against("largest finite activation before it", largest, f64::from(f32::MAX), "largest f32")
+        .against(
+            "largest finite activation before it",
+            largest,
+            limit,
+            format!("largest {}", precision_name(precision)),
+        )
         .remedies(&["rescale-init", "scale-input", "insert-layer-norm", "insert-batch-norm", "swap-activation"]);
     if let Some(joint) = joint {
         let share = joint.activation.non_finite_fraction();

@@ -115,6 +115,7 @@ mod tests {
             joints: Vec::new(),
             parameters: parameters.clone(),
             clip: None,
+            scaling: None,
             snapshot: None,
         };
         bench.history = (0..10).map(step).collect();

@@ -3,7 +3,7 @@
 use super::finding::number;
 use super::measure::weights;
 use super::{Case, Finding, Rule};
-use crate::recipe::{Level, OptimizerName};
+use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
     name: "gradient-below-eps",
@@ -21,7 +21,7 @@ const SWALLOWED: f64 = 1e-2;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     let eps = case.recipe.optimizer.eps;
-    if case.recipe.optimizer.name != OptimizerName::Adam || eps <= 0.0 {
+    if !case.recipe.optimizer.name.rescales() || eps <= 0.0 {
         return None;
     }
     let weights = weights(case);
@@ -36,9 +36,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let worst = ratios.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
     let level = if worst.1 < SWALLOWED { Level::Deny } else { Level::Warn };
     let message = format!(
-        "{} of {} weight gradients are below Adam's eps of {}; that of {} has RMS {}: its steps are {} of the intended size",
+        "{} of {} weight gradients are below {}'s eps of {}; that of {} has RMS {}: its steps are {} of the intended size",
         ratios.len(),
         weights.len(),
+        case.recipe.optimizer.name.title(),
         number(eps),
         worst.0,
         number(worst.1 * eps),
@@ -72,6 +73,8 @@ mod tests {
         };
         assert_eq!(ask("adam", "eps = 1e-8"), Some(Level::Deny));
         assert_eq!(ask("adam", "eps = 1e-30"), None);
+        assert_eq!(ask("rmsprop", "eps = 1e-8"), Some(Level::Deny));
+        assert_eq!(ask("adagrad", "eps = 1e-30"), None);
         assert_eq!(ask("sgd", ""), None);
     }
 

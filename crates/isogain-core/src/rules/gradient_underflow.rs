@@ -1,12 +1,13 @@
 //! A gradient too small for the number format.
 
 use std::collections::{BTreeMap, HashMap};
+use std::f64::consts::SQRT_2;
 
 use super::finding::{factor, number};
 use super::measure::{is_zero, min_normal, precision_name};
 use super::{Case, Finding, Rule};
 use crate::flow::profile::Profile;
-use crate::recipe::Level;
+use crate::recipe::{Level, LossScale};
 use crate::record::JointRecord;
 use crate::statistics::NumberFormat;
 
@@ -26,6 +27,10 @@ const NEAR: f64 = 18.4;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     let precision = case.recipe.run.precision;
+    if let Some(format) = precision.narrow() {
+        let formats = case.start.joints.iter().map(|joint| (joint.name.clone(), format)).collect();
+        return in_format(case, &formats, case.recipe.run.loss_scale.map_or(1.0, LossScale::first), 1);
+    }
     // The cotangents in the record are those of the mean loss, as the format holds them.
     let joints: HashMap<&str, &JointRecord> =
         case.start.joints.iter().map(|joint| (joint.name.as_str(), joint)).collect();
@@ -122,7 +127,12 @@ pub(crate) fn in_format(
             format!("16 smallest steps of {}: a typical value keeps fewer than 4 bits", format.name),
         )
         .with("share of exact zeros", cotangent.zero_fraction())
-        .remedies(&["rescale-init", "add-skip", "insert-batch-norm"]);
+        // erf(half of the smallest number / (sqrt 2 RMS)).
+        .with(
+            "share of a bell curve of that RMS that is rounded to zero",
+            libm::erf(format.flush_edge / (rms * SQRT_2)),
+        )
+        .remedies(&["loss-scaling", "rescale-init", "add-skip", "insert-batch-norm"]);
     finding.theory = Some(format!(
         "multiply the loss before the backward pass (GradScaler), or use bfloat16: {} flushes what is below {}",
         format.name,
@@ -146,6 +156,21 @@ mod tests {
         // The same network in f64 has room to spare.
         let bench = Bench::new(&format!("{}[run]\nprecision = \"f64\"\n", sigmoid(60)));
         assert_eq!(bench.ask("gradient-underflow"), None);
+    }
+
+    #[test]
+    fn sixteen_bits_lose_it_earlier_and_a_loss_scale_brings_it_back() {
+        let ask = |run: &str| {
+            let recipe = format!("[network]\ndepth = 12\nwidth = 16\n[run]\n{run}\n");
+            Bench::new(&recipe).ask("gradient-underflow")
+        };
+        assert_eq!(ask("precision = \"f32\""), None);
+        assert_eq!(ask("precision = \"bf16\""), None);
+        let finding = ask("precision = \"fp16\"").unwrap();
+        assert!(finding.message.contains("lost in fp16 without loss scaling"), "{}", finding.message);
+        assert_eq!(finding.remedies[0], "loss-scaling");
+        assert_eq!(ask("precision = \"fp16\"\nloss_scale = \"dynamic\""), None);
+        assert!(ask("precision = \"fp16\"\nloss_scale = 2.0").unwrap().message.contains("at a loss scale of 2"));
     }
 
     #[test]

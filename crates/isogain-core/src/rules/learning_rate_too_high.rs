@@ -31,11 +31,13 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     let sharpness = case.start.sharpness.as_ref()?;
     let rate = case.recipe.optimizer.learning_rate;
     let baseline = case.data.baseline_loss;
-    let stretch = rate * sharpness.gauss_newton / 2.0;
+    // The curvature is that of the start, and so is the rate that meets it: a warm-up begins far below.
+    let first_rate = case.recipe.learning_rate(0);
+    let stretch = first_rate * sharpness.gauss_newton / 2.0;
     let rise = sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / baseline;
     let exploded = case.start.flow.head.loss > EXPLODED * baseline;
-    // Adam divides the gradient by its size, so that the curvature along it is no measure.
-    let plain = case.recipe.optimizer.name != crate::recipe::OptimizerName::Adam;
+    // Adam and its kin divide the gradient by its size, so that the curvature along it is no measure.
+    let plain = !case.recipe.optimizer.name.rescales();
     let steep = plain && !exploded && stretch > CATAPULT;
     let rises = rise > RISE;
     let level = match (steep, rises) {
@@ -52,13 +54,13 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         }
         (true, true) => format!(
             "the learning rate of {} is {} times the longest stable step, and on one batch the loss jumps up by {}",
-            number(rate),
+            number(first_rate),
             number(stretch),
             number(rise * baseline)
         ),
         (true, false) => format!(
             "the learning rate of {} is {} times the longest stable step, though the loss still falls on one batch",
-            number(rate),
+            number(first_rate),
             number(stretch)
         ),
         (false, _) => format!(
@@ -82,7 +84,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     Some(finding.with("seeds measured", sharpness.seeds as f64).remedies(REMEDIES))
 }
 
-const REMEDIES: &[&str] = &["change-learning-rate", "clip-by-global-norm", "insert-batch-norm"];
+const REMEDIES: &[&str] = &["change-learning-rate", "warm-up", "clip-by-global-norm", "insert-batch-norm"];
 
 /// After training: it started well and lost what it had.
 fn after(case: &Case<'_>) -> Option<Finding> {
@@ -117,6 +119,7 @@ fn after(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::{Schedule, ScheduleKind};
     use crate::record::{NonFinite, Sharpness};
     use crate::rules::fixture::Bench;
 
@@ -138,6 +141,14 @@ mod tests {
         assert_eq!(level(145.0, Some(1.7)), Some(Level::Deny));
         assert_eq!(level(40.0, None), Some(Level::Deny));
         assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 8\n").ask("learning-rate-too-high"), None, "not measured");
+    }
+
+    #[test]
+    fn a_warm_up_meets_the_curvature_of_the_start_with_a_small_rate() {
+        let mut bench = measured(145.0, Some(0.1));
+        assert_eq!(bench.ask("learning-rate-too-high").unwrap().level, Level::Note);
+        bench.recipe.schedule = Schedule { warm_up: 10, ..Schedule::of(ScheduleKind::WarmUp) };
+        assert_eq!(bench.ask("learning-rate-too-high"), None);
     }
 
     #[test]

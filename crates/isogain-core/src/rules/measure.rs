@@ -7,9 +7,10 @@ use super::Case;
 use crate::flow::profile::{Layer, Profile, causes};
 use crate::flow::{CauseShare, Joint};
 use crate::network::{Op, OpKind};
-use crate::recipe::{ClipKind, OptimizerName, Precision};
+use crate::recipe::{ClipKind, Precision};
 use crate::record::{ParameterRecord, Snapshot};
-use crate::statistics::Moments;
+use crate::statistics::{Moments, NumberFormat};
+use crate::theory::numerics;
 
 /// One weight matrix before training, and how fast the recipe's optimizer moves it.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Weight<'a> {
     /// Size of one step relative to the matrix, |update| / |W|, if the gradient stays as it is; clipping included.
     /// `None` for a matrix that is all zero.
     pub(super) relative_step: Option<f64>,
-    /// `relative_step` times the planned steps: the most that the run can move the matrix, relative to its size.
+    /// `relative_step` times the planned steps, at the rates of the schedule: the most that the run can move the matrix, relative to its size.
     pub(super) reach: Option<f64>,
 }
 
@@ -46,7 +47,8 @@ pub(super) fn by_name(parameters: &[ParameterRecord]) -> HashMap<&str, &Paramete
 /// The weight matrices before training, in forward order.
 pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
     let shrink = clip_factor(case);
-    let steps = case.recipe.run.steps as f64;
+    let steps = case.recipe.run.steps;
+    let travel = case.recipe.optimizer.travel(steps as f64) * case.recipe.schedule.mean_factor(steps);
     let by_name = by_name(&case.start.parameters);
     case.network
         .linears()
@@ -57,7 +59,7 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
                 op: &op.name,
                 gradient: &record.gradient,
                 relative_step,
-                reach: relative_step.map(|step| step * steps),
+                reach: relative_step.map(|step| step * travel),
             }
         })
         .collect()
@@ -73,14 +75,7 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Opti
         ClipKind::None | ClipKind::GlobalNorm => gradient,
     };
     let optimizer = &case.recipe.optimizer;
-    let step = match optimizer.name {
-        OptimizerName::Sgd => gradient,
-        // Heavy-ball momentum adds up 1 / (1 - momentum) gradients of the same direction.
-        OptimizerName::Momentum => gradient / (1.0 - optimizer.momentum),
-        // Adam's step is m / (sqrt v + eps), about g / (|g| + eps) for a steady gradient.
-        OptimizerName::Adam => gradient / (gradient + optimizer.eps),
-    };
-    Some(optimizer.learning_rate * step / weight)
+    Some(optimizer.learning_rate * optimizer.gain(gradient) / weight)
 }
 
 /// What clipping by global norm leaves of the gradient before training.
@@ -201,6 +196,8 @@ pub(super) fn unit_roundoff(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => f64::from(f32::EPSILON) / 2.0,
         Precision::F64 => f64::EPSILON / 2.0,
+        Precision::Bf16 => 2f64.powi(-8),
+        Precision::Fp16 => 2f64.powi(-11),
     }
 }
 
@@ -209,6 +206,18 @@ pub(super) fn min_normal(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => f64::from(f32::MIN_POSITIVE),
         Precision::F64 => f64::MIN_POSITIVE,
+        Precision::Bf16 => NumberFormat::BF16.min_normal,
+        Precision::Fp16 => NumberFormat::FP16.min_normal,
+    }
+}
+
+/// Largest finite magnitude.
+pub(super) fn largest_number(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::MAX),
+        Precision::F64 => f64::MAX,
+        Precision::Bf16 => numerics::Precision::Bf16.largest(),
+        Precision::Fp16 => numerics::Precision::F16.largest(),
     }
 }
 
@@ -217,5 +226,7 @@ pub(super) fn precision_name(precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => "f32",
         Precision::F64 => "f64",
+        Precision::Bf16 => "bf16",
+        Precision::Fp16 => "fp16",
     }
 }

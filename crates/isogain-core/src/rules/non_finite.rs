@@ -2,7 +2,7 @@
 
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
-use crate::record::{JointRecord, ParameterRecord};
+use crate::record::{JointRecord, ParameterRecord, StepRecord};
 
 pub(super) static RULE: Rule = Rule {
     name: "non-finite",
@@ -29,7 +29,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             Some(Seen { step: found.step, name: found.name.clone(), phase: found.phase.clone(), share: f64::NAN })
         })
         .or_else(|| {
-            case.history.iter().find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters))
+            // What overflowed at a step that loss scaling left out went no further.
+            let kept = |record: &&StepRecord| !record.scaling.is_some_and(|scaling| scaling.skipped);
+            let records = case.history.iter().filter(kept);
+            records.into_iter().find_map(|record| find(record.step, record.loss, &record.joints, &record.parameters))
         })?;
     let message = format!("the first non-finite value appears at step {} in {} ({})", seen.step, seen.name, seen.phase);
     let mut finding = Finding::new(RULE.name, Level::Deny, [&seen.name, &seen.name], message)
@@ -96,6 +99,7 @@ mod tests {
             joints: Vec::new(),
             parameters,
             clip: None,
+            scaling: None,
             snapshot: None,
         }];
         assert_eq!(bench.ask("non-finite").unwrap().step, 7);

@@ -9,6 +9,7 @@ mod median;
 mod moments;
 mod number_format;
 mod real;
+pub mod rounding;
 mod units;
 
 pub use direction::{cosine, dot, norm, update_ratio};

@@ -4,7 +4,7 @@
 use super::Traced;
 use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use crate::network::{Loss, Network, OpKind};
-use crate::recipe::{Level, NetworkKind, NetworkRecipe, Recipe, Task};
+use crate::recipe::{Level, NetworkKind, NetworkRecipe, OutputActivation, Recipe, Task};
 use crate::record::DataSummary;
 use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
@@ -81,7 +81,7 @@ fn network_recipe(network: &Network, init: Initializer, activation: Activation) 
         init,
         norm: norm.map(|norm| norm.norm),
         norm_eps: norm.map_or(1e-5, |norm| norm.eps),
-        output_activation: after_head,
+        output_activation: after_head.map(OutputActivation::from),
         ..NetworkRecipe::default()
     }
 }

@@ -45,10 +45,23 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
                 (Cause::Alignment, half_log(fan_out as f64 * back / (dot(&g, &g) * squares))),
             ]
         }
-        OpCaptureKind::Convolution { .. }
-        | OpCaptureKind::Recurrent { .. }
-        | OpCaptureKind::Attention
-        | OpCaptureKind::Other { .. } => unreachable!("the reference engine runs none"),
+        // Softmax: its Jacobian is diag y - y y^T.
+        OpCaptureKind::Other { .. } => {
+            let y = op.output.to_f64();
+            let features = y.len() / BATCH;
+            let rows = y.chunks_exact(features).zip(g.chunks_exact(features));
+            let back: f64 = rows
+                .map(|(y, g)| {
+                    let through =
+                        |i: usize| (0..features).map(|j| (f64::from(u8::from(i == j)) - y[j]) * g[j]).sum::<f64>();
+                    (0..features).map(|i| (y[i] * through(i)).powi(2)).sum::<f64>()
+                })
+                .sum();
+            vec![(Cause::Whole, half_log(back / dot(&g, &g)))]
+        }
+        OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention => {
+            unreachable!("the reference engine runs none")
+        }
         OpCaptureKind::Norm { norm, gamma, eps, .. } => {
             let (rescaled, projected) = normalised_back(*norm, &gamma.to_f64(), *eps, &x, &g);
             vec![

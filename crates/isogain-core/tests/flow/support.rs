@@ -222,6 +222,11 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
     ops.extend([residual("block2", 0.3, false, branch), residual("block3", 0.4, true, vec![])]);
     ops.extend([activation("last", act("softplus")), linear("head", 5, 3)]);
     let residual = network(6, 3, Loss::CrossEntropy, ops);
+    let squashed = |loss: Loss| {
+        let softmax = Op { name: "softmax".into(), kind: OpKind::Softmax };
+        let ops = vec![linear("fc1", 6, 5), activation("act1", act("tanh")), linear("head", 5, 3), softmax];
+        network(6, 3, loss, ops)
+    };
     let mut found = vec![
         ("tanh", plain("tanh")),
         ("relu", plain("relu")),
@@ -230,6 +235,8 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
         ("layer norm", normed(NormKind::Layer)),
         ("rms norm", normed(NormKind::Rms)),
         ("residual", residual),
+        ("softmax", squashed(Loss::MeanSquaredError)),
+        ("softmax, binary", squashed(Loss::BinaryCrossEntropy)),
     ]
     .into_iter()
     .map(|(name, network)| {
@@ -251,6 +258,8 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
 pub(crate) fn targets(network: &Network, batch: usize, sampler: &mut Sampler) -> Targets {
     match network.loss {
         Loss::CrossEntropy => Targets::Classes((0..batch).map(|_| sampler.class(network.outputs)).collect()),
-        Loss::MeanSquaredError | Loss::Other => Targets::Outputs(sampler.normals(batch * network.outputs, 1.0)),
+        Loss::MeanSquaredError | Loss::BinaryCrossEntropy | Loss::Other => {
+            Targets::Outputs(sampler.normals(batch * network.outputs, 1.0))
+        }
     }
 }

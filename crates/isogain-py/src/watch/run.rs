@@ -119,6 +119,7 @@ impl State {
                 .collect(),
             parameters: self.parameters.iter().map(parameter).collect(),
             clip: None,
+            scaling: None,
             snapshot: None,
         }
     }

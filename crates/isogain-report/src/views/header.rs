@@ -2,7 +2,9 @@
 
 use isogain_core::flow::Flow;
 use isogain_core::flow::profile::Profile;
-use isogain_core::recipe::{BranchScale, ClipKind, Level, NamedScale, NetworkKind, OptimizerName, Recipe, Task};
+use isogain_core::recipe::{
+    BranchScale, ClipKind, Level, LossScale, NamedScale, NetworkKind, Recipe, Schedule, ScheduleKind, Task,
+};
 use isogain_core::render::numbers::{accuracy, loss, setting};
 use isogain_core::render::words::{self, End};
 use isogain_core::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
@@ -132,11 +134,7 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
         }
         NetworkKind::Layers => format!("{} explicit layers", network.layers.len()),
     };
-    let optimizer = match recipe.optimizer.name {
-        OptimizerName::Sgd => "SGD",
-        OptimizerName::Momentum => "SGD with momentum",
-        OptimizerName::Adam => "Adam",
-    };
+    let optimizer = recipe.optimizer.name.title();
     let task = match recipe.data.task {
         Task::Classification => "classification",
         Task::Regression => "regression",
@@ -144,7 +142,7 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
     let mut parts = vec![
         shape,
         format!("{} initialisation", network.init.name()),
-        format!("{optimizer}, learning rate {}", setting(recipe.optimizer.learning_rate)),
+        format!("{optimizer}, learning rate {}{}", setting(recipe.optimizer.learning_rate), course(&recipe.schedule)),
         format!("{} ({task}), batch {}", recipe.data.source, recipe.data.batch),
         format!("{} steps", recipe.run.steps),
         format!("seed {}", recipe.run.seed),
@@ -152,5 +150,26 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
     if recipe.clip.kind != ClipKind::None {
         parts.insert(3, "clipped gradients".to_owned());
     }
+    if let Some(format) = recipe.run.precision.narrow() {
+        parts.push(format!("{} (emulated)", format.name));
+    }
+    match recipe.run.loss_scale {
+        Some(LossScale::Number(scale)) => parts.push(format!("loss scale {}", setting(scale))),
+        Some(LossScale::Named(_)) => parts.push("dynamic loss scale".to_owned()),
+        None => {}
+    }
     parts.iter().map(|part| text(part)).collect::<Vec<_>>().join(" · ")
+}
+
+/// What a schedule does to the learning rate.
+fn course(schedule: &Schedule) -> String {
+    let climb = if schedule.warm_up > 0 { format!(", warm-up over {} steps", schedule.warm_up) } else { String::new() };
+    match schedule.kind {
+        ScheduleKind::Constant => String::new(),
+        ScheduleKind::WarmUp => climb,
+        ScheduleKind::Cosine => format!("{climb}, cosine to {} of it", setting(schedule.final_fraction)),
+        ScheduleKind::Step => {
+            format!("{climb}, times {} every {} steps", setting(schedule.factor), schedule.every)
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod digits;
 
 use std::path::{Path, PathBuf};
 
+use isogain_core::baseline;
 use isogain_core::network::Shape;
 use isogain_core::recipe::{Data as DataRecipe, Task};
 use isogain_core::record::DataSummary;
@@ -232,7 +233,7 @@ fn summarise(recipe: &DataRecipe, train: &Samples, test: &Samples) -> DataSummar
     let largest = feature_rms.iter().copied().fold(0.0, f64::max);
     let smallest = feature_rms.iter().copied().fold(f64::INFINITY, f64::min);
     let (target, classes, baseline_loss) = match &train.targets {
-        Targets::Classes(labels, classes) => (None, Some(*classes), entropy(labels, *classes)),
+        Targets::Classes(labels, classes) => (None, Some(*classes), frequencies(recipe, labels, *classes)),
         Targets::Values(values) => {
             let moments: Moments = moments_f64(values);
             (Some(moments), None, moments.variance().unwrap_or(0.0))
@@ -250,12 +251,11 @@ fn summarise(recipe: &DataRecipe, train: &Samples, test: &Samples) -> DataSummar
     }
 }
 
-/// Entropy of the class frequencies, nats: the loss of a network that has learned nothing else.
-fn entropy(labels: &[usize], classes: usize) -> f64 {
+/// The loss of a network that has learned the class frequencies and nothing else.
+fn frequencies(recipe: &DataRecipe, labels: &[usize], classes: usize) -> f64 {
     let mut counts = vec![0usize; classes];
     labels.iter().for_each(|&label| counts[label] += 1);
-    let total = labels.len() as f64;
-    counts.iter().filter(|&&count| count > 0).map(|&count| count as f64 / total).map(|p| -p * p.ln()).sum()
+    baseline::of_classes(recipe.loss(), &counts)
 }
 
 /// The rows of one step's batch. Each epoch is a fresh shuffle; what does not fill a batch at its end is left out.

@@ -50,6 +50,26 @@ fn squared_head<T: Real>(mut outputs: Buffer, targets: &[f64]) -> (Buffer, Pull)
     head::<T>(sum * share, outputs)
 }
 
+/// Mean sigmoid cross-entropy `[1]` of logits `[batch, columns]` and as many targets from 0 to 1, row-major.
+pub(crate) fn binary_cross_entropy(logits: Tensor<2>, targets: &[f64], site: Site) -> Tensor<1> {
+    let targets = targets.to_vec();
+    apply(logits, site, move |logits| by_type!(logits, sigmoid_head(logits, &targets)))
+}
+
+fn sigmoid_head<T: Real>(mut logits: Buffer, targets: &[f64]) -> (Buffer, Pull) {
+    let share = 1.0 / targets.len() as f64;
+    let mut sum = 0.0;
+    for (logit, &target) in T::write(&mut logits).iter_mut().zip(targets) {
+        let z = logit.wide();
+        // ln(1 + e^z) - t z, and its slope sigmoid z - t, from the one exponential that cannot overflow.
+        let small = (-z.abs()).exp();
+        sum += z.max(0.0) - target * z + small.ln_1p();
+        let sigmoid = if z >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) };
+        *logit = T::of((sigmoid - target) * share);
+    }
+    head::<T>(sum * share, logits)
+}
+
 /// A loss and its gradient, known at once.
 fn head<T: Real>(loss: f64, gradient: Buffer) -> (Buffer, Pull) {
     let pull = move |cotangent: Buffer, _| {

@@ -18,11 +18,13 @@ mod layer_norm;
 mod linear;
 mod loss;
 mod matmul;
+mod narrow;
 mod pool;
 mod recurrent;
 mod reshape;
 mod residual;
 mod site;
+mod softmax;
 mod tape;
 
 pub(crate) use activation::activation;
@@ -35,12 +37,14 @@ pub(crate) use embedding::embedding;
 pub(crate) use group_norm::{Groups, group_norm};
 pub(crate) use layer_norm::{layer_norm, rms_norm};
 pub(crate) use linear::linear;
-pub(crate) use loss::{cross_entropy, squared_error};
+pub(crate) use loss::{binary_cross_entropy, cross_entropy, squared_error};
+pub(crate) use narrow::Narrow;
 pub(crate) use pool::pool;
 pub(crate) use recurrent::recurrent;
 pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
-pub(crate) use site::{Collected, PathThroughTime, Site, ThroughTime};
+pub(crate) use site::{Arithmetic, Collected, PathThroughTime, Site, ThroughTime};
+pub(crate) use softmax::softmax;
 pub(crate) use tape::watch;
 
 #[cfg(test)]

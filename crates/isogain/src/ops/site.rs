@@ -7,6 +7,7 @@ use isogain_core::record::Detail;
 
 use super::batch_norm::BatchStatistics;
 use super::buffer::{Buffer, tensor};
+use super::narrow::Narrow;
 use crate::model::Value;
 use crate::probe::Probes;
 
@@ -60,12 +61,45 @@ pub(crate) struct Site {
     name: Arc<str>,
     probes: Option<Probes>,
     collected: Collected,
+    arithmetic: Arithmetic,
+}
+
+/// How a pass computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Arithmetic {
+    /// The 16-bit format that values are rounded to.
+    pub(crate) narrow: Option<Narrow>,
+    /// What the loss is multiplied with before the way back.
+    pub(crate) loss_scale: f64,
+}
+
+impl Default for Arithmetic {
+    fn default() -> Self {
+        Self { narrow: None, loss_scale: 1.0 }
+    }
 }
 
 impl Site {
     /// The place of the operation of this name.
     pub(crate) fn new(name: &str, probes: Option<&Probes>, collected: &Collected) -> Self {
-        Self { name: name.into(), probes: probes.cloned(), collected: collected.clone() }
+        Self {
+            name: name.into(),
+            probes: probes.cloned(),
+            collected: collected.clone(),
+            arithmetic: Arithmetic::default(),
+        }
+    }
+
+    /// The same place in a pass that computes like this.
+    pub(crate) fn with(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// Rounds what is stored here to the pass's format.
+    pub(crate) fn round(&self, buffer: &mut Buffer) {
+        if let Some(narrow) = self.arithmetic.narrow {
+            narrow.round(buffer);
+        }
     }
 
     /// Shows the operation's output to the probes.
@@ -78,7 +112,7 @@ impl Site {
     /// Shows the cotangent that arrived at the operation's output to the probes.
     pub(crate) fn cotangent(&self, cotangent: &Buffer) {
         if let Some(probes) = &self.probes {
-            probes.keep_backward(&self.name, cotangent);
+            probes.keep_backward(&self.name, cotangent, self.arithmetic.loss_scale);
         }
     }
 
@@ -100,19 +134,25 @@ impl Site {
     }
 
     /// Hands out how the cotangent went back through time.
-    pub(crate) fn through_time(&self, through_time: ThroughTime) {
+    pub(crate) fn through_time(&self, mut through_time: ThroughTime) {
         if let Some(probes) = &self.probes {
+            let paths = through_time.paths.iter_mut().flat_map(|path| &mut path.cotangents);
+            for value in through_time.states.iter_mut().chain(paths).flatten() {
+                *value /= self.arithmetic.loss_scale;
+            }
             probes.keep_through_time(&self.name, through_time);
         }
     }
 
     /// Hands out the gradient of a weight `[fan_in, fan_out]`.
-    pub(crate) fn matrix_gradient(&self, parameter: &str, gradient: Buffer) {
+    pub(crate) fn matrix_gradient(&self, parameter: &str, mut gradient: Buffer) {
+        self.round(&mut gradient);
         self.gradient(parameter, Value::Matrix(tensor(gradient)));
     }
 
     /// Hands out the gradient of a parameter `[features]`.
-    pub(crate) fn vector_gradient(&self, parameter: &str, gradient: Buffer) {
+    pub(crate) fn vector_gradient(&self, parameter: &str, mut gradient: Buffer) {
+        self.round(&mut gradient);
         self.gradient(parameter, Value::Vector(tensor(gradient)));
     }
 

@@ -57,13 +57,15 @@ trait TapeBackend: Backend {
 
 impl TapeBackend for Flex {
     fn unary(x: FloatTensor<Self>, site: Site, operation: Operation) -> FloatTensor<Self> {
-        let (output, _) = operation(dense(x));
+        let (mut output, _) = operation(dense(x));
+        site.round(&mut output);
         site.activation(&output);
         output
     }
 
     fn binary(x: FloatTensor<Self>, y: FloatTensor<Self>, site: Site, operation: PairOperation) -> FloatTensor<Self> {
-        let (output, _) = operation(dense(x), dense(y));
+        let (mut output, _) = operation(dense(x), dense(y));
+        site.round(&mut output);
         site.activation(&output);
         output
     }
@@ -97,13 +99,15 @@ impl<C: CheckpointStrategy> TapeBackend for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let Kept { site, pull } = ops.state;
-                let cotangent = dense(grads.consume::<Flex>(&ops.node));
+                let mut cotangent = dense(grads.consume::<Flex>(&ops.node));
+                site.round(&mut cotangent);
                 site.cotangent(&cotangent);
                 let [parent] = ops.parents;
                 // The first node of a chain: the network's input, whose cotangent is read by probes alone, and they
                 // are a node of their own.
                 let is_read = parent.as_ref().is_some_and(|parent| parent.order > 0);
-                if let (Some(parent), Some(cotangent)) = (parent, pull(cotangent, is_read)) {
+                if let (Some(parent), Some(mut cotangent)) = (parent, pull(cotangent, is_read)) {
+                    site.round(&mut cotangent);
                     grads.register::<Flex>(parent.id, cotangent);
                 }
             }
@@ -112,7 +116,8 @@ impl<C: CheckpointStrategy> TapeBackend for Autodiff<Flex, C> {
         let (x, node) = x.into_parts();
         match Unary.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (output, pull) = operation(dense(x));
+                let (mut output, pull) = operation(dense(x));
+                site.round(&mut output);
                 site.activation(&output);
                 prep.finish(Kept { site, pull: Arc::new(pull) }, output)
             }
@@ -129,10 +134,13 @@ impl<C: CheckpointStrategy> TapeBackend for Autodiff<Flex, C> {
 
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let Kept { site, pull } = ops.state;
-                let cotangent = dense(grads.consume::<Flex>(&ops.node));
+                let mut cotangent = dense(grads.consume::<Flex>(&ops.node));
+                site.round(&mut cotangent);
                 site.cotangent(&cotangent);
                 for (parent, cotangent) in ops.parents.into_iter().zip(pull(cotangent)) {
                     if let Some(parent) = parent {
+                        let mut cotangent = cotangent;
+                        site.round(&mut cotangent);
                         grads.register::<Flex>(parent.id, cotangent);
                     }
                 }
@@ -142,7 +150,8 @@ impl<C: CheckpointStrategy> TapeBackend for Autodiff<Flex, C> {
         let ((x, x_node), (y, y_node)) = (x.into_parts(), y.into_parts());
         match Binary.prepare::<C>([x_node, y_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (output, pull) = operation(dense(x), dense(y));
+                let (mut output, pull) = operation(dense(x), dense(y));
+                site.round(&mut output);
                 site.activation(&output);
                 prep.finish(Kept { site, pull: Arc::new(pull) }, output)
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::matmul::{product, transpose};
-use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, values};
+use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, softmax, values};
 use crate::flow::Values;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::network::{Linear, Op, OpKind, Residual};
@@ -33,6 +33,7 @@ pub(super) fn forward<'a>(
         let output = match &op.kind {
             OpKind::Linear(linear) => linear_forward(op, linear, parameters, &input, batch)?,
             OpKind::Activation { activation } => input.iter().map(|&z| activation.value(z)).collect(),
+            OpKind::Softmax => softmax::forward(&input, batch),
             OpKind::Norm(norm) => norm::forward(op, norm, parameters, &input, batch)?,
             OpKind::Residual(residual) => {
                 branch = forward(&residual.branch, parameters, input.clone(), batch)?;
@@ -66,6 +67,10 @@ pub(super) fn backward(
             OpKind::Activation { activation } => {
                 let back = step.input.iter().zip(cotangent.iter()).map(|(&z, g)| activation.derivative(z) * g);
                 (OpCaptureKind::Activation(*activation), back.collect())
+            }
+            OpKind::Softmax => {
+                let back = softmax::backward(&step.output, &cotangent, batch);
+                (OpCaptureKind::Other { weighted: false, states: Vec::new() }, back)
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
             OpKind::Residual(residual) => {

@@ -17,16 +17,46 @@ pub(super) fn loss(
             Ok((loss, cotangent.iter().map(|c| c / batch as f64).collect()))
         }
         (Loss::CrossEntropy, Targets::Classes(classes)) => cross_entropy(output, classes, batch, outputs),
-        (Loss::MeanSquaredError, Targets::Outputs(targets)) => {
-            expect("the targets", targets.len(), output.len())?;
-            let count = output.len() as f64;
-            let loss = output.iter().zip(targets).map(|(y, t)| (y - t).powi(2)).sum::<f64>() / count;
-            Ok((loss, output.iter().zip(targets).map(|(y, t)| 2.0 * (y - t) / count).collect()))
-        }
         (Loss::CrossEntropy, Targets::Outputs(_)) => Err(ReferenceError::Targets { loss: "cross-entropy" }),
         (Loss::Other, _) => Err(ReferenceError::Targets { loss: "another loss" }),
-        (Loss::MeanSquaredError, Targets::Classes(_)) => Err(ReferenceError::Targets { loss: "mean squared error" }),
+        (kind, targets) => {
+            let targets = numbers(targets, batch, outputs)?;
+            expect("the targets", targets.len(), output.len())?;
+            let one = if kind == Loss::BinaryCrossEntropy { binary_cross_entropy } else { squared_error };
+            let count = output.len() as f64;
+            let each = || output.iter().zip(&targets).map(|(&y, &t)| one(y, t));
+            let loss = each().map(|(loss, _)| loss).sum::<f64>() / count;
+            Ok((loss, each().map(|(_, slope)| slope / count).collect()))
+        }
     }
+}
+
+/// Loss of one output, and its slope.
+fn squared_error(output: f64, target: f64) -> (f64, f64) {
+    ((output - target).powi(2), 2.0 * (output - target))
+}
+
+/// ln(1 + e^z) - t z without a large exponential, and sigmoid z - t.
+fn binary_cross_entropy(logit: f64, target: f64) -> (f64, f64) {
+    let loss = logit.max(0.0) - target * logit + (-logit.abs()).exp().ln_1p();
+    (loss, 1.0 / (1.0 + (-logit).exp()) - target)
+}
+
+/// Targets as numbers `[batch, outputs]`.
+fn numbers(targets: &Targets, batch: usize, outputs: usize) -> Result<Vec<f64>, ReferenceError> {
+    let classes = match targets {
+        Targets::Outputs(values) | Targets::Cotangent(values) => return Ok(values.clone()),
+        Targets::Classes(classes) => classes,
+    };
+    expect("the targets", classes.len(), batch)?;
+    let known = outputs.max(2);
+    if let Some((sample, &class)) = classes.iter().enumerate().find(|(_, class)| **class >= known) {
+        return Err(ReferenceError::Class { sample, class, outputs });
+    }
+    let one = |class: usize| {
+        (0..outputs).map(move |at| f64::from(u8::from(if outputs == 1 { class == 1 } else { at == class })))
+    };
+    Ok(classes.iter().flat_map(|&class| one(class)).collect())
 }
 
 fn cross_entropy(

@@ -7,6 +7,7 @@ mod chain;
 mod loss;
 mod matmul;
 mod norm;
+mod softmax;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,9 +25,10 @@ pub type Parameters = BTreeMap<String, Vec<f64>>;
 /// What the outputs are compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// The right class of each sample, for cross-entropy.
+    /// The right class of each sample; a row of zeros with a one for losses that compare numbers, one zero or one where
+    /// there is one output.
     Classes(Vec<usize>),
-    /// The right outputs, `[batch, outputs]`, for the mean squared error.
+    /// The right outputs, `[batch, outputs]`, for losses that compare numbers.
     Outputs(Vec<f64>),
     /// A chosen cotangent c, `[batch, outputs]`, in place of the network's loss: mean over samples of <c, y>.
     Cotangent(Vec<f64>),
@@ -58,7 +60,7 @@ pub enum ReferenceError {
         found: usize,
     },
     /// An operation that this engine does not run.
-    #[error("{op} is neither linear, activation, norm nor residual")]
+    #[error("{op} is neither linear, activation, softmax, norm nor residual")]
     Unsupported {
         /// The operation.
         op: String,

@@ -32,6 +32,10 @@ pub fn to_csv(run: &Run, mut output: impl Write) -> io::Result<()> {
 fn step_rows(output: &mut impl Write, record: &StepRecord) -> io::Result<()> {
     let step = record.step;
     row(output, step, "run", "step", "learning_rate", Some(record.learning_rate))?;
+    if let Some(scaling) = &record.scaling {
+        row(output, step, "run", "step", "loss_scale", Some(scaling.loss_scale))?;
+        row(output, step, "run", "step", "skipped", Some(f64::from(u8::from(scaling.skipped))))?;
+    }
     if let Some(clip) = &record.clip {
         row(output, step, "run", "clip", "norm_before", Some(clip.norm_before))?;
         row(output, step, "run", "clip", "norm_after", Some(clip.norm_after))?;
