@@ -91,7 +91,6 @@ fn segments<'a>(case: &Case<'a>) -> Vec<Segment<'a>> {
             // A skip goes around what it holds, another norm undoes the scale, and the rest is beyond the closed form.
             OpKind::Norm(_)
             | OpKind::Residual(_)
-            | OpKind::Softmax
             | OpKind::Embedding(_)
             | OpKind::Recurrent(_)
             | OpKind::Attention(_)
