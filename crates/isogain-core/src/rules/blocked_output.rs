@@ -43,7 +43,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .remedies(&[]),
         );
     }
-    let output = case.network.ops[head + 1..].iter().rev().find_map(|op| Output::of(op))?;
+    let output = case.network.ops[head + 1..].iter().rev().find_map(Output::of)?;
     let finding = unreachable(case, &output)
         .or_else(|| output.activation.and_then(|activation| stopped(case, name, activation)))
         .or_else(|| squashed(case, &output))?;

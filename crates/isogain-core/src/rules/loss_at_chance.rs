@@ -74,6 +74,7 @@ mod tests {
     use super::*;
     use crate::rules::fixture::Bench;
 
+    const BASELINE: f64 = std::f64::consts::LN_10;
     const HEALTHY: &str = "[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n";
 
     fn ask(losses: impl IntoIterator<Item = f64>) -> Option<Finding> {
@@ -88,12 +89,12 @@ mod tests {
 
     #[test]
     fn a_plateau_at_the_loss_of_knowing_nothing() {
-        let finding = ask(steps(500).map(|t| 2.3026 + 0.03 * t.sin())).unwrap();
+        let finding = ask(steps(500).map(|t| BASELINE + 0.03 * t.sin())).unwrap();
         assert_eq!(finding.level, Level::Deny);
         assert!(finding.message.contains("although every weight got a gradient"), "{}", finding.message);
         assert_eq!(ask(steps(500).map(|t| 2.3 * (-t / 200.0).exp())), None, "it learns");
-        assert_eq!(ask(steps(50).map(|_| 2.3026)), None, "too few steps to judge");
-        assert_eq!(ask(steps(500).map(|t| 2.3026 * (1.0 + t / 500.0))), None, "it runs away");
+        assert_eq!(ask(steps(50).map(|_| BASELINE)), None, "too few steps to judge");
+        assert_eq!(ask(steps(500).map(|t| BASELINE * (1.0 + t / 500.0))), None, "it runs away");
         assert_eq!(ask(steps(500).map(|t| 2.6 - 0.0008 * t)), None, "still falling");
     }
 
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn a_consequence_of_what_stops_the_gradient() {
         let mut bench = Bench::new("[network]\ndepth = 20\n");
-        bench.finish(steps(500).map(|_| 2.3026));
+        bench.finish(steps(500).map(|_| BASELINE));
         let found = bench.diagnose();
         assert_eq!((found.len(), found[0].rule.as_str()), (1, "vanishing-gradient"), "{found:#?}");
         let consequence = found[0].consequences.iter().find(|finding| finding.rule == "loss-at-chance").unwrap();
