@@ -51,8 +51,12 @@ impl Kept {
         }
         match self {
             Self::Moments(moments) => Self::Moments(moments.scaled(1.0 / factor)),
-            Self::Values(values) => {
-                Self::Values(Values::from(values.to_f64().iter().map(|value| value / factor).collect::<Vec<f64>>()))
+            Self::Values(Values::F32(values)) => {
+                let inverse = (1.0 / factor) as f32;
+                Self::Values(Values::from(values.iter().map(|value| value * inverse).collect::<Vec<f32>>()))
+            }
+            Self::Values(Values::F64(values)) => {
+                Self::Values(Values::from(values.iter().map(|value| value / factor).collect::<Vec<f64>>()))
             }
         }
     }

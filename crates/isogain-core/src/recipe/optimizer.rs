@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a gradient becomes an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(from = "Given")]
 pub struct Optimizer {
     /// Which rule.
     pub name: OptimizerName,
@@ -79,6 +79,34 @@ impl OptimizerName {
     /// larger.
     pub fn rescales(self) -> bool {
         self.settings().contains(&"eps")
+    }
+}
+
+/// What a reader may find: what is left out has the default of its rule.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    name: Option<OptimizerName>,
+    learning_rate: Option<f64>,
+    momentum: Option<f64>,
+    betas: Option<[f64; 2]>,
+    alpha: Option<f64>,
+    eps: Option<f64>,
+    weight_decay: Option<f64>,
+}
+
+impl From<Given> for Optimizer {
+    fn from(given: Given) -> Self {
+        let default = Self::named(given.name.unwrap_or(OptimizerName::Sgd));
+        Self {
+            name: default.name,
+            learning_rate: given.learning_rate.unwrap_or(default.learning_rate),
+            momentum: given.momentum.unwrap_or(default.momentum),
+            betas: given.betas.unwrap_or(default.betas),
+            alpha: given.alpha.unwrap_or(default.alpha),
+            eps: given.eps.unwrap_or(default.eps),
+            weight_decay: given.weight_decay.unwrap_or(default.weight_decay),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::Recipe;
 
 /// How the learning rate changes over a run, as a factor on `optimizer.learning_rate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(from = "Given")]
 pub struct Schedule {
     /// Which course.
     pub kind: ScheduleKind,
@@ -32,6 +32,30 @@ pub enum ScheduleKind {
     Cosine,
     /// Drops by a factor, after a climb if there is one.
     Step,
+}
+
+/// What a reader may find: what is left out has the default of its kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    kind: Option<ScheduleKind>,
+    warm_up: Option<usize>,
+    final_fraction: Option<f64>,
+    every: Option<usize>,
+    factor: Option<f64>,
+}
+
+impl From<Given> for Schedule {
+    fn from(given: Given) -> Self {
+        let default = Self::of(given.kind.unwrap_or(ScheduleKind::Constant));
+        Self {
+            kind: default.kind,
+            warm_up: given.warm_up.unwrap_or(default.warm_up),
+            final_fraction: given.final_fraction.unwrap_or(default.final_fraction),
+            every: given.every.unwrap_or(default.every),
+            factor: given.factor.unwrap_or(default.factor),
+        }
+    }
 }
 
 /// Steps that a mean over a run looks at.

@@ -14,6 +14,7 @@ mod clipping;
 mod fixed_variance_init;
 mod insert_batch_norm;
 mod insert_layer_norm;
+mod loss_scaling;
 mod lsuv_init;
 mod orthogonal_init;
 mod plain_net;
@@ -23,6 +24,7 @@ mod rescale_init;
 mod scale_input;
 mod smaller_eps;
 mod swap_activation;
+mod warm_up;
 
 /// A changed recipe, and what was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 14] = [
+pub static TABLE: [&Remedy; 16] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &insert_batch_norm::REMEDY,
@@ -64,7 +66,9 @@ pub static TABLE: [&Remedy; 14] = [
     &fixed_variance_init::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
+    &warm_up::REMEDY,
     &smaller_eps::REMEDY,
+    &loss_scaling::REMEDY,
     &clip_by_global_norm::REMEDY,
     &clip_by_norm::REMEDY,
     &clip_by_value::REMEDY,

@@ -1,9 +1,9 @@
 //! A forward signal that dies: activations shrink from layer to layer, or all samples come to look alike.
 
 use super::finding::{factor, number};
-use super::measure::{Span, forward, precision_name, unit_roundoff, weights};
+use super::measure::{Span, forward, unit_roundoff, weights};
 use super::{Case, Finding, Rule, vanishing_gradient};
-use crate::recipe::Level;
+use crate::recipe::{Level, Precision};
 
 pub(super) static RULE: Rule = Rule {
     name: "vanishing-activation",
@@ -98,7 +98,7 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
          rounding of {}",
         lost.name,
         number(share),
-        precision_name(case.recipe.run.precision)
+        if case.recipe.run.precision == Precision::F64 { "f64" } else { "f32" }
     );
     let [_, last] = span.names();
     let mut finding = Finding::new(RULE.name, Level::Deny, [&lost.name, last], message)
@@ -116,7 +116,6 @@ fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Precision;
     use crate::rules::fixture::Bench;
 
     fn plain(init: &str, more: &str) -> Bench {
