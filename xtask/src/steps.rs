@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::python;
+use crate::{data, python};
 
 /// One command.
 struct Step {
@@ -81,6 +81,8 @@ const DEPENDENCIES: Step = Step {
     needs: Some((&["deny", "--version"], "cargo install --locked cargo-deny")),
 };
 
+const DATA: &str = "public data sets for the tests, about 180 MB";
+
 const PYTHON: &str = "tests of the Python package";
 
 /// Which tests.
@@ -100,6 +102,10 @@ pub(crate) fn test(part: Part) -> Result<()> {
     let python = if part == Part::Rust { None } else { python::interpreter()? };
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
     if part != Part::Python {
+        // Tests on data that is not there say so, and fail under CI.
+        if std::env::var_os("CI").is_some() {
+            tally.time(DATA, || data::for_tests().map(|()| true));
+        }
         for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
             tally.run(&step, python.as_deref())?;
         }

@@ -20,6 +20,8 @@ mod generate;
 mod number;
 mod part;
 mod png;
+#[cfg(test)]
+mod png_tests;
 mod raw;
 mod samples;
 mod scale;

@@ -84,17 +84,17 @@ impl Header {
         }
         let text = start.get(from..end as usize).ok_or_else(cut)?;
         let text = std::str::from_utf8(text).map_err(|_| wrong(from, "the header is not text".into()))?;
-        let missing = |key: &str| wrong(from, format!("no '{key}' in the header {}", text.trim().escape_debug()));
+        let missing = |key: &str| wrong(from, format!("no '{key}' in the header {}", printable(text.trim())));
         let descr = value(text, "descr").ok_or_else(|| missing("descr"))?;
         let dtype = descr.trim_matches(['\'', '"']);
         let (number, is_big_endian) = number(dtype).ok_or_else(|| {
             let expected = "must be bool, an integer, float16, float32 or float64 (array.astype)";
-            wrong(from, format!("dtype {}: {expected}", descr.escape_debug()))
+            wrong(from, format!("dtype {}: {expected}", printable(descr)))
         })?;
         let shape = value(text, "shape").ok_or_else(|| missing("shape"))?;
         let dims = shape.trim_matches(['(', ')']).split(',').map(str::trim).filter(|dim| !dim.is_empty());
         let dims: Option<Vec<u64>> = dims.map(|dim| dim.parse().ok()).collect();
-        let Some(dims) = dims else { return Err(wrong(from, format!("shape {}: not a tuple", shape.escape_debug()))) };
+        let Some(dims) = dims else { return Err(wrong(from, format!("shape {}: not a tuple", printable(shape)))) };
         let order = value(text, "fortran_order").ok_or_else(|| missing("fortran_order"))?;
         if order == "True" && dims.len() > 1 {
             let message = "stored column by column (Fortran order); save np.ascontiguousarray(array) instead";
@@ -105,6 +105,11 @@ impl Header {
         }
         Ok(Self { number, is_big_endian, dims, from: end })
     }
+}
+
+/// Without characters that a terminal would act on.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 /// The value of a key in the text of a Python dictionary, as written.
