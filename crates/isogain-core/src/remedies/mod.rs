@@ -12,10 +12,14 @@ mod clip_by_norm;
 mod clip_by_value;
 mod clipping;
 mod fixed_variance_init;
+mod gated_cell;
+mod hidden_init;
 mod insert_batch_norm;
 mod insert_layer_norm;
 mod loss_scaling;
 mod lsuv_init;
+mod move_norm;
+mod open_forget_gate;
 mod orthogonal_init;
 mod plain_net;
 pub mod prediction;
@@ -55,13 +59,17 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 16] = [
+pub static TABLE: [&Remedy; 20] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &insert_batch_norm::REMEDY,
     &insert_layer_norm::REMEDY,
     &swap_activation::REMEDY,
     &orthogonal_init::REMEDY,
+    &hidden_init::REMEDY,
+    &gated_cell::REMEDY,
+    &open_forget_gate::REMEDY,
+    &move_norm::REMEDY,
     &lsuv_init::REMEDY,
     &fixed_variance_init::REMEDY,
     &scale_input::REMEDY,

@@ -39,7 +39,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let finding = Finding::new(RULE.name, level, [&joint.name, &joint.name], message)
         .against("ln of the state's gradient, earlier over last", reach.log_gain, RANGE.ln(), SOURCE)
         .with("time steps of a sample", joint.states.len() as f64)
-        .remedies(&["clip-by-global-norm", "orthogonal-init", "rescale-init", "clip-by-norm", "change-learning-rate"]);
+        .remedies(&[
+            "clip-by-global-norm",
+            "hidden-init",
+            "gated-cell",
+            "rescale-init",
+            "clip-by-norm",
+            "change-learning-rate",
+        ]);
     Some(reach.with_paths(finding))
 }
 

@@ -52,7 +52,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         )
         .with("half-life, time steps", half_life)
         .with("share of the gate's values with a slope below 0.01", gate.saturated_fraction)
-        .remedies(&[]);
+        .remedies(&["open-forget-gate"]);
     finding.theory = Some(format!("a bias of ln(steps - 1) = {} keeps 1/e over the whole sequence", number(bias)));
     Some(finding)
 }

@@ -34,7 +34,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             (joint.states.len() - 1) as f64,
             "the length of a sample",
         )
-        .remedies(&["orthogonal-init", "swap-activation", "rescale-init"]);
+        .remedies(&["hidden-init", "gated-cell", "open-forget-gate"]);
     Some(reach.with_paths(finding))
 }
 
