@@ -1,7 +1,6 @@
 //! Public data sets as they are: their published numbers, read from what `cargo xtask data` fetched.
 #![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use isogain_core::network::Shape;
@@ -16,7 +15,7 @@ fn fetched(name: &str) -> Option<PathBuf> {
     }
     let skipped = format!("skipped: not fetched: cargo xtask data {name}");
     assert!(std::env::var_os("CI").is_none(), "{skipped}");
-    writeln!(std::io::stderr(), "{skipped}").unwrap();
+    eprintln!("{skipped}");
     None
 }
 
@@ -80,7 +79,7 @@ fn mnist() {
     // Not among the data that the tests fetch: looked at where it is.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/data/mnist");
     if !folder.is_dir() {
-        return writeln!(std::io::stderr(), "skipped: not fetched: cargo xtask data mnist").unwrap();
+        return eprintln!("skipped: not fetched: cargo xtask data mnist");
     }
     let data = load(&folder, |_| ());
     assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));

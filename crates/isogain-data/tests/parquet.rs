@@ -25,7 +25,7 @@ fn row(i: usize) -> [f64; 7] {
         whole * whole,
         (i % 256) as f64,
         4e9 + whole,
-        f64::from(u8::from(i % 3 == 0)),
+        f64::from(u8::from(i.is_multiple_of(3))),
     ]
 }
 

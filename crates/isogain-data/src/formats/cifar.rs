@@ -43,7 +43,7 @@ pub(crate) fn read(requests: &[Request<'_>], set: Set) -> Result<Vec<Sheet>> {
     let first = &requests[0];
     let label = label(first, set)?;
     if !reachable(&first.path, first.key, &first.recipe.source)?.is_dir() {
-        return requests.iter().map(|request| part(&[request.path.clone()], request, set, label)).collect();
+        return requests.iter().map(|request| part(std::slice::from_ref(&request.path), request, set, label)).collect();
     }
     if requests.len() > 1 {
         let expected = format!("has no effect: the folder has its own test part, {}", set.test);

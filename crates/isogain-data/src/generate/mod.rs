@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::table::Table;
 
 /// Every generated set is drawn from this seed; the split draws from its own.
-const SEED: u64 = 0x6973_6f67_6169_6e;
+const SEED: u64 = 0x0069_736f_6761_696e;
 
 /// Most numbers that a generated set may have: 2 GB.
 const MOST_NUMBERS: usize = 1 << 28;
