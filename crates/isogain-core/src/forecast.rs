@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 
-use crate::network::{Network, NormKind, Op, OpKind};
+use crate::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Window};
 use crate::recipe::{LossScale, Precision, Recipe};
 use crate::record::Snapshot;
 use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
-use crate::theory::limits::{Limits, LimitsInput, Norm};
-use crate::theory::numerics;
+use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
+use crate::theory::recurrent::{Carry, state_slope};
+use crate::theory::{numerics, padding};
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
 pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
 
-/// The five ceilings of trainable depth. Variances are measured on the snapshot, so they hold for any initialiser.
+/// The five ceilings of trainable depth, and the memory of recurrent layers. Variances are measured on the snapshot, so they
+/// hold for any initialiser; a convolution's unit reads taps times channels. Approximations: a network of convolutions is
+/// as wide as its channels, one of several grids loses to padding what its layers lose on average, and recurrent layers
+/// count for time steps alone.
 pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     let ops = network.walk();
     let activation = ops.iter().find_map(|op| match &op.kind {
@@ -22,7 +26,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     });
     let norm = ops.iter().find_map(|op| match &op.kind {
         OpKind::Norm(norm) => Some(match norm.norm {
-            NormKind::Batch => Norm::Batch { batch: start.batch },
+            NormKind::Batch => Norm::Batch { batch: start.batch * positions_of_norm(network) },
             NormKind::Layer | NormKind::Rms | NormKind::Group => Norm::Layer,
         }),
         _ => None,
@@ -49,6 +53,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         bias_variance: bias_variance.unwrap_or(0.0),
         first_variance: first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0),
         widths: hidden.iter().map(|(.., fan_out)| *fan_out).collect(),
+        padding_factor: padding_factor(network),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
         // As the format holds it.
@@ -62,7 +67,82 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         },
         adam_epsilon: recipe.optimizer.name.rescales().then_some(recipe.optimizer.eps),
         tolerated_gradient_ratio: TOLERATED_GRADIENT_RATIO,
+        recurrence: recurrence(network, start, &weights),
     })
+}
+
+/// The recurrent layer with the longest memory: the gradient of an early step comes back through any of them.
+fn recurrence(network: &Network, start: &Snapshot, weights: &HashMap<&str, &Moments>) -> Option<Recurrence> {
+    let layers = network.walk().into_iter().filter_map(|op| match &op.kind {
+        OpKind::Recurrent(layer) => Some(Recurrence { steps: layer.steps, carry: carry(op, layer, start, weights) }),
+        _ => None,
+    });
+    let memory = |layer: &Recurrence| layer.carry.steps_until(TOLERATED_GRADIENT_RATIO).unwrap_or(f64::INFINITY);
+    layers.max_by(|a, b| memory(a).total_cmp(&memory(b)))
+}
+
+fn carry(op: &Op, layer: &Recurrent, start: &Snapshot, weights: &HashMap<&str, &Moments>) -> Carry {
+    match (layer.cell, layer.forget_bias) {
+        (Cell::Rnn, _) => {
+            let units = layer.units as f64;
+            let drawn = || layer.hidden_init.weight_variance(layer.units, layer.units, layer.activation);
+            let weight = weights.get(format!("{}.hidden_weight", op.name).as_str());
+            let variance = weight.and_then(|weight| weight.mean_square()).unwrap_or_else(drawn);
+            Carry::State { chi: units * variance * slope(op, layer, start) }
+        }
+        (_, Some(ForgetBias::Number(bias))) => Carry::Gate { bias },
+        (_, Some(ForgetBias::Named(NamedBias::Chrono))) => Carry::Chrono { steps: layer.steps },
+        // Biases around 0.
+        (_, None) => Carry::Gate { bias: 0.0 },
+    }
+}
+
+/// Mean squared slope of a plain recurrence. Under an identity each unit is a chain of its own, so that one that is active
+/// stays so, and those count that are.
+fn slope(op: &Op, layer: &Recurrent, start: &Snapshot) -> f64 {
+    match layer.activation.slopes() {
+        Some((below, above)) if layer.hidden_init.name() == "identity" => below.abs().max(above.abs()).powi(2),
+        _ => {
+            let state = start.joints.iter().find(|joint| joint.name == op.name);
+            let mean_square = state.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0);
+            state_slope(layer.activation, mean_square)
+        }
+    }
+}
+
+/// Positions that share a mean in the first batch norm: those of the convolution before it, or of the input.
+fn positions_of_norm(network: &Network) -> usize {
+    let mut positions = network.input.positions();
+    for op in network.walk() {
+        match &op.kind {
+            OpKind::Convolution(Convolution { window: Some(window), .. }) => {
+                positions = window.output().into_iter().product();
+            }
+            OpKind::Flatten(_) => positions = 1,
+            OpKind::Pool(pool) => {
+                positions = pool.window.as_ref().map_or(1, |window| window.output().into_iter().product());
+            }
+            OpKind::Norm(norm) if norm.norm == NormKind::Batch => break,
+            _ => {}
+        }
+    }
+    positions
+}
+
+/// What zero padding leaves of the energy per hidden layer: the geometric mean over them.
+fn padding_factor(network: &Network) -> f64 {
+    let of = |window: &Window| -> f64 {
+        let axes = [0, 1].map(|axis| {
+            padding::factor(window.grid[axis], window.size[axis], window.stride[axis], window.padding[axis])
+        });
+        axes.into_iter().product()
+    };
+    let hidden = hidden(network);
+    let logarithms = hidden.iter().map(|(op, ..)| match &op.kind {
+        OpKind::Convolution(Convolution { window: Some(window), .. }) => of(window).ln(),
+        _ => 0.0,
+    });
+    (logarithms.sum::<f64>() / hidden.len().max(1) as f64).exp()
 }
 
 /// Hidden linear operations with fan-in and fan-out: all but the head.
@@ -70,4 +150,123 @@ fn hidden(network: &Network) -> Vec<(&Op, usize, usize)> {
     let head = network.head().map(|index| network.ops[index].name.as_str());
     let linears = network.linears().filter(|(op, _)| Some(op.name.as_str()) != head);
     linears.map(|(op, linear)| (op, linear.fan_in, linear.fan_out)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Values;
+    use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
+    use crate::network::Shape;
+    use crate::recipe::{expand, parse};
+    use crate::record::ParameterRecord;
+    use crate::theory::limits::Ceiling;
+
+    /// The limits of a network whose weights all have the mean square that their initialiser gives them, and whose
+    /// recurrent state has RMS `state`.
+    fn limits(text: &str, input: Shape, state: f64) -> (Network, Limits) {
+        let recipe = parse(&format!("[network]\n{text}"), "net.toml").unwrap();
+        let network = expand::network(&recipe, input, 10).unwrap();
+        let values = |rms: f64| Values::from(vec![rms, -rms]);
+        let layer = OpCapture {
+            name: "rnn1".into(),
+            rows: 1,
+            kind: OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            input: values(1.0),
+            output: values(state),
+            cotangent_in: values(1.0),
+            cotangent_out: values(1.0),
+        };
+        let record = |name: String, rms: f64| ParameterRecord {
+            name,
+            weight: values(rms).moments(),
+            gradient: values(1.0).moments(),
+            update: Moments::default(),
+        };
+        let mut parameters = Vec::new();
+        for op in network.walk() {
+            match &op.kind {
+                OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
+                    let deviation =
+                        linear.init.weight_variance(linear.fan_in, linear.fan_out, linear.activation).sqrt();
+                    parameters.push(record(format!("{}.weight", op.name), deviation));
+                    parameters.push(record(format!("{}.bias", op.name), 0.0));
+                }
+                OpKind::Recurrent(layer) => {
+                    let init = layer.hidden_init;
+                    let deviation = init.weight_variance(layer.units, layer.units, layer.activation).sqrt();
+                    parameters.push(record(format!("{}.hidden_weight", op.name), deviation));
+                }
+                _ => {}
+            }
+        }
+        let start = Snapshot::of(&Capture::new(1, vec![layer], 0.0).unwrap(), parameters, 0);
+        let limits = super::limits(&network, &recipe, &start);
+        (network, limits)
+    }
+
+    fn estimate(limits: &Limits, ceiling: Ceiling) -> (Option<f64>, &str) {
+        let found = limits.ceilings.iter().find(|estimate| estimate.ceiling == ceiling).unwrap();
+        (found.depth, &found.why)
+    }
+
+    /// He counts taps times channels: what is left per layer is what zero padding takes, ((1 + 2 cos 20 degrees) / 3)^2 on
+    /// 8x8 positions.
+    #[test]
+    fn he_keeps_the_gradient_of_convolutions_but_for_the_padding() {
+        let text = "kind = \"convnet\"\ndepth = 30\nwidth = 16\ninit = \"he-normal\"";
+        let (_, of_grid) = limits(text, Shape::image(8, 8, 1), 1.0);
+        let kept = ((1.0 + 2.0 * 20_f64.to_radians().cos()) / 3.0).powi(2);
+        assert!((of_grid.gradient_rms_per_layer.unwrap() - kept.sqrt()).abs() < 1e-9, "{of_grid:?}");
+        assert!(estimate(&of_grid, Ceiling::GradientScale).1.contains("zero padding"), "{of_grid:?}");
+        // The larger the grid, the less of it is border.
+        let (_, of_large) = limits(text, Shape::image(224, 224, 3), 1.0);
+        assert!((of_large.gradient_rms_per_layer.unwrap() - 1.0).abs() < 1e-3, "{of_large:?}");
+        // PyTorch's default shrinks it by sqrt(1/6) on top.
+        let (_, default) = limits("kind = \"convnet\"\ndepth = 30\nwidth = 16", Shape::image(8, 8, 1), 1.0);
+        assert!((default.gradient_rms_per_layer.unwrap() - (kept / 6.0).sqrt()).abs() < 1e-9);
+        let layers = |limits: &Limits| estimate(limits, Ceiling::GradientScale).0.unwrap();
+        assert!((layers(&default) / layers(&of_grid) - kept.ln() / (kept / 6.0).ln()).abs() < 1e-6, "{default:?}");
+    }
+
+    /// 8x8 positions of one sample are 64 values that share a mean.
+    #[test]
+    fn batch_norm_of_a_convolution_has_all_positions_to_average_over() {
+        let text = "kind = \"convnet\"\ndepth = 3\nwidth = 4\nnorm = \"batch\"";
+        let (network, limits) = limits(text, Shape::image(8, 8, 1), 1.0);
+        assert_eq!(positions_of_norm(&network), 64);
+        // 1.2112 for ReLU over an infinite batch.
+        assert!((limits.gradient_rms_per_layer.unwrap() - 1.22).abs() < 0.02, "{limits:?}");
+    }
+
+    #[test]
+    fn a_plain_recurrence_remembers_as_far_as_its_weights_carry() {
+        let memory = |text: &str, state: f64| {
+            let (_, limits) = limits(&format!("kind = \"rnn\"\nwidth = 32\n{text}"), Shape::sequence(100, 1), state);
+            (limits.binding, estimate(&limits, Ceiling::Memory).0)
+        };
+        // PyTorch: units Var U = 1/3, small states: RMS x 0.577 per step, 16.77 steps until 1e-4.
+        let (binding, steps) = memory("", 1e-4);
+        assert_eq!(binding, Some(Ceiling::Memory));
+        assert!((steps.unwrap() - 1e4_f64.ln() / 3_f64.sqrt().ln()).abs() < 0.01, "{steps:?}");
+        // Orthogonal: only the slope is left, E tanh'^2 = 0.4644 where E tanh^2 = 0.3943.
+        let (_, steps) = memory("hidden_init = \"orthogonal\"", 0.394_294_49_f64.sqrt());
+        assert!((steps.unwrap() + 2.0 * 1e4_f64.ln() / 0.464_402_9_f64.ln()).abs() < 1e-3, "{steps:?}");
+        assert_eq!(memory("activation = \"relu\"\nhidden_init = \"identity\"", 1.0), (None, None));
+    }
+
+    #[test]
+    fn gates_remember_as_their_bias_says() {
+        let memory = |text: &str| {
+            let (_, limits) = limits(text, Shape::sequence(100, 1), 1.0);
+            let (steps, why) = estimate(&limits, Ceiling::Memory);
+            (steps.unwrap(), why.to_owned())
+        };
+        let (short, why) = memory("kind = \"gru\"");
+        assert!((short - 1e4_f64.log2()).abs() < 1e-9, "{short}");
+        assert!(why.contains("half of a state for 1.00 time steps"), "{why}");
+        let (long, why) = memory("kind = \"lstm\"\nforget_bias = 5.0");
+        assert!(long > 1000.0 && why.contains("half of a state for 103.2"), "{long} {why}");
+        assert!(memory("kind = \"lstm\"\nforget_bias = \"chrono\"").0 > 400.0);
+    }
 }

@@ -13,7 +13,7 @@ const RULES: [&str; 3] = ["dead-units", "exploding-gradient", "vanishing-gradien
 /// What a program does with a recipe for data of 64 columns and 10 classes.
 fn read(text: &str, file: &str) -> Result<(), RecipeError> {
     let recipe = parse_with_rules(text, file, &RULES)?;
-    expand::network(&recipe, &Shape::vector(64), 10).map_err(|error| error.in_text(text, file))?;
+    expand::network(&recipe, Shape::vector(64), 10).map_err(|error| error.in_text(text, file))?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ fn read(network: &str) -> NetworkRecipe {
 fn expanded(network: &NetworkRecipe) -> Network {
     let recipe = Recipe { network: network.clone(), ..Recipe::default() };
     validate(&recipe).unwrap();
-    expand::network(&recipe, &Shape::vector(64), 10).unwrap()
+    expand::network(&recipe, Shape::vector(64), 10).unwrap()
 }
 
 /// What the operations do, without their names, which differ where a list numbers what a shape does not.
@@ -149,4 +149,75 @@ fn skips_are_added_only_where_the_width_stays() {
         network.ops.iter().map(|op| op.name.as_str()).filter(|name| name.starts_with("block")).collect();
     assert_eq!(blocks, ["block2", "block4", "block5"]);
     assert!(net.layers.iter().filter_map(|layer| layer.scale).all(|scale| scale == 3_f64.sqrt().recip()));
+}
+
+#[test]
+fn a_kind_that_has_no_place_for_a_change_says_so() {
+    let (convnet, lstm, rnn) = (read("kind = \"convnet\""), read("kind = \"lstm\""), read("kind = \"rnn\""));
+    let (plain, transformer) = (read("kind = \"resnet\"\nskip = false"), read("kind = \"transformer\""));
+    let deep = read("kind = \"transformer\"\nnorm_placement = \"deepnorm\"");
+    let scaled = read("kind = \"transformer\"\nresidual_init = \"depth\"");
+    let listed = read("kind = \"layers\"\nlayers = [{ recurrent = \"gru\", units = 4 }, { linear = 10 }]");
+    let add_skip: Change = |net| edit::add_skip(net, DEPTH, false);
+    let insert_norm: Change = |net| edit::insert_norm(net, NormKind::Layer);
+    let set_scale: Change = |net| edit::set_skip_scale(net, DEPTH, false);
+    let lsuv: Change = |net| edit::set_init(net, init("lsuv"));
+    let cases: [(&NetworkRecipe, Change, &str); 13] = [
+        (&convnet, add_skip, "a convnet has no residual form"),
+        (&convnet, set_scale, "no skip connections"),
+        (&lstm, add_skip, "a recurrent layer has no residual form"),
+        (&lstm, insert_norm, "no place for a normalisation"),
+        (&lstm, |net| edit::set_activation(net, relu()), "activations of their own"),
+        (&rnn, lsuv, "cannot be scaled on a batch"),
+        (&listed, lsuv, "cannot be scaled on a batch"),
+        (&plain, set_scale, "no skip connections"),
+        (&transformer, insert_norm, "already has a normalisation"),
+        (&transformer, add_skip, "already has skip connections"),
+        (&deep, set_scale, "DeepNorm sets the scale"),
+        (&deep, lsuv, "no gain for"),
+        (&scaled, |net| edit::set_init(net, init("quadrature-gain")), "no gain for"),
+    ];
+    for (network, change, why) in cases {
+        let mut changed = network.clone();
+        let error = change(&mut changed).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(&changed, network, "{why}");
+    }
+}
+
+#[test]
+fn changes_reach_the_kinds_that_have_a_place_for_them() {
+    let mut plain = read("kind = \"resnet\"\nskip = false");
+    edit::add_skip(&mut plain, DEPTH, true).unwrap();
+    assert_eq!(plain, read("kind = \"resnet\"\nbranch_scale = \"depth\"\nlearnable_scale = true"));
+    let mut convnet = read("kind = \"convnet\"");
+    edit::insert_norm(&mut convnet, NormKind::Batch).unwrap();
+    edit::set_activation(&mut convnet, Activation::named("tanh").unwrap()).unwrap();
+    assert_eq!(convnet, read("kind = \"convnet\"\nnorm = \"batch\"\nactivation = \"tanh\""));
+    let mut rnn = read("kind = \"rnn\"\nhidden_init = \"identity\"");
+    edit::set_activation(&mut rnn, relu()).unwrap();
+    edit::set_init(&mut rnn, init("he-normal")).unwrap();
+    assert_eq!(rnn, read("kind = \"rnn\"\nhidden_init = \"identity\"\nactivation = \"relu\"\ninit = \"he-normal\""));
+    let named = edit::initializers(&rnn).iter().map(|init| init.name()).collect::<Vec<_>>();
+    assert_eq!(named, ["he-normal", "identity"]);
+    assert!(edit::activations(&read("kind = \"gru\"")).is_empty());
+}
+
+#[test]
+fn listed_convolutions_are_normalised_and_skipped_where_the_grid_stays() {
+    let mut net = read(
+        "kind = \"layers\"\nlayers = [{ convolution = 8 }, { activation = \"relu\" }, { convolution = 8 }, \
+         { activation = \"relu\" }, { convolution = 8, stride = 2 }, { activation = \"relu\" }, \
+         { convolution = 8, kernel = 5 }, { pool = \"mean\" }, { activation = \"relu\" }, { linear = 8 }, \
+         { linear = 10 }]",
+    );
+    edit::insert_norm(&mut net, NormKind::Group).unwrap();
+    edit::add_skip(&mut net, DEPTH, false).unwrap();
+    let recipe = Recipe { network: net, ..Recipe::default() };
+    let network = expand::network(&recipe, Shape::image(6, 6, 1), 10).unwrap();
+    let blocks: Vec<_> =
+        network.ops.iter().map(|op| op.name.as_str()).filter(|name| name.starts_with("block")).collect();
+    assert_eq!(blocks, ["block2", "block4", "block5"]);
+    let first: Vec<_> = network.walk()[1..5].iter().map(|op| op.name.as_str()).collect();
+    assert_eq!(first, ["block2", "block2.norm", "block2.relu", "block2.conv"]);
 }

@@ -7,7 +7,7 @@ use isogain_core::recipe::{Recipe, expand, parse};
 use isogain_core::theory::{Activation, Initializer};
 
 fn network(text: &str) -> Network {
-    expand::network(&recipe(text), &Shape::vector(64), 10).unwrap()
+    expand::network(&recipe(text), Shape::vector(64), 10).unwrap()
 }
 
 fn recipe(text: &str) -> Recipe {
@@ -156,17 +156,17 @@ fn a_listed_network_is_the_same_as_one_by_shape() {
 
 #[test]
 fn data_without_columns_is_refused() {
-    let error = expand::network(&Recipe::default(), &Shape::vector(0), 10).unwrap_err();
+    let error = expand::network(&Recipe::default(), Shape::vector(0), 10).unwrap_err();
     assert_eq!(error.to_string(), "data.source: must have input columns, found none");
 }
 
 #[test]
 fn an_initializer_without_an_answer_for_the_activation_is_refused() {
     let mut recipe = recipe("[network]\nactivation = \"softplus\"\ninit = \"he-normal\"");
-    assert!(expand::network(&recipe, &Shape::vector(64), 10).is_ok());
+    assert!(expand::network(&recipe, Shape::vector(64), 10).is_ok());
     recipe.network.init = Initializer::named("edge-of-chaos").unwrap();
-    let error = expand::network(&recipe, &Shape::vector(64), 10).unwrap_err().to_string();
+    let error = expand::network(&recipe, Shape::vector(64), 10).unwrap_err().to_string();
     assert_eq!(error, "network.init = \"edge-of-chaos\": is not defined for softplus (fc1); take another one");
     recipe.network.activation = Activation::named("tanh").unwrap();
-    assert!(expand::network(&recipe, &Shape::vector(64), 10).is_ok());
+    assert!(expand::network(&recipe, Shape::vector(64), 10).is_ok());
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use isogain_core::network::Shape;
-use isogain_core::recipe::{Recipe, Task, expand, parse, to_toml};
+use isogain_core::recipe::{Data, Recipe, Task, expand, parse, to_toml};
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -33,15 +33,17 @@ fn all() -> Vec<(String, String)> {
 #[test]
 fn every_recipe_is_read_expanded_and_written() {
     let recipes = all();
-    assert!(recipes.len() >= 21, "{} recipes", recipes.len());
+    assert!(recipes.len() >= 27, "{} recipes", recipes.len());
     for (file, text) in recipes {
         let recipe = parse(&text, &file).unwrap_or_else(|error| panic!("{error}"));
-        let (inputs, outputs) = match recipe.data.task {
-            Task::Classification => (64, 10),
-            Task::Regression => (10, 1),
+        let (inputs, outputs) = match (recipe.data.source.as_str(), recipe.data.task) {
+            ("digits", _) => (Shape::image(8, 8, 1), 10),
+            ("adding", _) => (Shape::sequence(recipe.data.length, 2), 1),
+            ("temporal-order", _) => (Shape::sequence(recipe.data.length, 6), 4),
+            (_, Task::Classification) => (Shape::vector(64), 10),
+            (_, Task::Regression) => (Shape::vector(10), 1),
         };
-        expand::network(&recipe, &Shape::vector(inputs), outputs)
-            .unwrap_or_else(|error| panic!("{}", error.in_text(&text, &file)));
+        expand::network(&recipe, &inputs, outputs).unwrap_or_else(|error| panic!("{}", error.in_text(&text, &file)));
         let written = to_toml(&recipe);
         assert_eq!(parse(&written, &file), Ok(recipe.clone()), "{written}");
         // The hand-written reader and the derived one, which reads recipes out of records, agree.
@@ -55,7 +57,7 @@ fn files_named_in_recipes_are_there() {
     for (file, text) in all() {
         let source = parse(&text, &file).unwrap().data.source;
         let path = Path::new(&file).parent().unwrap().join(&source);
-        assert!(source == "digits" || path.is_file(), "{file}: {}", path.display());
+        assert!(Data::BUILT_IN.contains(&source.as_str()) || path.is_file(), "{file}: {}", path.display());
     }
 }
 

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let data = Dataset::load(&recipe.data, Path::new("."))?;
-    let network = expand::network(&recipe, &data.shape(), data.outputs())?;
+    let network = expand::network(&recipe, data.shape(), data.outputs())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let (mut plain, mut watched) = (Vec::new(), Vec::new());
     pool.install(|| {

@@ -44,7 +44,8 @@ impl Subject {
     /// # Errors
     /// When recipe and data do not fit.
     pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
-        let network = expand::network(recipe, &data.shape(), recipe.data.outputs(data.outputs()))?;
+        let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
+        let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
         let start = trainer.snapshot(&first_batch(recipe, &data, recipe.run.seed))?;
         data.intact()?;

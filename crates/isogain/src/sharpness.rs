@@ -201,7 +201,7 @@ mod tests {
     fn the_effort_does_not_grow_with_a_large_network() {
         let effort = |depth: usize| {
             let recipe = parse(&format!("[network]\ndepth = {depth}\n"), "test").unwrap();
-            Effort::of(&expand::network(&recipe, &Shape::vector(64), 10).unwrap())
+            Effort::of(&expand::network(&recipe, Shape::vector(64), 10).unwrap())
         };
         assert_eq!(effort(30), Effort { samples: SAMPLES, seeds: SEEDS });
         assert_eq!(effort(240), Effort { samples: SAMPLES, seeds: SEEDS });

@@ -100,7 +100,7 @@ fn every_remedy_treats_its_reference_recipe() {
             assert_ne!(variant.recipe, recipe, "{}: {}", remedy.name, variant.parameters);
             let text = to_toml(&variant.recipe);
             assert_eq!(parse(&text, "treated").unwrap(), variant.recipe, "{}: {}", remedy.name, variant.parameters);
-            crate::recipe::expand::network(&variant.recipe, &input, 10).unwrap();
+            crate::recipe::expand::network(&variant.recipe, input.clone(), 10).unwrap();
         }
     }
 }
@@ -261,7 +261,7 @@ fn prescriptions_begin_with_what_the_findings_name() {
     for (index, prescription) in all.iter().enumerate() {
         assert_ne!(prescription.recipe, bench.recipe);
         assert!(all[..index].iter().all(|earlier| earlier.recipe != prescription.recipe), "{prescription:?}");
-        crate::recipe::expand::network(&prescription.recipe, &Shape::vector(64), 10).unwrap();
+        crate::recipe::expand::network(&prescription.recipe, Shape::vector(64), 10).unwrap();
     }
     assert_eq!(all, prescriptions(&bench.case(), &bench.recipe, &findings));
 }

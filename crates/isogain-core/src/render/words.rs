@@ -138,6 +138,13 @@ pub fn healthy(report: &CheckReport) -> String {
 
 /// `trainable to about 12 layers, beyond which the gradient spans ...`; `None` where theory sets no limit.
 pub fn trainable_depth(report: &CheckReport) -> Option<String> {
+    if let (Some(Ceiling::Memory), Some(steps)) = (report.limits.binding, report.limits.memory_steps()) {
+        return Some(format!(
+            "remembers about {} time steps, beyond which {}",
+            depth_number(steps),
+            Ceiling::Memory.beyond()
+        ));
+    }
     let depth = report.limits.trainable_depth?;
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
@@ -152,6 +159,7 @@ pub fn ceiling(ceiling: Ceiling) -> &'static str {
         Ceiling::Fluctuation => "fluctuation",
         Ceiling::Numerics => "numerics",
         Ceiling::Death => "dead units",
+        Ceiling::Memory => "memory, in time steps",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Case;
 use crate::network::{Network, NormKind, Op, OpKind};
+use crate::theory::limits::Ceiling;
 
 /// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers, beyond which ...`: the gradient's RMS factor
 /// of one layer of the body, and the lowest of the ceilings on depth.
@@ -10,7 +11,7 @@ pub(super) fn line(case: &Case<'_>) -> Option<String> {
     let depth = case
         .limits
         .trainable_depth
-        .zip(case.limits.binding)
+        .zip(case.limits.binding.filter(|binding| *binding != Ceiling::Memory))
         .map(|(depth, binding)| format!("trainable to about {depth:.0} layers, beyond which {}", binding.beyond()));
     let expected = match (factor, depth) {
         (Some(factor), Some(depth)) => format!("{factor}; {depth}"),

@@ -48,7 +48,7 @@ impl Bench {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let regression = recipe.data.task == Task::Regression;
         let outputs = if regression { 1 } else { CLASSES };
-        let network = expand::network(&recipe, &Shape::vector(FEATURES), outputs).unwrap();
+        let network = expand::network(&recipe, Shape::vector(FEATURES), outputs).unwrap();
         let batch = recipe.data.batch.min(BATCH);
         let scale = recipe.data.input_scale;
         let mut normal = |count: usize| -> Vec<f64> { (0..count).map(|_| standard_normal(&mut rng)).collect() };

@@ -3,7 +3,7 @@
 use isogain_core::flow::profile::Profile;
 use isogain_core::render::words;
 use isogain_core::summary::CheckReport;
-use isogain_core::theory::limits::CeilingEstimate;
+use isogain_core::theory::limits::{Ceiling, CeilingEstimate};
 
 use crate::chart::{Axis, at};
 use crate::markup::prose;
@@ -32,6 +32,9 @@ pub(crate) fn table(report: &CheckReport) -> String {
 }
 
 fn sentence(report: &CheckReport, depth: f64) -> String {
+    if let (Some(Ceiling::Memory), Some(memory)) = (report.limits.binding, words::trainable_depth(report)) {
+        return format!("By theory such a network {memory}.");
+    }
     match report.limits.trainable_depth {
         None => format!("Theory sets no limit to the depth of such a network; this one has {depth:.0} layers."),
         Some(limit) => {

@@ -1,4 +1,5 @@
-//! The depth beyond which a net is predicted not to train: five ceilings, of which the lowest binds.
+//! The depth beyond which a net is predicted not to train: five ceilings, of which the lowest binds; and for recurrent
+//! layers the time steps beyond which they do not remember.
 //!
 //! Each ceiling is a depth in layers (in blocks for a residual net) if every layer were like the one described. They
 //! are predictions for an untrained net; the six of the correlation ceiling is empirical (4 to 8 in published phase
@@ -13,6 +14,7 @@ use super::finite_width::{self, LogSquaredGain};
 use super::gains::Gains;
 use super::mean_field::{FixedPoint, MeanField, Propagation};
 use super::numerics::{Precision, depth_to_fall, depth_to_rise};
+use super::recurrent::Carry;
 use super::residual;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
@@ -40,6 +42,9 @@ pub struct LimitsInput {
     pub first_variance: f64,
     /// Units of each hidden layer, receptive field not counted.
     pub widths: Vec<usize>,
+    /// What zero padding leaves of the signal's energy per layer, see [`super::padding`]; 1 without.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub padding_factor: f64,
     /// Normalisation of the pre-activations.
     pub norm: Norm,
     /// Scale alpha of the branch where every layer is x + alpha F(x); absent in a plain net.
@@ -53,6 +58,26 @@ pub struct LimitsInput {
     pub adam_epsilon: Option<f64>,
     /// By how much the gradient's RMS may differ between first and last layer: 1e4 unless there is reason.
     pub tolerated_gradient_ratio: f64,
+    /// Its recurrent layers, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(number: &f64) -> bool {
+    *number == 1.0
+}
+
+/// A recurrent layer as far as its memory depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recurrence {
+    /// Time steps of a sample.
+    pub steps: usize,
+    /// What carries the state.
+    pub carry: Carry,
 }
 
 /// Normalisation of the pre-activations.
@@ -84,6 +109,8 @@ pub enum Ceiling {
     Numerics,
     /// ReLU nets that are constant from the start.
     Death,
+    /// The gradient of a recurrent state spans too many orders of magnitude; in time steps, not in layers.
+    Memory,
 }
 
 impl Ceiling {
@@ -95,6 +122,7 @@ impl Ceiling {
             Self::Fluctuation => "gradients differ too much from seed to seed",
             Self::Numerics => "the gradient leaves the floating-point range, or falls below Adam's eps",
             Self::Death => "the network is constant from the start",
+            Self::Memory => "the gradient of a time step is not felt",
         }
     }
 }
@@ -104,7 +132,7 @@ impl Ceiling {
 pub struct CeilingEstimate {
     /// Which one.
     pub ceiling: Ceiling,
-    /// Its depth; `None` where it does not limit this net.
+    /// Its depth, of a memory in time steps; `None` where it does not limit this net.
     pub depth: Option<f64>,
     /// The numbers behind it, in a sentence.
     pub why: String,
@@ -113,11 +141,12 @@ pub struct CeilingEstimate {
 /// All ceilings of a net.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The lowest ceiling; `None` where nothing limits the depth.
+    /// The lowest ceiling of depth; `None` where nothing limits it.
     pub trainable_depth: Option<f64>,
-    /// Which one that is.
+    /// Which one that is. Where there are recurrent layers: the one that leaves least, of the net's own layers or time
+    /// steps.
     pub binding: Option<Ceiling>,
-    /// All five.
+    /// The five of depth, and with recurrent layers that of memory.
     pub ceilings: Vec<CeilingEstimate>,
     /// Predicted factor of the gradient's RMS per layer; `None` where its mean is infinite (batch norm over three).
     pub gradient_rms_per_layer: Option<f64>,
@@ -127,23 +156,42 @@ impl Limits {
     /// The ceilings of `net`.
     pub fn of(net: &LimitsInput) -> Self {
         let layer = Layer::of(net);
-        let ceilings = vec![
+        let mut ceilings = vec![
             correlation(net, &layer),
             gradient_scale(net, &layer),
             fluctuation(net, &layer),
             numerics(net, &layer),
             death(net),
         ];
+        if net.widths.is_empty() {
+            let void = |known: CeilingEstimate| estimate(known.ceiling, None, "no hidden layers".to_owned());
+            ceilings = ceilings.into_iter().map(void).collect();
+        }
         let lowest = ceilings
             .iter()
             .filter_map(|estimate| Some((estimate.depth?, estimate.ceiling)))
             .min_by(|a, b| a.0.total_cmp(&b.0));
+        let mut binding = lowest.map(|(_, ceiling)| ceiling);
+        if let Some(recurrence) = &net.recurrence {
+            let memory = memory(net, recurrence);
+            let left = |limit: f64, own: usize| limit / own.max(1) as f64;
+            let in_layers = lowest.map_or(f64::INFINITY, |(depth, _)| left(depth, net.widths.len()));
+            if memory.depth.is_some_and(|steps| left(steps, recurrence.steps) < in_layers) {
+                binding = Some(Ceiling::Memory);
+            }
+            ceilings.push(memory);
+        }
         Self {
             trainable_depth: lowest.map(|(depth, _)| depth),
-            binding: lowest.map(|(_, ceiling)| ceiling),
+            binding,
             ceilings,
             gradient_rms_per_layer: layer.factor.is_finite().then(|| layer.factor.sqrt()),
         }
+    }
+
+    /// Time steps over which recurrent layers remember; `None` where there are none, or no limit.
+    pub fn memory_steps(&self) -> Option<f64> {
+        self.ceilings.iter().find(|estimate| estimate.ceiling == Ceiling::Memory)?.depth
     }
 }
 
@@ -169,7 +217,7 @@ impl Layer {
             }
             Norm::None | Norm::Batch { .. } => MeanField {
                 activation: net.activation,
-                weight_variance: net.weight_variance,
+                weight_variance: net.weight_variance * net.padding_factor,
                 bias_variance: net.bias_variance,
             },
         };
@@ -236,8 +284,12 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
             (per_layer > 1e-12).then(|| 2.0 * tolerated.ln() / per_layer)
         }
     };
-    let why =
+    let mut why =
         format!("the gradient's RMS changes by x{:.4} per layer; x{tolerated:.0e} is tolerated", layer.factor.sqrt());
+    if net.padding_factor < 1.0 && net.norm == Norm::None {
+        let lost = net.padding_factor;
+        why += &format!("; zero padding counts as x{lost:.4} on the weight variance, its slowest mode on this grid");
+    }
     estimate(Ceiling::GradientScale, depth, why)
 }
 
@@ -317,6 +369,19 @@ fn numerics(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
         (None, None) => format!("the gradient stays near its RMS of {start:.1e} at the head"),
     };
     estimate(Ceiling::Numerics, fall.or(rise), why)
+}
+
+fn memory(net: &LimitsInput, recurrence: &Recurrence) -> CeilingEstimate {
+    let tolerated = net.tolerated_gradient_ratio;
+    let half_life = recurrence.carry.half_life().map(|steps| format!("{steps:.2} time steps"));
+    let why = match (recurrence.carry, half_life) {
+        (Carry::State { chi }, _) => format!("a state's gradient changes by x{:.4} per time step", chi.sqrt()),
+        (Carry::Gate { bias }, Some(half)) => format!("gates of bias {bias} keep half of a state for {half}"),
+        (_, Some(half)) => format!("chrono gates keep half of a state for {half}"),
+        (_, None) => "gates lose nothing".to_owned(),
+    };
+    let why = format!("{why}; x{tolerated:.0e} is tolerated over the {} of a sample", recurrence.steps);
+    estimate(Ceiling::Memory, recurrence.carry.steps_until(tolerated), why)
 }
 
 fn death(net: &LimitsInput) -> CeilingEstimate {

@@ -7,12 +7,14 @@ fn net(activation: &str, weight_variance: f64, bias_variance: f64) -> LimitsInpu
         bias_variance,
         first_variance: 1.0,
         widths: vec![64; 30],
+        padding_factor: 1.0,
         norm: Norm::None,
         branch_scale: None,
         head_gradient_rms: 1e-3,
         precision: Precision::F32,
         adam_epsilon: None,
         tolerated_gradient_ratio: 1e4,
+        recurrence: None,
     }
 }
 
@@ -115,6 +117,41 @@ fn a_small_branch_scale_removes_the_gradient_ceiling() {
     assert!(scaled.trainable_depth.unwrap() > 10.0 * unscaled.trainable_depth.unwrap(), "{scaled:?}");
     input.branch_scale = Some(0.0);
     assert_eq!(Limits::of(&input).trainable_depth, None);
+}
+
+#[test]
+fn padding_takes_from_the_weights_where_no_norm_gives_it_back() {
+    let mut input = net("relu", 2.0, 0.0);
+    input.padding_factor = 0.9212;
+    let limits = Limits::of(&input);
+    assert!((limits.gradient_rms_per_layer.unwrap() - 0.9212_f64.sqrt()).abs() < 1e-9);
+    let scale = limits.ceilings.iter().find(|estimate| estimate.ceiling == Ceiling::GradientScale).unwrap();
+    assert!((scale.depth.unwrap() - 2.0 * 1e4_f64.ln() / -0.9212_f64.ln()).abs() < 1e-6);
+    assert!(scale.why.contains("zero padding counts as x0.9212"), "{}", scale.why);
+    input.norm = Norm::Layer;
+    assert!((Limits::of(&input).gradient_rms_per_layer.unwrap() - 1.0).abs() < 1e-8);
+}
+
+#[test]
+fn memory_binds_where_it_is_shorter_than_the_sample() {
+    let mut input = net("tanh", 1.0, 0.0);
+    input.widths.clear();
+    assert_eq!(Limits::of(&input).ceilings.len(), 5);
+    input.recurrence = Some(Recurrence { steps: 100, carry: Carry::Gate { bias: 1.0 } });
+    let limits = Limits::of(&input);
+    assert_eq!((limits.ceilings.len(), limits.binding, limits.trainable_depth), (6, Some(Ceiling::Memory), None));
+    // ln 1e4 / 0.3133
+    assert!((limits.memory_steps().unwrap() - 29.402).abs() < 0.001, "{limits:?}");
+    assert!(limits.ceilings[5].why.contains("keep half of a state for 2.21 time steps"), "{}", limits.ceilings[5].why);
+    // An identity from state to state loses nothing.
+    input.recurrence = Some(Recurrence { steps: 100, carry: Carry::State { chi: 1.0 } });
+    assert_eq!((Limits::of(&input).binding, Limits::of(&input).memory_steps()), (None, None));
+    // 30 layers, trainable to 10, with a memory of nine tenths of the steps: the layers leave less.
+    let mut both = net("relu", 1.0 / 3.0, 0.0);
+    both.recurrence = Some(Recurrence { steps: 10, carry: Carry::State { chi: (-2.0 * 1e4_f64.ln() / 9.0).exp() } });
+    let limits = Limits::of(&both);
+    assert!((limits.memory_steps().unwrap() - 9.0).abs() < 1e-9);
+    assert_eq!(limits.binding, Some(Ceiling::GradientScale));
 }
 
 #[test]

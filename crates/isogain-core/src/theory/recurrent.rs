@@ -1,0 +1,138 @@
+//! How long a recurrent layer remembers: the factor by which the gradient of its state changes per time step.
+//!
+//! Plain recurrence h' = phi(x W + h U + b): the mean squared gradient changes by chi = units Var U E phi'^2 per step, as
+//! through the layers of a deep net (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013). Gated recurrence: past the
+//! gates' own weights the state is multiplied by the forget gate f = sigmoid(b) at the start, so that the gradient falls by
+//! f per step (Gers et al. 2000; Jozefowicz et al. 2015).
+
+use super::activations::Activation;
+use super::gains::Gains;
+use super::solve::root;
+
+/// Panels of the mean over memories drawn by chrono initialisation.
+const PANELS: usize = 2000;
+
+/// What carries a state from step to step.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Carry {
+    /// Weights from state to state.
+    State {
+        /// Factor of the mean squared gradient per step.
+        chi: f64,
+    },
+    /// Gates of one bias.
+    Gate {
+        /// The bias of the forget gate, of the update gate in a GRU.
+        bias: f64,
+    },
+    /// Gates with biases ln U(1, steps - 1) (Tallec & Ollivier 2018).
+    Chrono {
+        /// Time steps of a sample.
+        steps: usize,
+    },
+}
+
+impl Carry {
+    /// Time steps until the RMS of the gradient has changed by `ratio`, which is above 1; `None` where it does not change.
+    pub fn steps_until(self, ratio: f64) -> Option<f64> {
+        match self {
+            Self::State { chi } => {
+                let per_step = 0.5 * chi.ln().abs();
+                (per_step > 1e-12).then(|| ratio.ln() / per_step)
+            }
+            Self::Gate { bias } => Some(ratio.ln() / -ln_sigmoid(bias)),
+            Self::Chrono { steps } => {
+                let kept = |ln_back: f64| chrono_retention(ln_back.exp(), steps) - ratio.recip();
+                root(kept, -20.0, 40.0).map(f64::exp)
+            }
+        }
+    }
+
+    /// Time steps after which half of the gradient's RMS is left; `None` where it does not shrink.
+    pub fn half_life(self) -> Option<f64> {
+        match self {
+            Self::State { chi } if chi >= 1.0 => None,
+            _ => self.steps_until(2.0),
+        }
+    }
+}
+
+/// ln sigmoid(b), which for large b is -exp(-b) and not 0.
+fn ln_sigmoid(bias: f64) -> f64 {
+    if bias < 0.0 { bias - bias.exp().ln_1p() } else { -(-bias).exp().ln_1p() }
+}
+
+/// Mean of f^back over gates f = u / (1 + u) with u ~ U(1, steps - 1): what chrono initialisation keeps.
+pub fn chrono_retention(back: f64, steps: usize) -> f64 {
+    let width = (steps as f64 - 2.0).max(0.0) / PANELS as f64;
+    let kept = |panel: usize| {
+        let memory = 1.0 + (panel as f64 + 0.5) * width;
+        (-back * memory.recip().ln_1p()).exp()
+    };
+    (0..PANELS).map(kept).sum::<f64>() / PANELS as f64
+}
+
+/// E phi'^2 of a state with this mean square: the pre-activations are taken as Gaussian, of the variance that gives it.
+pub fn state_slope(activation: Activation, mean_square: f64) -> f64 {
+    let excess = |ln_q: f64| Gains::at(activation, ln_q.exp()).second_moment - mean_square;
+    // Beyond these every activation is flat, linear or a power law.
+    match root(excess, -28.0, 28.0) {
+        Some(ln_q) => Gains::at(activation, ln_q.exp()).slope_second_moment,
+        None if mean_square < 1e-6 => activation.derivative(0.0).powi(2),
+        None => Gains::at(activation, 1.0).slope_second_moment,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// -ln 2 / ln sigmoid(b).
+    #[test]
+    fn half_life_of_a_forget_gate() {
+        for (bias, steps) in [(0.0, 1.0), (1.0, 2.21), (2.0, 5.46), (3.0, 14.27), (5.0, 103.2)] {
+            let half_life = Carry::Gate { bias }.half_life().unwrap();
+            assert!((half_life - steps).abs() < 0.005 * steps.max(1.0), "{bias}: {half_life}");
+        }
+        // exp(-40) is below the rounding of 1 - exp(-40).
+        assert!((Carry::Gate { bias: 40.0 }.half_life().unwrap() / (2_f64.ln() * 40_f64.exp()) - 1.0).abs() < 1e-12);
+        assert!((Carry::Gate { bias: -800.0 }.half_life().unwrap() - 2_f64.ln() / 800.0).abs() < 1e-12);
+    }
+
+    /// E exp(-1/x), x uniform on (0, 1), is 0.1485.
+    #[test]
+    fn chrono_keeps_a_seventh_over_the_whole_sequence() {
+        for steps in [1000, 100_000] {
+            let kept = chrono_retention(steps as f64, steps);
+            assert!((kept - 0.1485).abs() < 0.0005, "{steps}: {kept}");
+        }
+        let carry = Carry::Chrono { steps: 100 };
+        let (half, far) = (carry.half_life().unwrap(), carry.steps_until(1e4).unwrap());
+        assert!(
+            (chrono_retention(half, 100) - 0.5).abs() < 1e-9 && (chrono_retention(far, 100) / 1e-4 - 1.0).abs() < 1e-6
+        );
+        assert!(half > 20.0 && far > 400.0, "{half} {far}");
+    }
+
+    #[test]
+    fn a_plain_recurrence_forgets_as_a_deep_net_does() {
+        // RMS x 0.5 per step: 13.3 steps until 1e-4.
+        let steps = |chi| Carry::State { chi }.steps_until(1e4);
+        assert!((steps(0.25).unwrap() - 1e4_f64.log2()).abs() < 1e-12);
+        assert!((steps(4.0).unwrap() - 1e4_f64.log2()).abs() < 1e-12);
+        assert_eq!(steps(1.0), None);
+        assert_eq!(steps(0.0), Some(0.0));
+        assert_eq!(Carry::State { chi: 4.0 }.half_life(), None);
+    }
+
+    #[test]
+    fn the_slope_follows_from_the_size_of_the_state() {
+        let tanh = Activation::named("tanh").unwrap();
+        // E tanh^2 at q = 1 is 0.39429449, E tanh'^2 0.46440290.
+        assert!((state_slope(tanh, 0.394_294_49) - 0.464_402_90).abs() < 1e-7);
+        assert_eq!(state_slope(tanh, 0.0), 1.0);
+        assert!(state_slope(tanh, 0.999) < 0.01);
+        assert!((state_slope(Activation::relu(), 3.0) - 0.5).abs() < 1e-9);
+    }
+}
