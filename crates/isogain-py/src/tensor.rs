@@ -224,6 +224,11 @@ impl<'py> Tensor<'py> {
         self.count
     }
 
+    /// The only element; `None` of a tensor with more or without any.
+    pub(crate) fn single(&self) -> Option<f64> {
+        if self.count == 1 { self.values().to_f64().first().copied() } else { None }
+    }
+
     /// Where the elements start; equal for a tensor and a view of it from its start on.
     pub(crate) fn address(&self) -> usize {
         self.lent.raw.data as usize + self.lent.raw.byte_offset as usize

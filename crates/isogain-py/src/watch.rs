@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyList;
+use pyo3::types::{PyFloat, PyList};
 
 use isogain_core::online::schedule::{self, Measure};
 use isogain_core::statistics::Moments;
@@ -53,6 +53,13 @@ impl Watch {
     #[pyo3(signature = (step, every = None))]
     fn level(step: u64, every: Option<u64>) -> u8 {
         schedule::measure(step, every) as u8
+    }
+
+    /// The first step from `step` on that is measured, or one before it that is not.
+    #[staticmethod]
+    #[pyo3(signature = (step, every = None))]
+    fn next_measured(step: u64, every: Option<u64>) -> u64 {
+        schedule::next_measured(step, every)
     }
 
     /// A module to be tapped; `operation` is JSON: `{"kind": "linear", ...}`. One that is `through` is no operation of
@@ -196,6 +203,33 @@ impl Watch {
     #[pyo3(signature = (step, loss, learning_rate, skipped = false))]
     fn finish(&self, py: Python<'_>, step: u64, loss: Option<f64>, learning_rate: f64, skipped: bool) -> Vec<Told> {
         lock(py, &self.shared).finish(step, loss, learning_rate, skipped)
+    }
+
+    /// Takes note of a loss of this step, a number or a tensor of one on the CPU; false for what is neither.
+    fn tell_loss(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> bool {
+        let found = match value.cast::<PyFloat>() {
+            Ok(number) => Some(number.value()),
+            Err(_) => Tensor::from(value).ok().and_then(|tensor| tensor.single()),
+        };
+        let Some(loss) = found else { return false };
+        let mut state = lock(py, &self.shared);
+        (state.told.sum, state.told.count) = (state.told.sum + loss, state.told.count + 1);
+        true
+    }
+
+    /// The mean of the losses told of this step, or their sum where they `add`; they are forgotten.
+    fn take_loss(&self, py: Python<'_>, add: bool) -> Option<f64> {
+        std::mem::take(&mut lock(py, &self.shared).told).loss(add)
+    }
+
+    /// Whether a loss was told of this step.
+    fn has_loss(&self, py: Python<'_>) -> bool {
+        lock(py, &self.shared).told.count > 0
+    }
+
+    /// Ends a step of which only the loss was wanted. True where that loss is worth a judgement: then nothing has ended.
+    fn pass_by(&self, py: Python<'_>, step: u64, add: bool) -> bool {
+        lock(py, &self.shared).pass_by(step, add)
     }
 
     /// A sentence for readers of the record.

@@ -112,7 +112,9 @@ class Watcher:
         self._step = 0
         self._active = True
         self._closed = False
+        #: Losses of this step that are on a device, to be read when its copies arrive.
         self._losses: list[Any] = []
+        self._knows_loss = False
         self._loss_seen: LossSeen | None = None
         self._guard = Guard(self._remove)
         self._optimizers = optimizers_of(optimizer)
@@ -125,10 +127,9 @@ class Watcher:
         self._accumulated: AccumulatedGradients | None = None
         if self._scaling or not self._optimizers:
             self._accumulated = AccumulatedGradients(self._parameters, self._guard.run)
-        self._handles: list[RemovableHandle] = [
-            inner.register_forward_pre_hook(self._on_pass),
-            inner.register_forward_hook(self._on_output),
-        ]
+        self._handles: list[RemovableHandle] = []
+        self._of_pass: list[RemovableHandle] = []
+        self._returns_loss = False
         if loss_fn is not None:
             self._handles.append(loss_fn.register_forward_hook(self._on_loss))
         self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self._closure_loss)
@@ -137,9 +138,9 @@ class Watcher:
     # What the user calls.
 
     def loss(self, value: torch.Tensor | float) -> None:
-        """Tells the loss of this step; where gradients accumulate, of each batch. It is read at the step's end."""
+        """Tells the loss of this step; where gradients accumulate, of each batch. On a device it is read later."""
         if self._active:
-            self._guard.run("loss", lambda: self._keep_loss(value))
+            self._guard.run("loss", self._keep_loss, value)
 
     def step(self) -> None:
         """Ends a step, for trainings without an optimizer that is known to the watcher. To be called after the backward
@@ -185,14 +186,20 @@ class Watcher:
             self.loss(output)
 
     def _keep_loss(self, value: torch.Tensor | float) -> None:
-        if isinstance(value, torch.Tensor):
-            if self._loss_seen is None and value.grad_fn is not None:
-                self._loss_seen = look(value)
-            value = value.detach()
-        self._losses.append(value)
+        self._knows_loss = True
+        if not self._looked_around:
+            self._guard.run("distributed", self._look_around)
+        if self._loss_seen is None and isinstance(value, torch.Tensor) and value.grad_fn is not None:
+            self._loss_seen = look(value)
+        if self._device is None:
+            # What is not in this process's plain memory says what it is by itself.
+            if not self._native.tell_loss(value):
+                self._native.tell_loss(float(value.detach() if isinstance(value, torch.Tensor) else value))
+        else:
+            self._losses.append(value.detach() if isinstance(value, torch.Tensor) else value)
 
     def _closure_loss(self, value: Any) -> None:
-        if value is not None and not self._losses:
+        if value is not None and not self._losses and not self._native.has_loss():
             self.loss(value)
 
     def _on_pass(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -221,6 +228,7 @@ class Watcher:
             return
         loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
+            self._returns_loss = True
             self.loss(loss)
 
     def _look_around(self) -> None:
@@ -272,6 +280,18 @@ class Watcher:
         # Outside of what catches the watcher's own errors: what the user's function raises is for the user.
         self._tell(told)
 
+    def _pass_by(self) -> None:
+        """The end of a step of which only the loss is wanted."""
+        self._guard.run("steps", self._note_loss)
+
+    def _note_loss(self) -> None:
+        if self._native.pass_by(self._step, self._losses_add):
+            self._end()
+            return
+        self._step += 1
+        if self._step >= self._next_measured:
+            self._begin()
+
     def _tell(self, told: list[tuple[str, str, str]]) -> None:
         for document, text, _ in told:
             finding = Finding.parse(document, text)
@@ -318,9 +338,12 @@ class Watcher:
 
     def _begin(self) -> None:
         self._losses.clear()
-        self._level = _core.Watch.level(self._step, self._every)
+        self._next_measured = _core.Watch.next_measured(self._step, self._every)
+        self._level = NOTHING if self._step < self._next_measured else _core.Watch.level(self._step, self._every)
         if self._processes is not None and self._step % self._dist_every:
             self._level = NOTHING
+        self._steppers.quiet = self._pass_by if self._is_quiet() else None
+        self._attend()
 
         def begin() -> None:
             if self._level != NOTHING:
@@ -334,6 +357,23 @@ class Watcher:
                 self._accumulated.install(self._level != NOTHING)
 
         self._guard.run("steps", begin)
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing but the loss is wanted of this step, and nobody else must be asked."""
+        alone = self._processes is None and self._device is None and not self._scaling
+        return alone and self._looked_around and self._level == NOTHING and len(self._optimizers) == 1
+
+    def _attend(self) -> None:
+        """Puts the hooks of the whole model in place, or takes them away for steps at which they would find nothing."""
+        if self._level == NOTHING and self._looked_around and not self._scaling and not self._returns_loss:
+            for handle in self._of_pass:
+                handle.remove()
+            self._of_pass.clear()
+        elif not self._of_pass:
+            self._of_pass = [
+                self._model.register_forward_pre_hook(self._on_pass),
+                self._model.register_forward_hook(self._on_output),
+            ]
 
     def _read_gradients(self, optimizer: Optimizer | None) -> None:
         self._read("gradient", self._parameters.places(optimizer))
@@ -350,14 +390,11 @@ class Watcher:
             self._parameters.read(which, places, keep=keep)
 
     def _mean_loss(self) -> float | None:
-        values = [float(value) for value in self._losses]
-        if not values:
-            return None
-        return sum(values) if self._losses_add else sum(values) / len(values)
+        return self._native.take_loss(self._losses_add)
 
     def _description(self) -> dict[str, Any]:
         loss = self._loss_seen
-        known = "unknown" if not self._losses else "other"
+        known = "other" if self._knows_loss else "unknown"
         return {
             "source": type(self._model).__name__,
             "optimizer": seen(self._optimizers),
@@ -384,9 +421,10 @@ class Watcher:
             self._taps.install(NOTHING)
         if self._accumulated is not None:
             self._accumulated.install(False)
-        for handle in self._handles:
+        for handle in [*self._handles, *self._of_pass]:
             handle.remove()
         self._handles.clear()
+        self._of_pass.clear()
 
 
 def _check_numbers(**numbers: int | None) -> None:

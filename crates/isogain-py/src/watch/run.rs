@@ -13,7 +13,7 @@ use isogain_core::rules::{Finding, severity};
 use isogain_core::statistics::{Moments, NumberFormat};
 
 use super::Told;
-use super::state::State;
+use super::state::{self, State};
 
 /// Where only layers are measured, every so many of these steps is judged.
 const JUDGE_EVERY: u64 = 16;
@@ -71,6 +71,18 @@ impl State {
         };
         let findings = self.online.as_mut().map(|online| online.observe(&observed)).unwrap_or_default();
         self.tell(findings)
+    }
+
+    /// See [`super::Watch::pass_by`].
+    pub(crate) fn pass_by(&mut self, step: u64, adds: bool) -> bool {
+        if let (Some(online), Some(loss)) = (&mut self.online, self.told.loss(adds)) {
+            online.loss(step, loss);
+            if !loss.is_finite() || online.loss_alarms() {
+                return true;
+            }
+        }
+        self.told = state::Told::default();
+        false
     }
 
     /// A record that cannot be written ends; the training is watched on without it.

@@ -128,6 +128,21 @@ pub(crate) struct State {
     pub(crate) notes: Vec<String>,
     pub(crate) writes: bool,
     pub(crate) judged: u64,
+    pub(crate) told: Told,
+}
+
+/// Losses told of the step that runs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Told {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+}
+
+impl Told {
+    /// Their sum or their mean; `None` where none was told.
+    pub(crate) fn loss(self, adds: bool) -> Option<f64> {
+        (self.count > 0).then(|| if adds { self.sum } else { self.sum / self.count as f64 })
+    }
 }
 
 impl State {
@@ -156,6 +171,7 @@ impl State {
             notes: Vec::new(),
             writes: true,
             judged: 0,
+            told: Told::default(),
         }
     }
 
