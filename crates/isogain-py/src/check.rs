@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use serde::Serialize;
 
 use isogain_core::flow::Values;
+use isogain_core::record::Snapshot;
 use isogain_core::remedies::prediction::{Expectation, Prediction};
 use isogain_core::render::{self, Context, Format, Style};
 use isogain_core::summary::CheckReport;
@@ -28,6 +29,13 @@ struct Prescribed {
     changes: Changes,
     /// The whole treated recipe, for the schedule of trials.
     recipe: isogain_core::recipe::Recipe,
+}
+
+impl Checked {
+    /// The batch with full tensors at hand.
+    pub(crate) fn start(&self) -> &Snapshot {
+        &self.subject.start
+    }
 }
 
 #[pymethods]

@@ -1,6 +1,7 @@
 //! The native half of `isogain.watch` and `isogain.Recorder`: statistics of many tensors in one call, records of steps,
 //! the run on disk, and findings as they appear. Python decides when to look and holds all hooks.
 
+mod histograms;
 mod run;
 mod state;
 mod tap;
@@ -14,8 +15,11 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyFloat, PyList};
 
 use isogain_core::online::schedule::{self, Measure};
-use isogain_core::statistics::Moments;
+use isogain_core::record::Snapshot;
+use isogain_core::record::cadence::is_written;
+use isogain_core::statistics::{ExponentHistogram, Moments};
 
+use crate::check::Checked;
 use crate::tensor::Tensor;
 use state::{State, Statistic};
 pub(crate) use tap::Tap;
@@ -60,6 +64,12 @@ impl Watch {
     #[pyo3(signature = (step, every = None))]
     fn next_measured(step: u64, every: Option<u64>) -> u64 {
         schedule::next_measured(step, every)
+    }
+
+    /// Whether the record's cadence writes `step`, whatever happens at it.
+    #[staticmethod]
+    fn is_written(step: u64) -> bool {
+        is_written(step, u64::MAX)
     }
 
     /// A module to be tapped; `operation` is JSON: `{"kind": "linear", ...}`. One that is `through` is no operation of
@@ -123,7 +133,7 @@ impl Watch {
             }
             match Tensor::from(&tensor) {
                 Ok(tensor) => {
-                    state.read(which, place, &tensor, keep)?;
+                    state.read(which, place, &tensor, keep, scaled)?;
                     if scaled && state.scale != 1.0 {
                         state.unscale(place)?;
                     }
@@ -149,6 +159,59 @@ impl Watch {
             state.put(which, place, from_row(&row))?;
         }
         Ok(())
+    }
+
+    /// Whether histograms are taken at the step that begins.
+    fn take_histograms(&self, py: Python<'_>, takes: bool) {
+        lock(py, &self.shared).takes_histograms = takes;
+    }
+
+    /// Whether histograms are taken at this step.
+    fn takes_histograms(&self, py: Python<'_>) -> bool {
+        lock(py, &self.shared).takes_histograms
+    }
+
+    /// The histograms of this process as one vector of fixed layout, to be summed; arguments as of [`Self::export`].
+    fn export_histograms(&self, py: Python<'_>, calls: Vec<usize>, counted: Vec<bool>) -> Vec<f64> {
+        lock(py, &self.shared).export_histograms(&calls, &counted)
+    }
+
+    /// Takes the vector of [`Self::export_histograms`] back, summed over all processes.
+    fn import_histograms(&self, py: Python<'_>, calls: Vec<usize>, counts: Vec<f64>) -> PyResult<()> {
+        lock(py, &self.shared).import_histograms(&calls, &counts).map_err(PyValueError::new_err)
+    }
+
+    /// Hands over the histogram of a tensor's binary exponents that was counted elsewhere: 256 counts. `which` is as in
+    /// [`Self::read`], and the values are yet to be divided by `divided_by`.
+    #[pyo3(signature = (which, place, counts, divided_by = 1.0))]
+    fn put_histogram(
+        &self,
+        py: Python<'_>,
+        which: &str,
+        place: usize,
+        counts: [u64; 256],
+        divided_by: f64,
+    ) -> PyResult<()> {
+        if let Some(kind) = Statistic::named(which)?.kind() {
+            let histogram = ExponentHistogram::from_counts(counts);
+            lock(py, &self.shared).put_histogram(kind, place, &histogram, divided_by);
+        }
+        Ok(())
+    }
+
+    /// Stops measuring for a pass that is none of the training's; returns what [`Self::resume`] needs to go on.
+    fn pause(&self, py: Python<'_>) -> u8 {
+        std::mem::replace(&mut lock(py, &self.shared).level, Measure::Nothing) as u8
+    }
+
+    /// Goes on after [`Self::pause`].
+    fn resume(&self, py: Python<'_>, level: u8) {
+        lock(py, &self.shared).level = measure(level);
+    }
+
+    /// Hands over what a check found on a batch at this step, for its record.
+    fn put_snapshot(&self, py: Python<'_>, step: u64, checked: &Checked) {
+        lock(py, &self.shared).snapshot = Some(Snapshot { step, ..checked.start().clone() });
     }
 
     /// Units of a slot that are zero on every one of so many samples.

@@ -59,6 +59,11 @@ class Processes:
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         *sums, summed, known = total.tolist()
         native.import_(self._calls, sums, largest.tolist())
+        if native.takes_histograms():
+            counts = native.export_histograms(self._calls, self._counted or [])
+            every = torch.tensor(counts, dtype=torch.float64, device=self._device)
+            dist.all_reduce(every, dist.ReduceOp.SUM)
+            native.import_histograms(self._calls, every.tolist())
         return summed / known if known else None
 
     def agree(self, description: dict[str, Any], native: _core.Watch) -> dict[str, Any]:

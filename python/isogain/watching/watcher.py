@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from isogain.watching.losses import LossSeen, look
 from isogain.watching.optimizers import StepHooks, optimizers_of, rate_of, seen
 from isogain.watching.parameters import MOST_COPIED, Filter, Parameters
 from isogain.watching.scaling import Scaling
+from isogain.watching.snapshots import FixedBatch
 
 __all__ = ["Watcher"]
 
@@ -52,7 +53,8 @@ class Watcher:
     every: measure every so many steps. The default measures every 32nd, at about 1 % of the time. The first 20 steps
         and those of the record's own cadence (20 in each decade) are always measured.
     steps: updates planned. With it, findings also say whether they can take the weights anywhere.
-    loss_fn: a loss module, whose value is then taken without `w.loss`; so is that of a model that returns its loss.
+    loss_fn: a loss module, whose value is then taken without `w.loss`; so is that of a model that returns its loss. With
+        `batch` it may be any function; then `w.loss` is still needed.
     losses: whether losses told within one step are means of its parts, or parts of its sum.
     on_finding: `"warn"`; `"raise"` for a `FindingError` at a finding of level error; or a function of one finding.
     parameters: a function of name and parameter that says which ones to look at.
@@ -61,6 +63,11 @@ class Watcher:
     scaler: the `GradScaler`, if there is one: cotangents are divided by its scale, and overflows are noted.
     distributed: False for a training of this process's own although torch.distributed is initialised.
     dist_every: in a distributed training, measure only steps that are multiples of this.
+    histogram: whether the record says how many values of each tensor have which order of magnitude, at the steps of its
+        cadence: activations, cotangents, weights and gradients, counted by binary exponent.
+    batch: a batch `(inputs, targets)` as `isogain.check` takes it, on which the model is checked at some steps, before the
+        update; the record then holds the chain rule taken apart there. It costs a pass with everything kept.
+    batch_at: those steps; 0, 1, 10, 100 and so on where left out.
     seed: for the record.
 
     Memory: some 400 bytes for each tensor watched, 1024 losses, 32 step records, and the copy of the weights.
@@ -74,7 +81,7 @@ class Watcher:
         run: str | os.PathLike[str] | None = None,
         every: int | None = None,
         steps: int | None = None,
-        loss_fn: nn.Module | None = None,
+        loss_fn: Callable[..., Any] | None = None,
         losses: Literal["mean", "sum"] = "mean",
         on_finding: OnFinding = "warn",
         parameters: Filter = "all",
@@ -83,13 +90,20 @@ class Watcher:
         scaler: Any = None,
         distributed: bool | None = None,
         dist_every: int = 1,
+        histogram: bool = False,
+        batch: Any = None,
+        batch_at: Iterable[int] | None = None,
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
         _check_numbers(every=every, steps=steps, dist_every=dist_every)
         if losses not in ("mean", "sum"):
             raise ValueError(f'losses is {losses!r}; it must be "mean" or "sum"')
-        if loss_fn is not None and not isinstance(loss_fn, nn.Module):
+        if run is None and (histogram or batch is not None):
+            raise ValueError(f"{'histogram' if histogram else 'batch'} is for the record: give the folder of one, run=...")
+        if batch is None and batch_at is not None:
+            raise ValueError("batch_at names steps for a batch, and there is none: give batch=(inputs, targets)")
+        if loss_fn is not None and not isinstance(loss_fn, nn.Module) and batch is None:
             raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
         if run is not None and (Path(run) / "run.jsonl").exists():
             raise FileExistsError(f"{os.fspath(run)} holds a run already; choose another folder")
@@ -120,6 +134,8 @@ class Watcher:
         self._optimizers = optimizers_of(optimizer)
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
         self._parameters = Parameters(inner, parameters, self._native)
+        self._histogram = histogram
+        self._batch = None if batch is None else FixedBatch(inner, batch, loss_fn, batch_at, self._native)
         self._taps: Taps | None = None
         if activations:
             self._taps = Taps(inner, self._native, lambda see: self._guard.run("activations", see), self._pass_begins)
@@ -130,7 +146,7 @@ class Watcher:
         self._handles: list[RemovableHandle] = []
         self._of_pass: list[RemovableHandle] = []
         self._returns_loss = False
-        if loss_fn is not None:
+        if isinstance(loss_fn, nn.Module):
             self._handles.append(loss_fn.register_forward_hook(self._on_loss))
         self._steppers = StepHooks(self._optimizers, self._before, self._after, self._end, self._closure_loss)
         self._begin()
@@ -139,7 +155,7 @@ class Watcher:
 
     def loss(self, value: torch.Tensor | float) -> None:
         """Tells the loss of this step; where gradients accumulate, of each batch. On a device it is read later."""
-        if self._active:
+        if self._active and not (self._batch is not None and self._batch.runs):
             self._guard.run("loss", self._keep_loss, value)
 
     def step(self) -> None:
@@ -149,6 +165,7 @@ class Watcher:
             raise RuntimeError("w.step() is for watch(model, optimizer=None); this watcher follows its optimizer")
         if not self._looked_around:
             self._guard.run("distributed", self._look_around)
+        self._take_snapshot()
         self._guard.run("gradients", lambda: self._read_gradients(None))
         self._end()
 
@@ -207,6 +224,8 @@ class Watcher:
             self._pass_begins()
 
     def _pass_begins(self) -> None:
+        if self._batch is not None and self._batch.runs:
+            return
         if not self._looked_around:
             self._guard.run("distributed", self._look_around)
         # On a device the scale is one of its tensors: it is not waited for at every step.
@@ -253,6 +272,7 @@ class Watcher:
             # The gradients are those of the last step until the closure has run.
             self._guard.run("weights", lambda: self._read_weights(optimizer))
             return
+        self._take_snapshot()
         self._guard.run("gradients", lambda: self._read_gradients(optimizer))
         self._guard.run("weights", lambda: self._read_weights(optimizer))
 
@@ -338,16 +358,23 @@ class Watcher:
 
     def _begin(self) -> None:
         self._losses.clear()
-        self._next_measured = _core.Watch.next_measured(self._step, self._every)
-        self._level = NOTHING if self._step < self._next_measured else _core.Watch.level(self._step, self._every)
-        if self._processes is not None and self._step % self._dist_every:
+        step = self._step
+        self._next_measured = _core.Watch.next_measured(step, self._every)
+        self._level = NOTHING if step < self._next_measured else _core.Watch.level(step, self._every)
+        if self._processes is not None and step % self._dist_every:
             self._level = NOTHING
+        self._snapshot_due = self._batch is not None and self._batch.is_due(step)
+        if self._batch is not None:
+            self._next_measured = min(self._next_measured, self._batch.next(step))
+            if self._snapshot_due:
+                self._level = EVERYTHING
         self._steppers.quiet = self._pass_by if self._is_quiet() else None
         self._attend()
 
         def begin() -> None:
             if self._level != NOTHING:
                 self._native.begin(self._level, 1.0)
+                self._native.take_histograms(self._histogram and _core.Watch.is_written(step))
             self._scale = 1.0
             if self._device is not None:
                 self._device.begin(self._step, self._level)
@@ -374,6 +401,11 @@ class Watcher:
                 self._model.register_forward_pre_hook(self._on_pass),
                 self._model.register_forward_hook(self._on_output),
             ]
+
+    def _take_snapshot(self) -> None:
+        if self._snapshot_due and self._batch is not None:
+            self._snapshot_due = False
+            self._guard.run("batch", self._batch.take, self._step)
 
     def _read_gradients(self, optimizer: Optimizer | None) -> None:
         self._read("gradient", self._parameters.places(optimizer))

@@ -62,11 +62,11 @@ mod tests {
     #[test]
     fn between_two_measured_steps_nothing_is_measured() {
         for every in [None, Some(1), Some(7), Some(1_000_000)] {
-            for step in [0, 19, 20, 21, 999, 1000, 123_456, u64::MAX - 1] {
+            for step in [0, 19, 20, 21, 999, 1000, 123_456] {
                 let next = next_measured(step, every);
                 assert!(next >= step);
                 assert!((step..next).all(|step| measure(step, every) == Measure::Nothing), "{step} {every:?}");
-                assert!(measure(next, every) != Measure::Nothing || next - step >= LOOK_AHEAD - 2, "{step} {every:?}");
+                assert!(measure(next, every) != Measure::Nothing || next - step == LOOK_AHEAD - 1, "{step} {every:?}");
             }
         }
     }

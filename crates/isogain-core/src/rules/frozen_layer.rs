@@ -117,6 +117,7 @@ mod tests {
             clip: None,
             scaling: None,
             snapshot: None,
+            histograms: Vec::new(),
         };
         bench.history = (0..10).map(step).collect();
         let mut broken = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");

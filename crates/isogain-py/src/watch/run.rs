@@ -106,7 +106,7 @@ impl State {
         told
     }
 
-    fn record(&self, step: u64, loss: Option<f64>, learning_rate: f64) -> StepRecord {
+    fn record(&mut self, step: u64, loss: Option<f64>, learning_rate: f64) -> StepRecord {
         let joint = |slot: &super::state::Slot| JointRecord {
             name: slot.name.clone(),
             activation: slot.activation,
@@ -132,7 +132,8 @@ impl State {
             parameters: self.parameters.iter().map(parameter).collect(),
             clip: None,
             scaling: None,
-            snapshot: None,
+            snapshot: self.snapshot.take(),
+            histograms: self.histogram_records(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is known of the step that runs now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 
 use isogain_core::online::schedule::Measure;
 use isogain_core::online::{Description, Online, Operation, OperationKind};
-use isogain_core::record::Recorder;
-use isogain_core::statistics::Moments;
+use isogain_core::record::{Recorder, Snapshot, TensorKind};
+use isogain_core::statistics::{ExponentHistogram, Moments};
 
 use crate::tensor::Tensor;
 
@@ -129,6 +129,10 @@ pub(crate) struct State {
     pub(crate) writes: bool,
     pub(crate) judged: u64,
     pub(crate) told: Told,
+    /// Whether histograms are taken at this step, and those that were. Of parameters and operations by place.
+    pub(crate) takes_histograms: bool,
+    pub(crate) histograms: BTreeMap<(TensorKind, usize), ExponentHistogram>,
+    pub(crate) snapshot: Option<Snapshot>,
 }
 
 /// Losses told of the step that runs.
@@ -172,6 +176,9 @@ impl State {
             writes: true,
             judged: 0,
             told: Told::default(),
+            takes_histograms: false,
+            histograms: BTreeMap::new(),
+            snapshot: None,
         }
     }
 
@@ -208,6 +215,7 @@ impl State {
 
     pub(crate) fn load(&mut self, level: Measure, scale: f64) {
         (self.level, self.scale) = (level, scale);
+        self.histograms.clear();
         for slot in &mut self.slots {
             (slot.activation, slot.cotangent, slot.units) = (Moments::default(), Moments::default(), None);
         }
@@ -253,16 +261,26 @@ impl State {
         self.parameters.get_mut(place).ok_or_else(message)
     }
 
-    pub(crate) fn read(&mut self, which: Statistic, place: usize, tensor: &Tensor<'_>, keep: bool) -> PyResult<()> {
+    /// Statistics of one tensor; `scaled` ones are still multiplied with the loss scale.
+    pub(crate) fn read(
+        &mut self,
+        which: Statistic,
+        place: usize,
+        tensor: &Tensor<'_>,
+        keep: bool,
+        scaled: bool,
+    ) -> PyResult<()> {
         match which {
             Statistic::Activation | Statistic::Cotangent => self.put(which, place, tensor.moments()),
             Statistic::Gradient => {
-                self.parameter(place)?.gradient = tensor.moments();
+                let moments = self.moments(TensorKind::Gradient, place, tensor, if scaled { self.scale } else { 1.0 });
+                self.parameter(place)?.gradient = moments;
                 Ok(())
             }
             Statistic::Weight => {
+                let moments = self.moments(TensorKind::Weight, place, tensor, 1.0);
                 let parameter = self.parameter(place)?;
-                parameter.weight = tensor.moments();
+                parameter.weight = moments;
                 if keep {
                     tensor.keep(&mut parameter.before);
                 }

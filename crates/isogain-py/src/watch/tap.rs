@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use isogain_core::online::OperationKind;
 use isogain_core::online::schedule::Measure;
+use isogain_core::record::TensorKind;
 
 use super::state::{State, Units};
 use super::{Shared, lock};
@@ -259,10 +260,11 @@ impl State {
     }
 
     fn activation(&mut self, slot: usize, tensor: &Tensor<'_>) {
+        let moments = self.moments(TensorKind::Activation, slot, tensor, 1.0);
         let pass = self.pass;
         let slot = &mut self.slots[slot];
         slot.forward_pass = pass;
-        slot.activation.merge(&tensor.moments());
+        slot.activation.merge(&moments);
     }
 
     fn cotangent(&mut self, slot: usize, gradient: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -273,7 +275,7 @@ impl State {
             return Ok(());
         }
         let tensor = Tensor::from(gradient)?;
-        let moments = tensor.moments();
+        let moments = self.moments(TensorKind::Cotangent, slot, &tensor, scale);
         let slot = &mut self.slots[slot];
         slot.backward_pass = pass;
         slot.narrow = tensor.is_half();
