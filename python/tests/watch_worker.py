@@ -140,9 +140,39 @@ def main() -> None:
     alone = record(folder / f"mixed alone {rank}", lambda model: model, False, 1, False)
     compare("mixed", alone, mixed, tolerance=0.05)
     say(f"rank {rank} agrees: mixed precision")
+    differing(folder / "differing", rank)
     raised(rank)
     every(folder / "every", rank)
     dist.destroy_process_group()
+
+
+class Differing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(8, 7), nn.Linear(7, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        out: torch.Tensor = self.head(torch.tanh(h) if dist.get_rank() == 0 else torch.relu(h))
+        return out
+
+
+def differing(folder: Path, rank: int) -> None:
+    """A function that only one process calls is nothing that both could sum up; the rest is recorded."""
+    model = DistributedDataParallel(Differing())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with isogain.watch(model, optimizer, run=folder) as w:
+        for step in range(3):
+            x, y = data(step)
+            optimizer.zero_grad()
+            F.mse_loss(model(x), y).backward()
+            optimizer.step()
+        assert not w._guard.failures, w._guard.failures
+    dist.barrier()
+    lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+    names = [[joint["name"] for joint in line["joints"]] for line in lines if line["line"] == "step"]
+    assert names == [["first", "head"]] * 3, names
+    say(f"rank {rank} leaves out what differs")
 
 
 def raised(rank: int) -> None:

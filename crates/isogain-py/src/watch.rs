@@ -73,11 +73,12 @@ impl Watch {
     }
 
     /// A module to be tapped; `operation` is JSON: `{"kind": "linear", ...}`. One that is `through` is no operation of
-    /// the record: it only hands its input on (dropout, pooling).
-    #[pyo3(signature = (name, operation, through = false))]
-    fn tap(&self, py: Python<'_>, name: &str, operation: &str, through: bool) -> PyResult<Tap> {
+    /// the record: it only hands its input on (dropout, pooling). One that is `functional` is no module: it is seen
+    /// where everything is measured.
+    #[pyo3(signature = (name, operation, through = false, functional = false))]
+    fn tap(&self, py: Python<'_>, name: &str, operation: &str, through: bool, functional: bool) -> PyResult<Tap> {
         let kind = serde_json::from_str(operation).map_err(|error| invalid(&error))?;
-        Ok(Tap::new(self.shared.clone(), lock(py, &self.shared).add_module(name, kind, through)))
+        Ok(Tap::new(self.shared.clone(), lock(py, &self.shared).add_module(name, kind, through, functional)))
     }
 
     /// Names of the parameters, in the order in which they are handed over later.
@@ -95,7 +96,7 @@ impl Watch {
     fn add_operation(&self, py: Python<'_>, name: &str, operation: &str, reads_previous: bool) -> PyResult<usize> {
         let kind = serde_json::from_str(operation).map_err(|error| invalid(&error))?;
         let mut state = lock(py, &self.shared);
-        let module = state.add_module(name, kind, false);
+        let module = state.add_module(name, kind, false, false);
         let slot = state.slot(module, 0);
         state.slots[slot].reads_previous = reads_previous;
         Ok(slot)
@@ -242,6 +243,11 @@ impl Watch {
     /// How often each module was called in one pass of this step.
     fn calls(&self, py: Python<'_>) -> Vec<usize> {
         lock(py, &self.shared).calls()
+    }
+
+    /// Forgets the activations that are no modules, which the processes of a training do not have in common.
+    fn drop_functional(&self, py: Python<'_>) {
+        lock(py, &self.shared).drop_functional();
     }
 
     /// Places of modules that must be tapped where layers are measured only; known once a step was measured in full.

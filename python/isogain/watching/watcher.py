@@ -138,7 +138,7 @@ class Watcher:
         self._batch = None if batch is None else FixedBatch(inner, batch, loss_fn, batch_at, self._native)
         self._taps: Taps | None = None
         if activations:
-            self._taps = Taps(inner, self._native, lambda see: self._guard.run("activations", see), self._pass_begins)
+            self._taps = Taps(inner, self._native, self._guard, self._pass_begins)
         self._device: DeviceSide | None = None
         self._accumulated: AccumulatedGradients | None = None
         if self._scaling or not self._optimizers:
@@ -243,8 +243,10 @@ class Watcher:
 
     def _on_output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Models that work out their loss themselves return it: as `output.loss`, or as their only output."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or (self._batch is not None and self._batch.runs):
             return
+        if self._taps is not None and torch.is_grad_enabled():
+            self._taps.read(output)
         loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.grad_fn is not None:
             self._returns_loss = True
@@ -326,7 +328,7 @@ class Watcher:
         if self._processes is not None and not skipped:
             # A loss of this process alone would lead it to findings of its own.
             reduces = level != NOTHING
-            loss = self._processes.reduce(self._native, self._parameters, loss) if reduces else None
+            loss = self._processes.reduce(self._native, self._parameters, self._taps, loss) if reduces else None
         if level != NOTHING and not self._native.is_described():
             description = self._description()
             if self._processes is not None:

@@ -52,6 +52,8 @@ pub(crate) struct Module {
     pub(crate) name: String,
     pub(crate) kind: OperationKind,
     pub(crate) through: bool,
+    /// Seen where everything is measured only: no hook of its own is there.
+    pub(crate) functional: bool,
     /// Calls in the pass that runs, and calls made again by checkpointing.
     pub(crate) calls: usize,
     pub(crate) replays: usize,
@@ -182,11 +184,12 @@ impl State {
         }
     }
 
-    pub(crate) fn add_module(&mut self, name: &str, kind: OperationKind, through: bool) -> usize {
+    pub(crate) fn add_module(&mut self, name: &str, kind: OperationKind, through: bool, functional: bool) -> usize {
         self.modules.push(Module {
             name: name.into(),
             kind,
             through,
+            functional,
             calls: 0,
             replays: 0,
             pass: 0,
@@ -341,6 +344,17 @@ impl State {
         self.modules.iter().map(|module| if module.through { 0 } else { module.slots.len() }).collect()
     }
 
+    pub(crate) fn drop_functional(&mut self) {
+        let dropped: Vec<usize> = (0..self.modules.len()).filter(|&at| self.modules[at].functional).collect();
+        for module in dropped {
+            self.modules[module].off = true;
+            for slot in std::mem::take(&mut self.modules[module].slots) {
+                let of = &mut self.slots[slot];
+                (of.activation, of.cotangent, of.units) = (Moments::default(), Moments::default(), None);
+            }
+        }
+    }
+
     pub(crate) fn is_described(&self) -> bool {
         self.online.is_some()
     }
@@ -377,16 +391,19 @@ impl State {
         let inside = |at: usize| {
             description.operations.get(at).is_some_and(|operation| {
                 operation.reads_previous
+                    && !self.modules[self.slots[at].module].functional
                     && matches!(operation.kind, OperationKind::Activation { .. } | OperationKind::Norm { .. })
             })
         };
-        for at in 0..self.slots.len() {
-            self.slots[at].wants = [!inside(at + 1), !inside(at)];
+        let wants: Vec<[bool; 2]> = (0..self.slots.len()).map(|at| [!inside(at + 1), !inside(at)]).collect();
+        for (slot, wants) in self.slots.iter_mut().zip(wants) {
+            slot.wants = wants;
         }
     }
 
     pub(crate) fn needed(&self) -> Vec<usize> {
         let needs = |module: &Module| module.slots.iter().any(|&slot| self.slots[slot].wants != [false, false]);
-        (0..self.modules.len()).filter(|&at| !self.modules[at].through && needs(&self.modules[at])).collect()
+        let hooked = |module: &Module| !module.through && !module.functional;
+        (0..self.modules.len()).filter(|&at| hooked(&self.modules[at]) && needs(&self.modules[at])).collect()
     }
 }
