@@ -71,6 +71,26 @@ def test_a_called_activation_is_recorded_as_its_module_is(tmp_path: Path, name: 
     assert all(torch.equal(a, b) for a, b in zip(*ends))
 
 
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_on_a_device_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    found = []
+    for where in ("native", "device"):
+        _, model = twins(3, *PAIRS[name])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        monkeypatch.setattr("isogain.watching.watcher.is_on_device", lambda model: where == "device")
+        with isogain.watch(model, optimizer, run=tmp_path / where) as w:
+            train(model, optimizer, 2, w)
+            assert not w._guard.failures
+        found.append(lines(tmp_path / where, "step"))
+        found[-1].append(lines(tmp_path / where, "header")[0]["network"])
+    native, device = found
+    assert native[-1] == device[-1]
+    for left, right in zip(native[0]["joints"], device[0]["joints"], strict=True):
+        assert left["name"] == right["name"]
+        for tensor in ("activation", "cotangent"):
+            assert left[tensor]["sum_of_squares"] == pytest.approx(right[tensor]["sum_of_squares"])
+
+
 def test_names_are_those_of_check(tmp_path: Path) -> None:
     model = Called(3, torch.tanh)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

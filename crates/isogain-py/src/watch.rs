@@ -2,6 +2,7 @@
 //! the run on disk, and findings as they appear. Python decides when to look and holds all hooks.
 
 mod histograms;
+mod resume;
 mod run;
 mod state;
 mod tap;
@@ -304,6 +305,13 @@ impl Watch {
     /// A sentence for readers of the record.
     fn note(&self, py: Python<'_>, text: String) {
         lock(py, &self.shared).note(text);
+    }
+
+    /// Goes on with the run that the folder holds: at `step`, or after its last one. Returns the step. `parameters` are
+    /// names and numbers of values of the model's, which must be those of the record.
+    #[pyo3(signature = (parameters, step = None))]
+    fn resume_run(&self, py: Python<'_>, parameters: Vec<(String, u64)>, step: Option<u64>) -> PyResult<u64> {
+        lock(py, &self.shared).resume_run(&parameters, step).map_err(PyValueError::new_err)
     }
 
     /// Number of processes that share a batch.

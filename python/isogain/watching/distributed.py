@@ -70,6 +70,12 @@ class Processes:
             native.import_histograms(self._calls, every.tolist())
         return summed / known if known else None
 
+    def first_step(self, step: int) -> int:
+        """The step at which the first process begins."""
+        told = [step]
+        dist.broadcast_object_list(told, src=0, device=self._device)
+        return told[0]
+
     def _agree_on_functional(self, native: _core.Watch, taps: Taps | None) -> None:
         """Activations that are no modules are found as the model runs; the layout has room for what every process found."""
         if taps is None or taps.functional is None:

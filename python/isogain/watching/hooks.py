@@ -95,7 +95,7 @@ class Taps:
         if self.device is None:
             tap.functional(reads_previous, output)
         else:
-            self.device.see(tap, True, (), output)
+            self.device.see(tap, True, (), output, reads_previous)
 
     def see_on_device(self, tap: _core.Tap, args: tuple[Any, ...], output: Any) -> None:
         """What a hook does where the model is on a device."""

@@ -49,7 +49,10 @@ class Watcher:
 
     model: any module; before or after it is wrapped by DDP or sharded by FSDP2, and before a compiled model's first call.
     optimizer: one, several (list or mapping), or None: then call `w.step()` after each backward pass.
-    run: folder of the record, the same as the command line's; none is written without it.
+    run: folder of the record, the same as the command line's; none is written without it. A run that is there goes on, if
+        it is that of a model with the same parameters.
+    first_step: updates done before, for a training that goes on from a checkpoint. Left out it is 0, or the step after the
+        last one recorded in the run that goes on; what it recorded from here on is left behind.
     every: measure every so many steps. The default measures every 32nd, at about 1 % of the time. The first 20 steps
         and those of the record's own cadence (20 in each decade) are always measured.
     steps: updates planned. With it, findings also say whether they can take the weights anywhere.
@@ -70,7 +73,8 @@ class Watcher:
     batch_at: those steps; 0, 1, 10, 100 and so on where left out.
     seed: for the record.
 
-    Memory: some 400 bytes for each tensor watched, 1024 losses, 32 step records, and the copy of the weights.
+    Memory: some 400 bytes for each tensor watched, 1024 losses, 32 step records, and the copy of the weights. It does not
+    grow with the training.
     """
 
     def __init__(
@@ -93,10 +97,13 @@ class Watcher:
         histogram: bool = False,
         batch: Any = None,
         batch_at: Iterable[int] | None = None,
+        first_step: int | None = None,
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
         _check_numbers(every=every, steps=steps, dist_every=dist_every)
+        if first_step is not None and first_step < 0:
+            raise ValueError(f"first_step is {first_step}; steps count from 0")
         if losses not in ("mean", "sum"):
             raise ValueError(f'losses is {losses!r}; it must be "mean" or "sum"')
         if run is None and (histogram or batch is not None):
@@ -105,8 +112,6 @@ class Watcher:
             raise ValueError("batch_at names steps for a batch, and there is none: give batch=(inputs, targets)")
         if loss_fn is not None and not isinstance(loss_fn, nn.Module) and batch is None:
             raise TypeError("loss_fn must be a module (nn.CrossEntropyLoss()); for a function, call w.loss(value)")
-        if run is not None and (Path(run) / "run.jsonl").exists():
-            raise FileExistsError(f"{os.fspath(run)} holds a run already; choose another folder")
         self.findings: list[Finding] = []
         # Wrappers that hand everything on would only add to the names.
         inner = model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
@@ -136,6 +141,11 @@ class Watcher:
         self._parameters = Parameters(inner, parameters, self._native)
         self._histogram = histogram
         self._batch = None if batch is None else FixedBatch(inner, batch, loss_fn, batch_at, self._native)
+        if run is not None and _holds_a_run(Path(run)):
+            self._step = self._native.resume_run(self._parameters.sizes(), first_step)
+        elif first_step is not None:
+            self._step = first_step
+        self._first_step = self._step
         self._taps: Taps | None = None
         if activations:
             self._taps = Taps(inner, self._native, self._guard, self._pass_begins)
@@ -257,13 +267,18 @@ class Watcher:
         self._looked_around = True
         if is_on_device(self._model):
             self._device = DeviceSide(self._native, self._parameters)
-            self._device.begin(self._step, self._level)
+            self._device.begin(self._step, self._level, self._wants_histograms())
             if self._taps is not None:
                 self._taps.device = self._device
         self._processes = processes_of(self._distributed)
         if self._processes is not None:
             self._native.set_processes(self._processes.count)
             self._native.writes(self._processes.rank == 0)
+            # Not every process may see the folder of the run that goes on.
+            first = self._processes.first_step(self._step)
+            if first != self._step:
+                self._step = self._first_step = first
+                self._begin()
 
     def _before(self, optimizer: Optimizer, closure: bool) -> None:
         if not self._looked_around:
@@ -365,6 +380,9 @@ class Watcher:
         self._level = NOTHING if step < self._next_measured else _core.Watch.level(step, self._every)
         if self._processes is not None and step % self._dist_every:
             self._level = NOTHING
+        elif step == self._first_step:
+            # What the network is, only a step that is measured in full tells.
+            self._next_measured, self._level = step, EVERYTHING
         self._snapshot_due = self._batch is not None and self._batch.is_due(step)
         if self._batch is not None:
             self._next_measured = min(self._next_measured, self._batch.next(step))
@@ -376,10 +394,10 @@ class Watcher:
         def begin() -> None:
             if self._level != NOTHING:
                 self._native.begin(self._level, 1.0)
-                self._native.take_histograms(self._histogram and _core.Watch.is_written(step))
+                self._native.take_histograms(self._wants_histograms())
             self._scale = 1.0
             if self._device is not None:
-                self._device.begin(self._step, self._level)
+                self._device.begin(self._step, self._level, self._wants_histograms())
             if self._taps is not None:
                 self._taps.install(self._level)
             if self._accumulated is not None:
@@ -403,6 +421,9 @@ class Watcher:
                 self._model.register_forward_pre_hook(self._on_pass),
                 self._model.register_forward_hook(self._on_output),
             ]
+
+    def _wants_histograms(self) -> bool:
+        return self._histogram and _core.Watch.is_written(self._step)
 
     def _take_snapshot(self) -> None:
         if self._snapshot_due and self._batch is not None:
@@ -459,6 +480,12 @@ class Watcher:
             handle.remove()
         self._handles.clear()
         self._of_pass.clear()
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether a run is recorded there; a file that a full disk left empty holds nothing."""
+    file = folder / "run.jsonl"
+    return file.exists() and file.stat().st_size > 0
 
 
 def _check_numbers(**numbers: int | None) -> None:

@@ -90,7 +90,7 @@ impl Recorder {
     /// # Errors
     /// What [`Writer::write`] reports.
     pub fn write_last_step(&mut self) -> Result<(), RecordError> {
-        match self.flight.take_unwritten().pop() {
+        match self.flight.take_last() {
             Some(step) => self.writer.write(&Line::Step(Box::new(step))),
             None => Ok(()),
         }

@@ -163,7 +163,21 @@ impl State {
     }
 
     fn open(&mut self) -> Result<(), RecordError> {
-        let (Some(folder), Some(online)) = (&self.folder, &self.online) else { return Ok(()) };
+        let mut recorder = match self.resumes_at {
+            Some(step) => self.append(step)?,
+            None => self.create()?,
+        };
+        if let Some(recorder) = &mut recorder {
+            for text in self.notes.drain(..) {
+                recorder.write(&Line::Note(Note { text }))?;
+            }
+        }
+        self.recorder = recorder;
+        Ok(())
+    }
+
+    fn create(&self) -> Result<Option<Recorder>, RecordError> {
+        let (Some(folder), Some(online)) = (&self.folder, &self.online) else { return Ok(None) };
         let recipe = "# Written by isogain.watch: the network was built by a program, so there is no recipe.\n";
         let writer = Writer::create(
             folder,
@@ -177,12 +191,7 @@ impl State {
                 precision: online.recipe().run.precision,
             },
         )?;
-        let mut recorder = Recorder::new(writer, u64::MAX);
-        for text in self.notes.drain(..) {
-            recorder.write(&Line::Note(Note { text }))?;
-        }
-        self.recorder = Some(recorder);
-        Ok(())
+        Ok(Some(Recorder::new(writer, u64::MAX)))
     }
 
     pub(crate) fn note(&mut self, text: String) {

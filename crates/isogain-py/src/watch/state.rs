@@ -135,6 +135,8 @@ pub(crate) struct State {
     pub(crate) takes_histograms: bool,
     pub(crate) histograms: BTreeMap<(TensorKind, usize), ExponentHistogram>,
     pub(crate) snapshot: Option<Snapshot>,
+    /// The step at which a run that is recorded already goes on.
+    pub(crate) resumes_at: Option<u64>,
 }
 
 /// Losses told of the step that runs.
@@ -181,6 +183,7 @@ impl State {
             takes_histograms: false,
             histograms: BTreeMap::new(),
             snapshot: None,
+            resumes_at: None,
         }
     }
 
