@@ -7,7 +7,7 @@ use serde::Serialize;
 use isogain_core::flow::Values;
 use isogain_core::record::Snapshot;
 use isogain_core::remedies::prediction::{Expectation, Prediction};
-use isogain_core::render::{self, Context, Format, Style};
+use isogain_core::render::{self, Context, Door, Format, Style};
 use isogain_core::summary::CheckReport;
 use isogain_core::traced::{Changes, Subject};
 
@@ -62,7 +62,8 @@ impl Checked {
     fn render(&self, format: &str, colour: bool) -> PyResult<String> {
         let style = if colour { Style::Coloured } else { Style::Plain };
         let format = Format::named(format).map_err(PyValueError::new_err)?;
-        render::check(&self.report, format, &Context { style, ..Context::default() }).map_err(invalid)
+        render::check(&self.report, format, &Context { style, door: Door::Python, ..Context::default() })
+            .map_err(invalid)
     }
 
     /// The report as one page that opens offline.
