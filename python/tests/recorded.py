@@ -36,7 +36,7 @@ def header(depth: int, learning_rate: float, names: list[str]) -> dict[str, Any]
     return {
         "line": "header", "schema": 1, "version": "0.1.0",
         "recipe": RECIPE.format(depth=depth, learning_rate=learning_rate),
-        "network": {"inputs": 16, "outputs": 16, "ops": [linear(name) for name in names], "loss": "cross-entropy"},
+        "network": {"input": {"features": 16}, "outputs": 16, "ops": [linear(name) for name in names], "loss": "cross-entropy"},
         "data": {
             "source": "digits", "train_samples": 100, "test_samples": 20, "input": moments(1.0),
             "feature_rms_ratio": 1.0, "target": None, "classes": 10, "baseline_loss": math.log(10),

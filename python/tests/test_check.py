@@ -337,3 +337,12 @@ def test_import_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; sys.modules['torch'] = None; import isogain; print(isogain.__version__); isogain.check"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stdout.strip() and "isogain.check needs PyTorch" in ran.stderr
+
+
+def test_help_is_a_call_and_no_command() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*[part for _ in range(20) for part in (nn.Linear(32, 32), nn.Sigmoid())], nn.Linear(32, 10))
+    batch = (torch.randn(64, 32), torch.randint(0, 10, (64,)))
+    text = str(isogain.check(model, batch, nn.functional.cross_entropy))
+    assert "`isogain.cure(build_model, data, loss_fn)`" in text
+    assert "isogain cure" not in text

@@ -351,6 +351,95 @@ def test_functions_that_cannot_be_swapped_are_said_so() -> None:
         treat(Branching(), {"activation": "tanh"}, batch=X)
 
 
+class Sequence(nn.Module):
+    """A recurrent layer between an embedding and a head."""
+
+    def __init__(self, kind: Callable[..., nn.Module], **settings: Any) -> None:
+        super().__init__()
+        self.embed, self.cell = nn.Embedding(20, 12), kind(12, 32, batch_first=True, **settings)
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs, _ = self.cell(self.embed(x))
+        logits: Tensor = self.head(outputs[:, -1])
+        return logits
+
+
+WORDS = torch.randint(0, 20, (8, 6), generator=torch.Generator().manual_seed(3))
+
+
+def standard_normal(kind: Callable[..., nn.Module], **settings: Any) -> Sequence:
+    torch.manual_seed(0)
+    model = Sequence(kind, **settings)
+    model(WORDS)
+    with torch.no_grad():
+        for parameter in model.cell.parameters():
+            parameter.normal_()
+    return model
+
+
+RECURRENT: dict[str, tuple[Callable[..., nn.Module], int, dict[str, Any]]] = {
+    "RNN": (nn.RNN, 1, {}),
+    "LSTM": (nn.LSTM, 4, {}),
+    "GRU": (nn.GRU, 3, {}),
+    "deep, both directions": (nn.LSTM, 4, {"num_layers": 2, "bidirectional": True}),
+    "projected": (nn.LSTM, 4, {"proj_size": 8}),
+    "without bias": (nn.GRU, 3, {"bias": False}),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_layer_is_drawn_gate_by_gate(name: str) -> None:
+    kind, gates, settings = RECURRENT[name]
+    model = standard_normal(kind, **settings)
+    before = copy.deepcopy(model.state_dict())
+    treated = treat(model, {"init": "orthogonal"}, batch=WORDS)
+    for key, value in treated.model.cell.named_parameters():
+        if key.startswith("bias"):
+            assert not value.any(), key
+            continue
+        blocks = [value] if key.startswith("weight_hr") else value.chunk(gates)
+        for block in blocks:
+            narrow = block if block.shape[0] <= block.shape[1] else block.T
+            product = narrow @ narrow.T
+            scale = product.diagonal().mean()
+            assert torch.allclose(product / scale, torch.eye(len(product)), atol=1e-5), (key, block.shape)
+        assert len(blocks) == 1 or not torch.equal(blocks[0], blocks[1]), "each gate has a draw of its own"
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items()), "the given one is kept"
+    assert [line for line in treated.diff if line.startswith("cell")] == [
+        f"cell: {kind.__name__} init of what multiplies its {of} orthogonal_ (orthogonal) instead of its own"
+        for of in ("inputs", "state")
+    ]
+
+
+def test_an_lstm_whose_weights_are_standard_normal_is_brought_to_scale() -> None:
+    model = standard_normal(nn.LSTM)
+    treated = treat(model, {"init": "glorot-normal"}, batch=WORDS).model
+    for key, fans in (("weight_ih_l0", 12 + 32), ("weight_hh_l0", 32 + 32)):
+        before, after = (dict(of.cell.named_parameters())[key].detach() for of in (model, treated))
+        assert before.std() == pytest.approx(1.0, rel=0.1)
+        for block in after.chunk(4):
+            assert block.std() == pytest.approx((2.0 / fans) ** 0.5, rel=0.15), "the fans of one gate"
+    # With weights of deviation 1 nearly every gate is shut or open for good; drawn anew they can move.
+    def slope(of: nn.Module) -> float:
+        hidden, _ = of.cell(of.embed(WORDS))
+        return float((1 - hidden.square()).mean())
+
+    assert slope(treated) > slope(model)
+
+
+def test_the_source_that_draws_a_recurrent_layer_does_the_same() -> None:
+    for scheme in ("orthogonal", "he-normal", "pytorch-default", "fixed-variance(std = 0.02)"):
+        checked(standard_normal(nn.LSTM), {"init": scheme}, WORDS)
+
+
+def test_a_frozen_recurrent_layer_is_left_alone() -> None:
+    model = standard_normal(nn.GRU)
+    model.cell.requires_grad_(False)
+    treated = treat(model, {"init": "he-normal"}, batch=WORDS).model
+    assert all(torch.equal(a, b) for a, b in zip(model.cell.parameters(), treated.cell.parameters()))
+
+
 def test_attention_is_drawn_part_by_part() -> None:
     """Query, key and value lie in one tensor; each is a layer of its own fans."""
     model = seeded(Transformer)

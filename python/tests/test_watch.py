@@ -146,7 +146,7 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="list is no torch|str is no torch"):
         isogain.watch(model, "adam")
     (tmp_path / "run.jsonl").write_text("{}")
-    with pytest.raises(FileExistsError, match="choose another folder"):
+    with pytest.raises(ValueError, match="run.jsonl"):
         isogain.watch(model, run=tmp_path)
 
 

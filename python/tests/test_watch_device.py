@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import isogain
 from isogain import _core
-from isogain.watching.device import row
+from isogain.watching.device import magnitudes, row
 from test_watch import batch, lines, mlp, train
 
 
@@ -29,6 +29,14 @@ def test_a_row_is_what_the_native_half_counts(dtype: torch.dtype) -> None:
         assert total == pytest.approx(found["sum"]) and squares == pytest.approx(found["sum_of_squares"])
         if count:
             assert (low, high, largest) == (found["min"], found["max"], found["abs_max"])
+        if dtype != torch.float64:
+            assert magnitudes(tensor).tolist() == _core.statistics(tensor, histogram=True)["histogram"]
+
+
+def test_magnitudes_at_the_ends_of_the_range() -> None:
+    ends = [0.0, -0.0, 2.0**-149, 2.0**-127, 2.0**-126, -(2.0**-126), 1.0, 2.0, 3.4e38, float("inf"), float("nan")]
+    tensor = torch.tensor(ends)
+    assert magnitudes(tensor).tolist() == _core.statistics(tensor, histogram=True)["histogram"]
 
 
 def record(folder: Path, device: str, scaler: Any = None) -> list[dict[str, Any]]:
@@ -36,7 +44,7 @@ def record(folder: Path, device: str, scaler: Any = None) -> list[dict[str, Any]
     model = nn.Sequential(*mlp(3), nn.Identity()).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(1)
-    with isogain.watch(model, optimizer, run=folder, every=1, scaler=scaler) as w:
+    with isogain.watch(model, optimizer, run=folder, every=1, scaler=scaler, histogram=True) as w:
         for _ in range(24):
             x, y = (part.to(device) for part in batch(generator))
             optimizer.zero_grad()

@@ -11,5 +11,6 @@ def test_two_processes_record_what_one_does() -> None:
     for rank in (0, 1):
         for case in cases:
             assert f"rank {rank} agrees: {case}\n" in said, case
+        assert f"rank {rank} leaves out what differs" in said
         assert f"rank {rank} raises" in said
         assert f"rank {rank} meets every other step" in said

@@ -54,7 +54,7 @@ def record(folder: Path, wrap: Callable[[nn.Module], nn.Module], share: bool, ac
     model = wrap(Net(unused))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     rank, count = (dist.get_rank(), dist.get_world_size()) if share else (0, 1)
-    with isogain.watch(model, optimizer, run=folder, distributed=share or False) as w:
+    with isogain.watch(model, optimizer, run=folder, distributed=share or False, histogram=True) as w:
         for step in range(STEPS):
             x, y = (part[rank::count] for part in data(step))
             optimizer.zero_grad()
@@ -91,6 +91,19 @@ def compare(name: str, alone: list[Any], shared: list[Any], tolerance: float = 1
                         if a[value] is not None:
                             scale = a["abs_max"]
                             assert abs(a[value] - b[value]) <= tolerance * scale + 1e-12, (*where, value)
+        compare_histograms(name, one["histograms"], many["histograms"], moves=None if tolerance > 1e-5 else 1)
+
+
+def compare_histograms(name: str, alone: list[Any], shared: list[Any], moves: int | None) -> None:
+    """The same tensors with as many values; of each, so many may have been rounded into the next bin."""
+    assert [(entry["name"], entry["kind"]) for entry in alone] == [(entry["name"], entry["kind"]) for entry in shared], name
+    for one, many in zip(alone, shared):
+        left, right = ([0] * part["histogram"]["first_bin"] + part["histogram"]["counts"] for part in (one, many))
+        assert sum(left) == sum(right), (name, one, many)
+        if moves is not None:
+            bins = max(len(left), len(right))
+            padded = [counts + [0] * (bins - len(counts)) for counts in (left, right)]
+            assert sum(abs(a - b) for a, b in zip(*padded)) <= 2 * moves, (name, one, many)
 
 
 def sharded(model: nn.Module, mixed: bool = False) -> nn.Module:
@@ -127,9 +140,39 @@ def main() -> None:
     alone = record(folder / f"mixed alone {rank}", lambda model: model, False, 1, False)
     compare("mixed", alone, mixed, tolerance=0.05)
     say(f"rank {rank} agrees: mixed precision")
+    differing(folder / "differing", rank)
     raised(rank)
     every(folder / "every", rank)
     dist.destroy_process_group()
+
+
+class Differing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(8, 7), nn.Linear(7, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        out: torch.Tensor = self.head(torch.tanh(h) if dist.get_rank() == 0 else torch.relu(h))
+        return out
+
+
+def differing(folder: Path, rank: int) -> None:
+    """A function that only one process calls is nothing that both could sum up; the rest is recorded."""
+    model = DistributedDataParallel(Differing())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with isogain.watch(model, optimizer, run=folder) as w:
+        for step in range(3):
+            x, y = data(step)
+            optimizer.zero_grad()
+            F.mse_loss(model(x), y).backward()
+            optimizer.step()
+        assert not w._guard.failures, w._guard.failures
+    dist.barrier()
+    lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+    names = [[joint["name"] for joint in line["joints"]] for line in lines if line["line"] == "step"]
+    assert names == [["first", "head"]] * 3, names
+    say(f"rank {rank} leaves out what differs")
 
 
 def raised(rank: int) -> None:

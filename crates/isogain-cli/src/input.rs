@@ -53,7 +53,7 @@ impl Input {
     /// What renderers need besides a report.
     pub(crate) fn context(&self) -> Context<'_> {
         let path = if self.name == BUILT_IN { "" } else { self.name.as_str() };
-        Context { style: output::style(), file: RecipeFile { path, text: &self.text } }
+        Context { style: output::style(), file: RecipeFile { path, text: &self.text }, ..Context::default() }
     }
 
     /// Reads a recipe file.

@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use serde::Serialize;
 
 use isogain_core::flow::Values;
+use isogain_core::record::Snapshot;
 use isogain_core::remedies::prediction::{Expectation, Prediction};
-use isogain_core::render::{self, Context, Format, Style};
+use isogain_core::render::{self, Context, Door, Format, Style};
 use isogain_core::summary::CheckReport;
 use isogain_core::traced::{Changes, Subject};
 
@@ -28,6 +29,13 @@ struct Prescribed {
     changes: Changes,
     /// The whole treated recipe, for the schedule of trials.
     recipe: isogain_core::recipe::Recipe,
+}
+
+impl Checked {
+    /// The batch with full tensors at hand.
+    pub(crate) fn start(&self) -> &Snapshot {
+        &self.subject.start
+    }
 }
 
 #[pymethods]
@@ -54,7 +62,8 @@ impl Checked {
     fn render(&self, format: &str, colour: bool) -> PyResult<String> {
         let style = if colour { Style::Coloured } else { Style::Plain };
         let format = Format::named(format).map_err(PyValueError::new_err)?;
-        render::check(&self.report, format, &Context { style, ..Context::default() }).map_err(invalid)
+        render::check(&self.report, format, &Context { style, door: Door::Python, ..Context::default() })
+            .map_err(invalid)
     }
 
     /// The report as one page that opens offline.

@@ -209,6 +209,16 @@ impl<'py> Tensor<'py> {
         }
     }
 
+    /// Moments and the histogram of binary exponents; those of float64 are counted as float32 holds its values.
+    pub(crate) fn moments_and_histogram(&self) -> (Moments, ExponentHistogram) {
+        let (moments, histogram) = self.moments_with_histogram();
+        let narrowed = || {
+            let values: Vec<f32> = self.in_memory_order::<f64>().iter().map(|&value| value as f32).collect();
+            kernel::moments_with_histogram(&values).1
+        };
+        (moments, histogram.unwrap_or_else(narrowed))
+    }
+
     /// Slots along `axis` that are exactly zero everywhere else: units that no sample turned on.
     pub(crate) fn zero_slots(&self, axis: usize) -> usize {
         match self.element {
@@ -222,6 +232,11 @@ impl<'py> Tensor<'py> {
     /// Number of elements.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The only element; `None` of a tensor with more or without any.
+    pub(crate) fn single(&self) -> Option<f64> {
+        if self.count == 1 { self.values().to_f64().first().copied() } else { None }
     }
 
     /// Where the elements start; equal for a tensor and a view of it from its start on.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::{self, Prediction};
-use isogain_core::render::{self, Context, Format, Style};
+use isogain_core::render::{self, Context, Door, Format, Style};
 use isogain_core::summary::{CheckReport, CureReport, Curve, Curves};
 use isogain_core::trial::learning_rates::grid;
 use isogain_core::trial::plan::{Arm, Plan};
@@ -205,7 +205,7 @@ impl Cured {
     fn render(&self, format: &str, colour: bool) -> PyResult<String> {
         let format = Format::named(format).map_err(wrong)?;
         let style = if colour { Style::Coloured } else { Style::Plain };
-        render::cure(&self.0, format, &Context { style, ..Context::default() }).map_err(wrong)
+        render::cure(&self.0, format, &Context { style, door: Door::Python, ..Context::default() }).map_err(wrong)
     }
 
     /// As one page that opens offline.

@@ -1,6 +1,8 @@
 //! The native half of `isogain.watch` and `isogain.Recorder`: statistics of many tensors in one call, records of steps,
 //! the run on disk, and findings as they appear. Python decides when to look and holds all hooks.
 
+mod histograms;
+mod resume;
 mod run;
 mod state;
 mod tap;
@@ -11,11 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyList;
+use pyo3::types::{PyFloat, PyList};
 
 use isogain_core::online::schedule::{self, Measure};
-use isogain_core::statistics::Moments;
+use isogain_core::record::Snapshot;
+use isogain_core::record::cadence::is_written;
+use isogain_core::statistics::{ExponentHistogram, Moments};
 
+use crate::check::Checked;
 use crate::tensor::Tensor;
 use state::{State, Statistic};
 pub(crate) use tap::Tap;
@@ -55,12 +60,26 @@ impl Watch {
         schedule::measure(step, every) as u8
     }
 
+    /// The first step from `step` on that is measured, or one before it that is not.
+    #[staticmethod]
+    #[pyo3(signature = (step, every = None))]
+    fn next_measured(step: u64, every: Option<u64>) -> u64 {
+        schedule::next_measured(step, every)
+    }
+
+    /// Whether the record's cadence writes `step`, whatever happens at it.
+    #[staticmethod]
+    fn is_written(step: u64) -> bool {
+        is_written(step, u64::MAX)
+    }
+
     /// A module to be tapped; `operation` is JSON: `{"kind": "linear", ...}`. One that is `through` is no operation of
-    /// the record: it only hands its input on (dropout, pooling).
-    #[pyo3(signature = (name, operation, through = false))]
-    fn tap(&self, py: Python<'_>, name: &str, operation: &str, through: bool) -> PyResult<Tap> {
+    /// the record: it only hands its input on (dropout, pooling). One that is `functional` is no module: it is seen
+    /// where everything is measured.
+    #[pyo3(signature = (name, operation, through = false, functional = false))]
+    fn tap(&self, py: Python<'_>, name: &str, operation: &str, through: bool, functional: bool) -> PyResult<Tap> {
         let kind = serde_json::from_str(operation).map_err(|error| invalid(&error))?;
-        Ok(Tap::new(self.shared.clone(), lock(py, &self.shared).add_module(name, kind, through)))
+        Ok(Tap::new(self.shared.clone(), lock(py, &self.shared).add_module(name, kind, through, functional)))
     }
 
     /// Names of the parameters, in the order in which they are handed over later.
@@ -78,7 +97,7 @@ impl Watch {
     fn add_operation(&self, py: Python<'_>, name: &str, operation: &str, reads_previous: bool) -> PyResult<usize> {
         let kind = serde_json::from_str(operation).map_err(|error| invalid(&error))?;
         let mut state = lock(py, &self.shared);
-        let module = state.add_module(name, kind, false);
+        let module = state.add_module(name, kind, false, false);
         let slot = state.slot(module, 0);
         state.slots[slot].reads_previous = reads_previous;
         Ok(slot)
@@ -116,7 +135,7 @@ impl Watch {
             }
             match Tensor::from(&tensor) {
                 Ok(tensor) => {
-                    state.read(which, place, &tensor, keep)?;
+                    state.read(which, place, &tensor, keep, scaled)?;
                     if scaled && state.scale != 1.0 {
                         state.unscale(place)?;
                     }
@@ -142,6 +161,59 @@ impl Watch {
             state.put(which, place, from_row(&row))?;
         }
         Ok(())
+    }
+
+    /// Whether histograms are taken at the step that begins.
+    fn take_histograms(&self, py: Python<'_>, takes: bool) {
+        lock(py, &self.shared).takes_histograms = takes;
+    }
+
+    /// Whether histograms are taken at this step.
+    fn takes_histograms(&self, py: Python<'_>) -> bool {
+        lock(py, &self.shared).takes_histograms
+    }
+
+    /// The histograms of this process as one vector of fixed layout, to be summed; arguments as of [`Self::export`].
+    fn export_histograms(&self, py: Python<'_>, calls: Vec<usize>, counted: Vec<bool>) -> Vec<f64> {
+        lock(py, &self.shared).export_histograms(&calls, &counted)
+    }
+
+    /// Takes the vector of [`Self::export_histograms`] back, summed over all processes.
+    fn import_histograms(&self, py: Python<'_>, calls: Vec<usize>, counts: Vec<f64>) -> PyResult<()> {
+        lock(py, &self.shared).import_histograms(&calls, &counts).map_err(PyValueError::new_err)
+    }
+
+    /// Hands over the histogram of a tensor's binary exponents that was counted elsewhere: 256 counts. `which` is as in
+    /// [`Self::read`], and the values are yet to be divided by `divided_by`.
+    #[pyo3(signature = (which, place, counts, divided_by = 1.0))]
+    fn put_histogram(
+        &self,
+        py: Python<'_>,
+        which: &str,
+        place: usize,
+        counts: [u64; 256],
+        divided_by: f64,
+    ) -> PyResult<()> {
+        if let Some(kind) = Statistic::named(which)?.kind() {
+            let histogram = ExponentHistogram::from_counts(counts);
+            lock(py, &self.shared).put_histogram(kind, place, &histogram, divided_by);
+        }
+        Ok(())
+    }
+
+    /// Stops measuring for a pass that is none of the training's; returns what [`Self::resume`] needs to go on.
+    fn pause(&self, py: Python<'_>) -> u8 {
+        std::mem::replace(&mut lock(py, &self.shared).level, Measure::Nothing) as u8
+    }
+
+    /// Goes on after [`Self::pause`].
+    fn resume(&self, py: Python<'_>, level: u8) {
+        lock(py, &self.shared).level = measure(level);
+    }
+
+    /// Hands over what a check found on a batch at this step, for its record.
+    fn put_snapshot(&self, py: Python<'_>, step: u64, checked: &Checked) {
+        lock(py, &self.shared).snapshot = Some(Snapshot { step, ..checked.start().clone() });
     }
 
     /// Units of a slot that are zero on every one of so many samples.
@@ -174,6 +246,11 @@ impl Watch {
         lock(py, &self.shared).calls()
     }
 
+    /// Forgets the activations that are no modules, which the processes of a training do not have in common.
+    fn drop_functional(&self, py: Python<'_>) {
+        lock(py, &self.shared).drop_functional();
+    }
+
     /// Places of modules that must be tapped where layers are measured only; known once a step was measured in full.
     fn needed(&self, py: Python<'_>) -> Vec<usize> {
         lock(py, &self.shared).needed()
@@ -198,9 +275,43 @@ impl Watch {
         lock(py, &self.shared).finish(step, loss, learning_rate, skipped)
     }
 
+    /// Takes note of a loss of this step, a number or a tensor of one on the CPU; false for what is neither.
+    fn tell_loss(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> bool {
+        let found = match value.cast::<PyFloat>() {
+            Ok(number) => Some(number.value()),
+            Err(_) => Tensor::from(value).ok().and_then(|tensor| tensor.single()),
+        };
+        let Some(loss) = found else { return false };
+        let mut state = lock(py, &self.shared);
+        (state.told.sum, state.told.count) = (state.told.sum + loss, state.told.count + 1);
+        true
+    }
+
+    /// The mean of the losses told of this step, or their sum where they `add`; they are forgotten.
+    fn take_loss(&self, py: Python<'_>, add: bool) -> Option<f64> {
+        std::mem::take(&mut lock(py, &self.shared).told).loss(add)
+    }
+
+    /// Whether a loss was told of this step.
+    fn has_loss(&self, py: Python<'_>) -> bool {
+        lock(py, &self.shared).told.count > 0
+    }
+
+    /// Ends a step of which only the loss was wanted. True where that loss is worth a judgement: then nothing has ended.
+    fn pass_by(&self, py: Python<'_>, step: u64, add: bool) -> bool {
+        lock(py, &self.shared).pass_by(step, add)
+    }
+
     /// A sentence for readers of the record.
     fn note(&self, py: Python<'_>, text: String) {
         lock(py, &self.shared).note(text);
+    }
+
+    /// Goes on with the run that the folder holds: at `step`, or after its last one. Returns the step. `parameters` are
+    /// names and numbers of values of the model's, which must be those of the record.
+    #[pyo3(signature = (parameters, step = None))]
+    fn resume_run(&self, py: Python<'_>, parameters: Vec<(String, u64)>, step: Option<u64>) -> PyResult<u64> {
+        lock(py, &self.shared).resume_run(&parameters, step).map_err(PyValueError::new_err)
     }
 
     /// Number of processes that share a batch.

@@ -105,6 +105,7 @@ impl Trainer {
             clip: clipped,
             scaling: self.recipe.run.loss_scale.map(|_| scaling),
             snapshot: None,
+            histograms: Vec::new(),
         });
         self.note_non_finite(loss, record.as_ref());
         self.losses.push(loss);

@@ -20,7 +20,7 @@ Step = Callable[[], None]
 
 
 class Unavailable(Exception):
-    """The package is not installed."""
+    """What is not installed, so that it cannot be compared, and how to get it."""
 
 
 def plain(task: Task, after: Callable[[torch.Tensor], object] = lambda loss: None) -> Step:
@@ -66,7 +66,7 @@ def _norms(task: Task) -> Step:
 
 def _wandb(task: Task) -> Step:
     if importlib.util.find_spec("wandb") is None:
-        raise Unavailable("wandb")
+        raise Unavailable("pip install wandb")
     wandb: Any = importlib.import_module("wandb")
     folder = tempfile.mkdtemp()
     run = wandb.init(mode="offline", dir=folder, project="isogain-bench", settings=wandb.Settings(silent=True))
@@ -76,7 +76,7 @@ def _wandb(task: Task) -> Step:
 
 def _tensorboard(task: Task) -> Step:
     if importlib.util.find_spec("tensorboard") is None:
-        raise Unavailable("tensorboard")
+        raise Unavailable("pip install tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(tempfile.mkdtemp())
@@ -92,8 +92,11 @@ def _tensorboard(task: Task) -> Step:
 
 
 def _torchexplorer(task: Task) -> Step:
-    if importlib.util.find_spec("torchexplorer") is None or shutil.which("dot") is None:
-        raise Unavailable("torchexplorer with graphviz")
+    # It lays its graph out by a program of graphviz that pip does not bring, and fails without it.
+    missing = [] if importlib.util.find_spec("torchexplorer") else ["pip install torchexplorer"]
+    missing += [] if shutil.which("dot") else ["the program `dot` of graphviz"]
+    if missing:
+        raise Unavailable(" and ".join(missing))
     torchexplorer: Any = importlib.import_module("torchexplorer")
     torchexplorer.watch(task.model, log_freq=1, backend="standalone")
     return plain(task)

@@ -19,7 +19,7 @@ from isogain.surgery.code import Call
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
 from isogain.surgery.names import written
-from isogain.surgery.observe import Layer, Layout, is_transposed
+from isogain.surgery.observe import Layer, Layout, is_recurrent, is_transposed
 from isogain.surgery.steps import Do, Draw, Parts, Step
 
 # Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
@@ -55,6 +55,22 @@ def attention_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]
     return [*layer.in_proj_weight.chunk(3), layer.out_proj.weight], [bias for bias in biases if bias is not None]
 
 
+def input_blocks(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What a recurrent layer multiplies its inputs by: a block for each gate, layer and direction; and all biases."""
+    found = dict(layer.named_parameters())
+    biases = [tensor for name, tensor in found.items() if name.startswith("bias_")]
+    blocks = [found[name].split(layer.hidden_size) for name in found if name.startswith("weight_ih")]
+    return [block for gates in blocks for block in gates], biases
+
+
+def state_blocks(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What a recurrent layer multiplies its state by, and the projection of the state where there is one."""
+    found = dict(layer.named_parameters())
+    blocks = [found[name].split(layer.hidden_size) for name in found if name.startswith("weight_hh")]
+    projections = [tensor for name, tensor in found.items() if name.startswith("weight_hr")]
+    return [*(block for gates in blocks for block in gates), *projections], []
+
+
 def transposed_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Weight and bias of a layer whose weight is `[inputs, outputs]`."""
     return [layer.weight.T], [layer.bias]
@@ -81,6 +97,9 @@ def steps(
             # Tied: drawn once, with the layer that is called first.
             continue
         done.add(id(weight))
+        if is_recurrent(layer.module):
+            found += _recurrent(layer, written(scheme))
+            continue
         draw = _draw(layer, written(scheme))
         if draw is not None:
             found.append(draw)
@@ -115,6 +134,8 @@ def _weight(module: Any) -> nn.Parameter:
     found: nn.Parameter
     if isinstance(module, nn.MultiheadAttention):
         found = module.in_proj_weight
+    elif is_recurrent(module):
+        found = next(module.parameters())
     else:
         found = next(module.parametrizations.weight.parameters()) if _is_computed(module) else module.weight
     return found
@@ -156,13 +177,33 @@ def _draw(layer: Layer, text: str) -> Draw | None:
     return Draw([layer.path], kind, what, weight, bias, parts=parts, computed=computed, data_dependent=is_pass)
 
 
-def _theory(layer: Layer, text: str) -> dict[str, Any]:
+def _recurrent(layer: Layer, text: str) -> list[Step]:
+    """A recurrent layer: each gate's block is drawn by itself, with the fans that it has, so that an orthogonal block of
+    the state is a rotation. Their sum goes into a sigmoid or a tanh, whatever reads the output."""
     module: Any = layer.module
-    parts = _parts(module)
+    if not all(parameter.requires_grad for parameter in module.parameters()):
+        return []
+    kind = type(module).__name__
+    following = getattr(module, "nonlinearity", "tanh")
+    draws: list[Step] = []
+    for parts, of in ((input_blocks, "inputs"), (state_blocks, "state")):
+        theory = _theory(layer, text, parts, following)
+        if theory["name"] == "pytorch-default":
+            return [Draw([layer.path], kind, "init PyTorch's default instead of its own", None)]
+        weight = weight_call(theory, following)
+        bias = bias_call(theory) if parts(module)[1] else None
+        what = f"init of what multiplies its {of} {weight.function.__name__} ({text}) instead of its own"
+        draws.append(Draw([layer.path], kind, what, weight, bias, parts=parts))
+    return draws
+
+
+def _theory(layer: Layer, text: str, parts: Parts | None = None, following: str | None = None) -> dict[str, Any]:
+    module: Any = layer.module
+    parts = parts or _parts(module)
     weight: Any = module.weight if parts is None else parts(module)[0][-1]
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     try:
-        return _core.initializer(text, layer.following, fan_in, fan_out)
+        return _core.initializer(text, following or layer.following, fan_in, fan_out)
     except ValueError as error:
         raise CannotApply(f"init = {text}", str(error), layer.path) from None
 

@@ -19,8 +19,11 @@ from isogain.surgery.modules import run
 from isogain.surgery.names import functional_activation, is_norm, module_name
 from isogain.surgery.randomness import kept_random
 
+# RNN, LSTM and GRU, and their cells.
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
 # What multiplies by weights; `nn.modules.conv._ConvNd` is the base of all convolutions, transposed ones included.
-_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.MultiheadAttention)
+_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.MultiheadAttention, *_RECURRENT)
 
 _NORM_FUNCTIONS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 _SOFTMAX = {"softmax", "log_softmax"}
@@ -69,8 +72,8 @@ class Layout:
     outputs: Any = None
 
     def hidden(self) -> list[Layer]:
-        """All layers but heads, embeddings and attention."""
-        whole = (nn.Embedding, nn.MultiheadAttention)
+        """All layers but heads, embeddings, attention and recurrent ones."""
+        whole = (nn.Embedding, nn.MultiheadAttention, *_RECURRENT)
         return [x for x in self.layers if x.path not in self.heads and not isinstance(x.module, whole)]
 
     def hidden_activations(self) -> list[Activation]:
@@ -89,6 +92,11 @@ class Layout:
 def is_weighted(module: nn.Module) -> bool:
     """Whether a module is a layer with weights."""
     return isinstance(module, _WEIGHTED) or is_transposed(module)
+
+
+def is_recurrent(module: nn.Module) -> bool:
+    """Whether it has one weight for its inputs and one for its state, the blocks of its gates one below the other."""
+    return isinstance(module, _RECURRENT)
 
 
 def is_transposed(module: nn.Module) -> bool:

@@ -51,6 +51,18 @@ def row(tensor: torch.Tensor) -> torch.Tensor:
     return torch.stack(parts)
 
 
+def magnitudes(tensor: torch.Tensor) -> torch.Tensor:
+    """How many values have which biased binary exponent, as float32 holds them: 256 counts on the tensor's device. Bin 0 has
+    zeros and what is smaller than normal numbers, bin 255 what is not finite."""
+    values = tensor.detach().reshape(-1).float()
+    exponents = torch.frexp(values)[1].long() + 126
+    exponents = torch.where(values == 0, 0, exponents.clamp(0, 254))
+    bins = torch.where(torch.isfinite(values), exponents, 255)
+    counts = torch.zeros(256, dtype=torch.int64, device=values.device)
+    # Unlike `bincount` it need not know the largest one first, for which it would wait for the device.
+    return counts.scatter_add_(0, bins, torch.ones_like(bins))
+
+
 @dataclass
 class Packet:
     """What a step measured, on its way to this process."""
@@ -66,6 +78,9 @@ class Packet:
     #: `(slot, axis length, samples)` of each count of dead units.
     units: list[tuple[int, int, int]] = field(default_factory=list)
     dead: list[torch.Tensor] = field(default_factory=list)
+    #: Counts of each row's tensor by magnitude, where histograms are taken.
+    takes_histograms: bool = False
+    magnitudes: list[torch.Tensor] = field(default_factory=list)
     losses: list[torch.Tensor] = field(default_factory=list)
     losses_told: int = 0
     copy: torch.Tensor | None = None
@@ -73,7 +88,7 @@ class Packet:
 
     def send(self) -> None:
         """Starts the copy."""
-        parts = [*self.rows, *self.dead, *self.losses]
+        parts = [*self.rows, *self.dead, *self.magnitudes, *self.losses]
         if not parts:
             self.copy = torch.zeros(0)
             return
@@ -87,7 +102,7 @@ class Packet:
             self.event.record()
         else:
             self.copy = flat.cpu()
-        self.rows, self.dead, self.losses = [], [], []
+        self.rows, self.dead, self.magnitudes, self.losses = [], [], [], []
 
     def has_arrived(self, wait: bool) -> bool:
         """Whether the copy is there; `wait` makes sure of it."""
@@ -107,14 +122,17 @@ class DeviceSide:
         self._parameters = parameters
         self._waiting: deque[Packet] = deque()
         self._before: dict[int, torch.Tensor] = {}
+        self._last_output: tuple[int, int] | None = None
         self._packet: Packet | None = None
 
-    def begin(self, step: int, level: int) -> None:
+    def begin(self, step: int, level: int, takes_histograms: bool = False) -> None:
         """A new step."""
-        self._packet = Packet(step, level, 1.0, float("nan")) if level else None
+        self._packet = Packet(step, level, 1.0, float("nan"), takes_histograms=takes_histograms) if level else None
 
-    def see(self, tap: _core.Tap, everything: bool, args: tuple[Any, ...], output: Any) -> None:
-        """The forward hook of a module."""
+    def see(
+        self, tap: _core.Tap, everything: bool, args: tuple[Any, ...], output: Any, reads_previous: bool = False
+    ) -> None:
+        """The forward hook of a module; or an activation that is none, of which it is known whether it reads the last output."""
         found = _first_with_history(output)
         if found is None or self._packet is None:
             return
@@ -122,7 +140,7 @@ class DeviceSide:
         if slot is None:
             return
         if everything:
-            self._shape(tap, slot, args, found)
+            self._shape(tap, slot, args, found, reads_previous)
         forward, backward = tap.wants(slot)
         if forward:
             self._add("activation", slot, found)
@@ -148,10 +166,14 @@ class DeviceSide:
         if slot is not None and (not backward or tap.reached(slot, tensor.dtype == torch.float16)):
             self._add("cotangent" if backward else "activation", slot, tensor)
 
-    def _shape(self, tap: _core.Tap, slot: int, args: tuple[Any, ...], output: torch.Tensor) -> None:
+    def _shape(
+        self, tap: _core.Tap, slot: int, args: tuple[Any, ...], output: torch.Tensor, reads_previous: bool
+    ) -> None:
         given = args[0] if args and isinstance(args[0], torch.Tensor) else None
         place = None if given is None else (given.data_ptr(), given.numel())
-        axis = tap.shaped(slot, place, (output.data_ptr(), output.numel()), list(output.shape))
+        place = self._last_output if reads_previous else place
+        self._last_output = (output.data_ptr(), output.numel())
+        axis = tap.shaped(slot, place, self._last_output, list(output.shape))
         packet = self._packet
         if axis is None or packet is None or not tap.can_die:
             return
@@ -164,6 +186,8 @@ class DeviceSide:
         if self._packet is not None:
             self._packet.places.append((which, place))
             self._packet.rows.append(row(tensor))
+            if self._packet.takes_histograms:
+                self._packet.magnitudes.append(magnitudes(tensor))
 
     def read(self, which: str, places: list[int], keep: bool = False) -> None:
         """Rows of weights, gradients or updates."""
@@ -201,6 +225,7 @@ class DeviceSide:
         assert packet.copy is not None
         values = packet.copy.tolist()
         self._native.load(packet.level, packet.scale)
+        self._native.take_histograms(packet.takes_histograms)
         kinds: dict[str, tuple[list[int], list[list[float]]]] = {}
         for at, (which, place) in enumerate(packet.places):
             places, rows = kinds.setdefault(which, ([], []))
@@ -212,7 +237,14 @@ class DeviceSide:
         after = 8 * len(packet.places)
         for (slot, units, samples), dead in zip(packet.units, values[after:]):
             self._native.put_units(slot, units, int(dead), samples)
-        losses = values[after + len(packet.units) :]
+        after += len(packet.units)
+        if packet.takes_histograms:
+            for which, place in packet.places:
+                counts = [int(count) for count in values[after : after + 256]]
+                divisor = packet.scale * packet.processes if which == "cotangent" else 1.0
+                self._native.put_histogram(which, place, counts, divisor)
+                after += 256
+        losses = values[after:]
         return packet, (sum(losses) / len(losses) if losses else None)
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from isogain import _core
+from isogain.watching.hooks import Taps
 from isogain.watching.parameters import Parameters
 
 __all__ = ["Processes", "processes_of"]
@@ -41,9 +42,12 @@ class Processes:
         self._calls: list[int] | None = None
         self._counted: list[bool] | None = None
 
-    def reduce(self, native: _core.Watch, parameters: Parameters, loss: float | None) -> float | None:
+    def reduce(
+        self, native: _core.Watch, parameters: Parameters, taps: Taps | None, loss: float | None
+    ) -> float | None:
         """Makes the statistics of this process those of all, and returns the mean loss; `None` where nobody knows one."""
         if self._calls is None:
+            self._agree_on_functional(native, taps)
             # Which modules ran may differ between processes; the layout may not.
             calls = torch.tensor(native.calls(), dtype=torch.int64, device=self._device)
             if calls.numel():
@@ -59,7 +63,29 @@ class Processes:
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         *sums, summed, known = total.tolist()
         native.import_(self._calls, sums, largest.tolist())
+        if native.takes_histograms():
+            counts = native.export_histograms(self._calls, self._counted or [])
+            every = torch.tensor(counts, dtype=torch.float64, device=self._device)
+            dist.all_reduce(every, dist.ReduceOp.SUM)
+            native.import_histograms(self._calls, every.tolist())
         return summed / known if known else None
+
+    def first_step(self, step: int) -> int:
+        """The step at which the first process begins."""
+        told = [step]
+        dist.broadcast_object_list(told, src=0, device=self._device)
+        return told[0]
+
+    def _agree_on_functional(self, native: _core.Watch, taps: Taps | None) -> None:
+        """Activations that are no modules are found as the model runs; the layout has room for what every process found."""
+        if taps is None or taps.functional is None:
+            return
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, taps.functional.found)
+        taps.functional.is_complete = True
+        if any(other != found[0] for other in found):
+            taps.functional = None
+            native.drop_functional()
 
     def agree(self, description: dict[str, Any], native: _core.Watch) -> dict[str, Any]:
         """The first process's description of the training, so that all judge by the same one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["Guard"]
 
@@ -19,12 +20,12 @@ class Guard:
         #: Parts that are switched off, and why.
         self.failures: dict[str, str] = {}
 
-    def run(self, part: str, action: Callable[[], None]) -> None:
-        """Does `action`, unless its part is switched off. Without `steps` nothing is left to watch."""
+    def run(self, part: str, action: Callable[..., None], *given: Any) -> None:
+        """Does `action` with what is given, unless its part is switched off. Without `steps` nothing is left to watch."""
         if part in self.failures:
             return
         try:
-            action()
+            action(*given)
         except Exception as error:  # noqa: BLE001: nothing of the watcher may stop a training
             self.failures[part] = f"{type(error).__name__}: {error}"
             if part == "steps":

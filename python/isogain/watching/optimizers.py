@@ -65,6 +65,8 @@ class StepHooks:
         loss: Callable[[Any], None],
     ) -> None:
         self._before, self._after, self._ended, self._loss = before, after, ended, loss
+        #: Ends a step of which only the loss is wanted, in place of all else; for one optimizer alone.
+        self.quiet: Callable[[], None] | None = None
         self._waiting = {id(optimizer) for optimizer in optimizers}
         self._all = frozenset(self._waiting)
         self._handles: list[RemovableHandle] = []
@@ -73,6 +75,9 @@ class StepHooks:
             self._handles.append(optimizer.register_step_post_hook(self._on_after))
 
     def _on_before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # Called without a closure: only the optimizer itself is there.
+        if self.quiet is not None and len(args) == 1 and not kwargs:
+            return None
         if id(optimizer) not in self._waiting:
             self._end()
         # The hook gets `step`'s arguments with the optimizer itself before them.
@@ -103,6 +108,9 @@ class StepHooks:
         return evaluate
 
     def _on_after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.quiet is not None:
+            self.quiet()
+            return
         self._after(optimizer)
         self._waiting.discard(id(optimizer))
         if not self._waiting:

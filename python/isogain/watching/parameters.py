@@ -67,6 +67,10 @@ class Parameters:
         """Memory of all parameters that are trained."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors if tensor.requires_grad)
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Names and numbers of values; of a sharded parameter those of the whole."""
+        return [(name, tensor.numel()) for name, tensor in zip(self.names, self.tensors)]
+
     def places(self, optimizer: Optimizer | None) -> list[int]:
         """Places of the parameters that an optimizer moves; of all that are trained without one."""
         if optimizer is None:

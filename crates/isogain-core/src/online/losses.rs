@@ -102,6 +102,7 @@ impl Losses {
             clip: None,
             scaling: None,
             snapshot: None,
+            histograms: Vec::new(),
         };
         self.recent.iter().map(record).collect()
     }

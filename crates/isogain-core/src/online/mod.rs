@@ -128,7 +128,14 @@ impl Online {
             Some(record) => {
                 self.last.absorb(record);
                 if record.parameters.iter().any(|parameter| parameter.update.count > 0) {
-                    self.kept.push(StepRecord { joints: Vec::new(), ..record.clone() });
+                    self.kept.push(StepRecord {
+                        parameters: record.parameters.clone(),
+                        clip: record.clip,
+                        joints: Vec::new(),
+                        snapshot: None,
+                        histograms: Vec::new(),
+                        ..*record
+                    });
                     if self.kept.len() > KEPT {
                         self.kept.remove(0);
                     }

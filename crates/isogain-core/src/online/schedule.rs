@@ -34,6 +34,16 @@ pub fn measure(step: u64, every: Option<u64>) -> Measure {
     }
 }
 
+/// Steps that [`next_measured`] looks ahead.
+const LOOK_AHEAD: u64 = 1024;
+
+/// The first step from `step` on of which something is measured; far from the next one a step before it, of which
+/// nothing is.
+pub fn next_measured(step: u64, every: Option<u64>) -> u64 {
+    let end = step.saturating_add(LOOK_AHEAD);
+    (step..end).find(|&step| measure(step, every) != Measure::Nothing).unwrap_or(end - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +57,17 @@ mod tests {
         assert_eq!(measure(1000, Some(7)), Measure::Everything);
         let count = |wanted| (10_000..20_000).filter(|&step| measure(step, None) == wanted).count();
         assert_eq!((count(Measure::Layers), count(Measure::Everything)), (300, 16));
+    }
+
+    #[test]
+    fn between_two_measured_steps_nothing_is_measured() {
+        for every in [None, Some(1), Some(7), Some(1_000_000)] {
+            for step in [0, 19, 20, 21, 999, 1000, 123_456] {
+                let next = next_measured(step, every);
+                assert!(next >= step);
+                assert!((step..next).all(|step| measure(step, every) == Measure::Nothing), "{step} {every:?}");
+                assert!(measure(next, every) != Measure::Nothing || next - step == LOOK_AHEAD - 1, "{step} {every:?}");
+            }
+        }
     }
 }

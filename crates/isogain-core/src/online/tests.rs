@@ -84,6 +84,7 @@ fn step(description: &Description, at: u64, cotangent: impl Fn(usize) -> f64) ->
         clip: None,
         scaling: None,
         snapshot: None,
+        histograms: Vec::new(),
     }
 }
 

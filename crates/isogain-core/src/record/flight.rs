@@ -60,6 +60,11 @@ impl FlightRecorder {
         self.kept.drain(..).filter_map(|kept| kept.unwritten).map(|step| *step).collect()
     }
 
+    /// Hands out the last step if it is not written yet, and forgets it.
+    pub fn take_last(&mut self) -> Option<StepRecord> {
+        self.kept.pop_back()?.unwritten.map(|step| *step)
+    }
+
     fn push(&mut self, kept: Kept) {
         self.kept.push_back(kept);
         while self.kept.len() > self.capacity {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
 use crate::flow::shattering::Shattering;
-use crate::statistics::Moments;
+use crate::statistics::{ExponentHistogram, Moments};
 
 /// The lines of a run, in its folder.
 pub const RUN_FILE: &str = "run.jsonl";
@@ -114,6 +114,46 @@ pub struct StepRecord {
     /// The chain rule taken apart, at steps where full tensors were kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub snapshot: Option<Snapshot>,
+    /// How many values have which order of magnitude, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub histograms: Vec<HistogramRecord>,
+}
+
+/// Orders of magnitude of the values of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistogramRecord {
+    /// Operation or parameter.
+    pub name: String,
+    /// Which of its tensors.
+    pub kind: TensorKind,
+    /// Counts by binary exponent.
+    pub histogram: ExponentHistogram,
+}
+
+/// Which tensor of an operation or a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TensorKind {
+    /// An operation's output.
+    Activation,
+    /// dL/d(output), of the mean loss.
+    Cotangent,
+    /// A parameter before the update.
+    Weight,
+    /// Its gradient before clipping.
+    Gradient,
+}
+
+impl TensorKind {
+    /// The word that stands in a record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Activation => "activation",
+            Self::Cotangent => "cotangent",
+            Self::Weight => "weight",
+            Self::Gradient => "gradient",
+        }
+    }
 }
 
 /// Statistics at one operation's output.

@@ -35,7 +35,7 @@ impl Recorder {
         self.flight.unwritten().collect()
     }
 
-    /// Takes in a watched step: it is written if the cadence says so, and kept in the flight recorder otherwise. The
+    /// Takes in a watched step: it is written if the cadence says so or somebody wanted a snapshot of it, and kept in the flight recorder otherwise. The
     /// first step with a value that is not finite is always written, after the unwritten ones that led to it.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Recorder {
             self.broken = true;
             self.write_last_steps()?;
         }
-        if breaks || is_written(step.step, self.last_step) {
+        if breaks || step.snapshot.is_some() || is_written(step.step, self.last_step) {
             self.flight.written();
             self.writer.write(&Line::Step(Box::new(step)))
         } else {
@@ -90,7 +90,7 @@ impl Recorder {
     /// # Errors
     /// What [`Writer::write`] reports.
     pub fn write_last_step(&mut self) -> Result<(), RecordError> {
-        match self.flight.take_unwritten().pop() {
+        match self.flight.take_last() {
             Some(step) => self.writer.write(&Line::Step(Box::new(step))),
             None => Ok(()),
         }

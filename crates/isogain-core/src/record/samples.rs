@@ -12,8 +12,8 @@ use crate::theory::initializers::Initializer;
 
 use super::line::{Header, SCHEMA};
 use super::{
-    ClipRecord, DataSummary, JointRecord, NonFinite, Outcome, ParameterRecord, Sharpness, Snapshot, StepRecord,
-    UnitRecord,
+    ClipRecord, DataSummary, HistogramRecord, JointRecord, NonFinite, Outcome, ParameterRecord, Sharpness, Snapshot,
+    StepRecord, TensorKind, UnitRecord,
 };
 
 pub(crate) fn moments() -> Moments {
@@ -80,6 +80,7 @@ pub(crate) fn step(step: u64) -> StepRecord {
         clip: Some(ClipRecord { norm_before: 1.5, norm_after: 0.5, cosine: 0.25, acted: true }),
         scaling: None,
         snapshot: None,
+        histograms: Vec::new(),
     }
 }
 
@@ -117,7 +118,12 @@ pub(crate) fn full_step() -> StepRecord {
         sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
         shattering: Some(Shattering { gradient_correlation: 0.5, activation_correlation: 0.75 }),
     };
-    StepRecord { snapshot: Some(snapshot), ..step(7) }
+    let histogram = HistogramRecord {
+        name: "fc1".into(),
+        kind: TensorKind::Cotangent,
+        histogram: serde_json::from_value(json!({ "first_bin": 120, "counts": [3, 0, 5] })).unwrap(),
+    };
+    StepRecord { snapshot: Some(snapshot), histograms: vec![histogram], ..step(7) }
 }
 
 pub(crate) fn finding(step: u64) -> Finding {

@@ -8,7 +8,7 @@ use crate::trial::SeedScore;
 use crate::trial::result::{PrescriptionResult, RandomSearchResult};
 
 use super::escape::printable;
-use super::numbers::{MISSING, count, factor_or_missing, loss, seconds, setting};
+use super::numbers::{MISSING, counted, factor_or_missing, loss, plural, seconds, setting};
 use super::words::End;
 use super::{layers, text, words};
 
@@ -51,12 +51,20 @@ pub fn cure(report: &CureReport) -> String {
         page += &random_search(&baseline.seeds, random);
     }
     for tried in report.dropped() {
-        let when = if tried.steps == 0 { "not run".to_owned() } else { format!("dropped after {} steps", tried.steps) };
+        let when = if tried.steps == 0 {
+            "not run".to_owned()
+        } else {
+            format!("dropped after {}", plural(tried.steps, "step"))
+        };
         page += &line(&[], tried, &when);
     }
     let spent = &report.trial.spent;
-    page +=
-        &format!("\n{} trainings, {} steps, {}.\n", count(spent.trials), count(spent.steps), seconds(spent.seconds));
+    page += &format!(
+        "\n{}, {}, {}.\n",
+        counted(spent.trials, "training"),
+        counted(spent.steps, "step"),
+        seconds(spent.seconds)
+    );
     if let Some((cure, _)) = report.cure() {
         page += &format!("\n#### The cured recipe\n\n{}", fenced("toml", &recipe::to_toml(&cure.recipe)));
     }

@@ -69,6 +69,29 @@ pub struct Context<'a> {
     pub style: Style,
     /// The recipe as the user wrote it, to point at.
     pub file: RecipeFile<'a>,
+    /// Through which door the reader came, and so how a remedy is tried there.
+    pub door: Door,
+}
+
+/// Where a report is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// The command line, which has recipes.
+    #[default]
+    CommandLine,
+    /// The Python package, which has models.
+    Python,
+}
+
+impl Door {
+    /// What tries the remedies of a network: a command or a call. `path` is that of the recipe; empty for the built-in one.
+    pub fn cure(self, path: &str) -> String {
+        match self {
+            Self::CommandLine if path.is_empty() => "isogain cure".to_owned(),
+            Self::CommandLine => format!("isogain cure {path}"),
+            Self::Python => "isogain.cure(build_model, data, loss_fn)".to_owned(),
+        }
+    }
 }
 
 impl Format {

@@ -120,9 +120,20 @@ pub fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The same with groups of digits: `1 training`, `57,200 steps`.
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_something_has_no_plural() {
+        assert_eq!([0, 1, 2].map(|number| plural(number, "step")), ["0 steps", "1 step", "2 steps"]);
+        assert_eq!([1, 1000].map(|number| counted(number, "training")), ["1 training", "1,000 trainings"]);
+    }
 
     #[test]
     fn numbers_have_three_digits() {

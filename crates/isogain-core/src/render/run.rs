@@ -43,7 +43,7 @@ pub fn standing(run: &Run) -> String {
     let first = losses.first_key_value().map(|(_, loss)| *loss);
     let finite = |loss: Option<f64>| loss.filter(|loss| loss.is_finite());
     let mut told = match (&run.outcome, losses.last_key_value()) {
-        (Some(outcome), _) => format!("{} steps", outcome.steps),
+        (Some(outcome), _) => plural(outcome.steps as usize, "step"),
         (None, Some((step, _))) => format!("at step {step}, running or stopped"),
         (None, None) => return "no step is written yet".to_owned(),
     };

@@ -3,7 +3,7 @@
 use super::fixture::{context, cured, healthy, hostile, improved, uncured, vanishing};
 use crate::rules::TABLE;
 
-use super::{Context, Format, RecipeFile, Style, check, cure, json};
+use super::{Context, Door, Format, RecipeFile, Style, check, cure, json};
 
 #[test]
 fn text() {
@@ -39,6 +39,15 @@ fn without_escapes(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + part.split_once('m').unwrap().1)
+}
+
+#[test]
+fn help_is_that_of_the_door() {
+    let text = |door| check(&vanishing(), Format::Text, &Context { door, ..context() }).unwrap();
+    let (command, call) = (text(Door::CommandLine), text(Door::Python));
+    assert!(command.contains("`isogain cure recipes/thirty.toml`"), "{command}");
+    assert!(call.contains("`isogain.cure(build_model, data, loss_fn)`"), "{call}");
+    assert!(!call.contains("isogain cure"), "{call}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::trial::result::PrescriptionResult;
 use super::escape::{printable, shortened};
 use super::layers::Quantity;
 use super::numbers::{number, number_or_missing, plural, scientific};
-use super::{Context, bars, columns, layers, trials, words};
+use super::{Context, Door, bars, columns, layers, trials, words};
 
 /// Characters of a full bar.
 const BAR_WIDTH: usize = 16;
@@ -84,6 +84,7 @@ struct Scene<'a> {
     recipe: &'a Recipe,
     /// Path of the recipe's file; empty for the built-in one.
     path: &'a str,
+    door: Door,
     /// What was tried; `None` before a trial.
     tried: Option<&'a CureReport>,
 }
@@ -102,7 +103,8 @@ pub fn cure(report: &CureReport, context: &Context<'_>) -> String {
 
 fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureReport>) -> String {
     let style = context.style;
-    let scene = Scene { style, flow: Some(&report.flow), recipe: &report.recipe, path: context.file.path, tried };
+    let (path, door) = (context.file.path, context.door);
+    let scene = Scene { style, flow: Some(&report.flow), recipe: &report.recipe, path, door, tried };
     let mut text: String = report.findings.iter().map(|finding| scene.finding(finding) + "\n").collect();
     let ills = report.findings.iter().filter(|finding| finding.level > Level::Note).count();
     if ills == 0 {
@@ -116,7 +118,7 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
 /// Findings of which no batch is at hand: of weights alone, or of a training that was recorded.
 pub(super) fn bare(findings: &[Finding], style: Style) -> String {
     let recipe = Recipe::default();
-    let scene = Scene { style, flow: None, recipe: &recipe, path: "", tried: None };
+    let scene = Scene { style, flow: None, recipe: &recipe, path: "", door: Door::default(), tried: None };
     findings.iter().map(|finding| scene.finding(finding) + "\n").collect()
 }
 
@@ -214,8 +216,7 @@ impl Scene<'_> {
     /// What was tried against the finding, best first; before a trial, what could be.
     fn help(&self, finding: &Finding) -> Vec<String> {
         let Some(report) = self.tried else {
-            let call =
-                if self.path.is_empty() { "isogain cure".to_owned() } else { format!("isogain cure {}", self.path) };
+            let call = self.door.cure(self.path);
             return match (finding.remedies.join(", "), self.flow) {
                 (names, _) if names.is_empty() => Vec::new(),
                 (names, Some(_)) => vec![format!("{names} (`{call}` tries them)")],

@@ -6,7 +6,7 @@ use crate::trial::result::{PrescriptionResult, RandomSearchResult};
 use crate::trial::{SeedScore, Verdict};
 
 use super::escape::{printable, shortened};
-use super::numbers::{MISSING, accuracy, count, factor_or_missing, loss, plural, seconds, setting};
+use super::numbers::{MISSING, accuracy, counted, factor_or_missing, loss, plural, seconds, setting};
 use super::text::{INDENT, LINE_WIDTH, Style, wrapped};
 use super::words::End;
 use super::{columns, words};
@@ -48,7 +48,7 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
     let end = End::of(report);
     let word = if end == End::NotCured { style.bad(end.word()) } else { style.good(end.word()) };
     let spent = &report.trial.spent;
-    let cost = [format!("{} trainings", count(spent.trials)), format!("{} steps", count(spent.steps))];
+    let cost = [counted(spent.trials, "training"), counted(spent.steps, "step")];
     text + &format!("\n{word}: {outcome}\n{INDENT}{}, {}\n", cost.join(", "), seconds(spent.seconds))
 }
 

@@ -3,7 +3,7 @@
 use crate::flow::Cause;
 use crate::flow::profile::Profile;
 use crate::recipe::{Level, NetworkKind, Recipe};
-use crate::rules::{CauseShare, Finding};
+use crate::rules::{CauseShare, Finding, about_layers};
 use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
 use crate::theory::limits::Ceiling;
 use crate::trial::result::PrescriptionResult;
@@ -148,7 +148,7 @@ pub fn trainable_depth(report: &CheckReport) -> Option<String> {
     let depth = report.limits.trainable_depth?;
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
-    Some(format!("trainable to about {} layers{binding}", depth_number(depth)))
+    Some(format!("trainable to about {}{binding}", about_layers(depth)))
 }
 
 /// A ceiling of the trainable depth, in a few words.

@@ -76,6 +76,7 @@ pub(super) mod tests {
                 clip: None,
                 scaling: None,
                 snapshot: None,
+                histograms: Vec::new(),
             })
             .collect();
     }

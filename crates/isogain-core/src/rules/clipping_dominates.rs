@@ -82,6 +82,7 @@ mod tests {
             clip: Some(clip(step)),
             scaling: None,
             snapshot: None,
+            histograms: Vec::new(),
         };
         bench.history = (0..20).map(step).collect();
         bench.ask("clipping-dominates")

@@ -1,6 +1,7 @@
 //! What theory says about this network, in one line.
 
 use super::Case;
+use super::finding::about_layers;
 use crate::network::{Network, NormKind, Op, OpKind};
 use crate::theory::limits::Ceiling;
 
@@ -8,11 +9,10 @@ use crate::theory::limits::Ceiling;
 /// of one layer of the body, and the lowest of the ceilings on depth.
 pub(super) fn line(case: &Case<'_>) -> Option<String> {
     let factor = case.limits.gradient_rms_per_layer.map(|factor| format!("x{factor:.5} per layer"));
-    let depth = case
-        .limits
-        .trainable_depth
-        .zip(case.limits.binding.filter(|binding| *binding != Ceiling::Memory))
-        .map(|(depth, binding)| format!("trainable to about {depth:.0} layers, beyond which {}", binding.beyond()));
+    let binding = case.limits.binding.filter(|binding| *binding != Ceiling::Memory);
+    let depth = case.limits.trainable_depth.zip(binding).map(|(depth, binding)| {
+        format!("trainable to about {}, beyond which {}", about_layers(depth), binding.beyond())
+    });
     let expected = match (factor, depth) {
         (Some(factor), Some(depth)) => format!("{factor}; {depth}"),
         (one, other) => one.or(other)?,

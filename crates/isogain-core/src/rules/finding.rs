@@ -80,6 +80,21 @@ pub(crate) fn factor(log_gain: f64) -> String {
     if decades.abs() < 3.0 { number(log_gain.exp()) } else { format!("10^{decades:.1}") }
 }
 
+/// `1 step`, `57 steps`.
+pub(crate) fn steps(count: u64) -> String {
+    format!("{count} step{}", if count == 1 { "" } else { "s" })
+}
+
+/// `12 layers`, `1 layer`; a depth without false precision.
+pub(crate) fn about_layers(depth: f64) -> String {
+    match depth.round() {
+        whole if whole < 1.0 => "less than 1 layer".into(),
+        whole if whole == 1.0 => "1 layer".into(),
+        whole if whole >= 1e6 => "a million and more layers".into(),
+        whole => format!("{whole:.0} layers"),
+    }
+}
+
 /// A number with three significant digits, in powers of ten where it is far from 1.
 pub(crate) fn number(value: f64) -> String {
     let magnitude = value.abs();
@@ -101,6 +116,15 @@ pub(crate) fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_something_has_no_plural() {
+        assert_eq!([0, 1, 2].map(steps), ["0 steps", "1 step", "2 steps"]);
+        let depths = [0.0, 0.3, 0.8, 1.4, 1.6, 12.2, 3e6].map(about_layers);
+        let expected = ["less than 1 layer", "less than 1 layer", "1 layer", "1 layer", "2 layers", "12 layers"];
+        assert_eq!(depths[..6], expected);
+        assert_eq!(depths[6], "a million and more layers");
+    }
 
     #[test]
     fn numbers_for_people() {

@@ -1,6 +1,6 @@
 //! Layers that hardly move, measured by the size of their updates against their weights.
 
-use super::finding::number;
+use super::finding::{number, steps};
 use std::collections::HashMap;
 
 use super::measure::{by_name, weights};
@@ -39,10 +39,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let (first, last) = (frozen.first()?, frozen.last()?);
     let worst = frozen.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
     let message = format!(
-        "{} of {} weights hardly move: {} steps change {} by {} of its size at most",
+        "{} of {} weights hardly move: {} change {} by {} of its size at most",
         frozen.len(),
         all.len(),
-        case.recipe.run.steps,
+        steps(case.recipe.run.steps as u64),
         worst.0,
         number(worst.1)
     );
@@ -117,6 +117,7 @@ mod tests {
             clip: None,
             scaling: None,
             snapshot: None,
+            histograms: Vec::new(),
         };
         bench.history = (0..10).map(step).collect();
         let mut broken = Bench::new("[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n");

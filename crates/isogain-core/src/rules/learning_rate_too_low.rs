@@ -1,6 +1,6 @@
 //! Steps so short that the planned run cannot take any weight far enough to learn.
 
-use super::finding::{number, whole};
+use super::finding::{number, steps, whole};
 use super::measure::{Span, backward, forward, learned, weights};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
@@ -48,8 +48,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     }
     let level = if reach < HOPELESS { Level::Deny } else { Level::Warn };
     let message = format!(
-        "{} steps at a learning rate of {} can move no weight matrix by more than {} % of its size",
-        case.recipe.run.steps,
+        "{} at a learning rate of {} can move no weight matrix by more than {} % of its size",
+        steps(case.recipe.run.steps as u64),
         number(case.recipe.optimizer.learning_rate),
         number(100.0 * reach)
     );

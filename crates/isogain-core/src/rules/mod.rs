@@ -63,7 +63,7 @@ use crate::theory::limits::Limits;
 
 pub use crate::flow::CauseShare;
 pub use diagnose::diagnose;
-pub(crate) use finding::{factor, number};
+pub(crate) use finding::{about_layers, factor, number};
 
 /// Everything a rule may look at.
 #[derive(Clone, Copy, Debug)]

@@ -101,6 +101,7 @@ mod tests {
             clip: None,
             scaling: None,
             snapshot: None,
+            histograms: Vec::new(),
         }];
         assert_eq!(bench.ask("non-finite").unwrap().step, 7);
         bench.finish([2.3, f64::NAN]);

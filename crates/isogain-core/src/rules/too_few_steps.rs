@@ -1,6 +1,6 @@
 //! A run that ended while it was still learning: no illness.
 
-use super::finding::{number, whole};
+use super::finding::{number, steps, whole};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 
@@ -37,8 +37,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "the loss was still falling when the run ended after {} steps: by {} over the last fifth, to {}",
-        outcome.steps,
+        "the loss was still falling when the run ended after {}: by {} over the last fifth, to {}",
+        steps(outcome.steps),
         number(fall),
         number(last_mean)
     );

@@ -1,6 +1,6 @@
 //! A forward signal that dies: activations shrink from layer to layer, or all samples come to look alike.
 
-use super::finding::{factor, number};
+use super::finding::{factor, number, steps};
 use super::measure::{Span, forward, unit_roundoff, weights};
 use super::{Case, Finding, Rule, vanishing_gradient};
 use crate::recipe::{Level, Precision};
@@ -58,11 +58,11 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
     };
     let [first, last] = span.names();
     let message = format!(
-        "the activations shrink by {} from {first} to {last}, x{} per layer; in {} steps all hidden layers together \
+        "the activations shrink by {} from {first} to {last}, x{} per layer; in {} all hidden layers together \
          move by {} % of their size",
         factor(-span.log_gain),
         number(span.per_layer()),
-        case.recipe.run.steps,
+        steps(case.recipe.run.steps as u64),
         number(100.0 * reach)
     );
     let mut finding = Finding::new(RULE.name, level, [first, last], message)

@@ -54,7 +54,8 @@ impl Default for ExponentHistogram {
 }
 
 impl ExponentHistogram {
-    pub(super) fn from_counts(counts: [u64; 256]) -> Self {
+    /// From the 256 counts, by biased exponent.
+    pub fn from_counts(counts: [u64; 256]) -> Self {
         ExponentHistogram { counts }
     }
 
@@ -73,6 +74,19 @@ impl ExponentHistogram {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine += theirs;
         }
+    }
+
+    /// The histogram of the same values times 2^`exponent`. What leaves the range of normal numbers ends in bin 0, or as
+    /// the largest ones in bin 254; zeros and non-finite values stay what they are.
+    #[must_use]
+    pub fn scaled(&self, exponent: i32) -> Self {
+        let mut scaled = Self::default();
+        for (bin, count) in self.counts.iter().enumerate() {
+            let to =
+                if bin == 0 || bin == 255 { bin } else { (bin as i32).saturating_add(exponent).clamp(0, 254) as usize };
+            scaled.counts[to] += count;
+        }
+        scaled
     }
 
     /// Share of the finite non-zero values x for which x * `loss_scale` becomes 0 when cast to `format`, in [0, 1].
@@ -308,5 +322,20 @@ mod tests {
         merged.merge(&moments_with_histogram(right).1);
         assert_eq!(merged, moments_with_histogram(&values).1);
         assert_eq!(merged.total(), 10_000);
+    }
+
+    #[test]
+    fn scaling_by_a_power_of_two_moves_whole_bins() {
+        let mut values = gaussian(10_000, 1e-3, 4);
+        values.extend([0.0, f32::NAN, f32::INFINITY]);
+        let histogram = moments_with_histogram(&values).1;
+        for exponent in [-16, -1, 0, 3, 40] {
+            let scaled: Vec<f32> = values.iter().map(|value| value * 2_f32.powi(exponent)).collect();
+            assert_eq!(histogram.scaled(exponent), moments_with_histogram(&scaled).1, "2^{exponent}");
+        }
+        for exponent in [-1000, 1000, i32::MAX, i32::MIN + 1000] {
+            let scaled = histogram.scaled(exponent);
+            assert_eq!((scaled.total(), scaled.counts()[255]), (10_003, 2), "nothing is lost or becomes infinite");
+        }
     }
 }

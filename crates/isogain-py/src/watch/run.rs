@@ -13,7 +13,7 @@ use isogain_core::rules::{Finding, severity};
 use isogain_core::statistics::{Moments, NumberFormat};
 
 use super::Told;
-use super::state::State;
+use super::state::{self, State};
 
 /// Where only layers are measured, every so many of these steps is judged.
 const JUDGE_EVERY: u64 = 16;
@@ -73,6 +73,18 @@ impl State {
         self.tell(findings)
     }
 
+    /// See [`super::Watch::pass_by`].
+    pub(crate) fn pass_by(&mut self, step: u64, adds: bool) -> bool {
+        if let (Some(online), Some(loss)) = (&mut self.online, self.told.loss(adds)) {
+            online.loss(step, loss);
+            if !loss.is_finite() || online.loss_alarms() {
+                return true;
+            }
+        }
+        self.told = state::Told::default();
+        false
+    }
+
     /// A record that cannot be written ends; the training is watched on without it.
     fn recorded(&mut self, result: Result<(), RecordError>) {
         if let Err(error) = result {
@@ -94,7 +106,7 @@ impl State {
         told
     }
 
-    fn record(&self, step: u64, loss: Option<f64>, learning_rate: f64) -> StepRecord {
+    fn record(&mut self, step: u64, loss: Option<f64>, learning_rate: f64) -> StepRecord {
         let joint = |slot: &super::state::Slot| JointRecord {
             name: slot.name.clone(),
             activation: slot.activation,
@@ -120,7 +132,8 @@ impl State {
             parameters: self.parameters.iter().map(parameter).collect(),
             clip: None,
             scaling: None,
-            snapshot: None,
+            snapshot: self.snapshot.take(),
+            histograms: self.histogram_records(),
         }
     }
 
@@ -150,7 +163,21 @@ impl State {
     }
 
     fn open(&mut self) -> Result<(), RecordError> {
-        let (Some(folder), Some(online)) = (&self.folder, &self.online) else { return Ok(()) };
+        let mut recorder = match self.resumes_at {
+            Some(step) => self.append(step)?,
+            None => self.create()?,
+        };
+        if let Some(recorder) = &mut recorder {
+            for text in self.notes.drain(..) {
+                recorder.write(&Line::Note(Note { text }))?;
+            }
+        }
+        self.recorder = recorder;
+        Ok(())
+    }
+
+    fn create(&self) -> Result<Option<Recorder>, RecordError> {
+        let (Some(folder), Some(online)) = (&self.folder, &self.online) else { return Ok(None) };
         let recipe = "# Written by isogain.watch: the network was built by a program, so there is no recipe.\n";
         let writer = Writer::create(
             folder,
@@ -164,12 +191,7 @@ impl State {
                 precision: online.recipe().run.precision,
             },
         )?;
-        let mut recorder = Recorder::new(writer, u64::MAX);
-        for text in self.notes.drain(..) {
-            recorder.write(&Line::Note(Note { text }))?;
-        }
-        self.recorder = Some(recorder);
-        Ok(())
+        Ok(Some(Recorder::new(writer, u64::MAX)))
     }
 
     pub(crate) fn note(&mut self, text: String) {

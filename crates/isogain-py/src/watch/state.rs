@@ -1,6 +1,6 @@
 //! What is known of the step that runs now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 
 use isogain_core::online::schedule::Measure;
 use isogain_core::online::{Description, Online, Operation, OperationKind};
-use isogain_core::record::Recorder;
-use isogain_core::statistics::Moments;
+use isogain_core::record::{Recorder, Snapshot, TensorKind};
+use isogain_core::statistics::{ExponentHistogram, Moments};
 
 use crate::tensor::Tensor;
 
@@ -52,6 +52,8 @@ pub(crate) struct Module {
     pub(crate) name: String,
     pub(crate) kind: OperationKind,
     pub(crate) through: bool,
+    /// Seen where everything is measured only: no hook of its own is there.
+    pub(crate) functional: bool,
     /// Calls in the pass that runs, and calls made again by checkpointing.
     pub(crate) calls: usize,
     pub(crate) replays: usize,
@@ -128,6 +130,27 @@ pub(crate) struct State {
     pub(crate) notes: Vec<String>,
     pub(crate) writes: bool,
     pub(crate) judged: u64,
+    pub(crate) told: Told,
+    /// Whether histograms are taken at this step, and those that were. Of parameters and operations by place.
+    pub(crate) takes_histograms: bool,
+    pub(crate) histograms: BTreeMap<(TensorKind, usize), ExponentHistogram>,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// The step at which a run that is recorded already goes on.
+    pub(crate) resumes_at: Option<u64>,
+}
+
+/// Losses told of the step that runs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Told {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+}
+
+impl Told {
+    /// Their sum or their mean; `None` where none was told.
+    pub(crate) fn loss(self, adds: bool) -> Option<f64> {
+        (self.count > 0).then(|| if adds { self.sum } else { self.sum / self.count as f64 })
+    }
 }
 
 impl State {
@@ -156,14 +179,20 @@ impl State {
             notes: Vec::new(),
             writes: true,
             judged: 0,
+            told: Told::default(),
+            takes_histograms: false,
+            histograms: BTreeMap::new(),
+            snapshot: None,
+            resumes_at: None,
         }
     }
 
-    pub(crate) fn add_module(&mut self, name: &str, kind: OperationKind, through: bool) -> usize {
+    pub(crate) fn add_module(&mut self, name: &str, kind: OperationKind, through: bool, functional: bool) -> usize {
         self.modules.push(Module {
             name: name.into(),
             kind,
             through,
+            functional,
             calls: 0,
             replays: 0,
             pass: 0,
@@ -192,6 +221,7 @@ impl State {
 
     pub(crate) fn load(&mut self, level: Measure, scale: f64) {
         (self.level, self.scale) = (level, scale);
+        self.histograms.clear();
         for slot in &mut self.slots {
             (slot.activation, slot.cotangent, slot.units) = (Moments::default(), Moments::default(), None);
         }
@@ -237,16 +267,26 @@ impl State {
         self.parameters.get_mut(place).ok_or_else(message)
     }
 
-    pub(crate) fn read(&mut self, which: Statistic, place: usize, tensor: &Tensor<'_>, keep: bool) -> PyResult<()> {
+    /// Statistics of one tensor; `scaled` ones are still multiplied with the loss scale.
+    pub(crate) fn read(
+        &mut self,
+        which: Statistic,
+        place: usize,
+        tensor: &Tensor<'_>,
+        keep: bool,
+        scaled: bool,
+    ) -> PyResult<()> {
         match which {
             Statistic::Activation | Statistic::Cotangent => self.put(which, place, tensor.moments()),
             Statistic::Gradient => {
-                self.parameter(place)?.gradient = tensor.moments();
+                let moments = self.moments(TensorKind::Gradient, place, tensor, if scaled { self.scale } else { 1.0 });
+                self.parameter(place)?.gradient = moments;
                 Ok(())
             }
             Statistic::Weight => {
+                let moments = self.moments(TensorKind::Weight, place, tensor, 1.0);
                 let parameter = self.parameter(place)?;
-                parameter.weight = tensor.moments();
+                parameter.weight = moments;
                 if keep {
                     tensor.keep(&mut parameter.before);
                 }
@@ -307,6 +347,17 @@ impl State {
         self.modules.iter().map(|module| if module.through { 0 } else { module.slots.len() }).collect()
     }
 
+    pub(crate) fn drop_functional(&mut self) {
+        let dropped: Vec<usize> = (0..self.modules.len()).filter(|&at| self.modules[at].functional).collect();
+        for module in dropped {
+            self.modules[module].off = true;
+            for slot in std::mem::take(&mut self.modules[module].slots) {
+                let of = &mut self.slots[slot];
+                (of.activation, of.cotangent, of.units) = (Moments::default(), Moments::default(), None);
+            }
+        }
+    }
+
     pub(crate) fn is_described(&self) -> bool {
         self.online.is_some()
     }
@@ -343,16 +394,19 @@ impl State {
         let inside = |at: usize| {
             description.operations.get(at).is_some_and(|operation| {
                 operation.reads_previous
+                    && !self.modules[self.slots[at].module].functional
                     && matches!(operation.kind, OperationKind::Activation { .. } | OperationKind::Norm { .. })
             })
         };
-        for at in 0..self.slots.len() {
-            self.slots[at].wants = [!inside(at + 1), !inside(at)];
+        let wants: Vec<[bool; 2]> = (0..self.slots.len()).map(|at| [!inside(at + 1), !inside(at)]).collect();
+        for (slot, wants) in self.slots.iter_mut().zip(wants) {
+            slot.wants = wants;
         }
     }
 
     pub(crate) fn needed(&self) -> Vec<usize> {
         let needs = |module: &Module| module.slots.iter().any(|&slot| self.slots[slot].wants != [false, false]);
-        (0..self.modules.len()).filter(|&at| !self.modules[at].through && needs(&self.modules[at])).collect()
+        let hooked = |module: &Module| !module.through && !module.functional;
+        (0..self.modules.len()).filter(|&at| hooked(&self.modules[at]) && needs(&self.modules[at])).collect()
     }
 }

@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use isogain_core::online::OperationKind;
 use isogain_core::online::schedule::Measure;
+use isogain_core::record::TensorKind;
 
 use super::state::{State, Units};
 use super::{Shared, lock};
@@ -29,6 +30,15 @@ pub(crate) struct Back {
     output: usize,
 }
 
+/// What an operation reads.
+#[derive(Clone, Copy)]
+enum Reads<'a, 'py> {
+    /// This.
+    Tensor(Option<&'a Bound<'py, PyAny>>),
+    /// The output of the operation that ran before it, or something else.
+    Known(bool),
+}
+
 impl Tap {
     pub(crate) fn new(shared: Shared, module: usize) -> Self {
         Self { shared, module }
@@ -50,11 +60,21 @@ impl Tap {
         if state.level == Measure::Nothing || state.modules[self.module].off {
             return;
         }
-        if let Err(error) = self.see(py, &mut state, input, output) {
+        if let Err(error) = self.see(py, &mut state, Reads::Tensor(input), output) {
             let name = state.modules[self.module].name.clone();
             state.modules[self.module].off = true;
             state.problem(&name, error.to_string());
         }
+    }
+
+    /// The same for an activation that is no module: whether it reads the output of the operation that ran before it is
+    /// known from elsewhere.
+    fn functional(&self, py: Python<'_>, reads_previous: bool, output: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut state = lock(py, &self.shared);
+        if state.level != Measure::Everything {
+            return Ok(());
+        }
+        self.see(py, &mut state, Reads::Known(reads_previous), output)
     }
 
     /// The slot of this call, where statistics are computed elsewhere (on a device); `None` for a call that does not
@@ -135,16 +155,10 @@ impl Tap {
 }
 
 impl Tap {
-    fn see(
-        &self,
-        py: Python<'_>,
-        state: &mut State,
-        input: Option<&Bound<'_, PyAny>>,
-        output: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    fn see(&self, py: Python<'_>, state: &mut State, reads: Reads<'_, '_>, output: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some((output, grad_fn)) = first_with_gradient(output)? else { return Ok(()) };
         if state.modules[self.module].through {
-            if let (Some((before, _)), Some(input)) = (state.last_output, input)
+            if let (Some((before, _)), Reads::Tensor(Some(input))) = (state.last_output, reads)
                 && let (Ok(input), Ok(output)) = (Tensor::from(input), Tensor::from(&output))
                 && input.address() == before
             {
@@ -158,7 +172,7 @@ impl Tap {
         if wants[0] || everything {
             let tensor = Tensor::from(&output)?;
             if everything {
-                state.structure(slot, input, &tensor);
+                state.structure(slot, reads, &tensor);
             }
             state.activation(slot, &tensor);
         }
@@ -259,10 +273,11 @@ impl State {
     }
 
     fn activation(&mut self, slot: usize, tensor: &Tensor<'_>) {
+        let moments = self.moments(TensorKind::Activation, slot, tensor, 1.0);
         let pass = self.pass;
         let slot = &mut self.slots[slot];
         slot.forward_pass = pass;
-        slot.activation.merge(&tensor.moments());
+        slot.activation.merge(&moments);
     }
 
     fn cotangent(&mut self, slot: usize, gradient: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -273,7 +288,7 @@ impl State {
             return Ok(());
         }
         let tensor = Tensor::from(gradient)?;
-        let moments = tensor.moments();
+        let moments = self.moments(TensorKind::Cotangent, slot, &tensor, scale);
         let slot = &mut self.slots[slot];
         slot.backward_pass = pass;
         slot.narrow = tensor.is_half();
@@ -290,13 +305,19 @@ impl State {
     }
 
     /// What an output in this process's memory tells of itself.
-    fn structure(&mut self, slot: usize, input: Option<&Bound<'_, PyAny>>, tensor: &Tensor<'_>) {
-        let input = input.and_then(|input| Tensor::from(input).ok());
-        if let (0, Some(input), None) = (slot, &input, &self.input) {
-            self.input = Some(input.moments());
-        }
+    fn structure(&mut self, slot: usize, reads: Reads<'_, '_>, tensor: &Tensor<'_>) {
         let place = |tensor: &Tensor<'_>| (tensor.address(), tensor.count());
-        let of = self.shaped(slot, input.as_ref().map(place), place(tensor), tensor.shape());
+        let read = match reads {
+            Reads::Known(reads_previous) => self.last_output.filter(|_| reads_previous),
+            Reads::Tensor(input) => {
+                let input = input.and_then(|input| Tensor::from(input).ok());
+                if let (0, Some(input), None) = (slot, &input, &self.input) {
+                    self.input = Some(input.moments());
+                }
+                input.as_ref().map(place)
+            }
+        };
+        let of = self.shaped(slot, read, place(tensor), tensor.shape());
         self.slots[slot].units = of.map(|(axis, activation)| {
             let units = tensor.shape()[axis].max(1) as usize;
             let dead = if activation == "relu" { tensor.zero_slots(axis) } else { 0 };

@@ -8,7 +8,8 @@ use crate::statistics::Moments;
 /// Writes `step,name,kind,statistic,value` and a row for each number of the run, by step.
 ///
 /// `name` is the operation or parameter, or `run`; `kind` is `activation`, `cotangent`, `weight`, `gradient`, `update`,
-/// `clip`, `flow` (log-gains in nepers) or `step`. A value that is not finite is `NaN`, `inf` or `-inf`; one that does
+/// `clip`, `flow` (log-gains in nepers) or `step`. The statistic `exponent_-7` counts the values whose magnitude is at
+/// least 2^-7 and less than 2^-6, where a histogram was recorded. A value that is not finite is `NaN`, `inf` or `-inf`; one that does
 /// not exist (the mean of nothing, the log of zero) is empty. The loss is there for every step of a run that ended, and
 /// for the written steps otherwise.
 ///
@@ -50,6 +51,14 @@ fn step_rows(output: &mut impl Write, record: &StepRecord) -> io::Result<()> {
         moments_rows(output, step, &parameter.name, "weight", &parameter.weight)?;
         moments_rows(output, step, &parameter.name, "gradient", &parameter.gradient)?;
         moments_rows(output, step, &parameter.name, "update", &parameter.update)?;
+    }
+    for of in &record.histograms {
+        // The first and the last bin are no powers of two; their counts stand among the moments.
+        for (bin, &count) in of.histogram.counts().iter().enumerate().take(255).skip(1).filter(|(_, count)| **count > 0)
+        {
+            let statistic = format!("exponent_{}", bin as i32 - 127);
+            row(output, step, &of.name, of.kind.word(), &statistic, Some(count as f64))?;
+        }
     }
     for joint in record.snapshot.iter().flat_map(|snapshot| &snapshot.flow.joints) {
         row(output, step, &joint.name, "flow", "log_gain", joint.log_gain)?;

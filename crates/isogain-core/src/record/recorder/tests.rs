@@ -31,6 +31,21 @@ fn a_healthy_run_is_written_at_the_cadence() {
 }
 
 #[test]
+fn the_last_step_is_written_once_and_no_earlier_one_in_its_place() {
+    for (last, expected) in [(21, 21), (22, 22), (24, 24), (25, 25)] {
+        let (folder, mut recorder) = recorder(u64::MAX);
+        for number in 0..=last {
+            recorder.step(&step(number)).unwrap();
+        }
+        recorder.write_last_step().unwrap();
+        recorder.finish().unwrap();
+        let written = steps(&folder);
+        assert_eq!(written.last(), Some(&expected));
+        assert!(written.is_sorted(), "{written:?}");
+    }
+}
+
+#[test]
 fn a_resumed_run_writes_the_same_steps() {
     let (folder, mut recorder) = recorder(999);
     for number in 0..437 {

@@ -19,6 +19,9 @@ fn one_number_a_row() {
     has("7,fc1,cotangent,norm,1.5");
     has("7,fc1.weight,update,min,-0.5");
     has("7,block1,flow,log_gain,-0.5");
+    has("7,fc1,cotangent,exponent_-7,3");
+    has("7,fc1,cotangent,exponent_-5,5");
+    assert!(!text.contains("exponent_-6"), "an empty bin is no row");
     assert!(text.lines().all(|line| line.split(',').count() == 5));
 }
 
