@@ -1,25 +1,30 @@
-"use strict";
-// Everything on this page is there without this script. It copies the recipe, and reads charts out below them while the
-// pointer or the arrow keys move over them.
-(() => {
-  const button = document.getElementById("copy");
-  const toml = document.getElementById("toml");
-  if (button && toml) {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(toml.textContent);
-        button.textContent = "Copied";
-      } catch {
-        // Without access to the clipboard the recipe is selected, ready to be copied by hand.
-        getSelection().selectAllChildren(toml);
-        button.textContent = "Selected";
-      }
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    });
-  }
+// Everything on this page is there without this script. The pieces below are run again on every part that comes anew.
+const bindings = [];
+const bind = (root) => bindings.forEach((binding) => binding(root));
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-  for (const figure of document.querySelectorAll("figure.chart")) {
+// Copies the recipe.
+bindings.push((root) => {
+  const button = root.querySelector("#copy");
+  const toml = root.querySelector("#toml");
+  if (!button || !toml) return;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(toml.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // Without access to the clipboard the recipe is selected, ready to be copied by hand.
+      getSelection().selectAllChildren(toml);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+});
+
+// Reads charts out below them while the pointer or the arrow keys move over them.
+bindings.push((root) => {
+  for (const figure of root.querySelectorAll("figure.chart")) {
     const strips = [...figure.querySelectorAll(".strips rect")];
     const reading = figure.querySelector(".reading");
     const svg = figure.querySelector("svg");
@@ -37,9 +42,10 @@
     svg.addEventListener("keydown", (event) => {
       const last = strips.length - 1;
       const to = { ArrowRight: Math.min(current + 1, last), ArrowLeft: Math.max(current - 1, 0), Home: 0, End: last }[event.key];
+      if (event.key === "Enter" && strips[current]?.dataset.layer !== undefined) select(strips[current].dataset.layer);
       if (to === undefined) return;
       event.preventDefault();
       show(to);
     });
   }
-})();
+});

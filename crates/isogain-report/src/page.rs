@@ -5,14 +5,23 @@ use isogain_core::record::export::json::Overview;
 use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::markup::{self, section};
 use crate::policy;
 use crate::views::{
-    course, findings, gradient, header, judged, limits, loss, maps, recipe, recorded, remedies, waterfall,
+    self, findings, gradient, header, judged, limits, loss, network, recipe, recorded, remedies, waterfall,
 };
 
 const STYLE: &str = include_str!("../assets/page.css");
-const SCRIPT: &str = include_str!("../assets/page.js");
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("../assets/page.js"),
+    include_str!("../assets/select.js"),
+    include_str!("../assets/map.js"),
+    include_str!("../assets/save.js"),
+    include_str!("../assets/live.js"),
+    "})();\n"
+);
 
 /// Why a page cannot be made: the report cannot be written as JSON.
 pub type ReportError = serde_json::Error;
@@ -54,35 +63,137 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     frame("isogain check", &(body + "</main>\n"), report)
 }
 
+/// A piece of a page that can be put in the place of an older one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name, unique in the page; one of this page's own words.
+    pub id: &'static str,
+    /// Markup.
+    pub html: String,
+}
+
+/// How a page is kept up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source<'a> {
+    /// Nothing will change.
+    Still,
+    /// Parts come as server-sent events from this address on the same host.
+    Live(&'a str),
+}
+
+/// The parts of a run's page, in reading order; a view that has nothing to draw is an empty one.
+pub(crate) fn run_parts(run: &Digest, name: &str, left_out: &[String]) -> Vec<Part> {
+    let overview = run.overview();
+    let mut parts = vec![
+        Part { id: "head", html: recorded::head(overview, name) },
+        Part { id: "network", html: network::strip(run) },
+    ];
+    let mut missing = String::new();
+    for view in views::OF_A_RUN {
+        let html = (view.draw)(run).unwrap_or_default();
+        if html.is_empty() {
+            missing += &format!("<li>{}: needs {}</li>", view.name, view.needs);
+        }
+        parts.push(Part { id: view.id, html });
+    }
+    let or_empty = |body: String, id: &str, title: &str| {
+        if body.is_empty() { body } else { section(id, title, &body) }
+    };
+    parts.push(Part { id: "findings", html: section("found", "What is wrong", &findings::recorded(run)) });
+    parts.push(Part { id: "notes", html: or_empty(recorded::notes(overview), "notes-list", "Notes") });
+    let recipe = overview.header.recipe.trim();
+    let recipe = if recipe.is_empty() { String::new() } else { recipe::recorded(&overview.header.recipe) };
+    parts.push(Part { id: "recipe", html: or_empty(recipe, "recipe-text", "The recipe") });
+    let told = run.left_out();
+    let told: String = told.iter().chain(left_out).map(|told| format!("<li>{}</li>", markup::text(told))).collect();
+    let mut html = String::new();
+    if !told.is_empty() {
+        html += &section("left-out-list", "Left out", &format!("<ul>{told}</ul>"));
+    }
+    if !missing.is_empty() {
+        html += &format!(
+            "<details class=\"missing-views\"><summary>Views that this record has nothing for</summary><ul>{missing}</ul></details>\n"
+        );
+    }
+    parts.push(Part { id: "left-out", html });
+    parts
+}
+
+/// The parts of a run's page without a run.
+pub(crate) fn empty_parts(name: &str, message: &str, left_out: &[String]) -> Vec<Part> {
+    let head = format!(
+        "<header>\n<p class=\"brand\">isogain <span>run</span></p>\n<h1>{}</h1>\n<p class=\"subject\">{}</p>\n</header>\n",
+        markup::text(name),
+        markup::text(&markup::capital(message))
+    );
+    let told: String = left_out.iter().map(|told| format!("<li>{}</li>", markup::text(told))).collect();
+    let told = if told.is_empty() { told } else { section("left-out-list", "Left out", &format!("<ul>{told}</ul>")) };
+    let pictures = views::OF_A_RUN.iter().map(|view| view.id);
+    ["head", "network"]
+        .into_iter()
+        .chain(pictures)
+        .chain(["findings", "notes", "recipe", "left-out"])
+        .map(|id| Part {
+            id,
+            html: match id {
+                "head" => head.clone(),
+                "left-out" => told.clone(),
+                _ => String::new(),
+            },
+        })
+        .collect()
+}
+
+/// The parts put together: pictures side by side, the rest below each other.
+pub(crate) fn body(parts: &[Part]) -> String {
+    let mut body = String::new();
+    let mut is_in_pair = false;
+    for part in parts {
+        let is_picture = views::OF_A_RUN.iter().any(|view| view.id == part.id);
+        if is_picture != is_in_pair {
+            body += if is_picture { "<div class=\"pair\">\n" } else { "</div>\n" };
+            is_in_pair = is_picture;
+        }
+        body += &format!("<div class=\"part\" id=\"part-{}\">{}</div>\n", part.id, part.html);
+        if part.id == "network" {
+            body += "<main>\n";
+        }
+    }
+    if is_in_pair {
+        body += "</div>\n";
+    }
+    body + "</main>\n"
+}
+
 pub(crate) fn run(run: &Run, name: &str) -> Result<String, ReportError> {
-    let charts: String = [course::figure(run)].into_iter().chain(maps::figures(run)).collect();
-    let mut body = recorded::head(run, name) + "<main>\n";
-    if !charts.is_empty() {
-        body += &format!("<div class=\"pair\">{charts}</div>\n");
-    }
-    body += &section("findings", "What is wrong", &findings::recorded(run));
-    let notes = recorded::notes(run);
-    if !notes.is_empty() {
-        body += &section("notes", "Notes", &notes);
-    }
-    if !run.header.recipe.trim().is_empty() {
-        body += &section("recipe", "The recipe", &recipe::recorded(&run.header.recipe));
-    }
+    let parts = run_parts(&Digest::of(run), name, &[]);
     // The steps stay in the record: a page of a long run would be as large as the run.
-    frame("isogain run", &(body + "</main>\n"), &Overview::of(run))
+    frame("isogain run", &body(&parts), &Overview::of(run))
 }
 
 /// `title` is one of this page's own, `body` is markup.
 fn frame(title: &str, body: &str, data: &impl Serialize) -> Result<String, ReportError> {
     let data = markup::json(&serde_json::to_string(data)?);
-    Ok(format!(
+    let data = format!("<script type=\"application/json\" id=\"report\">{data}</script>\n");
+    Ok(framed(title, body, &data, Source::Still))
+}
+
+/// The whole document; `title` is one of this page's own, `body` and `data` are markup.
+pub(crate) fn framed(title: &str, body: &str, data: &str, source: Source<'_>) -> String {
+    let (connect, attribute, said) = match source {
+        Source::Still => (None, String::new(), "made on this machine, opens offline"),
+        Source::Live(events) => {
+            (Some("'self'"), format!(" data-events=\"{}\"", markup::text(events)), "served by this machine")
+        }
+    };
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\
-         <footer><p>isogain {} · made on this machine, opens offline · the same seed gives the same numbers</p></footer>\n\
-         <script type=\"application/json\" id=\"report\">{data}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
-        policy::of(STYLE, SCRIPT),
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body{attribute}>\n{body}\
+         <footer><p>isogain {} · {said} · the same seed gives the same numbers</p></footer>\n\
+         {data}<script>{SCRIPT}</script>\n</body>\n</html>\n",
+        policy::of(STYLE, SCRIPT, connect),
         env!("CARGO_PKG_VERSION")
-    ))
+    )
 }

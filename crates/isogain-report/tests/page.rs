@@ -107,7 +107,7 @@ fn a_run_is_shown_by_layer_and_step() {
         "exactly zero",
         "NaN or infinite",
         "vanishing-gradient",
-        "<title>step 0 · ",
+        "data-steps=\"0 ",
         "learning_rate = 0.05",
         "4 steps, loss 2.300",
     ] {

@@ -32,6 +32,16 @@ pub(crate) struct Strip {
     pub(crate) x: f64,
     /// The values there, as text.
     pub(crate) reading: String,
+    /// The layer that it stands for; choosing it chooses the layer in every view.
+    pub(crate) layer: Option<String>,
+}
+
+/// A range around a line.
+pub(crate) struct Band {
+    /// Its class.
+    pub(crate) class: &'static str,
+    /// x, lowest and highest y.
+    pub(crate) edges: Vec<(f64, f64, f64)>,
 }
 
 /// A line chart.
@@ -48,6 +58,8 @@ pub(crate) struct Plot<'a> {
     pub(crate) x: Axis,
     /// The axis on the left.
     pub(crate) y: Axis,
+    /// Ranges below the lines.
+    pub(crate) bands: &'a [Band],
     /// The lines, the lowest first.
     pub(crate) series: &'a [Series],
     /// Class and label of each entry of the legend; labels are markup.
@@ -56,6 +68,8 @@ pub(crate) struct Plot<'a> {
     pub(crate) strips: &'a [Strip],
     /// A table with the same numbers, as markup.
     pub(crate) table: String,
+    /// All of the numbers, as CSV.
+    pub(crate) csv: String,
 }
 
 impl Plot<'_> {
@@ -64,14 +78,16 @@ impl Plot<'_> {
         let x = self.x.drawn(LEFT, WIDTH - RIGHT);
         let y = self.y.drawn(HEIGHT - BOTTOM, TOP);
         let legend = self.legend.iter().map(|(class, label)| format!("<li class=\"{class}\">{label}</li>"));
+        let bands: String = self.bands.iter().map(|band| area(band, &x, &y)).collect();
         let lines: String = self.series.iter().map(|series| line(series, &x, &y)).collect();
         let (id, title) = (self.id, self.title);
         format!(
-            "<figure class=\"chart plot\">\n<figcaption><h3>{title}</h3><ul class=\"legend\">{legend}</ul></figcaption>\n\
+            "<figure class=\"chart plot\" data-view=\"{id}\">\n<figcaption><h3>{title}</h3><ul class=\"legend\">{legend}</ul></figcaption>\n\
              <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" tabindex=\"0\" aria-labelledby=\"{id}-title {id}-summary\">\
-             <title id=\"{id}-title\">{title}</title><desc id=\"{id}-summary\">{summary}</desc>\n{grid}{lines}{strips}</svg>\n\
+             <title id=\"{id}-title\">{title}</title><desc id=\"{id}-summary\">{summary}</desc>\n{grid}{bands}{lines}{strips}</svg>\n\
              <p class=\"reading\" aria-live=\"polite\"></p>\n\
-             <details><summary>The numbers</summary>{table}</details>\n</figure>\n",
+             <details><summary>The numbers</summary>{table}</details>\n{csv}</figure>\n",
+            csv = super::csv(&self.csv),
             legend = legend.collect::<String>(),
             summary = text(&self.summary),
             grid = self.grid(&x, &y),
@@ -128,15 +144,29 @@ impl Plot<'_> {
             let left = before.map_or(LEFT, |before| 0.5 * (before + place));
             let right = after.map_or(WIDTH - RIGHT, |after| 0.5 * (after + place));
             strips += &format!(
-                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}><title>{}</title></rect>",
                 at(left),
                 at(TOP),
                 at((right - left).max(0.0)),
                 at(HEIGHT - BOTTOM - TOP),
+                super::layer(strip.layer.as_deref()),
                 text(&strip.reading)
             );
         }
         strips + "</g>"
+    }
+}
+
+/// The range between the lowest and the highest values.
+fn area(band: &Band, x: &Axis, y: &Axis) -> String {
+    let corner = |at_x: f64, at_y: f64| Some(format!("{} {}", at(x.place(at_x)?), at(y.place(at_y)?)));
+    let above = band.edges.iter().filter_map(|&(x, _, high)| corner(x, high));
+    let below = band.edges.iter().rev().filter_map(|&(x, low, _)| corner(x, low));
+    let corners: Vec<String> = above.chain(below).collect();
+    if corners.is_empty() {
+        corners.concat()
+    } else {
+        format!("<path class=\"band {}\" d=\"M{}z\"/>\n", band.class, corners.join("L"))
     }
 }
 

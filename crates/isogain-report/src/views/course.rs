@@ -1,10 +1,9 @@
 //! Loss by step of a recorded run.
 
-use isogain_core::record::Run;
 use isogain_core::render::numbers;
-use isogain_core::summary::Curve;
 
-use crate::chart::{Axis, Plot, Series, Strip, spaced};
+use crate::chart::{Axis, Band, Plot, Series, Strip, spaced};
+use crate::digest::Digest;
 
 /// Strips that the chart is read out by.
 const STRIPS: usize = 80;
@@ -12,50 +11,55 @@ const STRIPS: usize = 80;
 /// Rows of the table beside the chart.
 const ROWS: usize = 11;
 
-/// The chart; empty without a loss.
-pub(crate) fn figure(run: &Run) -> String {
-    let points = points(run);
-    let Some(&(last, last_loss)) = points.last() else { return String::new() };
+/// The chart; `None` without a loss.
+pub(crate) fn figure(run: &Digest) -> Option<String> {
+    let points = run.losses();
+    let (first, last) = (points.first()?, points.last()?);
     let written = |loss: f64| numbers::loss(loss.is_finite().then_some(loss));
     let strips: Vec<Strip> = spaced(points.len(), STRIPS)
         .into_iter()
-        .map(|index| {
-            let (step, loss) = points[index];
-            Strip { x: step, reading: format!("step {step:.0}: loss {}", written(loss)) }
+        .map(|index| points[index])
+        .map(|point| Strip {
+            x: point.step as f64,
+            reading: format!("step {}: loss {}", point.step, written(point.loss)),
+            layer: None,
         })
         .collect();
     let rows: String = spaced(points.len(), ROWS)
         .into_iter()
         .map(|index| points[index])
-        .map(|(step, loss)| format!("<tr><th scope=\"row\">{step:.0}</th><td>{}</td></tr>", written(loss)))
+        .map(|point| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", point.step, written(point.loss)))
         .collect();
-    let series = [Series { class: "alone", points: points.clone(), dots: false }];
-    Plot {
+    let edges = points.iter().filter(|point| point.low > 0.0 && point.high.is_finite());
+    let edges: Vec<(f64, f64, f64)> = edges.map(|point| (point.step as f64, point.low, point.high)).collect();
+    let bands = [Band { class: "alone", edges }];
+    let joined = run.losses_are_joined();
+    let line = points.iter().map(|point| (point.step as f64, point.loss)).collect();
+    let series = [Series { class: "alone", points: line, dots: false }];
+    let legend =
+        [("alone", "loss".to_owned()), ("band", "lowest and highest of the steps that share a point".to_owned())];
+    let csv = points.iter().map(|point| format!("{},{},{},{}\n", point.step, point.loss, point.low, point.high));
+    let figure = Plot {
         id: "loss",
         title: "Loss while training",
-        summary: format!("The loss goes from {} to {} in {last:.0} steps.", written(points[0].1), written(last_loss)),
+        summary: format!(
+            "The loss goes from {} to {} in {} steps.",
+            written(first.loss),
+            written(last.loss),
+            last.step
+        ),
         axes: ["step", "loss on the batch (log scale)"],
-        x: Axis::linear(0.0, last),
-        y: Axis::log(points.iter().map(|(_, loss)| *loss), 1.0),
+        x: Axis::linear(0.0, last.step as f64),
+        y: Axis::log(points.iter().flat_map(|point| [point.low, point.high]), 1.0),
+        bands: if joined { &bands } else { &[] },
         series: &series,
-        legend: &[],
+        legend: if joined { &legend } else { &[] },
         strips: &strips,
         table: format!(
             "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">step</th><th scope=\"col\">loss</th></tr></thead>\
              <tbody>{rows}</tbody></table></div>"
         ),
-    }
-    .figure()
-}
-
-/// Step and loss, as many as a chart can show; NaN where it was not finite.
-fn points(run: &Run) -> Vec<(f64, f64)> {
-    match &run.outcome {
-        Some(outcome) if !outcome.losses.is_empty() => {
-            let curve = Curve::thinned(run.header.seed, &outcome.losses);
-            let losses = curve.losses.into_iter().map(|loss| loss.unwrap_or(f64::NAN));
-            curve.steps.into_iter().map(|step| step as f64).zip(losses).collect()
-        }
-        _ => run.steps.iter().map(|step| (step.step as f64, step.loss)).collect(),
-    }
+        csv: "step,loss,lowest,highest\n".to_owned() + &csv.collect::<String>(),
+    };
+    Some(figure.figure())
 }

@@ -2,11 +2,11 @@
 
 use isogain_core::flow::Flow;
 use isogain_core::recipe::{self, Level, Recipe};
-use isogain_core::record::Run;
 use isogain_core::render::{layers, numbers, words};
 use isogain_core::rules::{Evidence, Finding, severity};
 use isogain_core::summary::CheckReport;
 
+use crate::digest::Digest;
 use crate::markup::{capital, prose, text};
 
 /// Every finding, its consequences inside.
@@ -19,12 +19,13 @@ pub(crate) fn list(report: &CheckReport) -> String {
 }
 
 /// The findings of a recorded run.
-pub(crate) fn recorded(run: &Run) -> String {
+pub(crate) fn recorded(digest: &Digest) -> String {
+    let run = digest.overview();
     if run.findings.is_empty() {
         return "<p>No rule found anything wrong while this run was recorded.</p>".to_owned();
     }
     let recipe = recipe::parse(&run.header.recipe, "recipe").unwrap_or_default();
-    let flow = run.steps.iter().find_map(|step| step.snapshot.as_ref()).map(|snapshot| &snapshot.flow);
+    let flow = digest.first_snapshot().map(|snapshot| &snapshot.flow);
     let seen = Seen { flow, recipe: &recipe };
     run.findings.iter().map(|finding| card(finding, &seen)).collect()
 }

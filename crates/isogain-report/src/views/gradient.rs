@@ -4,7 +4,7 @@ use isogain_core::flow::Flow;
 use isogain_core::flow::profile::{Layer, Profile};
 use isogain_core::render::numbers;
 
-use crate::chart::{Axis, Plot, Series, Strip};
+use crate::chart::{Axis, Plot, Series, Strip, field};
 use crate::markup::{MISSING, factor, spoken_factor, text};
 
 /// The chart; `after` is the cured network on the same batch.
@@ -40,10 +40,12 @@ pub(crate) fn figure(before: &Flow, after: Option<&Flow>) -> String {
         axes: ["layer, from input to head", "rms of dL/dz (log scale)"],
         x: Axis::linear(1.0, count as f64),
         y: Axis::log(all, 2.0),
+        bands: &[],
         series: &series,
         legend: &legend,
         strips: &strips,
         table: table(&before, after.as_ref(), count),
+        csv: csv(&before, after.as_ref(), count),
     }
     .figure()
 }
@@ -70,7 +72,8 @@ fn strip(before: &Profile, after: Option<&Profile>, index: usize) -> Strip {
             parts.push(format!("{name}{}: {rms}", layer.name));
         }
     }
-    Strip { x: (index + 1) as f64, reading: format!("layer {} · {}", index + 1, parts.join(" · ")) }
+    let name = before.layers.get(index).or_else(|| after?.layers.get(index)).map(|layer| layer.name.clone());
+    Strip { x: (index + 1) as f64, reading: format!("layer {} · {}", index + 1, parts.join(" · ")), layer: name }
 }
 
 fn summary(before: &Profile, after: Option<&Profile>) -> String {
@@ -105,4 +108,19 @@ fn table(before: &Profile, after: Option<&Profile>, count: usize) -> String {
         "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">no.</th>{first}{second}</tr></thead><tbody>{}</tbody></table></div>",
         (0..count).map(row).collect::<String>()
     )
+}
+
+fn csv(before: &Profile, after: Option<&Profile>, count: usize) -> String {
+    let cells = |profile: &Profile, index: usize| {
+        profile
+            .layers
+            .get(index)
+            .map_or_else(|| ",".to_owned(), |layer| format!("{},{:e}", field(&layer.name), layer.cotangent_rms))
+    };
+    let head = if after.is_some() { "no,layer before,rms before,layer after,rms after\n" } else { "no,layer,rms\n" };
+    let row = |index: usize| {
+        let after = after.map_or_else(String::new, |after| format!(",{}", cells(after, index)));
+        format!("{},{}{after}\n", index + 1, cells(before, index))
+    };
+    head.to_owned() + &(0..count).map(row).collect::<String>()
 }

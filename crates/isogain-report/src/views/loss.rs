@@ -40,10 +40,12 @@ pub(crate) fn figure(report: &CureReport) -> String {
         axes: ["step", "loss on the batch (log scale)"],
         x: Axis::linear(0.0, end as f64),
         y: Axis::log(finite, 1.0),
+        bands: &[],
         series: &series,
         legend: &legend,
         strips: &strips,
         table: table(report, *last),
+        csv: csv(report),
     }
     .figure()
 }
@@ -75,7 +77,7 @@ fn strip(report: &CureReport, step: u64) -> Strip {
     if !curves.after.is_empty() {
         reading += &format!(" · after {}", losses_at(&curves.after, step).join(", "));
     }
-    Strip { x: step as f64, reading }
+    Strip { x: step as f64, reading, layer: None }
 }
 
 fn summary(report: &CureReport) -> String {
@@ -105,4 +107,17 @@ fn table(report: &CureReport, last: u64) -> String {
         heads("before", &curves.before),
         heads("after", &curves.after)
     )
+}
+
+fn csv(report: &CureReport) -> String {
+    let curves = &report.curves;
+    let mut csv = String::from("arm,seed,step,loss\n");
+    for (arm, curves) in [("before", &curves.before), ("after", &curves.after)] {
+        for curve in curves {
+            for (step, loss) in curve.steps.iter().zip(&curve.losses) {
+                csv += &format!("{arm},{},{step},{}\n", curve.seed, loss.unwrap_or(f64::NAN));
+            }
+        }
+    }
+    csv
 }

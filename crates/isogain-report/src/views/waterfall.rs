@@ -5,6 +5,7 @@ use std::f64::consts::LN_10;
 
 use isogain_core::flow::profile::causes;
 use isogain_core::flow::{Cause, Flow};
+use isogain_core::record::Snapshot;
 use isogain_core::render::numbers::percent;
 use isogain_core::render::words;
 use isogain_core::rules::CauseShare;
@@ -48,6 +49,14 @@ pub(crate) fn figures(before: &Flow, after: Option<&Flow>) -> String {
     figures
 }
 
+/// The charts of a recorded run; `None` where the snapshot has no chain.
+pub(crate) fn recorded(first: &Snapshot, last: &Snapshot) -> Option<String> {
+    if causes(&first.flow.joints).is_empty() {
+        return None;
+    }
+    Some(figures(&first.flow, (last.step > first.step).then_some(&last.flow)))
+}
+
 /// Where each bar ends, in decades.
 fn cumulated(shares: &[CauseShare]) -> Vec<f64> {
     let mut sum = 0.0;
@@ -62,6 +71,7 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
     let total: f64 = shares.iter().map(|share| share.log_gain).sum();
     let mut bars = String::new();
     let mut rows = String::new();
+    let mut csv = String::from("cause,nepers\n");
     let mut from = 0.0;
     // Where the factors cancel, shares of what little is left would only mislead.
     let is_shared = total.abs() > LN_10;
@@ -76,6 +86,7 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
             bars += &link(index, to, axis);
         }
         rows += &table_row(*cause, share.filter(|_| is_shared), log_gain);
+        csv += &format!("{},{log_gain}\n", words::cause(*cause));
         from = to;
     }
     let count = order.len();
@@ -86,16 +97,17 @@ fn figure((id, class, title): (&str, &str, &str), shares: &[CauseShare], order: 
         shares.iter().map(|share| format!("{} {}", words::cause(share.cause), spoken_factor(share.log_gain))).collect();
     let summary = format!("From head to input the gradient changes by {}: {}.", spoken_factor(total), told.join(", "));
     format!(
-        "<figure class=\"chart {class}\">\n<figcaption><h3>{title}: {}</h3></figcaption>\n\
+        "<figure class=\"chart {class}\" data-view=\"{id}\">\n<figcaption><h3>{title}: {}</h3></figcaption>\n\
          <svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-labelledby=\"{id}-title {id}-summary\">\
          <title id=\"{id}-title\">{title}: causes</title><desc id=\"{id}-summary\">{}</desc>\n{}{bars}</svg>\n\
          <details><summary>The numbers</summary><div class=\"scroll\"><table><thead><tr><th scope=\"col\">factor of the chain rule</th>\
          <th scope=\"col\">what it is</th><th scope=\"col\">factor</th><th scope=\"col\">share</th></tr></thead>\
-         <tbody>{rows}</tbody></table></div></details>\n</figure>\n",
+         <tbody>{rows}</tbody></table></div></details>\n{csv}</figure>\n",
         factor(total),
         at(height + BOTTOM),
         text(&summary),
         ticks(axis, height),
+        csv = crate::chart::csv(&csv),
     )
 }
 
