@@ -497,6 +497,44 @@ impl Network {
         })
     }
 
+    /// Products of numbers that one sample costs on the way forward, those with weights and of attention.
+    pub fn products(&self) -> f64 {
+        fn of(ops: &[Op], positions: &mut f64) -> f64 {
+            let mut sum = 0.0;
+            for op in ops {
+                sum += match &op.kind {
+                    OpKind::Linear(linear) => (linear.fan_in * linear.fan_out) as f64 * *positions,
+                    OpKind::Convolution(Convolution { linear, window }) => {
+                        *positions =
+                            window.map_or(*positions, |window| window.output().iter().product::<usize>() as f64);
+                        (linear.fan_in * linear.fan_out) as f64 * *positions
+                    }
+                    OpKind::Pool(pool) => {
+                        *positions = pool.window.map_or(1.0, |window| window.output().iter().product::<usize>() as f64);
+                        0.0
+                    }
+                    OpKind::Flatten(_) => {
+                        *positions = 1.0;
+                        0.0
+                    }
+                    OpKind::Recurrent(Recurrent { cell, inputs, units, steps, .. }) => {
+                        ((inputs + units) * cell.gates().len() * units * steps) as f64
+                    }
+                    OpKind::Attention(attention) => {
+                        2.0 * (attention.steps * attention.steps * attention.features) as f64
+                    }
+                    OpKind::Residual(residual) => {
+                        let mut skipped = *positions;
+                        of(&residual.branch, positions) + of(&residual.shortcut, &mut skipped)
+                    }
+                    _ => 0.0,
+                };
+            }
+            sum
+        }
+        of(&self.ops, &mut (self.input.positions() as f64))
+    }
+
     /// The operation of that name.
     pub fn op(&self, name: &str) -> Option<&Op> {
         self.walk().into_iter().find(|op| op.name == name)

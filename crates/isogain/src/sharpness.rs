@@ -31,7 +31,9 @@ const SEEDS: usize = 5;
 const SAMPLES: usize = 256;
 /// Samples below which less is not worth the noise: products of small matrices save no more time.
 const FEWEST_SAMPLES: usize = 64;
-/// Weights from which on less is measured: 7 seconds of a processor core.
+/// The same of samples with many positions.
+const FEWEST_SEQUENCES: usize = 8;
+/// Products for a sample from which on less is measured: 7 seconds of a processor core.
 const LARGE: f64 = 1e6;
 
 type Direction = BTreeMap<String, Vec<f64>>;
@@ -69,11 +71,12 @@ struct Effort {
 impl Effort {
     /// All of it, unless the network is so large that it would take minutes: then first fewer samples, then fewer seeds.
     fn of(network: &Network) -> Self {
-        let weights = network.linears().map(|(_, linear)| linear.fan_in * linear.fan_out);
-        let times_too_large = weights.sum::<usize>() as f64 / LARGE;
+        let times_too_large = network.products() / LARGE;
+        // A sample of many positions is many rows of every product.
+        let fewest = (FEWEST_SAMPLES / network.input.positions().max(1)).max(FEWEST_SEQUENCES);
         let samples = (SAMPLES as f64 / times_too_large) as usize;
-        let seeds = SEEDS as f64 * SAMPLES as f64 / (times_too_large * FEWEST_SAMPLES as f64);
-        Self { samples: samples.clamp(FEWEST_SAMPLES, SAMPLES), seeds: (seeds as usize).clamp(1, SEEDS) }
+        let seeds = SEEDS as f64 * SAMPLES as f64 / (times_too_large * fewest as f64);
+        Self { samples: samples.clamp(fewest, SAMPLES), seeds: (seeds as usize).clamp(1, SEEDS) }
     }
 }
 

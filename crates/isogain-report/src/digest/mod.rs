@@ -188,6 +188,8 @@ impl Digest {
             joints: Vec::new(),
             parameters: Vec::new(),
             clip: None,
+            scaling: None,
+            histograms: Vec::new(),
             snapshot: None,
         };
         let steps = &mut self.run.steps;
