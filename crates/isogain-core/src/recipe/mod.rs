@@ -1,6 +1,7 @@
 //! The recipe: a network, its data and its training, as a short TOML file.
 
 mod data;
+mod defaults;
 mod error;
 mod keys;
 mod layer;

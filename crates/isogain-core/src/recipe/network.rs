@@ -9,10 +9,9 @@ use crate::theory::initializers::Initializer;
 
 /// The network, by shape or as an explicit list of layers. Which keys count for which kind is in `recipe/keys.rs`.
 ///
-/// What is left out of a recipe's text has the default of its kind, see [`NetworkRecipe::of`]; a recipe that was written
-/// by serde states the depth, width and activation.
+/// What is left out has the default of its kind, see [`NetworkRecipe::of`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct NetworkRecipe {
     /// Which shape.
     pub kind: NetworkKind,
@@ -236,81 +235,6 @@ impl NetworkKind {
     /// Whether the layers are recurrent.
     pub fn is_recurrent(self) -> bool {
         matches!(self, Self::Rnn | Self::Lstm | Self::Gru)
-    }
-}
-
-impl NetworkRecipe {
-    /// The defaults of a kind.
-    pub fn of(kind: NetworkKind) -> Self {
-        let default = Self::default();
-        let named = |name| Activation::named(name).unwrap_or(default.activation);
-        match kind {
-            NetworkKind::Mlp | NetworkKind::Residual | NetworkKind::Convnet | NetworkKind::Layers => {
-                Self { kind, ..default }
-            }
-            NetworkKind::Resnet => Self { kind, depth: 20, width: 16, ..default },
-            NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => {
-                Self { kind, depth: 1, activation: named("tanh"), ..default }
-            }
-            NetworkKind::Transformer => {
-                Self { kind, depth: 4, activation: named("gelu"), norm: Some(NormKind::Layer), ..default }
-            }
-        }
-    }
-
-    /// What the head reads.
-    pub fn head(&self) -> Head {
-        self.head.unwrap_or(match self.kind {
-            NetworkKind::Transformer => Head::Every,
-            kind if kind.is_recurrent() => Head::Last,
-            _ => Head::Mean,
-        })
-    }
-
-    /// Whether a step of a transformer sees only itself and those before.
-    pub fn causal(&self) -> bool {
-        self.causal.unwrap_or(self.head() == Head::Every)
-    }
-
-    /// How the weights from state to state start.
-    pub fn hidden_init(&self) -> Initializer {
-        self.hidden_init.unwrap_or(self.init)
-    }
-}
-
-impl Default for NetworkRecipe {
-    fn default() -> Self {
-        Self {
-            kind: NetworkKind::Mlp,
-            depth: 30,
-            width: 64,
-            activation: Activation::relu(),
-            init: Initializer::PYTORCH_DEFAULT,
-            head_init: None,
-            norm: None,
-            norm_groups: 8,
-            norm_eps: 1e-5,
-            branch_scale: BranchScale::Number(1.0),
-            learnable_scale: false,
-            output_activation: None,
-            dropout: 0.0,
-            kernel: 3,
-            stages: 1,
-            pool: Pooling::Max,
-            head: None,
-            block: Block::Basic,
-            skip: true,
-            hidden_init: None,
-            forget_bias: None,
-            heads: 4,
-            mlp_ratio: 4,
-            norm_placement: NormPlacement::Pre,
-            positions: None,
-            causal: None,
-            tied: false,
-            residual_init: None,
-            layers: Vec::new(),
-        }
     }
 }
 

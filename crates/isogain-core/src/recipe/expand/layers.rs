@@ -54,7 +54,8 @@ impl Explicit {
         for (index, layer) in list.iter().enumerate() {
             let Some(entry) = layer.entry() else { continue };
             let path = format!("{path}[{index}]");
-            let is_alone = !prefix.is_empty() && list.iter().filter(|other| other.entry() == Some(entry)).count() == 1;
+            let mut alike = list.iter().filter(|other| other.entry() == Some(entry));
+            let is_alone = !prefix.is_empty() && alike.nth(1).is_none();
             let after_head = head.is_some_and(|head| index > head);
             let is_head = head == Some(index);
             let is_numbered = !is_alone || entry == Entry::Residual;
