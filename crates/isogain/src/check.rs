@@ -13,6 +13,7 @@ use isogain_core::theory::limits::Limits;
 use crate::Error;
 use crate::data::Dataset;
 use crate::sharpness::sharpness;
+use crate::snapshot::shattering;
 use crate::train::{Trainer, first_batch};
 
 /// A recipe with its network and data, measured once before training.
@@ -47,7 +48,9 @@ impl Subject {
         let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
         let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
-        let start = trainer.snapshot(&first_batch(recipe, &data, recipe.run.seed))?;
+        let batch = first_batch(recipe, &data, recipe.run.seed);
+        let mut start = trainer.snapshot(&batch)?;
+        start.shattering = shattering(&trainer.model, &batch)?;
         data.intact()?;
         let limits = forecast::limits(&network, recipe, &start);
         Ok(Self { recipe: recipe.clone(), network, data, start, limits })

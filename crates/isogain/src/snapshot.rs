@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use isogain_core::flow::Values;
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
+use isogain_core::flow::shattering::{POINTS, Shattering, arc};
 use isogain_core::network::{Linear, Op, OpKind};
 use isogain_core::record::{JointRecord, ParameterRecord, Snapshot};
 use isogain_core::statistics::Moments;
 
 use crate::Error;
-use crate::data::Samples;
+use crate::data::{Samples, Targets};
 use crate::model::{Model, Value, branch_joint, skip_joint, to_f64};
 use crate::ops::PathThroughTime;
 use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
@@ -37,6 +38,44 @@ pub(crate) fn scalar(tensor: burn::tensor::Tensor<1>) -> f64 {
 /// # Errors
 /// When the captured buffers do not fit together.
 pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, Error> {
+    let Captured { capture, gradients, seen } = captured(model, batch)?;
+    let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
+    for joint in &mut snapshot.joints {
+        joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
+    }
+    Ok(snapshot)
+}
+
+/// How alike the gradients of neighbouring inputs are: on the arc between the batch's first two samples, with the target of
+/// the first. `None` where inputs are tokens, between which nothing lies.
+pub(crate) fn shattering(model: &Model, batch: &Samples) -> Result<Option<Shattering>, Error> {
+    let takes_tokens = matches!(model.network.ops.first().map(|op| &op.kind), Some(OpKind::Embedding(_)));
+    if takes_tokens || batch.len() < 2 {
+        return Ok(None);
+    }
+    let ends = batch.inputs.chunks_exact(batch.shape.values()).collect::<Vec<&[f64]>>();
+    let targets = match &batch.targets {
+        Targets::Classes { labels, classes } => {
+            let each = labels.len() / batch.len();
+            Targets::Classes { labels: labels[..each].repeat(POINTS), classes: *classes }
+        }
+        Targets::Values { values, outputs } => {
+            let each = values.len() / batch.len();
+            Targets::Values { values: values[..each].repeat(POINTS), outputs: *outputs }
+        }
+    };
+    let points = Samples { shape: batch.shape.clone(), inputs: arc(ends[0], ends[1], POINTS), targets };
+    Ok(Shattering::of(&captured(model, &points)?.capture))
+}
+
+/// One batch forward and back, with full tensors at hand.
+struct Captured {
+    capture: Capture,
+    gradients: Gradients,
+    seen: Seen,
+}
+
+fn captured(model: &Model, batch: &Samples) -> Result<Captured, Error> {
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
@@ -49,11 +88,7 @@ pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, E
         _ => captures.of(&model.network.ops, &Start { joint: "input", features: model.network.input.features }),
     };
     let capture = Capture::new(batch.len(), ops, loss).map_err(|error| Error::Mismatch(error.to_string()))?;
-    let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
-    for joint in &mut snapshot.joints {
-        joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
-    }
-    Ok(snapshot)
+    Ok(Captured { capture, gradients, seen })
 }
 
 /// Statistics at every joint, in forward order.
