@@ -77,3 +77,28 @@ impl Opened {
         Err(Error::whole(&self.path, message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{OpenOptions, write};
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d");
+        write(&path, [7; 100]).unwrap();
+        let file = Opened::new(&path).unwrap();
+        let told = |error: Error| error.to_string().replace(&path.display().to_string(), "d");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&[8; 20]).unwrap();
+        let grown = told(file.all().unwrap_err());
+        assert_eq!(grown, "d: the file changed while it was read: 100 bytes before, 120 now");
+        write(&path, [7; 60]).unwrap();
+        let shrunk = told(file.bytes_at(50, 50).unwrap_err());
+        assert_eq!(shrunk, "d: byte 60: the file shrank while it was read: 100 bytes before, 60 now");
+        let behind = told(file.bytes_at(90, u64::MAX).unwrap_err());
+        assert_eq!(behind, "d: byte 90: the file ends at byte 100; 18446744073709551615 bytes are needed from here on");
+    }
+}

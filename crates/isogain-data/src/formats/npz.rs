@@ -120,10 +120,9 @@ fn members(file: &Opened) -> Result<Vec<Member>> {
         let name = entry.get(46..46 + lengths[0]).unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
         let extra = entry.get(46 + lengths[0]..46 + lengths[0] + lengths[1]).unwrap_or_default();
-        let [unpacked, packed, local] = sizes(entry, extra);
+        let [_, packed, local] = sizes(entry, extra);
         at += 46 + lengths.iter().sum::<usize>();
         let Some(key) = name.strip_suffix(".npy") else { continue };
-        let _ = unpacked;
         let is_packed = match number(entry, 10, 2) {
             0 => false,
             8 => true,
