@@ -123,8 +123,10 @@ fn a_loss_that_is_not_finite_ends_the_run_and_is_on_disk() {
     let step = broken["step"].as_u64().unwrap();
     assert!(lines.iter().any(|line| line["line"] == "step" && line["step"] == step), "{broken}");
     let again = desk.isogain(&["train", "--resume", "--quiet", "--out", "run"]);
-    // Only the name of the recipe differs.
-    assert_eq!((again.code, again.stdout.replace("run/recipe.toml", "wild.toml")), (Some(1), ran.stdout));
+    // Only the name of the recipe differs, and with its length where lines are broken.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let renamed = words(&again.stdout).replace("run/recipe.toml", "wild.toml");
+    assert_eq!((again.code, renamed), (Some(1), words(&ran.stdout)));
     assert!(again.stderr.starts_with("nothing left to do: "), "{}", again.stderr);
     assert_eq!(self::lines(&desk, "run"), lines);
 }
