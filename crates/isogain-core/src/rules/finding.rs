@@ -89,7 +89,7 @@ pub(crate) fn steps(count: u64) -> String {
 pub(crate) fn about_layers(depth: f64) -> String {
     match depth.round() {
         whole if whole < 1.0 => "less than 1 layer".into(),
-        whole if whole == 1.0 => "1 layer".into(),
+        1.0 => "1 layer".into(),
         whole if whole >= 1e6 => "a million and more layers".into(),
         whole => format!("{whole:.0} layers"),
     }
