@@ -217,3 +217,42 @@ fn the_policy_holds() {
         assert!(!console.is_empty() && !dom.contains("<title>owned"), "{name} is let through: {console:?}");
     }
 }
+
+/// Recorded runs of three programs' kinds: every chart is there as text, and its numbers beside it.
+#[test]
+fn recorded_runs_are_drawn() {
+    let runs = [
+        ("torch", include_str!("runs/torch.jsonl"), &["split", "time", "histogram-cotangent", "waterfall-after"][..]),
+        ("clipped", include_str!("runs/clipped.jsonl"), &["clipping", "depth", "units"]),
+        ("attention", include_str!("runs/attention.jsonl"), &["attention", "gradient-map"]),
+        ("non_finite", include_str!("runs/non_finite.jsonl"), &["flight", "update-map"]),
+    ];
+    for (name, lines, views) in runs {
+        let page = run(lines, name);
+        let (_, body) = page.split_once("<body>").unwrap();
+        for view in views {
+            let figure =
+                body.split("<figure").find(|figure| figure.contains(&format!("data-view=\"{view}\""))).unwrap();
+            assert!(figure.contains("<table>"), "{name}: {view} has no numbers");
+            assert!(figure.contains("<desc") || *view == "flight", "{name}: {view} has no text");
+        }
+        assert!(body.contains("Views that this record has nothing for"), "{name}");
+    }
+    let clipped = run(include_str!("runs/clipped.jsonl"), "x");
+    assert!(clipped.contains("class=\"band theory\"") && clipped.contains("acted at 4 of 4 recorded steps"));
+    let broken = run(include_str!("runs/non_finite.jsonl"), "x");
+    assert!(broken.contains("step 2: output of <b>fc7</b>"), "the operation that the engine itself named");
+}
+
+/// Where a mark is tied to a layer by name, the name is still text.
+#[test]
+fn no_layer_becomes_markup() {
+    let evil = r#"</script><img src=x onerror=alert(1)>\"' data-layer=x"#;
+    for lines in [include_str!("runs/torch.jsonl"), include_str!("runs/non_finite.jsonl")] {
+        let lines = lines.replace("\"body.2\"", &format!("\"{evil}\"")).replace("\"fc7\"", &format!("\"{evil}\""));
+        let page = run(&lines, "x");
+        assert!(visible(&page).contains("&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"));
+        assert!(!page.contains("<img") && !visible(&page).contains("' data-layer=x"));
+        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
+    }
+}

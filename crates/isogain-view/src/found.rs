@@ -119,7 +119,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         let root = place.path().join("runs");
-        assert!(runs(&[root.clone()]).0.is_empty(), "a folder that does not exist yet");
+        assert!(runs(std::slice::from_ref(&root)).0.is_empty(), "a folder that does not exist yet");
         for folder in ["a", "b/c", ".hidden", "1/2/3/4/5/6"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
             std::fs::write(root.join(folder).join(RUN_FILE), "").unwrap();

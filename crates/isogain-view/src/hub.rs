@@ -186,7 +186,7 @@ impl Inner {
             if is_stale && is_due {
                 let start = Instant::now();
                 publish(publisher, follower.parts(&run.name), follower.state(came));
-                gap = SHORTEST_GAP.max(4 * start.elapsed());
+                gap = SHORTEST_GAP.max(4 * start.elapsed()).max(sending(publisher));
                 drawn = Some(Instant::now());
                 is_stale = came == Came::More;
             }
@@ -223,6 +223,12 @@ impl Inner {
             pause(SHORTEST_GAP, &inner.stopped);
         }
     }
+}
+
+/// How long a reader may take to be sent all of what is shown: a megabyte in half a second.
+fn sending(publisher: &Publisher) -> Duration {
+    let bytes: usize = publisher.borrow().pieces.iter().map(|piece| piece.event.len()).sum();
+    Duration::from_micros(bytes as u64 / 2)
 }
 
 fn publish(publisher: &Publisher, parts: Vec<isogain_report::Part>, state: String) {

@@ -6,13 +6,14 @@ mod course;
 mod flight;
 mod level;
 mod rows;
+mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use isogain_core::flow::{Flow, Head};
-use isogain_core::record::line::Header;
-use isogain_core::record::{Line, Run, Snapshot, StepRecord};
+use isogain_core::record::line::{Header, Note};
+use isogain_core::record::{HistogramRecord, Line, Run, Snapshot, StepRecord};
 
 pub(crate) use column::Column;
 pub(crate) use course::Point;
@@ -30,6 +31,18 @@ const MOST_JOINTS: usize = 2048;
 const MOST_PARAMETERS: usize = 4096;
 /// Findings, notes and trials that are kept.
 const MOST_WORDS: usize = 500;
+
+/// Histograms of one step, two kilobytes each.
+const MOST_HISTOGRAMS: usize = 4096;
+
+/// Orders of magnitude at one step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Histograms {
+    /// The step.
+    pub(crate) step: u64,
+    /// By tensor, in the order of the record.
+    pub(crate) of: Vec<HistogramRecord>,
+}
 
 /// A run as the page shows it.
 #[derive(Clone, Debug)]
@@ -49,6 +62,8 @@ pub struct Digest {
     start: Option<Arc<Snapshot>>,
     first_snapshot: Option<Arc<Snapshot>>,
     last_snapshot: Option<Arc<Snapshot>>,
+    first_histograms: Arc<Histograms>,
+    last_histograms: Arc<Histograms>,
     recent: VecDeque<Arc<Column>>,
     flight: Option<Flight>,
     words_left_out: usize,
@@ -56,7 +71,8 @@ pub struct Digest {
 
 impl Digest {
     /// Of a run of which nothing but the header is known yet.
-    pub fn new(header: Header) -> Self {
+    pub fn new(mut header: Header) -> Self {
+        words::cut_recipe(&mut header.recipe);
         Self {
             run: Run::new(header),
             joints: Rows::new(MOST_JOINTS),
@@ -69,6 +85,8 @@ impl Digest {
             start: None,
             first_snapshot: None,
             last_snapshot: None,
+            first_histograms: Arc::default(),
+            last_histograms: Arc::default(),
             recent: VecDeque::new(),
             flight: None,
             words_left_out: 0,
@@ -79,9 +97,9 @@ impl Digest {
     pub fn of(run: &Run) -> Self {
         let mut digest = Self::new(run.header.clone());
         run.steps.iter().for_each(|step| digest.step(step));
-        digest.run.findings = run.findings.clone();
-        digest.run.trials = run.trials.clone();
-        digest.run.notes = run.notes.clone();
+        run.findings.iter().for_each(|finding| digest.absorb(Line::Finding(finding.clone())));
+        run.trials.iter().for_each(|trial| digest.absorb(Line::Trial(trial.clone())));
+        run.notes.iter().for_each(|text| digest.absorb(Line::Note(Note { text: text.clone() })));
         digest.run.resumed = run.resumed.clone();
         digest.run.truncated = run.truncated;
         if let Some(outcome) = run.outcome.clone() {
@@ -112,6 +130,11 @@ impl Digest {
                 if self.flight.as_ref().is_some_and(|flight| flight.step() >= step) {
                     self.flight = None;
                 }
+                for histograms in [&mut self.first_histograms, &mut self.last_histograms] {
+                    if histograms.step >= step {
+                        *histograms = Arc::default();
+                    }
+                }
                 for snapshot in [&mut self.first_snapshot, &mut self.last_snapshot] {
                     if snapshot.as_ref().is_some_and(|snapshot| snapshot.step >= step) {
                         *snapshot = None;
@@ -127,7 +150,15 @@ impl Digest {
             Line::Finding(_) if self.run.findings.len() >= MOST_WORDS => self.words_left_out += 1,
             Line::Trial(_) if self.run.trials.len() >= MOST_WORDS => self.words_left_out += 1,
             Line::Note(_) if self.run.notes.len() >= MOST_WORDS => self.words_left_out += 1,
-            Line::Finding(_) | Line::Trial(_) | Line::Note(_) => self.run.absorb(line),
+            Line::Finding(mut finding) => {
+                words::bound(&mut finding);
+                self.run.absorb(Line::Finding(finding));
+            }
+            Line::Note(mut note) => {
+                words::cut(&mut note.text);
+                self.run.absorb(Line::Note(note));
+            }
+            Line::Trial(_) => self.run.absorb(line),
         }
     }
 
@@ -142,6 +173,13 @@ impl Digest {
             let snapshot = Arc::new(snapshot.clone());
             self.first_snapshot.get_or_insert_with(|| Arc::clone(&snapshot));
             self.last_snapshot = Some(snapshot);
+        }
+        if !record.histograms.is_empty() {
+            let kept = record.histograms.iter().take(MOST_HISTOGRAMS).cloned().collect();
+            self.last_histograms = Arc::new(Histograms { step: record.step, of: kept });
+            if self.first_histograms.of.is_empty() {
+                self.first_histograms = Arc::clone(&self.last_histograms);
+            }
         }
         let column = Arc::new(Column::of(record, &mut self.joints, &mut self.parameters));
         Flight::watch(&mut self.flight, &mut self.recent, &column, record);
@@ -284,6 +322,11 @@ impl Digest {
 
     pub(crate) fn last_snapshot(&self) -> Option<&Snapshot> {
         self.last_snapshot.as_deref()
+    }
+
+    /// The first and the last step with histograms; empty where none were recorded.
+    pub(crate) fn histograms(&self) -> [&Histograms; 2] {
+        [&self.first_histograms, &self.last_histograms]
     }
 
     pub(crate) fn flight(&self) -> Option<&Flight> {

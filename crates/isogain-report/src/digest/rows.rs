@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use crate::chart::spaced;
 
+/// Longest name that has a row, bytes.
+const LONGEST_NAME: usize = 400;
+
 /// Names in the order in which they are shown; at most so many.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
@@ -46,7 +49,7 @@ impl Rows {
 
     /// A row for one more name, if there is room.
     fn add(&mut self, name: &str) -> Option<usize> {
-        if self.names.len() >= self.most {
+        if self.names.len() >= self.most || name.len() > LONGEST_NAME {
             self.left_out += 1;
             return None;
         }

@@ -184,11 +184,22 @@ fn differences(comparison: &Comparison) -> String {
             difference.values.iter().map(cell).collect::<String>()
         )
     };
-    let listed = comparison.differences.iter().take(MOST_SETTINGS);
-    let more = comparison.differences.len().saturating_sub(MOST_SETTINGS);
-    let more = if more > 0 { format!("<p>{more} more differences are left out.</p>") } else { String::new() };
-    format!(
-        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">setting</th>{heads}</tr></thead><tbody>{}</tbody></table></div>{more}",
-        listed.map(row).collect::<String>()
-    )
+    // What was built follows from what was set, and is long.
+    let (built, set): (Vec<_>, Vec<_>) =
+        comparison.differences.iter().partition(|difference| difference.name.starts_with("network built."));
+    let table = |listed: &[&isogain_core::record::compare::Difference]| {
+        let rows: String = listed.iter().take(MOST_SETTINGS).map(|difference| row(difference)).collect();
+        let more = listed.len().saturating_sub(MOST_SETTINGS);
+        let more = if more > 0 { format!("<p>{more} more differences are left out.</p>") } else { String::new() };
+        format!(
+            "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">setting</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{more}"
+        )
+    };
+    let mut found = if set.is_empty() { String::new() } else { table(&set) };
+    if !built.is_empty() {
+        let said = numbers::plural(built.len(), "difference");
+        found +=
+            &format!("<details><summary>In the network as it was built: {said}</summary>{}</details>", table(&built));
+    }
+    found
 }

@@ -19,9 +19,18 @@ pub(crate) fn rows(run: &Digest) -> Vec<usize> {
     if found.is_empty() { (0..run.joints().len()).collect() } else { found }
 }
 
-/// Rows of the weights; all parameters where none is called so.
+/// Rows of the weights, in the order of their operations; all parameters where none is called so.
 pub(crate) fn weights(run: &Digest) -> Vec<usize> {
     let names = run.parameters().iter().enumerate();
-    let found: Vec<usize> = names.filter(|(_, name)| name.ends_with("weight")).map(|(row, _)| row).collect();
-    if found.is_empty() { (0..run.parameters().len()).collect() } else { found }
+    let mut found: Vec<usize> = names.filter(|(_, name)| name.ends_with("weight")).map(|(row, _)| row).collect();
+    if found.is_empty() {
+        found = (0..run.parameters().len()).collect();
+    }
+    // A record may have them by name, fc10 before fc2.
+    let place = |row: usize| {
+        let (operation, _) = run.parameters()[row].rsplit_once('.')?;
+        run.joint_row(operation)
+    };
+    found.sort_by_key(|&row| place(row).unwrap_or(usize::MAX));
+    found
 }

@@ -11,6 +11,7 @@ pub(crate) mod findings;
 mod flight;
 pub(crate) mod gradient;
 pub(crate) mod header;
+mod histograms;
 pub(crate) mod judged;
 mod layers;
 pub(crate) mod limits;
@@ -70,6 +71,18 @@ pub(crate) const OF_A_RUN: &[View] = &[
         name: "dead and saturated units",
         needs: "the units of a snapshot, or outputs that are exactly zero",
         draw: units::figure,
+    },
+    View {
+        id: "histogram-cotangent",
+        name: "orders of magnitude of the gradient",
+        needs: "histograms, which the watcher records when asked",
+        draw: histograms::cotangent,
+    },
+    View {
+        id: "histogram-activation",
+        name: "orders of magnitude of the signal",
+        needs: "histograms, which the watcher records when asked",
+        draw: histograms::activation,
     },
     View { id: "clipping", name: "clipping", needs: "a clipped training", draw: clipping::figure },
     View {

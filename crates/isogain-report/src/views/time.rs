@@ -17,8 +17,9 @@ const CLASSES: [&str; MOST_LAYERS] = ["c1", "c2", "c3", "c4", "c5", "alone"];
 /// The chart, of the last snapshot; `None` where nothing recurrent was taken apart.
 pub(crate) fn figure(run: &Digest) -> Option<String> {
     let snapshot = run.last_snapshot()?;
-    let joints: Vec<&Joint> =
-        snapshot.flow.joints.iter().filter(|joint| joint.states.len() > 1).take(MOST_LAYERS).collect();
+    let flow = &snapshot.flow;
+    let all = flow.joints.iter().chain(&flow.head.joints);
+    let joints: Vec<&Joint> = all.filter(|joint| joint.states.len() > 1).take(MOST_LAYERS).collect();
     let length = joints.iter().map(|joint| joint.states.len()).max()?;
     let steps: Vec<u64> = (1..=length as u64).collect();
     let lines: Vec<Line> = joints

@@ -26,6 +26,11 @@ const BOTTOM: f64 = 40.0;
 
 /// The charts, side by side on one scale; `after` is the cured network.
 pub(crate) fn figures(before: &Flow, after: Option<&Flow>) -> String {
+    let first = if after.is_some() { "Before" } else { "From head to input" };
+    side_by_side(before, after, [first, "After"])
+}
+
+fn side_by_side(before: &Flow, after: Option<&Flow>, [title, later]: [&str; 2]) -> String {
     let before = causes(&before.joints);
     let after = after.map(|after| causes(&after.joints));
     if before.is_empty() {
@@ -41,10 +46,10 @@ pub(crate) fn figures(before: &Flow, after: Option<&Flow>) -> String {
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
     let margin = 0.03 * (high - low).max(0.1);
     let axis = Axis::linear(low - margin, high + margin).drawn(LEFT, RIGHT);
-    let (class, title) = if after.is_some() { ("before", "Before") } else { ("alone", "From head to input") };
+    let class = if after.is_some() { "before" } else { "alone" };
     let mut figures = figure(("waterfall-before", class, title), &before, &order, &axis);
     if let Some(after) = &after {
-        figures += &figure(("waterfall-after", "after", "After"), after, &order, &axis);
+        figures += &figure(("waterfall-after", "after", later), after, &order, &axis);
     }
     figures
 }
@@ -54,7 +59,9 @@ pub(crate) fn recorded(first: &Snapshot, last: &Snapshot) -> Option<String> {
     if causes(&first.flow.joints).is_empty() {
         return None;
     }
-    Some(figures(&first.flow, (last.step > first.step).then_some(&last.flow)))
+    let titles = [first, last].map(|snapshot| format!("From head to input at step {}", snapshot.step));
+    let after = (last.step > first.step).then_some(&last.flow);
+    Some(side_by_side(&first.flow, after, titles.each_ref().map(String::as_str)))
 }
 
 /// Where each bar ends, in decades.

@@ -3,6 +3,8 @@
 // Each test file uses its part of it.
 #![allow(dead_code)]
 
+pub(crate) mod browser;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,0 +1,11 @@
+//! Serves the runs in some folders: `serve FOLDER...`.
+
+use isogain_view::{Options, serve};
+
+fn main() -> Result<(), isogain_view::ViewError> {
+    let roots = std::env::args_os().skip(1).map(Into::into).collect();
+    let server = serve(Options { roots, ..Options::default() })?;
+    println!("{}", server.url());
+    server.wait();
+    Ok(())
+}
