@@ -14,8 +14,9 @@ pub(super) static REMEDY: Remedy = Remedy {
 };
 
 /// Deviation of the input's weights beside an identity: what a step adds must be small against what the state holds over
-/// many steps (Le et al. 2015).
-const INPUT_DEVIATION: f64 = 0.001;
+/// many steps. Le et al. 2015 take 0.001; on this page's recipe that is still on its plateau (0.16 of 0.17) where 0.1 has
+/// learnt (0.005), at every learning rate from 0.0006 to 0.003.
+const INPUT_DEVIATION: f64 = 0.1;
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     if !recipe.network.kind.is_recurrent() {
