@@ -4,8 +4,10 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use isogain_core::render::Style;
+use isogain_core::recipe::Level;
 use isogain_core::render::escape::printable;
+use isogain_core::render::{Context as Rendering, Style};
+use isogain_core::rules::Finding;
 
 use crate::interrupt;
 
@@ -18,6 +20,13 @@ pub(crate) enum Status {
     Findings,
     /// Stopped by Ctrl-C; what was done is on disk.
     Interrupted,
+}
+
+impl Status {
+    /// Of what was found: notes are no illness.
+    pub(crate) fn of(findings: &[Finding]) -> Self {
+        if findings.iter().any(|finding| finding.level > Level::Note) { Self::Findings } else { Self::Clean }
+    }
 }
 
 impl From<Status> for ExitCode {
@@ -61,6 +70,11 @@ fn told_once(error: &anyhow::Error) -> String {
         _ if told.ends_with(&cause) => told,
         _ => format!("{told}: {cause}"),
     })
+}
+
+/// What renderers need where there is no recipe file to point at.
+pub(crate) fn rendering() -> Rendering<'static> {
+    Rendering { style: style(), ..Rendering::default() }
 }
 
 /// Coloured on a terminal; anstream takes the colours out again where NO_COLOR or a pipe asks for it.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod clip;
 pub mod cure;
+mod direction;
 pub mod error;
 pub mod initialize;
 pub mod model;

@@ -141,7 +141,7 @@ pub fn dtype(precision: Precision) -> DType {
 
 /// One pass through a model: who watches, and what it brings to light beside the outputs.
 pub struct Pass<'a> {
-    parameters: &'a BTreeMap<String, Value>,
+    model: &'a Model,
     probes: Option<&'a Probes>,
     mode: Mode,
     is_tracked: bool,
@@ -149,7 +149,6 @@ pub struct Pass<'a> {
     positions: usize,
     /// Seed of this pass's dropout.
     noise: u64,
-    arithmetic: Arithmetic,
     collected: Collected,
 }
 
@@ -171,18 +170,7 @@ impl Model {
     /// A pass without gradients.
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
         let positions = self.network.input.positions();
-        let collected = Collected::default();
-        let arithmetic = self.arithmetic;
-        Pass {
-            parameters: &self.parameters,
-            probes,
-            mode,
-            is_tracked: false,
-            positions,
-            noise: 0,
-            arithmetic,
-            collected,
-        }
+        Pass { model: self, probes, mode, is_tracked: false, positions, noise: 0, collected: Collected::default() }
     }
 
     /// Outputs `[batch x positions, outputs]` of inputs `[batch x positions, features]`.
@@ -371,16 +359,16 @@ impl Pass<'_> {
     }
 
     fn parameter(&self, op: &str, parameter: &str) -> &Value {
-        &self.parameters[format!("{op}.{parameter}").as_str()]
+        &self.model.parameters[format!("{op}.{parameter}").as_str()]
     }
 
     fn site(&self, joint: &str) -> Site {
-        Site::new(joint, self.probes, &self.collected).with(self.arithmetic)
+        Site::new(joint, self.probes, &self.collected).with(self.model.arithmetic)
     }
 
     /// As an operation of this pass reads it.
     fn rounded<const D: usize>(&self, values: Tensor<D>) -> Tensor<D> {
-        match self.arithmetic.narrow {
+        match self.model.arithmetic.narrow {
             Some(narrow) => narrow.rounded(values),
             None => values,
         }
@@ -393,15 +381,16 @@ impl Pass<'_> {
 
     /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not
     /// depend on it.
-    pub fn gradients(&self, network: &Network, loss: &Tensor<1>) -> BTreeMap<String, Value> {
-        let scale = self.arithmetic.loss_scale;
+    pub fn gradients(&self, loss: &Tensor<1>) -> BTreeMap<String, Value> {
+        let scale = self.model.arithmetic.loss_scale;
         if scale == 1.0 {
             loss.backward();
         } else {
             (loss.clone() * scale).backward();
         }
         let mut gradients = self.collected.take_gradients();
-        for (op, embedding) in network.linears().filter_map(|(op, linear)| Some((op, linear.tied.as_ref()?))) {
+        for (op, embedding) in self.model.network.linears().filter_map(|(op, linear)| Some((op, linear.tied.as_ref()?)))
+        {
             let (own, table) = (format!("{}.weight", op.name), format!("{embedding}.weight"));
             if let Some(Value::Matrix(own)) = gradients.remove(&own) {
                 let own = own.transpose();
@@ -418,8 +407,8 @@ impl Pass<'_> {
             };
             gradients = gradients.into_iter().map(unscaled).collect();
         }
-        if gradients.len() < self.parameters.len() {
-            for (name, value) in self.parameters {
+        if gradients.len() < self.model.parameters.len() {
+            for (name, value) in &self.model.parameters {
                 gradients.entry(name.clone()).or_insert_with(|| value.zeros());
             }
         }

@@ -5,8 +5,6 @@
 //! the network takes some steps on one batch again and again, on which a usable learning rate only goes down.
 //! The Hessian itself is of no use at kinked activations: its finite differences change sign from step to step.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{DType, Tensor, activation};
 use isogain_core::network::{Loss, Network};
 use isogain_core::recipe::Recipe;
@@ -14,7 +12,8 @@ use isogain_core::record::Sharpness;
 use isogain_core::statistics::median;
 
 use crate::data::{Dataset, Samples};
-use crate::model::{Mode, Model, Value};
+use crate::direction::{Direction, flat, moved, norm, scaled};
+use crate::model::{Mode, Model};
 use crate::train::Trainer;
 
 /// Power iterations; the estimate is a lower bound that settles within a few per cent.
@@ -35,8 +34,6 @@ const FEWEST_SAMPLES: usize = 64;
 const FEWEST_SEQUENCES: usize = 8;
 /// Products for a sample from which on less is measured: 7 seconds of a processor core.
 const LARGE: f64 = 1e6;
-
-type Direction = BTreeMap<String, Vec<f64>>;
 
 /// Medians over initialisations, from the recipe's seed on.
 pub fn sharpness(recipe: &Recipe, network: &Network, data: &Dataset) -> Sharpness {
@@ -133,7 +130,7 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
         let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
         let tracked = model.forward(&mut pass, inputs.clone());
-        let image = flat(&pass.gradients(&model.network, &(tracked * image.autodiff()).sum()));
+        let image = flat(&pass.gradients(&(tracked * image.autodiff()).sum()));
         let length = norm(&image);
         if !(length > 0.0 && length.is_finite()) {
             return if length == 0.0 { 0.0 } else { f64::INFINITY };
@@ -169,28 +166,6 @@ fn start(model: &Model) -> Direction {
         model.parameters.iter().map(|(name, value)| (name.clone(), signs(value.to_f64().len()))).collect();
     let length = norm(&direction);
     scaled(&direction, 1.0 / length)
-}
-
-fn moved(model: &Model, origin: &Direction, direction: &Direction, step: f64) -> Model {
-    let mut model = model.clone();
-    for (name, value) in &mut model.parameters {
-        let values: Vec<f64> = origin[name].iter().zip(&direction[name]).map(|(w, d)| w + step * d).collect();
-        *value = value.with(&values, model.dtype, &model.device);
-    }
-    model
-}
-
-fn flat(values: &BTreeMap<String, Value>) -> Direction {
-    values.iter().map(|(name, value)| (name.clone(), value.to_f64())).collect()
-}
-
-fn norm(direction: &Direction) -> f64 {
-    direction.values().flatten().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-fn scaled(direction: &Direction, factor: f64) -> Direction {
-    let scale = |(name, values): (&String, &Vec<f64>)| (name.clone(), values.iter().map(|v| v * factor).collect());
-    direction.iter().map(scale).collect()
 }
 
 #[cfg(test)]

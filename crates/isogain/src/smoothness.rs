@@ -1,6 +1,5 @@
 //! How smooth the loss is along the gradient while a network trains ([`isogain_core::summary::smoothness`]).
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use isogain_core::summary::smoothness::{MULTIPLES, SmoothStep};
@@ -8,8 +7,9 @@ use isogain_core::summary::smoothness::{MULTIPLES, SmoothStep};
 use crate::Error;
 use crate::check::Subject;
 use crate::data::Samples;
-use crate::model::{Model, Value};
-use crate::snapshot::{Gradients, loss_and_gradients};
+use crate::direction::{Direction, flat, moved, norm};
+use crate::model::Model;
+use crate::snapshot::loss_and_gradients;
 use crate::train::Trainer;
 
 /// Trains the recipe's steps and measures at about `points` of them, evenly spread from the first on. Measuring changes no
@@ -48,13 +48,13 @@ pub fn measure(
 /// The neighbourhood of the weights along minus the gradient of this batch, at the multiples of `rate`.
 pub fn along_the_gradient(model: &Model, batch: &Samples, rate: f64, step: u64) -> SmoothStep {
     let (loss, gradients) = loss_and_gradients(model, batch, None);
-    let here = flat(&gradients);
-    let norm = length(&here);
+    let (origin, here) = (flat(&model.parameters), flat(&gradients));
+    let length = norm(&here);
     let probes = MULTIPLES.map(|multiple| {
         let eta = multiple * rate;
-        let (loss, there) = loss_and_gradients(&moved(model, &gradients, eta), batch, None);
-        let change = length(&flat(&there).iter().zip(&here).map(|(there, here)| there - here).collect::<Vec<f64>>());
-        (loss, change / norm, change / (eta * norm))
+        let (loss, there) = loss_and_gradients(&moved(model, &origin, &here, -eta), batch, None);
+        let change = norm(&difference(flat(&there), &here));
+        (loss, change / length, change / (eta * length))
     });
     // A NaN among them must show.
     let extreme = |of: fn(&(f64, f64, f64)) -> f64, better: fn(f64, f64) -> f64| {
@@ -64,7 +64,7 @@ pub fn along_the_gradient(model: &Model, batch: &Samples, rate: f64, step: u64) 
     SmoothStep {
         step,
         loss: finite(loss),
-        gradient_norm: finite(norm),
+        gradient_norm: finite(length),
         lowest: extreme(|probe| probe.0, f64::min),
         highest: extreme(|probe| probe.0, f64::max),
         gradient_change: extreme(|probe| probe.1, f64::max),
@@ -76,21 +76,9 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// The model at w - eta g.
-fn moved(model: &Model, gradients: &Gradients, eta: f64) -> Model {
-    let mut model = model.clone();
-    for (name, value) in &mut model.parameters {
-        let gradient = gradients[name].to_f64();
-        let values: Vec<f64> = value.to_f64().iter().zip(&gradient).map(|(w, g)| w - eta * g).collect();
-        *value = value.with(&values, model.dtype, &model.device);
+fn difference(mut there: Direction, here: &Direction) -> Direction {
+    for (name, values) in &mut there {
+        values.iter_mut().zip(&here[name]).for_each(|(there, here)| *there -= here);
     }
-    model
-}
-
-fn flat(gradients: &BTreeMap<String, Value>) -> Vec<f64> {
-    gradients.values().flat_map(Value::to_f64).collect()
-}
-
-fn length(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+    there
 }

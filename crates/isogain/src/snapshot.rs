@@ -24,7 +24,7 @@ pub fn loss_and_gradients(model: &Model, batch: &Samples, probes: Option<&Probes
     let mut pass = model.tracked(probes);
     let outputs = model.forward(&mut pass, model.inputs(batch));
     let loss = model.loss(outputs, &batch.targets);
-    let gradients = pass.gradients(&model.network, &loss);
+    let gradients = pass.gradients(&loss);
     (scalar(loss), gradients)
 }
 

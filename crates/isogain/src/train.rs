@@ -73,7 +73,7 @@ impl Trainer {
         let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise());
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let loss_tensor = self.model.loss(outputs, &batch.targets);
-        let mut gradients = pass.gradients(&self.model.network, &loss_tensor);
+        let mut gradients = pass.gradients(&loss_tensor);
         let loss = scalar(loss_tensor);
         let statistics = pass.statistics();
 

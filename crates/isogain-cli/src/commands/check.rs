@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use isogain::check::Subject;
-use isogain_core::recipe::Level;
-use isogain_core::render::{self, Context};
+use isogain_core::render;
 use isogain_core::summary::CheckReport;
 use isogain_core::weights::file;
 
@@ -34,8 +33,7 @@ fn weights(paths: &[PathBuf], options: &Check) -> Result<Status> {
     let report = file::check(paths, true);
     line.finish_and_clear();
     let report = report?;
-    let context = Context { style: output::style(), ..Context::default() };
-    output::result(&render::weights::weights(&report, options.format.into(), &context)?)?;
+    output::result(&render::weights::weights(&report, options.format.into(), &output::rendering())?)?;
     Ok(if report.is_clean() { Status::Clean } else { Status::Findings })
 }
 
@@ -47,8 +45,8 @@ fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
     line.finish_and_clear();
     let subject = input.place(subject)?;
     let findings = subject.findings();
-    let ill = findings.iter().any(|finding| finding.level > Level::Note);
+    let status = Status::of(&findings);
     let report = CheckReport::new(input.recipe.clone(), findings, subject.start.flow, subject.limits);
     output::result(&render::check(&report, options.format.into(), &input.context())?)?;
-    Ok(if ill { Status::Findings } else { Status::Clean })
+    Ok(status)
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Smooth) -> Result<Status> {
         }
     }
     line.finish_and_clear();
-    let context = render::Context { style: output::style(), ..Default::default() };
-    output::result(&render::smoothness::smoothness(&SmoothReport::new(networks), options.format.into(), &context)?)?;
+    let report = SmoothReport::new(networks);
+    output::result(&render::smoothness::smoothness(&report, options.format.into(), &output::rendering())?)?;
     Ok(Status::Clean)
 }

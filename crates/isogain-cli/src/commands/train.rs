@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, bail};
 use isogain::check::Subject;
 use isogain::run::{self, Ended, RunFolder, Watch};
-use isogain_core::recipe::Level;
 use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::CheckReport;
@@ -63,9 +62,9 @@ pub(crate) fn run(options: &Train) -> Result<Status> {
     if ended.was_over {
         output::note(&over(&ended, &folder));
     }
-    let ill = ended.findings.iter().any(|finding| finding.level > Level::Note);
+    let status = Status::of(&ended.findings);
     show(options, &input, subject, &ended, &folder)?;
-    Ok(if ill { Status::Findings } else { Status::Clean })
+    Ok(status)
 }
 
 /// Why a finished run does not go on.

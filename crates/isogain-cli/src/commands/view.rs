@@ -1,9 +1,8 @@
 //! `isogain view`: one recorded run, as text or as a page.
 
 use anyhow::{Context as _, Result};
-use isogain_core::recipe::Level;
 use isogain_core::record::read;
-use isogain_core::render::{self, Context};
+use isogain_core::render;
 
 use crate::args::View;
 use crate::output::{self, Status};
@@ -18,10 +17,8 @@ pub(crate) fn run(options: &View) -> Result<Status> {
             output::note(&format!("wrote {}", path.display()));
         }
         None => {
-            let context = Context { style: output::style(), ..Context::default() };
-            output::result(&render::run::run(&name, &run, options.format.into(), &context)?)?;
+            output::result(&render::run::run(&name, &run, options.format.into(), &output::rendering())?)?;
         }
     }
-    let ill = run.findings.iter().any(|finding| finding.level > Level::Note);
-    Ok(if ill { Status::Findings } else { Status::Clean })
+    Ok(Status::of(&run.findings))
 }

@@ -308,38 +308,11 @@ impl Written for [f64; 2] {
     }
 }
 
-impl Written for BranchScale {
-    fn written(&self) -> String {
-        match self {
-            Self::Number(number) => number.written(),
-            Self::Named(name) => quoted(name),
-        }
-    }
-}
-
 impl Written for OutputActivation {
     fn written(&self) -> String {
         match self {
             Self::Named(name) => quoted(name),
             Self::Elementwise(activation) => activation.written(),
-        }
-    }
-}
-
-impl Written for ForgetBias {
-    fn written(&self) -> String {
-        match self {
-            Self::Number(number) => number.written(),
-            Self::Named(name) => quoted(name),
-        }
-    }
-}
-
-impl Written for Padding {
-    fn written(&self) -> String {
-        match self {
-            Self::Number(number) => number.written(),
-            Self::Named(name) => quoted(name),
         }
     }
 }
@@ -403,3 +376,19 @@ fn named(name: &str, numbers: impl IntoIterator<Item = (&'static str, f64)>) -> 
     let numbers: String = numbers.into_iter().map(|(key, value)| format!(", {key} = {value:?}")).collect();
     if numbers.is_empty() { format!("\"{name}\"") } else { format!("{{ name = \"{name}\"{numbers} }}") }
 }
+
+/// A number, or one of some names.
+macro_rules! number_or_name {
+    ($($kind:ty),+) => {$(
+        impl Written for $kind {
+            fn written(&self) -> String {
+                match self {
+                    Self::Number(number) => number.written(),
+                    Self::Named(name) => quoted(name),
+                }
+            }
+        }
+    )+};
+}
+
+number_or_name!(BranchScale, ForgetBias, Padding);

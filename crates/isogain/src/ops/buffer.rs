@@ -130,6 +130,13 @@ pub(super) fn narrowed<T: Real>(sums: &[f64]) -> Buffer {
     filled(sums.iter().map(|&sum| T::of(sum)).collect::<Vec<T>>(), &[sums.len()])
 }
 
+/// The same row again and again.
+pub(super) fn repeated<T: Real>(row: &[T], times: usize) -> Vec<T> {
+    let mut rows = Vec::with_capacity(times * row.len());
+    (0..times).for_each(|_| rows.extend_from_slice(row));
+    rows
+}
+
 /// Rows and columns of a buffer `[rows, columns]`; a vector is one row.
 pub(crate) fn extent(buffer: &Buffer) -> (usize, usize) {
     let columns = buffer.layout().shape().last().copied().unwrap_or(1);

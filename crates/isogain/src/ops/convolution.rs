@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use isogain_core::network::Window;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated, vectorised};
 use super::linear::ColumnSums;
 use super::matmul::{Matrix, add_product, multiply_into};
 use super::site::Site;
@@ -28,10 +28,7 @@ fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) 
     let patches = Patches::new(window, extent(x).1);
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
     let weight = Matrix::new(T::read(weight), patches.width, bias.len());
-    let mut output = Vec::with_capacity(samples * patches.positions_out * bias.len());
-    for _ in 0..samples * patches.positions_out {
-        output.extend_from_slice(bias);
-    }
+    let mut output = repeated(bias, samples * patches.positions_out);
     let mut rows = vec![T::default(); patches.positions_out * patches.width];
     let outputs = output.chunks_exact_mut(patches.positions_out * bias.len());
     for (sample, output) in T::read(x).chunks_exact(patches.values_in()).zip(outputs) {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, repeated, vectorised};
 use super::matmul::{Matrix, add_product, product};
 use super::site::Site;
 use super::tape::apply;
@@ -19,29 +19,21 @@ pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, site: Sit
     })
 }
 
-fn matrix<T: Real>(buffer: &Buffer) -> Matrix<'_, T> {
-    let (rows, columns) = extent(buffer);
-    Matrix::new(T::read(buffer), rows, columns)
-}
-
 fn forward<T: Real>(x: &Buffer, weight: &Buffer, bias: &Buffer) -> Buffer {
     let (batch, _) = extent(x);
     let bias = T::read(bias);
-    let mut output = Vec::with_capacity(batch * bias.len());
-    for _ in 0..batch {
-        output.extend_from_slice(bias);
-    }
-    add_product(&mut output, matrix::<T>(x), matrix(weight));
+    let mut output = repeated(bias, batch);
+    add_product(&mut output, Matrix::<T>::of(x), Matrix::of(weight));
     filled(output, &[batch, bias.len()])
 }
 
 fn backward<T: Real>(x: &Buffer, weight: &Buffer, cotangent: &Buffer, is_read: bool, site: &Site) -> Option<Buffer> {
     let (batch, fan_out) = extent(cotangent);
     let (_, fan_in) = extent(x);
-    let weight_gradient = product(matrix::<T>(x).transposed(), matrix(cotangent));
+    let weight_gradient = product(Matrix::<T>::of(x).transposed(), Matrix::of(cotangent));
     site.matrix_gradient("weight", filled(weight_gradient, &[fan_in, fan_out]));
     site.vector_gradient("bias", filled(vectorised(ColumnSums::<T>(T::read(cotangent), fan_out)), &[fan_out]));
-    is_read.then(|| filled(product(matrix::<T>(cotangent), matrix(weight).transposed()), &[batch, fan_in]))
+    is_read.then(|| filled(product(Matrix::<T>::of(cotangent), Matrix::of(weight).transposed()), &[batch, fan_in]))
 }
 
 /// Sum of each column, row by row.

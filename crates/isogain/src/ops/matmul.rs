@@ -1,6 +1,6 @@
 //! Matrix products, through the kernels that Burn's CPU backend uses too.
 
-use super::buffer::Real;
+use super::buffer::{Buffer, Real, extent};
 
 /// A matrix in a slice, row-major.
 #[derive(Clone, Copy)]
@@ -20,6 +20,15 @@ impl<'a, T> Matrix<'a, T> {
     pub(super) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
         Self { values, rows, columns, strides: [columns, 1] }
+    }
+
+    /// A dense buffer `[rows, columns]`.
+    pub(super) fn of(buffer: &'a Buffer) -> Self
+    where
+        T: Real,
+    {
+        let (rows, columns) = extent(buffer);
+        Self::new(T::read(buffer), rows, columns)
     }
 
     /// Rows and columns exchanged; nothing is copied.

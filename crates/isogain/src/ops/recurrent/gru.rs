@@ -25,10 +25,6 @@ impl<T: Real> Step<T> for Gru {
     ) {
         vectorised(Backward { units, gates, hidden, before: states[0].h, slopes: slopes.h, carry: carry.h });
     }
-
-    fn gate(&self, gate: usize, kept: f64) -> (f64, f64) {
-        (kept, if gate == 2 { 1.0 - kept * kept } else { kept * (1.0 - kept) })
-    }
 }
 
 struct Forward<'a, T> {

@@ -27,10 +27,6 @@ impl<T: Real> Step<T> for Lstm {
         hidden.copy_from_slice(gates);
         carry.h.fill(T::default());
     }
-
-    fn gate(&self, gate: usize, kept: f64) -> (f64, f64) {
-        (kept, if gate == 2 { 1.0 - kept * kept } else { kept * (1.0 - kept) })
-    }
 }
 
 struct Forward<'a, T> {

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use isogain_core::network::{Cell, Recurrent};
 use isogain_core::record::{Detail, GateRecord};
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated, vectorised};
 use super::linear::ColumnSums;
 use super::matmul::{Matrix, add_product, multiply_into, product};
 use super::site::{PathThroughTime, Site, ThroughTime};
@@ -77,8 +77,10 @@ trait Step<T: Real>: Send + Sync + 'static {
         carry: StateMut<'_, T>,
     );
 
-    /// Value and slope of a gate, from what [`Step::forward`] left.
-    fn gate(&self, gate: usize, kept: f64) -> (f64, f64);
+    /// Value and slope of a gate, from what [`Step::forward`] left: the value itself, a sigmoid but for the candidate.
+    fn gate(&self, gate: usize, kept: f64) -> (f64, f64) {
+        (kept, if gate == CANDIDATE { 1.0 - kept * kept } else { kept * (1.0 - kept) })
+    }
 }
 
 /// A state and, of an LSTM, its cell; empty otherwise.
@@ -153,7 +155,7 @@ fn forward<T: Real, S: Step<T>>(
     let rows = extent(&x).0;
     let Parameters { weights: [weight, hidden_weight], biases: [bias, hidden_bias] } = &parameters;
     let sizes = Sizes { batch: rows / layer.steps, steps: layer.steps, units: layer.units, width: T::read(bias).len() };
-    let (input, weight) = (matrix::<T>(&x), matrix::<T>(weight));
+    let (input, weight) = (Matrix::<T>::of(&x), Matrix::<T>::of(weight));
     let mut gates = repeated(T::read(bias), rows);
     add_product(&mut gates, input, weight);
     let cells = if S::HAS_CELL { sizes.state() } else { 0 };
@@ -168,7 +170,7 @@ fn forward<T: Real, S: Step<T>>(
         let (c_before, c_after) = kept.c[at * cells..][..2 * cells].split_at_mut(cells);
         let gates = &mut kept.gates[at * sizes.gates()..][..sizes.gates()];
         let hidden = &mut kept.hidden[at * sizes.gates()..][..sizes.gates()];
-        add_product(hidden, Matrix::new(h_before, sizes.batch, sizes.units), matrix(hidden_weight));
+        add_product(hidden, Matrix::new(h_before, sizes.batch, sizes.units), Matrix::of(hidden_weight));
         let before = State { h: h_before, c: c_before };
         step.forward(sizes.units, gates, hidden, before, StateMut { h: h_after, c: c_after });
     }
@@ -195,7 +197,7 @@ fn backward<T: Real, S: Step<T>>(
     site: &Site,
 ) -> Option<Buffer> {
     let (rows, inputs) = extent(x);
-    let [weight, hidden_weight] = parameters.weights.each_ref().map(matrix::<T>);
+    let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
     let cells = if S::HAS_CELL { sizes.state() } else { 0 };
     let outer = sizes.by_step(T::read(cotangent), sizes.units);
     let (mut gates, mut hidden) = (kept.gates.clone(), kept.hidden.clone());
@@ -242,20 +244,12 @@ fn backward<T: Real, S: Step<T>>(
     site.vector_gradient("bias", column_sums(&gates));
     let gates = sizes.by_sample(&gates, sizes.width);
     let gates = Matrix::new(&gates, rows, sizes.width);
-    site.matrix_gradient("weight", filled(product(matrix::<T>(x).transposed(), gates), &[inputs, sizes.width]));
+    site.matrix_gradient("weight", filled(product(Matrix::<T>::of(x).transposed(), gates), &[inputs, sizes.width]));
     is_read.then(|| filled(product(gates, weight.transposed()), &[rows, inputs]))
 }
 
-fn matrix<T: Real>(buffer: &Buffer) -> Matrix<'_, T> {
-    let (rows, columns) = extent(buffer);
-    Matrix::new(T::read(buffer), rows, columns)
-}
-
-fn repeated<T: Real>(row: &[T], times: usize) -> Vec<T> {
-    let mut rows = Vec::with_capacity(times * row.len());
-    (0..times).for_each(|_| rows.extend_from_slice(row));
-    rows
-}
+/// Place of the candidate, a tanh, among the gates of LSTM and GRU.
+const CANDIDATE: usize = 2;
 
 /// Slopes below this count as saturated.
 const SATURATED_SLOPE: f64 = 0.01;
