@@ -241,9 +241,11 @@ impl Subject {
         diagnose(&self.case())
     }
 
-    /// What to try against these findings, best first.
+    /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
-        prescriptions(&self.case(), &self.recipe, findings)
+        let mut prescribed = prescriptions(&self.case(), &self.recipe, findings);
+        prescribed.retain(|prescription| self.changes(&prescription.recipe) != Changes::default());
+        prescribed
     }
 
     /// The same document that a check of a recipe gives.
