@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use isogain_core::recipe::validate::MAX_SEED;
@@ -127,7 +128,30 @@ pub(crate) struct Cure {
     /// Paired seeds that a verdict rests on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(crate) seeds: u8,
+    /// Time for everything: 90s, 5m, 1h
+    ///
+    /// What does not fit is left out, random search first, and the result says so. Which trials fit depends on the speed of
+    /// the machine; without a budget the same recipe and seed give the same result.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
 }
+
+/// A number of seconds, minutes or hours: `90s`, `5m`, `1.5h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("must be a number with its unit: 90s, 5m, 1h".to_owned()),
+    };
+    let number: Option<f64> = number.parse().ok().filter(|number: &f64| number.is_finite());
+    let time = number.map(|number| number * seconds).filter(|time| (1.0..=MOST_SECONDS).contains(time));
+    time.map(Duration::from_secs_f64).ok_or_else(|| "must be a time from 1s to 8760h, such as 90s, 5m, 1h".to_owned())
+}
+
+/// A year.
+const MOST_SECONDS: f64 = 8760.0 * 3600.0;
 
 /// `isogain check`.
 #[derive(Debug, ClapArgs)]

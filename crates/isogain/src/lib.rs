@@ -4,6 +4,7 @@
 //! All judgement lives in `isogain_core`; this crate only builds, runs and measures.
 #![recursion_limit = "256"]
 
+mod budget;
 pub mod check;
 pub mod checkpoint;
 pub mod clip;

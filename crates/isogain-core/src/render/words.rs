@@ -6,7 +6,7 @@ use crate::recipe::{Level, NetworkKind, Recipe};
 use crate::rules::{CauseShare, Finding, about_layers};
 use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
 use crate::theory::limits::Ceiling;
-use crate::trial::result::PrescriptionResult;
+use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
 use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, percent, plural};
@@ -226,6 +226,23 @@ pub fn outcome(report: &CureReport) -> String {
     let lead = if is_healthy { "nothing to cure; still improved by " } else { "" };
     let name = named(&cure.remedies, &result.parameters);
     format!("{lead}{name}: {change}{test}, better on {won} of {seeds} seeds")
+}
+
+/// What was not done, a sentence for each reason; and what ended the search before it was through.
+pub fn left_out(trial: &TrialReport) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for left_out in &trial.left_out {
+        match reasons.iter_mut().find(|(why, _)| *why == left_out.why) {
+            Some((_, whats)) => whats.push(&left_out.what),
+            None => reasons.push((&left_out.why, vec![&left_out.what])),
+        }
+    }
+    let sentence = |(why, whats): (&str, Vec<&str>)| format!("left out, because {why}: {}", whats.join(", "));
+    let stopped = trial.stopped.map(|stopped| match stopped {
+        Stopped::Interrupted => "stopped by hand: the best so far",
+        Stopped::Budget => "the time was over before the search was: the best so far",
+    });
+    reasons.into_iter().map(sentence).chain(stopped.map(str::to_owned)).collect()
 }
 
 /// A prescription's name with what was chosen: `rescale-init (init = he-normal)`.
