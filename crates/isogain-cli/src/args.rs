@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Export(Export),
     /// How smooth the loss is along the gradient while a network trains; several recipes are compared
     Smooth(Smooth),
+    /// Results of theory and of the literature, measured again by this program, beside what they should be
+    Reproduce(Reproduce),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
     Explain(Explain),
 }
@@ -261,6 +263,46 @@ pub(crate) struct Smooth {
     #[arg(long, short)]
     pub(crate) quiet: bool,
     /// How the result is written: text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain reproduce`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Without a name all experiments are listed, with the time that each takes.
+
+    isogain reproduce batch-norm-explosion
+    isogain reproduce --all
+
+A number that ours is compared with is exact (a closed form), published (printed by the source), claimed (the outcome \
+that the source describes, with a limit of our own) or measured (by an independent program).
+
+Exit status: 0 each number is as it should be, 1 one is not, 2 an error, 130 stopped by Ctrl-C.")]
+pub(crate) struct Reproduce {
+    /// An experiment; the list of all when left out
+    pub(crate) name: Option<String>,
+    /// Run every experiment, and write one page with their tables and figures
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+    /// Folder for the results of --all and their page, report.html
+    ///
+    /// runs/reproduce when left out, or runs/reproduce-2, -3 ... when that is taken; with --resume the last of these
+    #[arg(long, short, value_name = "DIR", requires = "all")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the experiments that are not done yet in that folder
+    #[arg(long, requires = "all")]
+    pub(crate) resume: bool,
+    /// Experiments at the same time; the number of processor cores when left out
+    #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Write a page of one experiment there that opens in any browser, offline
+    #[arg(long, value_name = "FILE", requires = "name")]
+    pub(crate) html: Option<PathBuf>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// How the result is written: text, json or markdown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
 }

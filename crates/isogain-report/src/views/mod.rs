@@ -22,6 +22,7 @@ pub(crate) mod network;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
 pub(crate) mod remedies;
+pub(crate) mod reproduced;
 mod split;
 mod time;
 mod units;
