@@ -2,7 +2,7 @@
 
 use isogain_core::network::Network;
 use isogain_core::recipe::{ClipKind, LossScale, Recipe};
-use isogain_core::record::{NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
+use isogain_core::record::{HistogramRecord, NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
 use isogain_core::statistics::Moments;
 
 use crate::Error;
@@ -13,7 +13,7 @@ use crate::ops::{Arithmetic, Narrow};
 use crate::optimizer::{Optimizer, Turn};
 use crate::probe::{Keep, Probes};
 use crate::scaler::Scaler;
-use crate::snapshot::{Gradients, joint_records, loss_and_gradients, scalar, snapshot, value_moments};
+use crate::snapshot::{Gradients, joint_records, loss_and_gradients, scalar, value_moments, with_histograms};
 
 /// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
 #[derive(Clone, Debug)]
@@ -159,6 +159,14 @@ impl Trainer {
     /// # Errors
     /// When the captured buffers do not fit together.
     pub fn snapshot(&self, batch: &Samples) -> Result<Snapshot, Error> {
+        self.taken_apart(batch).map(|(snapshot, _)| snapshot)
+    }
+
+    /// The same, and the orders of magnitude of what was seen.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn taken_apart(&self, batch: &Samples) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
         let (mut model, mut scaler) = (self.model.clone(), self.scaler.clone());
         loop {
             model.arithmetic.loss_scale = scaler.scale;
@@ -171,7 +179,7 @@ impl Trainer {
             }
             scaler.update(true);
         }
-        snapshot(&model, batch, self.step as u64)
+        with_histograms(&model, batch, self.step as u64)
     }
 
     /// Judges in evaluation mode on the whole training and test part.
