@@ -62,8 +62,8 @@ pub fn with_histograms(
 
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
     let sides = [(TensorKind::Activation, &seen.forward), (TensorKind::Cotangent, &seen.backward)];
-    let of_op = |op: &Op| {
-        sides.into_iter().filter_map(move |(kind, side)| {
+    let of_op = |op: &Op| -> Vec<HistogramRecord> {
+        let of_side = |(kind, side): (TensorKind, &BTreeMap<Arc<str>, Kept>)| {
             let histogram = match side.get(op.name.as_str())?.values()? {
                 Values::F32(values) => moments_with_histogram(values).1,
                 // Exponents beyond single precision are counted as zero or infinite.
@@ -72,7 +72,8 @@ fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
                 }
             };
             Some(HistogramRecord { name: op.name.clone(), kind, histogram })
-        })
+        };
+        sides.into_iter().filter_map(of_side).collect()
     };
     model.network.walk().into_iter().flat_map(of_op).collect()
 }
