@@ -11,6 +11,7 @@ pub mod clip;
 pub mod cure;
 mod direction;
 pub mod error;
+pub mod heal;
 pub mod initialize;
 pub mod model;
 mod ops;

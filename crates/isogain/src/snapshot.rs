@@ -63,7 +63,7 @@ pub fn with_histograms(
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
     let sides = [(TensorKind::Activation, &seen.forward), (TensorKind::Cotangent, &seen.backward)];
     let of_op = |op: &Op| {
-        sides.into_iter().filter_map(|(kind, side)| {
+        sides.into_iter().filter_map(move |(kind, side)| {
             let histogram = match side.get(op.name.as_str())?.values()? {
                 Values::F32(values) => moments_with_histogram(values).1,
                 // Exponents beyond single precision are counted as zero or infinite.

@@ -354,6 +354,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         alpha: rule["alpha"].as_f64().unwrap_or(0.99),
         eps: rule["eps"].as_f64().unwrap_or(1e-8),
         weight_decay: rule["weight_decay"].as_f64().unwrap_or(0.0),
+        ..OptimizerRecipe::named(name)
     };
     let limits = match case["clip"]["kind"].as_str() {
         Some("value") => Clip::at(ClipKind::Value, number(&case["clip"]["limit"])),

@@ -263,8 +263,11 @@ fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
         alpha: table.get("alpha", default.alpha, Entry::number)?,
         eps: table.get("eps", default.eps, Entry::number)?,
         weight_decay: table.get("weight_decay", default.weight_decay, Entry::number)?,
+        clip_update: table.get("clip_update", default.clip_update, Entry::flag)?,
+        spike_limit: table.optional("spike_limit", Entry::number)?,
+        reset_every: table.optional("reset_every", Entry::whole)?,
     };
-    for setting in ["momentum", "betas", "alpha", "eps"] {
+    for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every"] {
         if !name.settings().contains(&setting) {
             let having = OptimizerName::ALL.into_iter().filter(|name| name.settings().contains(&setting));
             let names: Vec<String> = having.map(|name| format!("\"{}\"", Name(&name))).collect();

@@ -209,6 +209,15 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
         lines.changed("eps", &optimizer.eps, &default.eps);
     }
     lines.changed("weight_decay", &optimizer.weight_decay, &default.weight_decay);
+    if has("clip_update") {
+        lines.changed("clip_update", &optimizer.clip_update, &default.clip_update);
+    }
+    if has("spike_limit") {
+        lines.changed("spike_limit", &optimizer.spike_limit, &default.spike_limit);
+    }
+    if has("reset_every") {
+        lines.changed("reset_every", &optimizer.reset_every, &default.reset_every);
+    }
     lines
 }
 

@@ -12,10 +12,11 @@ pub(super) static REMEDY: Remedy = Remedy {
     prescribe,
 };
 
-/// Groups, the most first: Wu & He 2018 take 32 of at least 64 channels, so that a group has more than one.
-const GROUPS: [usize; 4] = [32, 16, 8, 4];
-/// Fewest features of a group.
-const FEWEST: usize = 2;
+/// Groups, the most first: Wu & He 2018 take 32.
+const GROUPS: [usize; 5] = [32, 16, 8, 4, 2];
+/// Fewest features of a group: of two values little more than a sign is left. Measured at 64 units, batch 4, ten layers:
+/// 32 groups learn nothing (2.35), 8 do (0.8).
+const FEWEST: usize = 8;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     // Every normalised layer has to be divided, so the narrowest that all widths are multiples of.

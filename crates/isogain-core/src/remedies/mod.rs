@@ -17,7 +17,6 @@ mod clip_each_by_history;
 mod clip_outliers;
 mod clipping;
 mod delta_orthogonal_init;
-mod dropout_init;
 mod fixed_variance_init;
 mod gated_cell;
 mod hidden_init;
@@ -70,7 +69,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 31] = [
+pub static TABLE: [&Remedy; 30] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &insert_batch_norm::REMEDY,
@@ -88,7 +87,6 @@ pub static TABLE: [&Remedy; 31] = [
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,
     &self_normalise::REMEDY,
-    &dropout_init::REMEDY,
     &asymmetric_init::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,

@@ -306,9 +306,11 @@ impl Subject {
         diagnose(&self.case())
     }
 
-    /// What to try against these findings, best first.
+    /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
-        prescriptions(&self.case(), &self.recipe, findings)
+        let mut prescribed = prescriptions(&self.case(), &self.recipe, findings);
+        prescribed.retain(|prescription| self.changes(&prescription.recipe) != Changes::default());
+        prescribed
     }
 
     /// The same document that a check of a recipe gives.
@@ -438,7 +440,12 @@ fn details(traced: &[TracedOp], start: &mut Snapshot) {
 }
 
 /// The description that rules read. `captured` are the same operations by name.
-fn ops(traced: &[TracedOp], captured: &HashMap<&str, &OpCapture>, init: Initializer, activation: Activation) -> Vec<Op> {
+fn ops(
+    traced: &[TracedOp],
+    captured: &HashMap<&str, &OpCapture>,
+    init: Initializer,
+    activation: Activation,
+) -> Vec<Op> {
     let found = |name: &str| captured.get(name);
     let linear = |op: &TracedOp| {
         let capture = found(&op.name);

@@ -103,7 +103,9 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     let pull = optimizer.weight_decay;
     must("optimizer.weight_decay", pull, pull.is_finite() && pull >= 0.0, "must be a finite number, 0 or more")?;
     let eps = optimizer.eps;
-    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")
+    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
+    optimizer.spike_limit.map_or(Ok(()), |limit| positive("optimizer.spike_limit", limit))?;
+    optimizer.reset_every.map_or(Ok(()), |steps| within("optimizer.reset_every", steps, MAX_STEPS))
 }
 
 fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {
