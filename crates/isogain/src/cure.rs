@@ -13,7 +13,7 @@ use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
 use isogain_core::render::words::named;
 use isogain_core::rules::{Case, Finding, diagnose};
-use isogain_core::summary::{Curve, Curves};
+use isogain_core::summary::{Curve, Curves, TriedCurves};
 use isogain_core::trial::left_out::{LeftOut, by_budget, ruled_out};
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
@@ -225,14 +225,24 @@ pub fn search<'a>(
     (report.left_out, report.stopped) = (left_out, stopped);
 
     let curves = curves.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let of = |arm: usize, rate: f64| {
+    let of = |arm: usize, rate: f64| -> Vec<Curve> {
         let whole = (arm, rate.to_bits(), 0)..=(arm, rate.to_bits(), u64::MAX);
         curves.range(whole).map(|(_, curve)| curve.clone()).collect()
     };
+    let others = report.prescriptions.iter().enumerate().filter(|(index, result)| {
+        result.steps == recipe.run.steps && report.cure.as_ref().is_none_or(|cure| cure.prescription != *index)
+    });
+    let tried = others
+        .filter_map(|(prescription, result)| {
+            let curves = of(prescription + 1, result.learning_rate?).iter().map(Curve::coarse).collect::<Vec<_>>();
+            (!curves.is_empty()).then_some(TriedCurves { prescription, curves })
+        })
+        .collect();
     let cure = report.cure.as_ref();
     let curves = Curves {
         before: of(0, report.baseline.learning_rate),
         after: cure.map(|cure| of(cure.prescription + 1, cure.recipe.optimizer.learning_rate)).unwrap_or_default(),
+        tried,
     };
     let cured = cure.map(|cure| Subject::new(&cure.recipe, datasets.of(&cure.recipe)?)).transpose()?;
     Ok(Search { subject, findings, prescriptions, report, curves, cured })

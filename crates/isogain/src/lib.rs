@@ -16,6 +16,7 @@ pub mod model;
 mod ops;
 pub mod optimizer;
 pub mod probe;
+pub mod reproduce;
 pub mod run;
 pub mod scaler;
 pub mod sharpness;

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod error;
 pub mod export;
 pub mod flight;
+pub mod import;
 pub mod line;
 mod number;
 pub mod reader;

@@ -132,8 +132,14 @@ pub fn healthy(report: &CheckReport) -> String {
     let profile = Profile::of(&report.flow);
     let layers = plural(profile.layers.len(), "layer");
     let slope = factor_or_missing(profile.slope());
-    let depth = trainable_depth(report).map_or_else(String::new, |depth| format!("; {depth}"));
-    format!("the gradient changes by {slope} per layer over {layers}{depth}")
+    format!("the gradient changes by {slope} per layer over {layers}; {}", limit(report))
+}
+
+/// As [`trainable_depth`], and where theory sets no limit that it sets none.
+pub fn limit(report: &CheckReport) -> String {
+    let remembers = report.limits.ceilings.iter().any(|estimate| estimate.ceiling == Ceiling::Memory);
+    let none = if remembers { "theory sets no limit to its memory" } else { "theory sets no limit to its depth" };
+    trainable_depth(report).unwrap_or_else(|| none.to_owned())
 }
 
 /// `trainable to about 12 layers, beyond which the gradient spans ...`; `None` where theory sets no limit.
@@ -146,9 +152,10 @@ pub fn trainable_depth(report: &CheckReport) -> Option<String> {
         ));
     }
     let depth = report.limits.trainable_depth?;
+    let has_skips = report.flow.joints.iter().any(|joint| joint.branch.is_some());
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
-    Some(format!("trainable to about {}{binding}", about_layers(depth)))
+    Some(format!("trainable to about {}{binding}", about_layers(depth, has_skips)))
 }
 
 /// A ceiling of the trainable depth, in a few words.
