@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 mod curve;
+pub mod reproduction;
 pub mod smoothness;
 
-pub use curve::{Curve, Curves};
+pub use curve::{Curve, Curves, TriedCurves};
 
 use crate::flow::Flow;
 use crate::recipe::Recipe;

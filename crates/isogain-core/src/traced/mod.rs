@@ -7,6 +7,8 @@
 mod changes;
 mod recipe;
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -281,10 +283,12 @@ impl Subject {
         let data = buffers.data(&traced)?;
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
+        // The first of a name. A search through the list for each operation would grow with the square of the depth.
+        let captured = capture.walk().into_iter().rev().map(|op| (op.name.as_str(), op)).collect();
         let network = Network {
             input: Shape::vector(capture.ops().first().map_or(0, |op| op.input.len() / traced.batch)),
             outputs: capture.ops().last().map_or(0, |op| op.output.len() / op.rows.max(1)),
-            ops: ops(&traced.ops, &capture.walk(), initializer, activation),
+            ops: ops(&traced.ops, &captured, initializer, activation),
             loss: traced.loss_kind,
         };
         let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
@@ -433,9 +437,9 @@ fn details(traced: &[TracedOp], start: &mut Snapshot) {
     }
 }
 
-/// The description that rules read. `captured` are the same operations in the order of a walk.
-fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activation: Activation) -> Vec<Op> {
-    let found = |name: &str| captured.iter().find(|op| op.name == name);
+/// The description that rules read. `captured` are the same operations by name.
+fn ops(traced: &[TracedOp], captured: &HashMap<&str, &OpCapture>, init: Initializer, activation: Activation) -> Vec<Op> {
+    let found = |name: &str| captured.get(name);
     let linear = |op: &TracedOp| {
         let capture = found(&op.name);
         let fan_out = capture.map_or(0, |capture| capture.output.len() / capture.rows.max(1));

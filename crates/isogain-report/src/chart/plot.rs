@@ -24,6 +24,8 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
     /// Whether each point gets a dot.
     pub(crate) dots: bool,
+    /// What it is, where the legend does not say it; no markup.
+    pub(crate) name: String,
 }
 
 /// A vertical strip of the chart around one value of x, and what it reads out.
@@ -46,14 +48,14 @@ pub(crate) struct Band {
 
 /// A line chart.
 pub(crate) struct Plot<'a> {
-    /// Unique in the page.
-    pub(crate) id: &'static str,
+    /// Unique in the page; markup, as all of these.
+    pub(crate) id: &'a str,
     /// What the chart shows, a few words.
-    pub(crate) title: &'static str,
+    pub(crate) title: &'a str,
     /// What is to be seen in it, one sentence: the text alternative.
     pub(crate) summary: String,
     /// Names of the axes, with units.
-    pub(crate) axes: [&'static str; 2],
+    pub(crate) axes: [&'a str; 2],
     /// The axis below.
     pub(crate) x: Axis,
     /// The axis on the left.
@@ -200,5 +202,6 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> String {
             }
         }
     }
-    format!("<g class=\"line {}\"><path d=\"{path}\"/>{marks}</g>\n", series.class)
+    let title = if series.name.is_empty() { String::new() } else { format!("<title>{}</title>", text(&series.name)) };
+    format!("<g class=\"line {}\">{title}<path d=\"{path}\"/>{marks}</g>\n", series.class)
 }
