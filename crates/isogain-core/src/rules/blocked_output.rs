@@ -82,6 +82,13 @@ impl<'a> Output<'a> {
     }
 }
 
+/// Whether the targets lie outside of what the head can return, on whatever scale they are.
+pub(super) fn cannot_reach(case: &Case<'_>) -> bool {
+    let head = case.network.head();
+    let output = head.and_then(|head| case.network.ops[head + 1..].iter().rev().find_map(Output::of));
+    output.is_some_and(|output| unreachable(case, &output).is_some())
+}
+
 /// The targets lie outside of the activation's range.
 fn unreachable(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
     let Output { name, range: (low, high), .. } = *output;
