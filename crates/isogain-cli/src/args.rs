@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use isogain_core::recipe::validate::MAX_SEED;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Export(Export),
     /// How smooth the loss is along the gradient while a network trains; several recipes are compared
     Smooth(Smooth),
+    /// Results of theory and of the literature, measured again by this program, beside what they should be
+    Reproduce(Reproduce),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
     Explain(Explain),
 }
@@ -128,7 +131,30 @@ pub(crate) struct Cure {
     /// Paired seeds that a verdict rests on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(crate) seeds: u8,
+    /// Time for everything: 90s, 5m, 1h
+    ///
+    /// What does not fit is left out, random search first, and the result says so. Which trials fit depends on the speed of
+    /// the machine; without a budget the same recipe and seed give the same result.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
 }
+
+/// A number of seconds, minutes or hours: `90s`, `5m`, `1.5h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("must be a number with its unit: 90s, 5m, 1h".to_owned()),
+    };
+    let number: Option<f64> = number.parse().ok().filter(|number: &f64| number.is_finite());
+    let time = number.map(|number| number * seconds).filter(|time| (1.0..=MOST_SECONDS).contains(time));
+    time.map(Duration::from_secs_f64).ok_or_else(|| "must be a time from 1s to 8760h, such as 90s, 5m, 1h".to_owned())
+}
+
+/// A year.
+const MOST_SECONDS: f64 = 8760.0 * 3600.0;
 
 /// `isogain check`.
 #[derive(Debug, ClapArgs)]
@@ -267,6 +293,46 @@ pub(crate) struct Smooth {
     #[arg(long, short)]
     pub(crate) quiet: bool,
     /// How the result is written: text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain reproduce`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Without a name all experiments are listed, with the time that each takes.
+
+    isogain reproduce batch-norm-explosion
+    isogain reproduce --all
+
+A number that ours is compared with is exact (a closed form), published (printed by the source), claimed (the outcome \
+that the source describes, with a limit of our own) or measured (by an independent program).
+
+Exit status: 0 each number is as it should be, 1 one is not, 2 an error, 130 stopped by Ctrl-C.")]
+pub(crate) struct Reproduce {
+    /// An experiment; the list of all when left out
+    pub(crate) name: Option<String>,
+    /// Run every experiment, and write one page with their tables and figures
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+    /// Folder for the results of --all and their page, report.html
+    ///
+    /// runs/reproduce when left out, or runs/reproduce-2, -3 ... when that is taken; with --resume the last of these
+    #[arg(long, short, value_name = "DIR", requires = "all")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the experiments that are not done yet in that folder
+    #[arg(long, requires = "all")]
+    pub(crate) resume: bool,
+    /// Experiments at the same time; the number of processor cores when left out
+    #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Write a page of one experiment there that opens in any browser, offline
+    #[arg(long, value_name = "FILE", requires = "name")]
+    pub(crate) html: Option<PathBuf>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// How the result is written: text, json or markdown
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
 }

@@ -15,6 +15,9 @@ const UNKNOWN: &str = "{prefix:>10} {spinner} {elapsed}";
 /// How the line looks while steps are counted.
 const COUNTED: &str = "{prefix:>10} {bar:32} {human_pos} of {human_len} steps, {elapsed}, {eta} left  {msg}";
 
+/// How the line looks while parts of a whole are counted, whatever their size.
+const PARTS: &str = "{prefix:>10} {bar:32} {percent} %, {elapsed}, {eta} left  {msg}";
+
 /// A pool of one thread. Everything is computed in such pools, so that a trial, a training and a check give the same
 /// numbers whatever the machine.
 pub(crate) fn single_thread() -> Result<rayon::ThreadPool> {
@@ -45,4 +48,10 @@ pub(crate) fn stage(line: &ProgressBar, what: &'static str, steps: Option<u64>) 
     }
     // The estimate of the time left must not rest on the stage before.
     line.reset_eta();
+}
+
+/// Begins something of that many parts.
+pub(crate) fn parts(line: &ProgressBar, what: &'static str, parts: u64) {
+    stage(line, what, Some(parts));
+    line.set_style(ProgressStyle::with_template(PARTS).unwrap_or_else(|_| ProgressStyle::default_bar()));
 }

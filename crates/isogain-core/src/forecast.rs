@@ -196,7 +196,7 @@ mod tests {
         let layer = OpCapture {
             name: "rnn1".into(),
             rows: 1,
-            kind: OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            kind: OpCaptureKind::Other { weighted: true },
             input: values(1.0),
             output: values(state),
             cotangent_in: values(1.0),

@@ -381,8 +381,19 @@ fn run() -> impl Strategy<Value = Run> {
 }
 
 fn clip() -> impl Strategy<Value = Clip> {
-    let kind = sample::select(vec![ClipKind::Value, ClipKind::Norm, ClipKind::GlobalNorm]);
-    let clips = (kind, positive()).prop_map(|(kind, threshold)| Clip { kind, threshold });
+    let kind = sample::select(ClipKind::ALL.to_vec());
+    let settings = (option::of(0.0..=100.0), option::of(0.01..0.99), option::of(1..1000_usize), option::of(positive()));
+    let clips = (kind, positive(), settings).prop_map(|(kind, threshold, (percentile, decay, warm_up, start))| {
+        let has = |setting| kind.settings().contains(&setting);
+        Clip {
+            kind,
+            threshold: if has("threshold") { threshold } else { Clip::of(kind).threshold },
+            percentile: percentile.filter(|_| has("percentile")),
+            decay: decay.filter(|_| has("decay")),
+            warm_up: warm_up.filter(|_| has("warm_up")),
+            start: start.filter(|_| has("start")),
+        }
+    });
     prop_oneof![Just(Clip::default()), clips]
 }
 

@@ -17,6 +17,7 @@ mod policy;
 mod views;
 
 use isogain_core::record::Run;
+use isogain_core::summary::reproduction::ReproduceReport;
 use isogain_core::summary::{CheckReport, CureReport};
 
 pub use digest::Digest;
@@ -37,6 +38,14 @@ pub fn html(report: &CureReport) -> Result<String, ReportError> {
 /// When the report cannot be written as JSON, which the page carries as its data.
 pub fn check_html(report: &CheckReport) -> Result<String, ReportError> {
     page::check(report)
+}
+
+/// The page for published and exact results beside what was measured.
+///
+/// # Errors
+/// When the report cannot be written as JSON, which the page carries as its data.
+pub fn reproduce_html(report: &ReproduceReport) -> Result<String, ReportError> {
+    page::reproduce(report)
 }
 
 /// The page for a recorded run, finished or not; `name` is what it is called, its folder as a rule.

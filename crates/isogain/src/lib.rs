@@ -4,6 +4,7 @@
 //! All judgement lives in `isogain_core`; this crate only builds, runs and measures.
 #![recursion_limit = "256"]
 
+mod budget;
 pub mod check;
 pub mod checkpoint;
 pub mod clip;
@@ -15,6 +16,7 @@ pub mod model;
 mod ops;
 pub mod optimizer;
 pub mod probe;
+pub mod reproduce;
 pub mod run;
 pub mod scaler;
 pub mod sharpness;

@@ -104,6 +104,37 @@ pub fn header(subject: &Subject, data_folder: &Path) -> Result<Header, Error> {
     })
 }
 
+/// A training of which nothing is written.
+#[derive(Clone, Debug)]
+pub struct Unrecorded {
+    /// The steps that a record would have.
+    pub history: Vec<StepRecord>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is wrong, all evidence considered.
+    pub findings: Vec<Finding>,
+}
+
+/// Trains from the start, watched, and writes nothing. `None` when it was stopped from outside.
+///
+/// # Errors
+/// When the data changed meanwhile.
+pub fn unrecorded(subject: &Subject, is_stopped: &dyn Fn() -> bool) -> Result<Option<Unrecorded>, Error> {
+    let mut training = Training::new(subject, begin(subject));
+    let last = training.last_step();
+    while !training.is_over() {
+        if is_stopped() {
+            return Ok(None);
+        }
+        // Watching changes no number, so that a step in between need not be.
+        let is_kept = is_written(training.trainer.step as u64, last);
+        let record = training.trainer.advance(&subject.data, is_kept);
+        training.history.extend(record);
+    }
+    let (outcome, findings) = training.judged()?;
+    Ok(Some(Unrecorded { history: training.history, outcome, findings }))
+}
+
 fn begin(subject: &Subject) -> Trainer {
     Trainer::new(&subject.recipe, &subject.network, &subject.data, subject.recipe.run.seed)
 }

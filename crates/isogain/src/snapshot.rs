@@ -105,7 +105,7 @@ fn captured(model: &Model, batch: &Samples) -> Result<Captured, Error> {
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
-    let captures = Captures { model, gradients: &gradients, seen: &seen };
+    let captures = Captures { model, gradients: &gradients, seen: &seen, samples: batch.len() };
     // Tokens have no cotangent: the chain starts at their embedding's output.
     let ops = match model.network.ops.split_first() {
         Some((embedding, rest)) if matches!(embedding.kind, OpKind::Embedding(_)) => {
@@ -160,6 +160,8 @@ struct Captures<'a> {
     model: &'a Model,
     gradients: &'a Gradients,
     seen: &'a Seen,
+    /// Samples in the batch.
+    samples: usize,
 }
 
 /// Where a list of operations starts: the joint that feeds the first one, and the features of a row there.
@@ -206,9 +208,13 @@ impl Captures<'_> {
                 OpCaptureKind::Convolution { weight: value("weight"), weight_gradient: gradient("weight") }
             }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
-            OpKind::Norm(norm) => {
-                OpCaptureKind::Norm { norm: norm.norm, gamma: value("gamma"), eps: norm.eps, groups: norm.groups }
-            }
+            OpKind::Norm(norm) => OpCaptureKind::Norm {
+                norm: norm.norm,
+                gamma: value("gamma"),
+                eps: norm.eps,
+                groups: norm.groups,
+                samples: self.samples,
+            },
             OpKind::Residual(residual) => {
                 let (branch, skip) = (branch_joint(&op.name), skip_joint(&op.name));
                 let scale = self.model.parameters.get(&named("scale")).map(Value::to_f64);
@@ -229,10 +235,10 @@ impl Captures<'_> {
                     paths: through_time.paths.into_iter().map(path).collect(),
                 }
             }
-            OpKind::Attention(_) => OpCaptureKind::Attention,
-            OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            OpKind::Attention(attention) => OpCaptureKind::Attention { features: [attention.features; 3] },
+            OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
-                OpCaptureKind::Other { weighted: false, states: Vec::new() }
+                OpCaptureKind::Other { weighted: false }
             }
         }
     }

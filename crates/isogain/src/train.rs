@@ -6,7 +6,7 @@ use isogain_core::record::{HistogramRecord, NonFinite, Outcome, ParameterRecord,
 use isogain_core::statistics::Moments;
 
 use crate::Error;
-use crate::clip::clip;
+use crate::clip::Clipper;
 use crate::data::{Dataset, EpochOrder, Part, Samples, Targets, batch_rows};
 use crate::model::{Mode, Model, Value, dtype, to_f64};
 use crate::ops::{Arithmetic, Narrow};
@@ -26,6 +26,8 @@ pub struct Trainer {
     pub step: usize,
     /// Loss of each step's batch so far.
     pub losses: Vec<f64>,
+    /// What clips gradients, with what it remembers.
+    pub clipper: Clipper,
     /// What the loss is multiplied with.
     pub scaler: Scaler,
     /// Where the first non-finite value appeared.
@@ -44,6 +46,7 @@ impl Trainer {
         Self {
             model,
             optimizer: Optimizer::new(&recipe.optimizer),
+            clipper: Clipper::new(&recipe.clip).of(network),
             step: 0,
             losses: Vec::new(),
             scaler,
@@ -83,7 +86,7 @@ impl Trainer {
         } else {
             Vec::new()
         };
-        let clipped = clip(&mut gradients, &self.recipe.clip);
+        let clipped = self.clipper.clip(&mut gradients, &self.model.parameters);
         let turn = Turn { rate: self.recipe.learning_rate(self.step), updates: self.step - self.scaler.skipped };
         let scaling = ScalingRecord { loss_scale: self.scaler.scale, skipped: self.scaler.overflows(&gradients) };
         let mut parameters = if scaling.skipped {

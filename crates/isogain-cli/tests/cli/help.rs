@@ -16,6 +16,7 @@ fn help_is_as_written() {
         ("compare", file!["help/compare.txt"]),
         ("export", file!["help/export.txt"]),
         ("smooth", file!["help/smooth.txt"]),
+        ("reproduce", file!["help/reproduce.txt"]),
         ("explain", file!["help/explain.txt"]),
     ] {
         assert_data_eq!(desk.isogain(&[command, "--help"]).stdout, expected);

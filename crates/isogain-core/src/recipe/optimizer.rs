@@ -1,4 +1,4 @@
-//! `[optimizer]` and `[clip]`: how a gradient becomes an update.
+//! `[optimizer]`: how a gradient becomes an update.
 
 use serde::{Deserialize, Serialize};
 
@@ -139,38 +139,8 @@ impl Optimizer {
     }
 }
 
-/// What happens to a gradient before the optimizer sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Clip {
-    /// Which kind.
-    pub kind: ClipKind,
-    /// Largest value, or largest L2 norm.
-    pub threshold: f64,
-}
-
-/// Kind of clipping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClipKind {
-    /// No clipping.
-    None,
-    /// Each element into [-threshold, threshold]; changes the direction.
-    Value,
-    /// Each parameter tensor to at most this norm.
-    Norm,
-    /// All parameters together to at most this norm; keeps the direction.
-    GlobalNorm,
-}
-
 impl Default for Optimizer {
     fn default() -> Self {
         Self::named(OptimizerName::Sgd)
-    }
-}
-
-impl Default for Clip {
-    fn default() -> Self {
-        Self { kind: ClipKind::None, threshold: 1.0 }
     }
 }

@@ -232,9 +232,13 @@ fn schedule(schedule: &Schedule) -> Lines {
 
 fn clip(clip: &Clip) -> Lines {
     let mut lines = Lines::default();
-    let clips = clip.kind != ClipKind::None;
-    lines.put(clips, "kind", quoted(&clip.kind));
-    lines.put(clips, "threshold", clip.threshold.written());
+    let has = |setting| clip.kind.settings().contains(&setting);
+    lines.put(clip.kind != ClipKind::None, "kind", quoted(&clip.kind));
+    lines.put(has("threshold"), "threshold", clip.threshold.written());
+    lines.put(has("percentile") && clip.percentile.is_some(), "percentile", clip.percentile.written());
+    lines.put(has("decay") && clip.decay.is_some(), "decay", clip.decay.written());
+    lines.put(has("warm_up") && clip.warm_up.is_some(), "warm_up", clip.warm_up.written());
+    lines.put(has("start") && clip.start.is_some(), "start", clip.start.written());
     lines
 }
 

@@ -58,6 +58,9 @@ pub fn cure(report: &CureReport) -> String {
         };
         page += &line(&[], tried, &when);
     }
+    for line in words::left_out(&report.trial) {
+        page += &format!("\n{}.\n", escape(&capital(&line)));
+    }
     let spent = &report.trial.spent;
     page += &format!(
         "\n{}, {}, {}.\n",
@@ -122,7 +125,7 @@ fn outcome(before: &[SeedScore], after: &[SeedScore], verdict: &str) -> [String;
 }
 
 /// Text as itself: on one line, and no mark, tag, link, mention or table bar in it.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in printable(text).chars() {
         match c {

@@ -14,6 +14,7 @@ pub mod json;
 pub mod layers;
 pub mod markdown;
 pub mod numbers;
+pub mod reproduction;
 pub mod run;
 pub mod sarif;
 pub mod smoothness;

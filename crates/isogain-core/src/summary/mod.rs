@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 mod curve;
+pub mod reproduction;
 pub mod smoothness;
 
 pub use curve::{Curve, Curves, TriedCurves};

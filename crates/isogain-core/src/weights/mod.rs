@@ -32,7 +32,7 @@ pub use chain::Chain;
 pub use error::WeightError;
 pub use matrix::UnitCounts;
 pub use scale::Scale;
-pub use spectrum::Spectrum;
+pub use spectrum::{Spectrum, singular_values};
 
 use matrix::Matrix;
 use plan::{Plan, Role};

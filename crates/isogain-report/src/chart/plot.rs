@@ -48,14 +48,14 @@ pub(crate) struct Band {
 
 /// A line chart.
 pub(crate) struct Plot<'a> {
-    /// Unique in the page.
-    pub(crate) id: &'static str,
+    /// Unique in the page; markup, as all of these.
+    pub(crate) id: &'a str,
     /// What the chart shows, a few words.
-    pub(crate) title: &'static str,
+    pub(crate) title: &'a str,
     /// What is to be seen in it, one sentence: the text alternative.
     pub(crate) summary: String,
     /// Names of the axes, with units.
-    pub(crate) axes: [&'static str; 2],
+    pub(crate) axes: [&'a str; 2],
     /// The axis below.
     pub(crate) x: Axis,
     /// The axis on the left.

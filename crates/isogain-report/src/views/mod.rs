@@ -25,6 +25,7 @@ pub(crate) mod predicted;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
 pub(crate) mod remedies;
+pub(crate) mod reproduced;
 mod split;
 mod time;
 mod units;

@@ -120,7 +120,13 @@ fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {
 
 fn clip(clip: &Clip) -> Result<(), RecipeError> {
     // A negative threshold would turn every clipped gradient round, and the loss would climb.
-    positive("clip.threshold", clip.threshold)
+    positive("clip.threshold", clip.threshold)?;
+    let percentile = clip.percentile();
+    must("clip.percentile", percentile, (0.0..=100.0).contains(&percentile), "must be from 0 to 100")?;
+    let decay = clip.decay();
+    must("clip.decay", decay, decay > 0.0 && decay < 1.0, "must be above 0 and below 1")?;
+    within("clip.warm_up", clip.warm_up(), MAX_STEPS)?;
+    positive("clip.start", clip.start())
 }
 
 fn run(run: &Run) -> Result<(), RecipeError> {
