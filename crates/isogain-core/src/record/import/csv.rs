@@ -168,31 +168,32 @@ impl Iterator for Rows<'_> {
 
 impl Rows<'_> {
     fn row(&mut self) -> Vec<String> {
-        let mut row = vec![String::new()];
+        let (mut row, mut field) = (Vec::new(), String::new());
         let mut is_quoted = false;
         let mut chars = self.rest.char_indices().peekable();
+        let mut end = self.rest.len();
         while let Some((at, c)) = chars.next() {
             if c == '\n' {
                 self.line += 1;
             }
-            let field = row.last_mut();
             match (c, is_quoted) {
                 ('"', true) if chars.peek().is_some_and(|(_, next)| *next == '"') => {
                     chars.next();
-                    field.into_iter().for_each(|field| field.push('"'));
+                    field.push('"');
                 }
                 ('"', true) => is_quoted = false,
-                ('"', false) if field.as_ref().is_some_and(|field| field.is_empty()) => is_quoted = true,
-                (',', false) => row.push(String::new()),
+                ('"', false) if field.is_empty() => is_quoted = true,
+                (',', false) => row.push(std::mem::take(&mut field)),
                 ('\r', false) => {}
                 ('\n', false) => {
-                    self.rest = &self.rest[at + 1..];
-                    return row;
+                    end = at + 1;
+                    break;
                 }
-                (c, _) => field.into_iter().for_each(|field| field.push(c)),
+                (c, _) => field.push(c),
             }
         }
-        self.rest = "";
+        row.push(field);
+        self.rest = &self.rest[end..];
         row
     }
 }
