@@ -10,11 +10,11 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::markup::{self, hinted, section};
 use crate::policy;
+use crate::views::gradient::Theory;
 use crate::views::{
     self, findings, gradient, header, judged, limits, loss, network, phase, predicted, recipe, recorded, remedies,
     reproduced, waterfall,
 };
-use crate::views::gradient::Theory;
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = concat!(

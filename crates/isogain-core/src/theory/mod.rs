@@ -33,5 +33,5 @@ pub use gains::Gains;
 pub use initializers::Initializer;
 pub use limits::{Ceiling, Limits, LimitsInput};
 pub use mean_field::{FixedPoint, MeanField, Phase, Propagation};
-pub use phase_diagram::PhaseDiagram;
 pub use named::{Domain, NameError, Parameter};
+pub use phase_diagram::PhaseDiagram;

@@ -438,7 +438,12 @@ fn details(traced: &[TracedOp], start: &mut Snapshot) {
 }
 
 /// The description that rules read. `captured` are the same operations by name.
-fn ops(traced: &[TracedOp], captured: &HashMap<&str, &OpCapture>, init: Initializer, activation: Activation) -> Vec<Op> {
+fn ops(
+    traced: &[TracedOp],
+    captured: &HashMap<&str, &OpCapture>,
+    init: Initializer,
+    activation: Activation,
+) -> Vec<Op> {
     let found = |name: &str| captured.get(name);
     let linear = |op: &TracedOp| {
         let capture = found(&op.name);

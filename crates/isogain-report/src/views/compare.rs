@@ -4,9 +4,9 @@ use isogain_core::record::Run;
 use isogain_core::record::compare::{Comparison, LossPair, compare};
 use isogain_core::render::numbers;
 
-use crate::chart::{Axis, Band, Plot, Series, Strip, field, spaced};
 use super::by_layer::{ByLayer, Line};
 use super::{layers, maps};
+use crate::chart::{Axis, Band, Plot, Series, Strip, field, spaced};
 use crate::digest::{Column, Digest, Point};
 use crate::markup::{MISSING, section, text};
 use crate::page::Part;
@@ -80,7 +80,8 @@ fn losses(runs: &[(String, &Digest)], comparison: &Comparison) -> Option<String>
             Band { class, edges: points.map(|point| (point.step as f64, point.low, point.high)).collect() }
         })
         .collect();
-    let mut legend: Vec<(&str, String)> = drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
+    let mut legend: Vec<(&str, String)> =
+        drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
     let at = |run: &Drawn<'_>, step: u64| {
         let index = run.points.partition_point(|point| point.step <= step).checked_sub(1)?;
         run.points.get(index).map(|point| numbers::loss(point.loss.is_finite().then_some(point.loss)))
@@ -142,7 +143,8 @@ fn losses(runs: &[(String, &Digest)], comparison: &Comparison) -> Option<String>
 /// The smallest and the largest loss above zero.
 fn all_ends(drawn: &[Drawn<'_>]) -> (f64, f64) {
     let all = drawn.iter().flat_map(|run| run.points.iter().flat_map(|point| [point.low, point.high]));
-    all.filter(|loss| *loss > 0.0 && loss.is_finite()).fold((f64::INFINITY, 0.0), |(low, high), loss| (low.min(loss), high.max(loss)))
+    all.filter(|loss| *loss > 0.0 && loss.is_finite())
+        .fold((f64::INFINITY, 0.0), |(low, high), loss| (low.min(loss), high.max(loss)))
 }
 
 /// The gradient at every layer at the last recorded step of each run, on one scale; layers are counted from the input, and
@@ -153,9 +155,11 @@ fn depth(runs: &[(String, &Digest)]) -> Option<String> {
         .take(MOST_RUNS)
         .filter_map(|(name, run)| {
             let rows = layers::rows(run);
-            let last = run.columns().iter().rev().find(|column| {
-                rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing())
-            })?;
+            let last = run
+                .columns()
+                .iter()
+                .rev()
+                .find(|column| rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing()))?;
             let values = rows.iter().map(|&row| Column::level(&last.cotangent, row).value()).collect();
             let names = rows.iter().map(|&row| run.joints()[row].clone()).collect();
             Some((name.as_str(), values, names, last.step))
@@ -165,7 +169,11 @@ fn depth(runs: &[(String, &Digest)]) -> Option<String> {
     let lines: Vec<Line> = drawn
         .iter()
         .zip(CLASSES)
-        .map(|((name, values, _, step), class)| Line { class, name: format!("{name}, step {step}"), values: values.clone() })
+        .map(|((name, values, _, step), class)| Line {
+            class,
+            name: format!("{name}, step {step}"),
+            values: values.clone(),
+        })
         .collect();
     let chart = ByLayer {
         id: "depth",

@@ -90,8 +90,11 @@ fn figure(points: &[Point]) -> String {
             csv += &format!("{sw},{sb},{}\n", gain.exp());
         }
     }
-    let edge: Vec<String> =
-        diagram.edge.iter().filter_map(|&(sw, sb)| Some(format!("{} {}", at(x.place(sw)?), at(y.place(sb)?)))).collect();
+    let edge: Vec<String> = diagram
+        .edge
+        .iter()
+        .filter_map(|&(sw, sb)| Some(format!("{} {}", at(x.place(sw)?), at(y.place(sb)?))))
+        .collect();
     if edge.len() > 1 {
         marks += &format!("<path class=\"edge\" d=\"M{}\"/>\n", edge.join("L"));
     }
@@ -100,7 +103,8 @@ fn figure(points: &[Point]) -> String {
     for point in &points {
         let [sw, sb] = place(&point.field);
         let gain = log_gain(&point.field);
-        let reading = format!("{}: sw {}, sb {}, gradient {} per layer", point.name, number(sw), number(sb), spoken_factor(gain));
+        let reading =
+            format!("{}: sw {}, sb {}, gradient {} per layer", point.name, number(sw), number(sb), spoken_factor(gain));
         if let (Some(left), Some(top)) = (x.place(sw), y.place(sb)) {
             marks += &format!(
                 "<g class=\"point {}\"><circle cx=\"{}\" cy=\"{}\" r=\"6.5\"><title>{}</title></circle></g>\n",
@@ -119,7 +123,8 @@ fn figure(points: &[Point]) -> String {
         );
         told.push(reading);
     }
-    let legend: String = points.iter().map(|point| format!("<li class=\"point {}\">{}</li>", point.class, text(&point.name))).collect();
+    let legend: String =
+        points.iter().map(|point| format!("<li class=\"point {}\">{}</li>", point.class, text(&point.name))).collect();
     let edge_legend = if diagram.edge.is_empty() { "" } else { "<li class=\"edge\">edge of chaos: equal gain</li>" };
     let name = text(activation.name());
     format!(
@@ -167,7 +172,8 @@ fn cells(diagram: &PhaseDiagram) -> String {
         }
     }
     paths.sort();
-    let paths: String = paths.into_iter().map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>")).collect();
+    let paths: String =
+        paths.into_iter().map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>")).collect();
     format!("<g class=\"shades\" shape-rendering=\"crispEdges\">{paths}</g>\n")
 }
 

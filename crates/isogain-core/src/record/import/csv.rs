@@ -29,8 +29,7 @@ pub(super) fn read(bytes: &[u8], curves: &mut Curves) -> Result<(), (u64, String
 
 fn wide(head: &[String], rows: Rows<'_>, curves: &mut Curves) -> Result<bool, (u64, String)> {
     let of_steps = STEPS.iter().find_map(|known| head.iter().position(|name| name.eq_ignore_ascii_case(known)));
-    let of_steps =
-        of_steps.ok_or((1, format!("no column counts steps; one of {} is needed", STEPS.join(", "))))?;
+    let of_steps = of_steps.ok_or((1, format!("no column counts steps; one of {} is needed", STEPS.join(", "))))?;
     for (line, row) in rows {
         let Some(step) = row.get(of_steps).and_then(|cell| whole(cell)) else {
             return Err((line, format!("'{}' is not the number of a step", row.get(of_steps).map_or("", |cell| cell))));
