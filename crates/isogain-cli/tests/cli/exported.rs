@@ -75,9 +75,8 @@ import duckdb
 print(duckdb.sql(\"describe select * from 'run.parquet'\").fetchall())
 read = \"read_csv('run.csv', types={'step': 'BIGINT', 'value': 'DOUBLE'})\"
 same = 'step, name, kind, statistic, value'
-print(duckdb.sql(f\"select count(*) from (select {same} from 'run.parquet' except all select {same} from {read})\").fetchone()[0])
-print(duckdb.sql(f\"select count(*) = (select count(*) from {read}) and count(*) > 1000 from 'run.parquet'\").fetchone()[0])
-print(duckdb.sql(\"select count(*) from 'run.parquet' where value is null\").fetchone()[0] > 0)
+print(duckdb.sql(f\"select count(*) from (select {same} from 'run.parquet' except all select {same} from {read})\").fetchall()[0][0])
+print(duckdb.sql(f\"select count(*) = (select count(*) from {read}) and count(*) > 1000 from 'run.parquet'\").fetchall()[0][0])
 ";
     let said = said(&python, &desk, script);
     let lines: Vec<&str> = said.lines().collect();
