@@ -19,6 +19,7 @@ pub(crate) mod list;
 pub(crate) mod loss;
 mod maps;
 pub(crate) mod network;
+pub(crate) mod phase_map;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
 pub(crate) mod remedies;

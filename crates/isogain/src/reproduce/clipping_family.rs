@@ -46,7 +46,7 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         found.rows.push(Row::new(what, ours, Expected::Near { value, tolerance }, Basis::Exact));
     };
     let steep = [0.9, 100.0];
-    let length = steep[0].hypot(steep[1]);
+    let length = f64::hypot(steep[0], steep[1]);
     let (by_norm, _) = clipped(&steep, ClipKind::GlobalNorm, 1.0, DType::F64);
     let (by_value, _) = clipped(&steep, ClipKind::Value, 1.0, DType::F64);
     near("(0.9, 100) clipped by norm at 1: first", by_norm[0], steep[0] / length, 1e-12);
