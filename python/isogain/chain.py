@@ -6,6 +6,7 @@ a residual sum y = x + F(x), or something that is taken whole and named.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from isogain.through_time import state_gradients
+from isogain import attention
+from isogain.through_time import Layer, layers_of
 from isogain.trace import Node, Trace
 
 # Calls that move numbers without changing them; their cotangents are the same numbers in another order.
@@ -34,6 +36,9 @@ CHANNELS_SECOND = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "
 # Modules that write one known operation in several calls.
 COMPOSED_ACTIVATIONS = {"NewGELUActivation": "gelu", "GELUActivation": "gelu", "PytorchGELUTanh": "gelu",
                         "FastGELUActivation": "gelu", "SiLUActivation": "silu"}  # fmt: skip
+
+# Parameters of PyTorch's recurrent layers, and what the core calls them.
+RECURRENT_PARAMETERS = (("weight_ih", "weight"), ("weight_hh", "hidden_weight"), ("bias_ih", "bias"), ("bias_hh", "hidden_bias"))
 
 # Ends of the names of modules that are an RMS norm.
 COMPOSED_NORMS = ("RMSNorm", "T5LayerNorm")
@@ -133,8 +138,16 @@ class Builder:
                 axis = 1
             elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
                 axis = -1
-            ops.append(self._op(before, after, segment, cotangent, axis))
+            ops += self._ops(before, after, segment, cotangent, axis)
         return ops
+
+    def _ops(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> list[dict[str, Any]]:
+        """What lies between two neighbouring cuts: one operation, or several where one call or module does them."""
+        if len(segment) == 1 and (layers := layers_of(after)) is not None:
+            return self._recurrent(before, after, layers, cotangent)
+        if len(segment) > 1 and (found := attention.find(before, after, segment, self._is_plain_linear)) is not None:
+            return self._attention(before, after, found, cotangent)
+        return [self._op(before, after, segment, cotangent, axis)]
 
     def _op(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
         op: dict[str, Any] = {
@@ -148,6 +161,8 @@ class Builder:
             return op | self._single(before, after, axis)
         if (branch := _residual(before, after)) is not None:
             return op | self._residual_op(before, after, branch, segment, cotangent, axis)
+        if (projected := self._projected(before, after, segment, axis)) is not None:
+            return op | projected
         return op | self._composed(before, segment, axis)
 
     def _single(self, before: Node, node: Node, axis: int) -> dict[str, Any]:
@@ -168,11 +183,8 @@ class Builder:
                     self._renamed[own] = f"{name}.scale"
 
     def _linear(self, node: Node) -> dict[str, Any] | None:
-        position = WEIGHTED.get(node.function)
-        if position is None:
-            return None
-        weight = node.argument({"addmm": "mat2", "matmul": "other", "mm": "mat2"}.get(node.function, "weight"), position)
-        if not isinstance(weight, Tensor) or id(weight) not in self.trace.weights or weight.dim() < 2:
+        weight = self._linear_weight(node)
+        if weight is None:
             return None
         gradient = self.trace.weights[id(weight)]
         kind = "convolution" if node.function.startswith("conv") else "linear"
@@ -181,19 +193,39 @@ class Builder:
             fields["weight_gradient"] = self.buffer(gradient, None)
         return fields
 
+    def _linear_weight(self, node: Node) -> Tensor | None:
+        position = WEIGHTED.get(node.function)
+        if position is None:
+            return None
+        weight = node.argument({"addmm": "mat2", "matmul": "other", "mm": "mat2"}.get(node.function, "weight"), position)
+        known = isinstance(weight, Tensor) and id(weight) in self.trace.weights and weight.dim() >= 2
+        return weight if known else None
+
     def _norm(self, node: Node) -> dict[str, Any] | None:
+        groups, rows = 0, None
         match node.function:
             case "batch_norm" if node.argument("training", 5, False) or node.argument("running_mean", 1) is None:
                 kind, weight, eps, features = "batch", node.argument("weight", 3), node.argument("eps", 7, 1e-5), node.value.shape[1]
-            case "layer_norm" if len(node.argument("normalized_shape", 1)) == 1:
-                kind, weight, eps, features = "layer", node.argument("weight", 2), node.argument("eps", 4, 1e-5), node.value.shape[-1]
-            case "rms_norm" if len(node.argument("normalized_shape", 1)) == 1:
+            case "layer_norm":
+                features = math.prod(node.argument("normalized_shape", 1))
+                kind, weight, eps, rows = "layer", node.argument("weight", 2), node.argument("eps", 4, 1e-5), node.value.numel() // features
+            case "rms_norm":
                 eps = node.argument("eps", 3)
                 eps = torch.finfo(node.value.dtype).eps if eps is None else eps
-                kind, weight, features = "rms", node.argument("weight", 2), node.value.shape[-1]
+                features = math.prod(node.argument("normalized_shape", 1))
+                kind, weight, rows = "rms", node.argument("weight", 2), node.value.numel() // features
+            case "group_norm":
+                kind, weight, eps, features = "group", node.argument("weight", 2), node.argument("eps", 4, 1e-5), node.value.shape[1]
+                groups = int(node.argument("num_groups", 1))
+            case "instance_norm" if node.argument("use_input_stats", 5, True):
+                # Each feature of a sample is a group.
+                kind, weight, eps, features = "group", node.argument("weight", 3), node.argument("eps", 7, 1e-5), node.value.shape[1]
+                groups = features
             case _:
                 return None
-        return {"kind": "norm", "norm": kind, "gamma": self._gamma(node, weight, features), "eps": float(eps)}
+        found = {"kind": "norm", "norm": kind, "gamma": self._gamma(node, weight, features), "eps": float(eps)}
+        found |= {"groups": groups, "samples": node.value.shape[0]}
+        return found if rows is None else found | {"rows": rows}
 
     def _gamma(self, node: Node, weight: Tensor | None, features: int) -> int:
         if weight is None:
@@ -216,6 +248,103 @@ class Builder:
             "branch": self._chain(cuts, inner, axis, first=returned),
         }
 
+    def _projected(self, before: Node, after: Node, segment: list[Node], axis: int) -> dict[str, Any] | None:
+        """`S(x) + F(x)`, where neither is the identity."""
+        if after.function != "add" or len(after.inputs) != 2 or float(after.kwargs.get("alpha", 1)) != 1.0:
+            return None
+        sides = [_behind(end, before, segment) for end in after.inputs]
+        if not all(sides) or {node.index for node in sides[0]} & {node.index for node in sides[1]}:
+            return None
+        # What people call the skip has less in it.
+        shortcut, inner = sorted(sides, key=lambda side: (sum(self._has_weights([node]) for node in side), len(side)))
+        returned = [self.trace.backs.get((side[-1].index, before.index)) for side in (inner, shortcut)]
+        through, past = returned
+        if through is None or past is None or shortcut[-1].value.shape != after.value.shape:
+            return None
+        name = self._block_name(inner)
+        branch_ops = self._chain([before, *self._joints(inner, source=before)], inner, axis, first=through)
+        skip_ops = self._chain([before, *self._joints(shortcut, source=before)], shortcut, axis, first=past)
+        if not skip_ops:
+            return None  # a skip that only moves numbers
+        return {
+            "name": name,
+            "kind": "residual",
+            "branch_cotangent_in": self.buffer(through, axis),
+            "branch": branch_ops,
+            "shortcut": skip_ops,
+        }
+
+    # -- operations that one call or module does several of ------------------------------------------------------------
+
+    def _recurrent(self, before: Node, after: Node, layers: list[Layer], cotangent: Tensor) -> list[dict[str, Any]]:
+        path = self._path(after)
+        ops: list[dict[str, Any]] = []
+        given, came = before.value, cotangent
+        for at, layer in enumerate(layers):
+            is_last = at == len(layers) - 1
+            name = self._unique(path if len(layers) == 1 else f"{path}.l{at}")
+            output = after.value if is_last else layer.output
+            if self._classes.get(after.module) in ("RNN", "LSTM", "GRU") and after.module in self._leaves:
+                self._renamed |= {f"{after.module}.{old}_l{at}": f"{name}.{new}" for old, new in RECURRENT_PARAMETERS}
+            ops.append({
+                "name": name,
+                "kind": "recurrent",
+                "rows": output.numel() // output.shape[-1],
+                "input": self.buffer(given),
+                "output": self.buffer(output),
+                "cotangent_in": self.buffer(came),
+                "cotangent_out": self.buffer(_gradient(after) if is_last else layer.cotangent),
+                "cell": layer.kind.cell,
+                "activation": layer.kind.activation,
+                "inputs": layer.inputs,
+                "units": layer.units,
+                "states": self._steps(layer.states),
+                "paths": [{"name": way, "states": self._steps(part)} for way, part in layer.paths.items()],
+                "gates": layer.gates,
+                "forget_bias": layer.forget_bias,
+            })  # fmt: skip
+            given, came = layer.output, layer.cotangent
+        return ops
+
+    def _steps(self, tensor: Tensor) -> dict[str, int]:
+        return {"buffer": self.buffer(tensor), "steps": len(tensor)}
+
+    def _is_plain_linear(self, node: Node) -> bool:
+        return node.function in ("linear", "addmm", "matmul", "mm") and self._linear(node) is not None
+
+    def _attention(self, before: Node, after: Node, found: attention.Attention, cotangent: Tensor) -> list[dict[str, Any]]:
+        """Attention, and in front of it the projections to queries, keys and values as one linear operation."""
+        path = _common(self._path_of(node) for node in (*found.roots, after)) or after.module
+        inner, came = found.side_by_side(gradient=False), found.side_by_side(gradient=True)
+        ops: list[dict[str, Any]] = []
+        if found.are_projections:
+            weights = [self._linear_weight(root) for root in found.roots]
+            gradients = [self.trace.weights[id(weight)] for weight in weights]
+            projection: dict[str, Any] = {
+                "name": self._unique(f"{path}.qkv".lstrip(".")),
+                "kind": "linear",
+                "rows": found.rows,
+                "input": self.buffer(before.value),
+                "output": self.buffer(inner),
+                "cotangent_in": self.buffer(cotangent),
+                "cotangent_out": self.buffer(came),
+                "weight": self.buffer(_one_below_the_other(weights)),
+            }
+            if all(gradient is not None for gradient in gradients):
+                projection["weight_gradient"] = self.buffer(_one_below_the_other(gradients))
+            ops.append(projection)
+        ops.append({
+            "name": self._unique(f"{path}.attention".lstrip(".")),
+            "kind": "attention",
+            "rows": found.rows,
+            "input": self.buffer(inner),
+            "output": self.buffer(after.value),
+            "cotangent_in": self.buffer(came),
+            "cotangent_out": self.buffer(_gradient(after)),
+            "features": found.features,
+        } | attention.describe(found))  # fmt: skip
+        return ops
+
     def _composed(self, before: Node, segment: list[Node], axis: int) -> dict[str, Any]:
         """What one module writes in several calls, or several modules between two joints."""
         path = _common(self._path_of(node) for node in segment)
@@ -228,19 +357,14 @@ class Builder:
             self._own[last.index] = path
             gamma = self._gamma(last, self._weights[path], last.value.shape[-1])
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-            return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6}
+            return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
         name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
         operation = kind if kind and path else _main_call(segment)
         return {"name": self._unique(name)} | self._other(segment, operation)
 
     def _other(self, segment: Sequence[Node], operation: str) -> dict[str, Any]:
-        """What is taken whole; of a recurrent call also the gradient at each time step."""
-        fields: dict[str, Any] = {"kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
-        for node in segment:
-            if (states := state_gradients(node)) is not None:
-                fields["states"] = {"buffer": self.buffer(states), "steps": len(states)}
-                break
-        return fields
+        """What is taken whole."""
+        return {"kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
 
     # -- names -----------------------------------------------------------------------------------------------------------
 
@@ -254,8 +378,9 @@ class Builder:
                 return name.removesuffix(".weight")
             if name and tensor.dim() > 1 and node.function in WEIGHTED and name not in self._renamed:
                 # A bare parameter that is multiplied by is a layer of its own.
-                self._renamed[name] = f"{name}.weight"
-                return name
+                own = name.removesuffix("_weight")
+                self._renamed[name] = f"{own}.weight"
+                return own
         return ""
 
     def _path_of(self, node: Node) -> str:
@@ -327,6 +452,26 @@ def _residual(before: Node, after: Node) -> Node | None:
     if len(others) == 1 and others[0].value.shape == before.value.shape == after.value.shape:
         return others[0]
     return None
+
+
+def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:
+    """What lies between a joint and one of the tensors made of it, that tensor last; empty where it is not made of it alone."""
+    members = {node.index: node for node in segment}
+    found: dict[int, Node] = {}
+    waiting = [end]
+    while waiting:
+        node = waiting.pop()
+        if node is before or node.index in found:
+            continue
+        if node.index not in members:
+            continue
+        found[node.index] = node
+        waiting += node.inputs
+    return [found[index] for index in sorted(found)]
+
+
+def _one_below_the_other(weights: Sequence[Tensor | None]) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in weights if weight is not None])
 
 
 def _is_shape_only(before: Node, after: Node) -> bool:

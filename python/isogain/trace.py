@@ -12,6 +12,7 @@ import functools
 import inspect
 import random
 import sys
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,12 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 
 LOSSES = ("cross_entropy", "mse_loss")
+
+#: Calls that draw dropout between layers of their own.
+DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+#: Functions that make their operations out of other calls, which are recorded in their place.
+OPENED = (torch.nn.functional.multi_head_attention_forward,)
 
 
 @dataclass(eq=False)
@@ -47,6 +54,10 @@ class Node:
     """Held so that its identity is not given to another tensor."""
     gradient: Tensor | None = None
     """dL/d(value); None where the loss does not depend on it."""
+    place: int = 0
+    """Which of the call's results it is."""
+    generator: Tensor | None = None
+    """State of the CPU's random generator before a call that draws dropout inside."""
 
     def argument(self, name: str, position: int, default: Any = None) -> Any:
         """A parameter of the call, by keyword or position."""
@@ -66,6 +77,9 @@ class Trace:
     gradients: dict[str, Tensor | None]
     weights: dict[int, Tensor | None]
     """Gradient of each tensor that was used as a weight, by identity: parameters, and what is computed from them."""
+    backs: dict[tuple[int, int], Tensor]
+    """What comes back from one recorded tensor to an earlier one, past everything else, by their indices: for both sides of a
+    skip connection with a projection."""
 
     def loss_node(self) -> Node | None:
         """The call of a known loss function, where there is one."""
@@ -91,14 +105,19 @@ class _Recorder(TorchFunctionMode):
         inputs = self._inputs(args, kwargs)
         if inputs and _is_in_place(func, args, kwargs):
             self._keep_values(inputs)
+        if inputs and (opened := _opened(func)) is not None:
+            with self:
+                return opened(*args, **kwargs)
+        name = _plain_name(func)
+        generator = torch.get_rng_state() if inputs and name in DRAWS_INSIDE else None
         output = func(*args, **kwargs)
         if inputs:
-            name = _plain_name(func)
-            for tensor in tree_leaves(output):
+            for place, tensor in enumerate(tree_leaves(output)):
                 if isinstance(tensor, Tensor) and self._known.get(id(tensor)) is not None and not _changed(tensor, args):
                     continue  # passed through untouched (`x.contiguous()`, dropout in evaluation mode)
                 if isinstance(tensor, Tensor):
-                    self._record(name, args, kwargs, inputs, tensor)
+                    node = self._record(name, args, kwargs, inputs, tensor)
+                    node.place, node.generator = place, generator
         return output
 
     def _inputs(self, args: Any, kwargs: Any) -> list[Node]:
@@ -138,7 +157,7 @@ class _Recorder(TorchFunctionMode):
         self._modules = using
         return self._known[id(tensor)]
 
-    def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> None:
+    def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> Node:
         edge = get_gradient_edge(tensor) if tensor.requires_grad else None
         module = self._modules[-1] if self._modules else ""
         value = tensor.detach()
@@ -150,6 +169,7 @@ class _Recorder(TorchFunctionMode):
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and leaf.requires_grad and id(leaf) not in self._known:
                 self.weights[id(leaf)] = leaf
+        return node
 
     def _keep_values(self, inputs: list[Node]) -> None:
         """Copies what is about to be overwritten, other views of the same memory included."""
@@ -168,6 +188,18 @@ class _Recorder(TorchFunctionMode):
 def _changed(tensor: Tensor, args: Any) -> bool:
     """Whether a call that returned a known tensor wrote to it: in-place calls return their first argument."""
     return bool(args) and args[0] is tensor and tensor._version > 0
+
+
+@functools.cache
+def _opened(func: Any) -> Callable[..., Any] | None:
+    """The same function, but for its question whether somebody wants to see the call: the answer is no, and the mode sees what
+    it calls. None for a function that is recorded as one call."""
+    if func not in OPENED or "has_torch_function" not in func.__globals__:
+        return None
+    names = {**func.__globals__, "has_torch_function": lambda tensors: False}
+    opened = types.FunctionType(func.__code__, names, func.__name__, func.__defaults__, func.__closure__)
+    opened.__kwdefaults__ = func.__kwdefaults__
+    return opened
 
 
 @functools.cache
@@ -306,9 +338,14 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     inner = [edge for node in nodes if (edge := node.edge) is not None] + [get_gradient_edge(w) for w in weights]
     if _has_reentrant_checkpoint(loss):
         found, own_gradients = _by_hooks(loss, inner, trained)
+        forks = []
     else:
+        # Gone back through again where two ways meet that both have operations.
+        forks = _forks(nodes)
         # Its stub promises tensors, and leaves out the None of an edge that the loss does not depend on.
-        every: tuple[Tensor | None, ...] = torch.autograd.grad(loss, [*inner, *map(get_gradient_edge, trained)], allow_unused=True)
+        every: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss, [*inner, *map(get_gradient_edge, trained)], allow_unused=True, retain_graph=bool(forks)
+        )
         found, own_gradients = list(every[: len(inner)]), list(every[len(inner) :])
     for node, gradient in zip(nodes, found, strict=False):
         node.gradient = gradient
@@ -317,7 +354,42 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     of_weights: dict[int, Tensor | None] = {id(weight): gradient for weight, gradient in zip(weights, found[len(nodes) :], strict=True)}
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
-    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights)
+    # Before buffers are put back as they were: batch norm's are part of the graph.
+    backs = {(end.index, start.index): back for end, start in forks if (back := _back(end, start)) is not None}
+    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, backs)
+
+
+def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:
+    """Where two tensors are added of which neither comes from the other (a skip connection with a projection): each of them, and
+    where their ways part."""
+    behind: dict[int, int] = {}
+    by_index = {node.index: node for node in nodes}
+    found = []
+    for node in nodes:
+        behind[node.index] = 1 << node.index
+        for given in node.inputs:
+            behind[node.index] |= behind.get(given.index, 0)
+        if node.function != "add" or len(node.inputs) != 2:
+            continue
+        one, other = node.inputs
+        common = behind.get(one.index, 0) & behind.get(other.index, 0)
+        if common and not common >> one.index & 1 and not common >> other.index & 1:
+            start = by_index[common.bit_length() - 1]
+            found += [(one, start), (other, start)]
+    return found
+
+
+def _back(end: Node, start: Node) -> Tensor | None:
+    if end.edge is None or start.edge is None or end.gradient is None:
+        return None
+    try:
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(
+            [end.edge], [start.edge], [end.gradient], retain_graph=True, allow_unused=True
+        )
+    except (RuntimeError, TypeError, AttributeError):
+        # A part of the graph that goes back once only, or a PyTorch that takes tensors alone: the block is taken whole.
+        return None
+    return found[0]
 
 
 def _has_reentrant_checkpoint(loss: Tensor) -> bool:

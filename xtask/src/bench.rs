@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::steps::say;
 
-/// Statistics kernel, watched step, step against PyTorch.
+/// Statistics kernel, watched step, step against PyTorch, depth.
 pub(crate) fn all() -> Result<()> {
     say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
 
@@ -37,6 +37,27 @@ pub(crate) fn all() -> Result<()> {
                 ratio(&name, share, Goal::AtMost(goal));
             }
             None => say("  skipped: no Python with torch (set ISOGAIN_PYTHON)"),
+        }
+    }
+    depth()
+}
+
+/// Depths of the table, from the one that others are compared with.
+const DEPTHS: [u32; 4] = [10, 100, 1_000, 10_000];
+/// Stages of `depth_bench`.
+const STAGES: [&str; 4] = ["step", "watched", "check", "findings"];
+
+/// What a layer costs at depth, over what it costs in a network of 10 layers: a process of its own for each number.
+pub(crate) fn depth() -> Result<()> {
+    say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
+    say("ReLU layers of 64, batch 64, by depth: processor time per layer over that at 10 layers, peak memory");
+    for stage in STAGES {
+        let mut shallow = None;
+        for depth in DEPTHS {
+            let found = example("isogain", "depth_bench", &["--stage", stage, "--depth", &depth.to_string()])?;
+            let each = number(&found, "ms")? / f64::from(depth);
+            let share = each / *shallow.get_or_insert(each);
+            say(&format!("  {stage} at {depth}: {each:.4} ms a layer, x{share:.2}; {:.0} MB", number(&found, "peak_mb")?));
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! What can be said on the command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use isogain_core::recipe::validate::MAX_SEED;
@@ -51,11 +53,11 @@ pub(crate) enum Command {
     Check(Check),
     /// Train and record, watched; stop with Ctrl-C and go on with --resume
     Train(Train),
-    /// A recorded run: what is wrong and how it stands, or with --html a page of its layers and steps
+    /// Recorded runs as a page, live while they are written or in a file; piped, one of them as text
     View(View),
     /// Recorded runs side by side: what differs, where the losses part, how they ended
     Compare(Compare),
-    /// A recorded run as CSV, ready for a data frame, or as one JSON document
+    /// A recorded run for TensorBoard, as Parquet or CSV for a data frame, or as one JSON document
     Export(Export),
     /// How smooth the loss is along the gradient while a network trains; several recipes are compared
     Smooth(Smooth),
@@ -131,7 +133,30 @@ pub(crate) struct Cure {
     /// Paired seeds that a verdict rests on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(crate) seeds: u8,
+    /// Time for everything: 90s, 5m, 1h
+    ///
+    /// What does not fit is left out, random search first, and the result says so. Which trials fit depends on the speed of
+    /// the machine; without a budget the same recipe and seed give the same result.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
 }
+
+/// A number of seconds, minutes or hours: `90s`, `5m`, `1.5h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("must be a number with its unit: 90s, 5m, 1h".to_owned()),
+    };
+    let number: Option<f64> = number.parse().ok().filter(|number: &f64| number.is_finite());
+    let time = number.map(|number| number * seconds).filter(|time| (1.0..=MOST_SECONDS).contains(time));
+    time.map(Duration::from_secs_f64).ok_or_else(|| "must be a time from 1s to 8760h, such as 90s, 5m, 1h".to_owned())
+}
+
+/// A year.
+const MOST_SECONDS: f64 = 8760.0 * 3600.0;
 
 /// `isogain check`.
 #[derive(Debug, ClapArgs)]
@@ -154,6 +179,9 @@ pub(crate) struct Check {
     /// How the result is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
+    /// Write a page there too, that opens in any browser, offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// `isogain train`.
@@ -161,7 +189,7 @@ pub(crate) struct Check {
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Folder of the run: recipe, record, checkpoint, weights
+    /// Folder of the run: recipe, record, checkpoint, weights, report
     ///
     /// runs/train when left out, or runs/train-2, -3 ... when that is taken; with --resume the last of these
     #[arg(long, short, value_name = "DIR")]
@@ -176,37 +204,59 @@ pub(crate) struct Train {
 
 /// `isogain view`.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+On a terminal the page is served, to this machine alone, and follows what is still written; runs that begin later are \
+listed too. Where the output is piped, one run is written as text.
+
+    isogain view                                   all runs below runs/
+    isogain view runs/train --html page.html       a page that opens offline
+    isogain view runs/train --format json
+    isogain view logs/events.out.tfevents.123      what TensorBoard reads, or a .csv of curves")]
 pub(crate) struct View {
-    /// Folder of a run, finished or still going on, or its run.jsonl
-    pub(crate) run: PathBuf,
-    /// Write a page there that opens in any browser, offline
-    #[arg(long, value_name = "FILE")]
+    /// Folders of runs, or of many runs; TensorBoard's event files and CSV of other programs too; runs/ when left out
+    pub(crate) runs: Vec<PathBuf>,
+    /// Write the page of one run there; it opens in any browser, offline
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "open", "port", "address"])]
     pub(crate) html: Option<PathBuf>,
-    /// How the run is written: text or json
-    #[arg(long, value_enum, default_value = "text", conflicts_with = "html")]
-    pub(crate) format: FormatName,
+    /// Write one run as text or json
+    #[arg(long, value_enum, conflicts_with_all = ["open", "port", "address"])]
+    pub(crate) format: Option<FormatName>,
+    /// Serve the page, and open it in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Serve the page at this port; a free one when left out or 0
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// Serve the page to other machines too, at this address of this one; whoever opens it needs the printed token
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// `isogain compare`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Compare {
-    /// Folders of runs, two or more; the others are compared with the first
+    /// Folders of runs, two or more, or files of other programs; the others are compared with the first
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
+    /// Write a page there that opens in any browser, offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// How the comparison is written: text or json
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "html")]
     pub(crate) format: FormatName,
 }
 
 /// `isogain export`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Export {
-    /// Folder of a run, or its run.jsonl
+    /// Folder of a run, or its run.jsonl; what other programs wrote, as for view
     pub(crate) run: PathBuf,
     /// The format
     #[arg(long, value_enum)]
     pub(crate) to: ExportFormat,
     /// Write to this file, not to standard output
+    ///
+    /// For TensorBoard a folder: RUN/tensorboard when left out
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -214,6 +264,10 @@ pub(crate) struct Export {
 /// What a run is exported to.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ExportFormat {
+    /// An event file: scalars by layer, and histograms where they were recorded
+    Tensorboard,
+    /// One number a row, typed: step, name, kind, statistic, value
+    Parquet,
     /// One number a row: step,name,kind,statistic,value
     Csv,
     /// One document

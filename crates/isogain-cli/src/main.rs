@@ -2,6 +2,7 @@
 //! and proves which one works.
 
 mod args;
+mod browser;
 mod commands;
 mod folder;
 mod input;

@@ -8,6 +8,7 @@ use crate::record::Snapshot;
 use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
+use crate::theory::mean_field::MeanField;
 use crate::theory::recurrent::{Carry, state_slope};
 use crate::theory::{numerics, padding};
 
@@ -36,15 +37,8 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         _ => None,
     });
     let hidden = hidden(network);
-    let weights: HashMap<&str, &Moments> =
-        start.parameters.iter().map(|record| (record.name.as_str(), &record.weight)).collect();
-    let mean_square =
-        |op: &Op, parameter: &str| weights.get(format!("{}.{parameter}", op.name).as_str())?.mean_square();
-    // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
-    let inner = if hidden.len() > 1 { &hidden[1..] } else { &hidden[..] };
-    let weight_variance =
-        median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?)));
-    let bias_variance = median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias")));
+    let weights = weights(start);
+    let [weight_variance, bias_variance] = variances(&hidden, &weights);
     let first = hidden.first().and_then(|(op, ..)| start.joints.iter().find(|joint| joint.name == op.name));
     let head_gradient = start.flow.head.joints.first().map_or(f64::NAN, |head| head.cotangent_in_rms);
     Limits::of(&LimitsInput {
@@ -69,6 +63,37 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         tolerated_gradient_ratio: TOLERATED_GRADIENT_RATIO,
         recurrence: recurrence(network, start, &weights),
     })
+}
+
+/// The plain layer that the hidden layers are like, by the variances that were measured; `None` without such layers, and
+/// where a norm sets the scale in their place.
+pub fn mean_field(network: &Network, start: &Snapshot) -> Option<MeanField> {
+    let ops = network.walk();
+    if ops.iter().any(|op| matches!(op.kind, OpKind::Norm(_))) {
+        return None;
+    }
+    let activation = ops.iter().find_map(|op| match &op.kind {
+        OpKind::Activation { activation } => Some(*activation),
+        _ => None,
+    })?;
+    let [weight_variance, bias_variance] = variances(&hidden(network), &weights(start));
+    Some(MeanField { activation, weight_variance: weight_variance?, bias_variance: bias_variance.unwrap_or(0.0) })
+}
+
+fn weights(start: &Snapshot) -> HashMap<&str, &Moments> {
+    start.parameters.iter().map(|record| (record.name.as_str(), &record.weight)).collect()
+}
+
+/// fan_in Var W and Var b of the hidden layers.
+fn variances(hidden: &[(&Op, usize, usize)], weights: &HashMap<&str, &Moments>) -> [Option<f64>; 2] {
+    let mean_square =
+        |op: &Op, parameter: &str| weights.get(format!("{}.{parameter}", op.name).as_str())?.mean_square();
+    // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
+    let inner = if hidden.len() > 1 { &hidden[1..] } else { hidden };
+    [
+        median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?))),
+        median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias"))),
+    ]
 }
 
 /// The recurrent layer with the longest memory: the gradient of an early step comes back through any of them.
@@ -171,7 +196,7 @@ mod tests {
         let layer = OpCapture {
             name: "rnn1".into(),
             rows: 1,
-            kind: OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            kind: OpCaptureKind::Other { weighted: true },
             input: values(1.0),
             output: values(state),
             cotangent_in: values(1.0),

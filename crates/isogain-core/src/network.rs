@@ -205,15 +205,16 @@ impl Linear {
         Self { fan_in, fan_out, init, activation, tied: None, value_gain: None }
     }
 
-    /// Draws the weight, row-major `[fan_in, fan_out]`; `taps` are the positions of a convolution's patch, 1 otherwise.
-    pub fn sample_weight(&self, taps: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-        let mut weight = self.init.sample_patch(self.fan_in, self.fan_out, taps, self.activation, rng);
+    /// Draws weight, row-major `[fan_in, fan_out]`, and bias; `taps` are the positions of a convolution's patch, 1
+    /// otherwise.
+    pub fn sample(&self, taps: usize, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
+        let (mut weight, bias) = self.init.sample_layer(self.fan_in, self.fan_out, taps, self.activation, rng);
         if let Some(gain) = self.value_gain {
             for row in weight.chunks_exact_mut(self.fan_out) {
                 row[self.fan_out / 3 * 2..].iter_mut().for_each(|w| *w *= gain);
             }
         }
-        weight
+        (weight, bias)
     }
 }
 

@@ -276,7 +276,7 @@ fn the_values_of_an_attention_start_smaller_under_deepnorm() {
     let OpKind::Linear(qkv) = kind(&network, "block1.attention.qkv") else { panic!("no qkv") };
     let mut plain = qkv.clone();
     plain.value_gain = None;
-    let draw = |linear: &isogain_core::network::Linear| linear.sample_weight(1, &mut ChaCha8Rng::seed_from_u64(3));
+    let draw = |linear: &isogain_core::network::Linear| linear.sample(1, &mut ChaCha8Rng::seed_from_u64(3)).0;
     for (index, (scaled, plain)) in draw(qkv).iter().zip(draw(&plain)).enumerate() {
         let factor = if index % 24 >= 16 { 0.5 } else { 1.0 };
         assert_eq!(*scaled, factor * plain, "{index}");

@@ -345,13 +345,18 @@ fn data() -> impl Strategy<Value = Data> {
 fn optimizer() -> impl Strategy<Value = Optimizer> {
     let name = sample::select(OptimizerName::ALL.to_vec());
     let decays = (0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1.0);
-    (name, positive(), decays, 0.0..1e-3, 0.0..0.1).prop_map(|(name, learning_rate, decays, eps, weight_decay)| {
+    let spikes = (any::<bool>(), option::of(positive()), option::of(1..100_000_usize));
+    let numbers = (positive(), decays, 0.0..1e-3, 0.0..0.1);
+    (name, numbers, spikes).prop_map(|(name, (learning_rate, decays, eps, weight_decay), spikes)| {
         let (momentum, betas, alpha) = decays;
+        let (clip_update, spike_limit, reset_every) = spikes;
         let default = Optimizer { learning_rate, weight_decay, ..Optimizer::named(name) };
         match name {
             OptimizerName::Sgd => default,
             OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
-            OptimizerName::Adam | OptimizerName::AdamW => Optimizer { betas, eps, ..default },
+            OptimizerName::Adam | OptimizerName::AdamW => {
+                Optimizer { betas, eps, clip_update, spike_limit, reset_every, ..default }
+            }
             OptimizerName::RmsProp => Optimizer { alpha, eps, momentum, ..default },
             OptimizerName::AdaGrad => Optimizer { eps, ..default },
         }
@@ -381,8 +386,19 @@ fn run() -> impl Strategy<Value = Run> {
 }
 
 fn clip() -> impl Strategy<Value = Clip> {
-    let kind = sample::select(vec![ClipKind::Value, ClipKind::Norm, ClipKind::GlobalNorm]);
-    let clips = (kind, positive()).prop_map(|(kind, threshold)| Clip { kind, threshold });
+    let kind = sample::select(ClipKind::ALL.to_vec());
+    let settings = (option::of(0.0..=100.0), option::of(0.01..0.99), option::of(1..1000_usize), option::of(positive()));
+    let clips = (kind, positive(), settings).prop_map(|(kind, threshold, (percentile, decay, warm_up, start))| {
+        let has = |setting| kind.settings().contains(&setting);
+        Clip {
+            kind,
+            threshold: if has("threshold") { threshold } else { Clip::of(kind).threshold },
+            percentile: percentile.filter(|_| has("percentile")),
+            decay: decay.filter(|_| has("decay")),
+            warm_up: warm_up.filter(|_| has("warm_up")),
+            start: start.filter(|_| has("start")),
+        }
+    });
     prop_oneof![Just(Clip::default()), clips]
 }
 

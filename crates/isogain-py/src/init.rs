@@ -66,7 +66,7 @@ pub(crate) fn initializer<'py>(
     let found = PyDict::new(py);
     found.set_item("name", init.name())?;
     found.set_item("parameters", init.parameters().collect::<std::collections::BTreeMap<_, _>>())?;
-    found.set_item("weight_mean", init.weight_mean())?;
+    found.set_item("weight_mean", init.weight_mean(fan_in))?;
     found.set_item("weight_variance", init.weight_variance(fan_in, fan_out, activation))?;
     found.set_item("bias_variance", init.bias_variance(fan_in, activation))?;
     found.set_item("data_dependent", init.is_data_dependent())?;

@@ -195,7 +195,7 @@ impl Cured {
         let thinned = |of: Vec<(u64, Vec<Option<f64>>)>| {
             of.iter().map(|(seed, losses)| Curve::thinned(*seed, losses)).collect::<Vec<_>>()
         };
-        let curves = Curves { before: thinned(trained.before), after: thinned(trained.after) };
+        let curves = Curves { before: thinned(trained.before), after: thinned(trained.after), ..Curves::default() };
         let flow = cured_flow.map(serde_json::from_str).transpose().map_err(wrong)?;
         Ok(Self(CureReport::new(check, trial, flow, curves)))
     }

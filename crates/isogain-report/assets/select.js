@@ -15,6 +15,12 @@ const mark = (root) => {
     const cell = [...root.querySelectorAll("nav.network rect")].find((rect) => chosen !== null && belongs(rect.dataset.layer, chosen));
     said.textContent = cell ? cell.querySelector("title").textContent : chosen !== null ? chosen : said.dataset.before;
   }
+  for (const figure of root.querySelectorAll("figure.courses")) {
+    const courses = [...figure.querySelectorAll(".course")];
+    const shown = courses.find((course) => chosen !== null && belongs(course.dataset.of, chosen)) ?? courses[0];
+    courses.forEach((course) => course.classList.toggle("shown", course === shown));
+    figure.querySelector(".of").textContent = shown.dataset.of;
+  }
   listeners.forEach((listener) => listener());
 };
 
@@ -28,7 +34,9 @@ document.addEventListener("click", (event) => {
   if (marked) select(marked.dataset.layer);
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && chosen !== null) select(chosen);
+  if (event.key !== "Escape") return;
+  if (document.activeElement?.closest(".hint")) document.activeElement.blur();
+  else if (chosen !== null) select(chosen);
 });
 
 bindings.push((root) => {

@@ -10,6 +10,7 @@
 
 mod chart;
 mod digest;
+mod markdown;
 mod markup;
 mod page;
 mod policy;
@@ -62,6 +63,22 @@ pub fn reproduce_html(report: &ReproduceReport) -> Result<String, ReportError> {
 /// When the run cannot be written as JSON; the page carries all of it but the steps as its data.
 pub fn run_html(run: &Run, name: &str) -> Result<String, ReportError> {
     page::run(run, name)
+}
+
+/// The page for a run that was read piece by piece; `left_out` says in sentences what was not read.
+///
+/// # Errors
+/// As [`run_html`].
+pub fn digest_html(run: &Digest, name: &str, left_out: &[String]) -> Result<String, ReportError> {
+    page::digest(run, name, left_out)
+}
+
+/// The page for runs side by side, each with its name; the others are compared with the first.
+///
+/// # Errors
+/// When the comparison cannot be written as JSON, which the page carries as its data.
+pub fn compare_html(runs: &[(String, &Digest)]) -> Result<String, ReportError> {
+    page::compare(runs)
 }
 
 /// The pieces of a run's page, in reading order; `left_out` says in sentences what was not read.

@@ -82,6 +82,17 @@ pub(crate) fn signed(value: f64) -> String {
     format!("{value:.1}").replace('-', "−")
 }
 
+/// A figure with how it is read behind a question mark at its title, for the pointer and for the keyboard. `id` and `about`
+/// are the page's own words.
+pub(crate) fn hinted(figure: &str, id: &str, about: &str) -> String {
+    let hint = format!(
+        "</h3><span class=\"hint\"><button type=\"button\" aria-label=\"how to read this\" aria-describedby=\"{id}-about\">?</button>\
+         <span role=\"tooltip\" id=\"{id}-about\">{}</span></span>",
+        text(about)
+    );
+    figure.replacen("</h3>", &hint, 1)
+}
+
 /// A badge for a verdict; a sign as well as a colour.
 pub(crate) fn verdict(verdict: Verdict) -> String {
     let (class, sign, word) = match verdict {

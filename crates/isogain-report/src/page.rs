@@ -1,6 +1,7 @@
 //! The frame of the page: head, sections in order, data, and the script at the end.
 
 use isogain_core::record::Run;
+use isogain_core::record::compare::compare as side_by_side;
 use isogain_core::record::export::json::Overview;
 use isogain_core::summary::phase_map::PhaseMap;
 use isogain_core::summary::reproduction::ReproduceReport;
@@ -8,12 +9,13 @@ use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::markup::{self, section};
+use crate::markup::{self, hinted, section};
 use crate::policy;
 use crate::views::{
-    self, findings, gradient, header, judged, limits, loss, network, phase_map, recipe, recorded, remedies, reproduced,
-    waterfall,
+    self, findings, gradient, header, judged, limits, loss, network, phase, phase_map, predicted, recipe, recorded,
+    remedies, reproduced, waterfall,
 };
+use crate::views::gradient::Theory;
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = concat!(
@@ -33,18 +35,45 @@ pub type ReportError = serde_json::Error;
 const CAUSES: &str = "<p>By the chain rule the gradient is multiplied at every layer, on its way back from the head to the input. \
     Each bar is one factor over all layers, measured on one batch; the bars add up exactly to the whole.</p>\n";
 
+/// How the charts of a cure are read.
+const LOSS: &str = "The loss of each step's batch: what training makes small. Before and after treatment each seed is a line, and the band \
+    is from the lowest to the highest of them; the thin lines are the medians of the other remedies that were trained to the end.";
+/// See [`LOSS`].
+const DEPTH: &str = "RMS, the usual size, of dL/dz: how much the loss changes with what each layer puts out before its activation, on one \
+    batch before training. A straight line is the same factor at every layer, flat is equal gain. Theory's band holds two standard \
+    deviations of networks of this width.";
+/// See [`LOSS`].
+const PREDICTED: &str = "Across: the factor by which one batch says that the gradient changes per layer, before training. Up: the loss that \
+    each seed ended at. Where the prediction holds, what stands near equal gain stands low.";
+
+/// How a view of a run is read.
+fn about(id: &str) -> &'static str {
+    views::OF_A_RUN.iter().find(|view| view.id == id).map_or("", |view| view.about)
+}
+
 pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
     let after = report.cured_flow.as_ref();
-    let charts =
-        format!("<div class=\"pair\">{}{}</div>\n", loss::figure(report), gradient::figure(&report.check.flow, after));
-    let mut body = header::cure(report) + "<main>\n" + &charts;
+    let cured = report.cure().map(|(cure, _)| &cure.recipe);
+    let mut theories: Vec<(&'static str, Theory)> = Vec::new();
+    theories.extend(Theory::of(&report.check).map(|theory| ("before", theory)));
+    theories.extend(cured.and_then(Theory::of_recipe).map(|theory| ("after", theory)));
+    let charts = format!(
+        "<div class=\"pair\">{}{}</div>\n",
+        hinted(&loss::figure(report), "loss", LOSS),
+        hinted(&gradient::figure(&report.check.flow, after, &theories), "gradient", DEPTH)
+    );
+    let strip = network::of_flow(&report.check.flow, &report.check.findings);
+    let mut body = header::cure(report) + &strip + "<main>\n" + &charts;
     body += &section(
         "causes",
         "Why: the causes",
         &format!("{CAUSES}<div class=\"pair\">{}</div>", waterfall::figures(&report.check.flow, after)),
     );
+    let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", about("phase"));
+    let predicted = hinted(&predicted::figure(report), "predicted", PREDICTED);
     body += &section("findings", "What was wrong", &findings::list(&report.check));
-    body += &section("remedies", "Remedies tried", &remedies::table(report));
+    let tried = format!("{}<div class=\"pair\">{predicted}{theory}</div>\n", remedies::table(report));
+    body += &section("remedies", "Remedies tried", &tried);
     if let Some((cure, _)) = report.cure() {
         body += &section("recipe", "The cured recipe", &recipe::block(&cure.recipe, Some(&report.recipe)));
     }
@@ -54,12 +83,16 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
 }
 
 pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
+    let theories: Vec<(&'static str, Theory)> =
+        Theory::of(report).map(|theory| ("before training", theory)).into_iter().collect();
     let charts = format!(
-        "<div class=\"pair\">{}{}</div>\n",
-        gradient::figure(&report.flow, None),
-        waterfall::figures(&report.flow, None)
+        "<div class=\"pair\">{}{}{}</div>\n",
+        hinted(&gradient::figure(&report.flow, None, &theories), "gradient", DEPTH),
+        hinted(&waterfall::figures(&report.flow, None), "waterfall", about("waterfall")),
+        hinted(&phase::of_recipes(&report.recipe, None), "phase", about("phase"))
     );
-    let mut body = header::check(report) + "<main>\n" + &charts;
+    let strip = network::of_flow(&report.flow, &report.findings);
+    let mut body = header::check(report) + &strip + "<main>\n" + &charts;
     body += &section("findings", "What is wrong", &findings::list(report));
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));
@@ -101,7 +134,7 @@ pub(crate) fn run_parts(run: &Digest, name: &str, left_out: &[String]) -> Vec<Pa
     ];
     let mut missing = String::new();
     for view in views::OF_A_RUN {
-        let html = (view.draw)(run).unwrap_or_default();
+        let html = hinted(&(view.draw)(run).unwrap_or_default(), view.id, view.about);
         if html.is_empty() {
             missing += &format!("<li>{}: needs {}</li>", view.name, view.needs);
         }
@@ -180,6 +213,15 @@ pub(crate) fn run(run: &Run, name: &str) -> Result<String, ReportError> {
     let parts = run_parts(&Digest::of(run), name, &[]);
     // The steps stay in the record: a page of a long run would be as large as the run.
     frame("isogain run", &body(&parts), &Overview::of(run))
+}
+
+pub(crate) fn digest(run: &Digest, name: &str, left_out: &[String]) -> Result<String, ReportError> {
+    frame("isogain run", &body(&run_parts(run, name, left_out)), &Overview::of(run.overview()))
+}
+
+pub(crate) fn compare(runs: &[(String, &Digest)]) -> Result<String, ReportError> {
+    let light: Vec<(String, Run)> = runs.iter().map(|(name, run)| (name.clone(), run.losses_alone())).collect();
+    frame("isogain compare", &body(&views::compare::parts(runs)), &side_by_side(&light))
 }
 
 /// `title` is one of this page's own, `body` is markup.

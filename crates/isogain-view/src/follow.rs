@@ -117,7 +117,7 @@ impl Follower {
     }
 
     /// What was not taken in, in sentences.
-    fn left_out(&self) -> Vec<String> {
+    pub(crate) fn left_out(&self) -> Vec<String> {
         let mut told = self.told.clone();
         let more = self.damaged.saturating_sub(MOST_TOLD as u64);
         if more > 0 {

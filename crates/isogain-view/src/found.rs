@@ -13,6 +13,21 @@ const MOST_FOLDERS: usize = 20_000;
 /// Runs that are listed.
 pub(crate) const MOST_RUNS: usize = 1000;
 
+/// A folder that runs are looked for in, or a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The folder or file.
+    pub path: PathBuf,
+    /// What it is called on the page.
+    pub name: String,
+}
+
+impl From<PathBuf> for Root {
+    fn from(path: PathBuf) -> Self {
+        Self { name: path.display().to_string(), path }
+    }
+}
+
 /// A run's place. Requests name it by `id`; no path is ever made from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -25,17 +40,16 @@ pub(crate) struct Found {
 }
 
 /// The runs under these folders, by name, and whether there were more than are listed.
-pub(crate) fn runs(roots: &[PathBuf]) -> (Vec<Found>, bool) {
+pub(crate) fn runs(roots: &[Root]) -> (Vec<Found>, bool) {
     let mut found = Vec::new();
     let mut left = MOST_FOLDERS;
-    for root in roots {
+    for Root { path: root, name } in roots {
         // The record itself may be given, and a given path may be a link: it is what was asked for.
-        let name = root.display().to_string();
         let is_record = root.file_name().is_some_and(|name| name == RUN_FILE) && root.is_file();
         let folder = if is_record { root.parent().unwrap_or(Path::new(".")) } else { root };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if let Ok(folder) = folder.canonicalize() {
-            search(&folder, &name, 0, &mut left, &mut found);
+            search(&folder, name, 0, &mut left, &mut found);
         }
     }
     found.sort_by(|a: &Found, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
@@ -119,7 +133,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         let root = place.path().join("runs");
-        assert!(runs(std::slice::from_ref(&root)).0.is_empty(), "a folder that does not exist yet");
+        assert!(runs(&[root.clone().into()]).0.is_empty(), "a folder that does not exist yet");
         for folder in ["a", "b/c", ".hidden", "1/2/3/4/5/6"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
             std::fs::write(root.join(folder).join(RUN_FILE), "").unwrap();
@@ -133,7 +147,7 @@ mod tests {
             std::fs::create_dir(root.join("file")).unwrap();
             symlink(outside.path().join(RUN_FILE), root.join("file").join(RUN_FILE)).unwrap();
         }
-        let (found, more) = runs(&[root.clone(), root.join("a")]);
+        let (found, more) = runs(&[root.clone().into(), root.join("a").into()]);
         let names: Vec<&str> =
             found.iter().map(|run| run.name.strip_prefix(&*place.path().to_string_lossy()).unwrap()).collect();
         assert_eq!((names, more), (vec!["/runs/a", "/runs/b/c"], false));

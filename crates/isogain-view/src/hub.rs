@@ -2,7 +2,6 @@
 //! last one.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::feed::{Publisher, Reader, Shown};
 use crate::follow::{Came, Follower};
-use crate::found::{self, Found};
+use crate::found::{self, Found, Root};
 use crate::list::Lister;
 
 /// Pages that are drawn at the same time. Each run may hold some ten megabytes.
@@ -47,7 +46,7 @@ pub(crate) struct Hub {
 
 #[derive(Debug)]
 struct Inner {
-    roots: Vec<PathBuf>,
+    roots: Vec<Root>,
     feeds: Mutex<HashMap<Page, Feed>>,
     stopped: AtomicBool,
 }
@@ -73,7 +72,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    pub(crate) fn new(roots: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(roots: Vec<Root>) -> Self {
         let inner = Inner { roots, feeds: Mutex::default(), stopped: AtomicBool::new(false) };
         Self { inner: Arc::new(inner) }
     }
@@ -108,7 +107,7 @@ impl Hub {
         let [root] = &self.inner.roots[..] else { return None };
         let (runs, _) = found::runs(&self.inner.roots);
         let [run] = &runs[..] else { return None };
-        let is_it = run.name == root.display().to_string();
+        let is_it = run.name == root.name;
         is_it.then(|| Page::Run(run.id.clone()))
     }
 }

@@ -3,7 +3,7 @@
 //! ```no_run
 //! use isogain_view::{Options, serve};
 //!
-//! let server = serve(Options { roots: vec!["runs".into()], ..Options::default() })?;
+//! let server = serve(Options { roots: vec![std::path::PathBuf::from("runs").into()], ..Options::default() })?;
 //! println!("{}", server.url());
 //! server.wait();
 //! # Ok::<(), isogain_view::ViewError>(())
@@ -28,12 +28,18 @@ mod list;
 mod web;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use isogain_core::record::{Run, read};
+
+pub use found::Root;
+
+use follow::{Came, Follower};
 use guard::Guard;
 use hub::Hub;
 
@@ -41,7 +47,7 @@ use hub::Hub;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Folders of runs, folders with such folders below them, or records; they need not exist yet.
-    pub roots: Vec<PathBuf>,
+    pub roots: Vec<Root>,
     /// The address to listen at; other than a loopback address it makes a token necessary.
     pub address: IpAddr,
     /// The port; 0 for one that is free.
@@ -50,7 +56,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { roots: vec![PathBuf::from("runs")], address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0 }
+        Self { roots: vec![PathBuf::from("runs").into()], address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0 }
     }
 }
 
@@ -68,6 +74,12 @@ pub enum ViewError {
     /// The server cannot be started.
     #[error("cannot start the server: {0}")]
     Start(std::io::Error),
+    /// There is no run to show.
+    #[error(transparent)]
+    Record(#[from] isogain_core::record::RecordError),
+    /// The page cannot be put together.
+    #[error("cannot make the page: {0}")]
+    Report(#[from] isogain_report::ReportError),
     /// No token can be made.
     #[error("this system gives no random numbers, and a page that others can open needs a token")]
     NoRandomness,
@@ -100,6 +112,24 @@ pub fn serve(options: Options) -> Result<Server, ViewError> {
     let run = move || runtime.block_on(web::run(listener, site, stopped));
     let thread = std::thread::Builder::new().name("isogain-view".into()).spawn(run).map_err(ViewError::Start)?;
     Ok(Server { address, token, stop: Some(stop), thread: Some(thread) })
+}
+
+/// The page of a record as it is now, as one file, and what is known of the run but its steps. Damaged lines are left out,
+/// and the page says so; whatever the record's size, the memory stays bounded.
+///
+/// # Errors
+/// `Record` when there is no such file, or no run in it.
+pub fn still(record: &Path, name: &str) -> Result<(String, Run), ViewError> {
+    // A path that was given may be a link.
+    let place = record.canonicalize().unwrap_or_else(|_| record.to_path_buf());
+    let mut follower = Follower::new();
+    while follower.read(&place, Duration::from_secs(1)) == Came::More {}
+    let Some(digest) = follower.digest() else {
+        // The strict reader says why.
+        let run = read(record)?;
+        return Ok((isogain_report::run_html(&run, name)?, run));
+    };
+    Ok((isogain_report::digest_html(digest, name, &follower.left_out())?, digest.overview().clone()))
 }
 
 impl Server {

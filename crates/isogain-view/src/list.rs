@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use isogain_core::record::Line;
 use isogain_report::{Listed, Part, list_parts};
 
-use crate::found::{self, Found};
+use crate::found::{self, Found, Root};
 
 /// Longest first line that is read for the list.
 const LONGEST_HEADER: u64 = 4 << 20;
@@ -26,11 +25,11 @@ pub(crate) struct Lister {
 
 impl Lister {
     /// The parts of the page, as the folders are now.
-    pub(crate) fn parts(&mut self, roots: &[PathBuf]) -> Vec<Part> {
+    pub(crate) fn parts(&mut self, roots: &[Root]) -> Vec<Part> {
         let (runs, more) = found::runs(roots);
         self.known.retain(|id, _| runs.iter().any(|run| run.id == *id));
         let listed: Vec<Listed> = runs.iter().filter_map(|run| self.listed(run)).collect();
-        let folders: Vec<String> = roots.iter().map(|root| root.display().to_string()).collect();
+        let folders: Vec<&str> = roots.iter().map(|root| root.name.as_str()).collect();
         list_parts(&listed, &folders.join(", "), more)
     }
 

@@ -55,7 +55,7 @@ const RUNS: &[Recorded] = &[
 ];
 
 fn serving(root: &Path) -> Server {
-    serve(Options { roots: vec![root.to_path_buf()], ..Options::default() }).unwrap()
+    serve(Options { roots: vec![root.to_path_buf().into()], ..Options::default() }).unwrap()
 }
 
 /// Addresses of the pages of all runs, by name.

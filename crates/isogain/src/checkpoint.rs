@@ -63,6 +63,8 @@ pub fn save(trainer: &Trainer, unwritten: &[&StepRecord], path: &Path) -> Result
         tensors
             .extend(state.iter().map(|(name, value)| (format!("{prefix}/{name}"), stored(value, trainer.model.dtype))));
     }
+    let memory = trainer.clipper.memory.iter();
+    tensors.extend(memory.map(|(name, values)| (format!("clip/{name}"), doubles(values))));
     tensors.insert("losses".into(), doubles(&trainer.losses));
     let position = Position {
         step: trainer.step,
@@ -115,6 +117,11 @@ pub fn load(
         let (state, parameter) = match name.split_once('/') {
             Some(("first", parameter)) => (&mut trainer.optimizer.first, parameter),
             Some(("second", parameter)) => (&mut trainer.optimizer.second, parameter),
+            Some(("clip", kept)) => {
+                let view = file.tensor(name).map_err(|_| problem(format!("has no '{name}'")))?;
+                trainer.clipper.memory.insert(kept.to_string(), numbers(&view));
+                continue;
+            }
             _ => continue,
         };
         let like = fresh.get(parameter).ok_or_else(|| problem(format!("state of unknown parameter '{parameter}'")))?;

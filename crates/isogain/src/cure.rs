@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use isogain_core::recipe::Recipe;
 use isogain_core::record::Outcome;
@@ -10,24 +11,33 @@ use isogain_core::record::line::TrialRecord;
 use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
-use isogain_core::rules::Finding;
-use isogain_core::summary::{Curve, Curves};
+use isogain_core::render::words::named;
+use isogain_core::rules::{Case, Finding, diagnose};
+use isogain_core::summary::{Curve, Curves, TriedCurves};
+use isogain_core::trial::left_out::{LeftOut, by_budget, ruled_out};
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
-use isogain_core::trial::result::{Finished, TrialReport};
+use isogain_core::trial::result::{Finished, Stopped, TrialReport};
 use isogain_core::trial::schedule::Schedule;
-use isogain_core::trial::{Job, Score};
+use isogain_core::trial::{Job, Score, learning_rates};
 
 use crate::Error;
+use crate::budget::{Clock, Pace};
 use crate::check::Subject;
 use crate::data::Dataset;
-use crate::trials::{AskTell, Runner, TrialArm};
+use crate::trials::{AskTell, Drive, Runner, TrialArm};
+
+mod first;
+
+use first::First;
 
 /// What is going on, for people who wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The untreated network is measured.
     Diagnose,
+    /// The untreated network is trained, because nothing before training says that it cannot learn.
+    Train(usize),
     /// Remedies are predicted on one batch.
     Predict,
     /// Remedies are tried, at most this many optimizer updates.
@@ -47,12 +57,32 @@ pub struct Watch<'a> {
     pub trial: &'a (dyn Fn(TrialRecord) + Sync),
 }
 
+/// How much a search may do. `3.into()` is the usual one on three seeds.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Paired seeds that a verdict rests on.
+    pub seeds: usize,
+    /// Time for everything. What is tried then depends on the speed of the machine; without it, on nothing but the
+    /// recipe.
+    pub budget: Option<Duration>,
+    /// Whether a random search of the same size follows, to compare with.
+    pub random_search: bool,
+    /// Called before each trial with the name of what is tried.
+    pub begun: &'a (dyn Fn(&str, &Job) + Sync),
+}
+
+impl From<usize> for Options<'_> {
+    fn from(seeds: usize) -> Self {
+        Self { seeds, budget: None, random_search: true, begun: &|_, _| {} }
+    }
+}
+
 /// What a search found.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// The untreated network.
     pub subject: Subject,
-    /// What is wrong with it before training.
+    /// What is wrong with it: before training, and where that leaves it open, after training.
     pub findings: Vec<Finding>,
     /// What was tried, in the order of the report's prescriptions.
     pub prescriptions: Vec<Prescription>,
@@ -64,61 +94,91 @@ pub struct Search {
     pub cured: Option<Subject>,
 }
 
-/// Diagnoses the recipe's network, tries what may help, and judges it over paired seeds.
+/// Diagnoses the recipe's network, tries what may help, and judges it over paired seeds. A network that learns, and of
+/// which no rule says that it is ill, is left alone.
+///
+/// Where the budget ends or somebody stops it after the untreated network was trained, the report is what was known by
+/// then.
 ///
 /// # Errors
-/// When the data cannot be used, when nothing can be tried within the budget, or when stopped.
-pub fn search(
+/// When the data cannot be used, when nothing can be tried within the budget, or when stopped with nothing to say.
+pub fn search<'a>(
     recipe: &Recipe,
     folder: &Path,
-    seeds: usize,
+    options: impl Into<Options<'a>>,
     runner: Runner<'_>,
     watch: Watch<'_>,
 ) -> Result<Search, Error> {
+    let options = options.into();
+    let clock = Clock::new(options.budget);
     let stage = watch.stage;
     stage(Stage::Diagnose);
     let subject = Subject::load(recipe, folder)?.with_sharpness();
-    let findings = subject.findings();
-
+    let before = subject.findings();
     (watch.begin)(&subject)?;
+
+    let seeds: Vec<u64> = (recipe.run.seed..).take(options.seeds).collect();
+    let quiet = Drive { runner, deadline: clock.deadline(), begun: &|_| {}, known: &|_| None };
+    let first = First::new(&subject, &before, &seeds, quiet, watch)?;
+    if let Some(report) = first.healthy() {
+        let curves = Curves { before: first.curves(), after: Vec::new(), tried: Vec::new() };
+        return Ok(Search { subject, findings: before, prescriptions: Vec::new(), report, curves, cured: None });
+    }
+    let findings = first.findings().unwrap_or_else(|| before.clone());
 
     stage(Stage::Predict);
     let mut datasets = Datasets::new(folder, &subject);
+    let case = Case { history: first.history(), ..subject.case() };
+    let mut left_out = Vec::new();
     let mut tried = Vec::new();
-    for prescription in prescriptions(&subject.case(), recipe, &findings) {
+    for prescription in prescriptions(&case, recipe, &findings) {
         let data = datasets.of(&prescription.recipe)?;
         // A remedy that the network cannot take (a skip between layers of unlike shape) is not tried.
         let Ok(treated) = Subject::new(&prescription.recipe, data) else { continue };
         let prediction = Prediction::new(&treated.start, &expectation(&treated));
-        tried.push((prescription, treated, prediction));
+        let why = ruled_out(recipe, &before, &prescription, &at_every_rate(&treated));
+        tried.push((prescription, treated, prediction, why));
     }
-    let predictions: Vec<Prediction> = tried.iter().map(|(.., prediction)| prediction.clone()).collect();
-    let mut tried: Vec<Option<_>> = tried.into_iter().map(Some).collect();
-    let tried: Vec<_> = best_first(&predictions).into_iter().filter_map(|index| tried[index].take()).collect();
+    // Where theory expects nothing of anything, all are tried: it may be wrong.
+    if tried.iter().any(|(.., why)| why.is_none()) {
+        tried.retain(|(prescription, .., why)| {
+            let what = || named(&prescription.remedies, &prescription.parameters);
+            left_out.extend(why.clone().map(|why| LeftOut { what: what(), why }));
+            why.is_none()
+        });
+    }
+    let tried = in_order(tried.into_iter().map(|(prescription, treated, prediction, _)| Tried {
+        prescription,
+        treated,
+        prediction,
+    }));
 
     let rate = recipe.optimizer.learning_rate;
     let mut arms = vec![Arm::untreated(rate)];
     let mut runnable = vec![arm(&subject)];
-    for (prescription, treated, prediction) in &tried {
-        let other_rate = prescription.remedies == ["change-learning-rate"];
-        arms.push(if other_rate {
+    for Tried { prescription, treated, prediction } in &tried {
+        arms.push(if is_other_rate(prescription) {
             Arm::other_learning_rate(prescription.recipe.optimizer.learning_rate)
         } else {
             Arm::treated(rate, prescription.remedies.len(), prediction.learning_rate_ceiling)
         });
         runnable.push(arm(treated));
     }
-    let first = recipe.run.seed;
-    let seeds = (first..first + seeds as u64).collect();
     let untrained = subject.data.summary.baseline_loss;
-    let plan = Plan::usual(arms, rate, seeds, recipe.run.steps, untrained);
-    let plan = plan.map_err(|error| Error::Mismatch(error.to_string()))?;
+    let mut plan = Plan::usual(arms, rate, seeds, recipe.run.steps, untrained).map_err(mismatch)?;
+    plan.random_search = options.random_search;
+    if let Some(left) = clock.left() {
+        let wanted = plan.clone();
+        plan = Pace::of(&runnable, runner.threads).fit(&plan, clock, left)?;
+        let names: Vec<String> = tried.iter().map(Tried::name).collect();
+        left_out.extend(by_budget(&wanted, &plan, &names));
+    }
 
     stage(Stage::Try(plan.untreated_steps() + plan.most_search_steps()));
-    let mut schedule = Schedule::new(plan.clone()).map_err(|error| Error::Mismatch(error.to_string()))?;
+    let mut schedule = Schedule::new(plan.clone()).map_err(mismatch)?;
+    let of = |job: &Job| job.arm.checked_sub(1).and_then(|index| tried.get(index));
     let told = |job: &Job, outcome: &Outcome| {
-        let of = job.arm.checked_sub(1).and_then(|index| tried.get(index));
-        let of = of.map(|(prescription, ..)| prescription);
+        let of = of(job).map(|tried| &tried.prescription);
         (watch.trial)(TrialRecord {
             remedies: of.map(|of| of.remedies.clone()).unwrap_or_default(),
             parameters: of.map(|of| of.parameters.clone()).unwrap_or_default(),
@@ -136,32 +196,53 @@ pub fn search(
         }
         told(job, outcome);
     };
-    Runner { progress: &keep, ..runner }.run(&mut schedule as &mut dyn AskTell, &runnable)?;
+    let begun = |job: &Job| {
+        let name = of(job).map_or_else(|| "untreated".to_owned(), Tried::name);
+        (options.begun)(&name, job);
+    };
+    let known = |job: &Job| first.outcome(job);
+    let drive = Drive { runner: Runner { progress: &keep, ..runner }, begun: &begun, known: &known, ..quiet };
+    let mut stopped = drive.run(&mut schedule as &mut dyn AskTell, &runnable)?;
 
-    stage(Stage::Compare(schedule.search_steps()));
-    let mut random = RandomSearch::new(&plan, schedule.search_steps(), first);
-    Runner { progress: &told, ..runner }.run(&mut random as &mut dyn AskTell, &runnable)?;
+    let mut random = None;
+    if stopped.is_none() && plan.random_search {
+        stage(Stage::Compare(schedule.search_steps()));
+        let mut search = RandomSearch::new(&plan, schedule.search_steps(), recipe.run.seed);
+        let drive = Drive { runner: Runner { progress: &told, ..runner }, known: &|_| None, ..drive };
+        stopped = drive.run(&mut search as &mut dyn AskTell, &runnable)?;
+        random = Some(search);
+    }
 
     let (prescriptions, predictions): (Vec<_>, Vec<_>) =
-        tried.into_iter().map(|(prescription, _, prediction)| (prescription, Some(prediction))).unzip();
+        tried.into_iter().map(|tried| (tried.prescription, Some(tried.prediction))).unzip();
     let finished = Finished {
         schedule: &schedule,
-        random: Some(&random),
+        random: random.as_ref(),
         prescriptions: &prescriptions,
         predictions: &predictions,
     };
-    let report = finished.report(0.0);
-    let report = report.ok_or_else(|| Error::Mismatch("the search ended before its schedule was done".into()))?;
+    let mut report = finished.so_far(0.0).ok_or_else(|| nothing_known(stopped, options.budget))?;
+    (report.left_out, report.stopped) = (left_out, stopped);
 
     let curves = curves.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let of = |arm: usize, rate: f64| {
+    let of = |arm: usize, rate: f64| -> Vec<Curve> {
         let whole = (arm, rate.to_bits(), 0)..=(arm, rate.to_bits(), u64::MAX);
         curves.range(whole).map(|(_, curve)| curve.clone()).collect()
     };
+    let others = report.prescriptions.iter().enumerate().filter(|(index, result)| {
+        result.steps == recipe.run.steps && report.cure.as_ref().is_none_or(|cure| cure.prescription != *index)
+    });
+    let tried = others
+        .filter_map(|(prescription, result)| {
+            let curves = of(prescription + 1, result.learning_rate?).iter().map(Curve::coarse).collect::<Vec<_>>();
+            (!curves.is_empty()).then_some(TriedCurves { prescription, curves })
+        })
+        .collect();
     let cure = report.cure.as_ref();
     let curves = Curves {
         before: of(0, report.baseline.learning_rate),
         after: cure.map(|cure| of(cure.prescription + 1, cure.recipe.optimizer.learning_rate)).unwrap_or_default(),
+        tried,
     };
     let cured = cure.map(|cure| Subject::new(&cure.recipe, datasets.of(&cure.recipe)?)).transpose()?;
     Ok(Search { subject, findings, prescriptions, report, curves, cured })
@@ -169,6 +250,59 @@ pub fn search(
 
 /// A whole training: arm, bits of the learning rate, seed.
 type Whole = (usize, u64, u64);
+
+/// A prescription on its way to a trial.
+struct Tried {
+    prescription: Prescription,
+    treated: Subject,
+    prediction: Prediction,
+}
+
+impl Tried {
+    fn name(&self) -> String {
+        named(&self.prescription.remedies, &self.prescription.parameters)
+    }
+}
+
+fn is_other_rate(prescription: &Prescription) -> bool {
+    prescription.remedies == ["change-learning-rate"]
+}
+
+/// What costs nothing first, then by prediction: what does not fit a budget is taken from the end.
+fn in_order(tried: impl Iterator<Item = Tried>) -> Vec<Tried> {
+    let (mut free, others): (Vec<_>, Vec<_>) = tried.partition(|tried| is_other_rate(&tried.prescription));
+    let predictions: Vec<Prediction> = others.iter().map(|tried| tried.prediction.clone()).collect();
+    let mut others: Vec<Option<Tried>> = others.into_iter().map(Some).collect();
+    free.extend(best_first(&predictions).into_iter().filter_map(|index| others[index].take()));
+    free
+}
+
+/// What is wrong with a treated network at each learning rate of the search.
+fn at_every_rate(treated: &Subject) -> Vec<Vec<Finding>> {
+    let rates = learning_rates::grid(treated.recipe.optimizer.learning_rate);
+    let at = |rate: f64| {
+        let mut recipe = treated.recipe.clone();
+        recipe.optimizer.learning_rate = rate;
+        diagnose(&Case { recipe: &recipe, ..treated.case() })
+    };
+    rates.into_iter().map(at).collect()
+}
+
+fn mismatch(error: impl std::fmt::Display) -> Error {
+    Error::Mismatch(error.to_string())
+}
+
+/// Stopped before the untreated network was trained once.
+fn nothing_known(stopped: Option<Stopped>, budget: Option<Duration>) -> Error {
+    match (stopped, budget) {
+        (Some(Stopped::Budget), Some(budget)) => Error::Mismatch(format!(
+            "the budget of {} s ended before the untreated network was trained once: give more, or fewer steps",
+            budget.as_secs_f64()
+        )),
+        (Some(_), _) => Error::Interrupted,
+        (None, _) => Error::Mismatch("the search ended before its schedule was done".into()),
+    }
+}
 
 fn expectation(subject: &Subject) -> Expectation {
     Expectation {

@@ -27,11 +27,14 @@ impl Model {
             match &op.kind {
                 OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
                     let (rows, columns) = (linear.fan_in, linear.fan_out);
-                    if linear.tied.is_none() {
-                        let weight = linear.init.sample_weight(rows, columns, linear.activation, &mut generator);
+                    let taps = if let OpKind::Convolution(convolution) = &op.kind { convolution.taps() } else { 1 };
+                    let bias = if linear.tied.is_none() {
+                        let (weight, bias) = linear.sample(taps, &mut generator);
                         keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
-                    }
-                    let bias = linear.init.sample_bias(rows, columns, linear.activation, &mut generator);
+                        bias
+                    } else {
+                        linear.init.sample_bias(rows, columns, linear.activation, &mut generator)
+                    };
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
                 }
                 OpKind::Norm(norm) => {

@@ -4,12 +4,14 @@
 //! All judgement lives in `isogain_core`; this crate only builds, runs and measures.
 #![recursion_limit = "256"]
 
+mod budget;
 pub mod check;
 pub mod checkpoint;
 pub mod clip;
 pub mod cure;
 mod direction;
 pub mod error;
+pub mod heal;
 pub mod initialize;
 pub mod model;
 mod ops;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use isogain_core::recipe::{self, Recipe, to_toml};
-use isogain_core::record::cadence::is_written;
+use isogain_core::record::cadence::{is_taken_apart, is_written};
 use isogain_core::record::line::{Resumed, SCHEMA};
 use isogain_core::record::{
     self, Header, Line, Outcome, RECIPE_FILE, RUN_FILE, Recorder, Run, Snapshot, StepRecord, Writer,
@@ -104,6 +104,37 @@ pub fn header(subject: &Subject, data_folder: &Path) -> Result<Header, Error> {
     })
 }
 
+/// A training of which nothing is written.
+#[derive(Clone, Debug)]
+pub struct Unrecorded {
+    /// The steps that a record would have.
+    pub history: Vec<StepRecord>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is wrong, all evidence considered.
+    pub findings: Vec<Finding>,
+}
+
+/// Trains from the start, watched, and writes nothing. `None` when it was stopped from outside.
+///
+/// # Errors
+/// When the data changed meanwhile.
+pub fn unrecorded(subject: &Subject, is_stopped: &dyn Fn() -> bool) -> Result<Option<Unrecorded>, Error> {
+    let mut training = Training::new(subject, begin(subject));
+    let last = training.last_step();
+    while !training.is_over() {
+        if is_stopped() {
+            return Ok(None);
+        }
+        // Watching changes no number, so that a step in between need not be.
+        let is_kept = is_written(training.trainer.step as u64, last);
+        let record = training.trainer.advance(&subject.data, is_kept);
+        training.history.extend(record);
+    }
+    let (outcome, findings) = training.judged()?;
+    Ok(Some(Unrecorded { history: training.history, outcome, findings }))
+}
+
 fn begin(subject: &Subject) -> Trainer {
     Trainer::new(&subject.recipe, &subject.network, &subject.data, subject.recipe.run.seed)
 }
@@ -184,6 +215,11 @@ fn unchanged(now: &Recipe, recorded: &str, folder: &RunFolder) -> Result<(), Err
     )))
 }
 
+/// Rules look at what was measured at every step.
+fn as_judged(record: StepRecord) -> StepRecord {
+    StepRecord { snapshot: None, histograms: Vec::new(), ..record }
+}
+
 /// A run in progress.
 struct Training<'a> {
     subject: &'a Subject,
@@ -206,8 +242,8 @@ impl<'a> Training<'a> {
         let step = self.trainer.step as u64;
         let last = self.last_step();
         let seen = recorded.steps.iter().filter(|record| record.step < step);
-        self.history =
-            seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned().collect();
+        let kept = seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned();
+        self.history = kept.map(as_judged).collect();
         let found = recorded.findings.iter().filter(|finding| finding.step < step);
         self.announced = found.map(|finding| finding.rule.clone()).collect();
         // A run that was cut off may have written some of them after its last checkpoint.
@@ -260,11 +296,18 @@ impl<'a> Training<'a> {
                 recorder.finish()?;
                 return Err(Error::Interrupted);
             }
-            let Some(record) = self.trainer.advance(&self.subject.data, true) else { break };
+            let batch = self.trainer.next_batch(&self.subject.data);
+            let apart = is_taken_apart(self.trainer.step as u64, last).then(|| self.trainer.taken_apart(&batch));
+            let (_, Some(mut record)) = self.trainer.advance_on(&batch, true) else { break };
+            // What is not finite cannot be taken apart; the record says where that began.
+            if let Some((snapshot, histograms)) = apart.transpose()?.filter(|_| !record.has_non_finite()) {
+                record.snapshot = Some(snapshot);
+                record.histograms = histograms;
+            }
             (watch.progress)(self.trainer.step, record.loss);
             recorder.step(&record)?;
             if record.has_non_finite() || self.trainer.is_broken() || is_written(record.step, last) {
-                self.history.push(record);
+                self.history.push(as_judged(record));
                 for finding in diagnose(&self.case(None, None)) {
                     if self.announced.contains(&finding.rule) {
                         continue;

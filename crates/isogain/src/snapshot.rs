@@ -7,8 +7,9 @@ use isogain_core::flow::Values;
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
 use isogain_core::network::{Linear, Op, OpKind};
-use isogain_core::record::{JointRecord, ParameterRecord, Snapshot};
+use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapshot, TensorKind};
 use isogain_core::statistics::Moments;
+use isogain_core::statistics::kernel::moments_with_histogram;
 
 use crate::Error;
 use crate::data::{Samples, Targets};
@@ -38,12 +39,42 @@ pub(crate) fn scalar(tensor: burn::tensor::Tensor<1>) -> f64 {
 /// # Errors
 /// When the captured buffers do not fit together.
 pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, Error> {
+    with_histograms(model, batch, step).map(|(snapshot, _)| snapshot)
+}
+
+/// The same, and how many values of each joint have which order of magnitude, in forward order.
+///
+/// # Errors
+/// As [`snapshot`].
+pub fn with_histograms(
+    model: &Model,
+    batch: &Samples,
+    step: u64,
+) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
     let Captured { capture, gradients, seen } = captured(model, batch)?;
+    let histograms = histograms(model, &seen);
     let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
     for joint in &mut snapshot.joints {
         joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
     }
-    Ok(snapshot)
+    Ok((snapshot, histograms))
+}
+
+fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
+    let sides = [(TensorKind::Activation, &seen.forward), (TensorKind::Cotangent, &seen.backward)];
+    let of_op = |op: &Op| {
+        sides.into_iter().filter_map(move |(kind, side)| {
+            let histogram = match side.get(op.name.as_str())?.values()? {
+                Values::F32(values) => moments_with_histogram(values).1,
+                // Exponents beyond single precision are counted as zero or infinite.
+                Values::F64(values) => {
+                    moments_with_histogram(&values.iter().map(|value| *value as f32).collect::<Vec<f32>>()).1
+                }
+            };
+            Some(HistogramRecord { name: op.name.clone(), kind, histogram })
+        })
+    };
+    model.network.walk().into_iter().flat_map(of_op).collect()
 }
 
 /// How alike the gradients of neighbouring inputs are: on the arc between the batch's first two samples, with the target of
@@ -79,7 +110,7 @@ fn captured(model: &Model, batch: &Samples) -> Result<Captured, Error> {
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
-    let captures = Captures { model, gradients: &gradients, seen: &seen };
+    let captures = Captures { model, gradients: &gradients, seen: &seen, samples: batch.len() };
     // Tokens have no cotangent: the chain starts at their embedding's output.
     let ops = match model.network.ops.split_first() {
         Some((embedding, rest)) if matches!(embedding.kind, OpKind::Embedding(_)) => {
@@ -134,6 +165,8 @@ struct Captures<'a> {
     model: &'a Model,
     gradients: &'a Gradients,
     seen: &'a Seen,
+    /// Samples in the batch.
+    samples: usize,
 }
 
 /// Where a list of operations starts: the joint that feeds the first one, and the features of a row there.
@@ -180,9 +213,13 @@ impl Captures<'_> {
                 OpCaptureKind::Convolution { weight: value("weight"), weight_gradient: gradient("weight") }
             }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
-            OpKind::Norm(norm) => {
-                OpCaptureKind::Norm { norm: norm.norm, gamma: value("gamma"), eps: norm.eps, groups: norm.groups }
-            }
+            OpKind::Norm(norm) => OpCaptureKind::Norm {
+                norm: norm.norm,
+                gamma: value("gamma"),
+                eps: norm.eps,
+                groups: norm.groups,
+                samples: self.samples,
+            },
             OpKind::Residual(residual) => {
                 let (branch, skip) = (branch_joint(&op.name), skip_joint(&op.name));
                 let scale = self.model.parameters.get(&named("scale")).map(Value::to_f64);
@@ -203,10 +240,10 @@ impl Captures<'_> {
                     paths: through_time.paths.into_iter().map(path).collect(),
                 }
             }
-            OpKind::Attention(_) => OpCaptureKind::Attention,
-            OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true, states: Vec::new() },
+            OpKind::Attention(attention) => OpCaptureKind::Attention { features: [attention.features; 3] },
+            OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
-                OpCaptureKind::Other { weighted: false, states: Vec::new() }
+                OpCaptureKind::Other { weighted: false }
             }
         }
     }

@@ -2,18 +2,18 @@
 
 use isogain_core::network::Network;
 use isogain_core::recipe::{ClipKind, LossScale, Recipe};
-use isogain_core::record::{NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
+use isogain_core::record::{HistogramRecord, NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
 use isogain_core::statistics::Moments;
 
 use crate::Error;
-use crate::clip::clip;
+use crate::clip::Clipper;
 use crate::data::{Dataset, EpochOrder, Part, Samples, Targets, batch_rows};
 use crate::model::{Mode, Model, Value, dtype, to_f64};
 use crate::ops::{Arithmetic, Narrow};
 use crate::optimizer::{Optimizer, Turn};
 use crate::probe::{Keep, Probes};
 use crate::scaler::Scaler;
-use crate::snapshot::{Gradients, joint_records, loss_and_gradients, scalar, snapshot, value_moments};
+use crate::snapshot::{Gradients, joint_records, loss_and_gradients, scalar, value_moments, with_histograms};
 
 /// A training in progress. Everything that a later step depends on is in `model`, `optimizer` and `step`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Trainer {
     pub step: usize,
     /// Loss of each step's batch so far.
     pub losses: Vec<f64>,
+    /// What clips gradients, with what it remembers.
+    pub clipper: Clipper,
     /// What the loss is multiplied with.
     pub scaler: Scaler,
     /// Where the first non-finite value appeared.
@@ -44,6 +46,7 @@ impl Trainer {
         Self {
             model,
             optimizer: Optimizer::new(&recipe.optimizer),
+            clipper: Clipper::new(&recipe.clip).of(network),
             step: 0,
             losses: Vec::new(),
             scaler,
@@ -83,7 +86,7 @@ impl Trainer {
         } else {
             Vec::new()
         };
-        let clipped = clip(&mut gradients, &self.recipe.clip);
+        let clipped = self.clipper.clip(&mut gradients, &self.model.parameters);
         let turn = Turn { rate: self.recipe.learning_rate(self.step), updates: self.step - self.scaler.skipped };
         let scaling = ScalingRecord { loss_scale: self.scaler.scale, skipped: self.scaler.overflows(&gradients) };
         let mut parameters = if scaling.skipped {
@@ -156,6 +159,14 @@ impl Trainer {
     /// # Errors
     /// When the captured buffers do not fit together.
     pub fn snapshot(&self, batch: &Samples) -> Result<Snapshot, Error> {
+        self.taken_apart(batch).map(|(snapshot, _)| snapshot)
+    }
+
+    /// The same, and the orders of magnitude of what was seen.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn taken_apart(&self, batch: &Samples) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
         let (mut model, mut scaler) = (self.model.clone(), self.scaler.clone());
         loop {
             model.arithmetic.loss_scale = scaler.scale;
@@ -168,7 +179,7 @@ impl Trainer {
             }
             scaler.update(true);
         }
-        snapshot(&model, batch, self.step as u64)
+        with_histograms(&model, batch, self.step as u64)
     }
 
     /// Judges in evaluation mode on the whole training and test part.

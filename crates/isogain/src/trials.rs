@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use isogain_core::network::Network;
 use isogain_core::recipe::Recipe;
 use isogain_core::record::Outcome;
 use isogain_core::trial::error::TrialError;
 use isogain_core::trial::random_search::RandomSearch;
+use isogain_core::trial::result::Stopped;
 use isogain_core::trial::schedule::Schedule;
 use isogain_core::trial::{Job, Score};
 
@@ -80,19 +82,53 @@ impl Runner<'_> {
     /// # Errors
     /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
     pub fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm]) -> Result<(), Error> {
+        let drive = Drive { runner: *self, deadline: None, begun: &|_| {}, known: &|_| None };
+        match drive.run(schedule, arms)? {
+            None => Ok(()),
+            Some(_) => Err(Error::Interrupted),
+        }
+    }
+}
+
+/// Trials under way: a runner with what a search adds.
+#[derive(Clone, Copy)]
+pub(crate) struct Drive<'a> {
+    pub(crate) runner: Runner<'a>,
+    /// When the time is over.
+    pub(crate) deadline: Option<Instant>,
+    /// Called before each trial.
+    pub(crate) begun: &'a (dyn Fn(&Job) + Sync),
+    /// The outcome of a trial that was run before.
+    pub(crate) known: &'a (dyn Fn(&Job) -> Option<Outcome> + Sync),
+}
+
+impl Drive<'_> {
+    /// Runs until the schedule asks for nothing more, or to what ended it before: then what was done so far is told.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when the schedule refuses a score.
+    pub(crate) fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm]) -> Result<Option<Stopped>, Error> {
         let shared = Mutex::new((schedule, None::<Error>));
         let told = Condvar::new();
         std::thread::scope(|scope| {
-            for _ in 0..self.threads.max(1) {
+            for _ in 0..self.runner.threads.max(1) {
                 scope.spawn(|| self.work(&shared, &told, arms));
             }
         });
-        let (_, error) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (schedule, error) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match error {
             Some(error) => Err(error),
-            None if self.stop.load(Ordering::Relaxed) => Err(Error::Interrupted),
-            None => Ok(()),
+            None if schedule.is_finished() => Ok(None),
+            None => Ok(self.stopped()),
         }
+    }
+
+    /// Whether it is to stop, and why.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        if self.runner.stop.load(Ordering::Relaxed) {
+            return Some(Stopped::Interrupted);
+        }
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(Stopped::Budget)
     }
 
     fn work(&self, shared: &Mutex<(&mut dyn AskTell, Option<Error>)>, told: &Condvar, arms: &[TrialArm]) {
@@ -105,10 +141,11 @@ impl Runner<'_> {
                 return;
             }
         };
+        let is_stopped = || self.stopped().is_some();
         loop {
             let mut state = lock(shared);
             let job = loop {
-                if self.stop.load(Ordering::Relaxed) || state.1.is_some() || state.0.is_finished() {
+                if is_stopped() || state.1.is_some() || state.0.is_finished() {
                     told.notify_all();
                     return;
                 }
@@ -118,21 +155,24 @@ impl Runner<'_> {
                 }
             };
             drop(state);
-            let outcome = pool.install(|| run_job(&job, &arms[job.arm], self.stop));
-            if self.stop.load(Ordering::Relaxed) {
+            let arm = &arms[job.arm];
+            let outcome = (self.known)(&job).or_else(|| {
+                (self.begun)(&job);
+                pool.install(|| run_job(&job, arm, &is_stopped))
+            });
+            // What was cut short is no answer.
+            let Some(outcome) = outcome else {
                 told.notify_all();
                 return;
-            }
-            if let Err(error) = arms[job.arm].data.intact() {
+            };
+            if let Err(error) = arm.data.intact() {
                 lock(shared).1 = Some(error.into());
                 told.notify_all();
                 return;
             }
-            (self.progress)(&job, &outcome);
+            (self.runner.progress)(&job, &outcome);
             let mut state = lock(shared);
-            if let Err(error) =
-                state.0.tell(job.id, Score::new(&outcome, &arms[job.arm].data.summary, &arms[0].data.summary))
-            {
+            if let Err(error) = state.0.tell(job.id, Score::new(&outcome, &arm.data.summary, &arms[0].data.summary)) {
                 state.1 = Some(Error::Mismatch(error.to_string()));
             }
             told.notify_all();
@@ -155,12 +195,15 @@ pub fn job_recipe(job: &Job, recipe: &Recipe) -> Recipe {
     recipe
 }
 
-/// Trains and judges; stops early where the loss stopped being finite.
-pub fn run_job(job: &Job, arm: &TrialArm, stop: &AtomicBool) -> Outcome {
+/// Trains and judges; stops early where the loss stopped being finite. `None` when it was stopped from outside.
+pub fn run_job(job: &Job, arm: &TrialArm, is_stopped: &dyn Fn() -> bool) -> Option<Outcome> {
     let recipe = job_recipe(job, &arm.recipe);
     let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed);
-    while trainer.step < job.steps && !trainer.is_broken() && !stop.load(Ordering::Relaxed) {
+    while trainer.step < job.steps && !trainer.is_broken() {
+        if is_stopped() {
+            return None;
+        }
         trainer.advance(&arm.data, false);
     }
-    trainer.outcome(&arm.data)
+    Some(trainer.outcome(&arm.data))
 }

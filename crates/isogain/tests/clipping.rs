@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use isogain::clip::clip;
+use isogain::clip::Clipper;
 use isogain::model::Value;
 use isogain_core::recipe::{Clip, ClipKind};
 use isogain_core::theory::sampling::standard_normal;
@@ -26,7 +26,8 @@ fn gradients(parts: &[&[f64]], dtype: DType) -> BTreeMap<String, Value> {
 
 fn clipped(parts: &[&[f64]], kind: ClipKind, threshold: f64) -> (Vec<f64>, isogain_core::record::ClipRecord) {
     let mut gradients = gradients(parts, DType::F64);
-    let record = clip(&mut gradients, &Clip { kind, threshold }).unwrap();
+    let parameters = gradients.clone();
+    let record = Clipper::new(&Clip::at(kind, threshold)).clip(&mut gradients, &parameters).unwrap();
     (gradients.values().flat_map(Value::to_f64).collect(), record)
 }
 
@@ -80,7 +81,8 @@ fn by_norm_is_per_parameter_and_by_global_norm_is_not() {
 #[test]
 fn large_single_precision_gradients_keep_their_direction() {
     let mut gradients = gradients(&[&[1e20; 100]], DType::F32);
-    let record = clip(&mut gradients, &Clip { kind: ClipKind::GlobalNorm, threshold: 1.0 }).unwrap();
+    let parameters = gradients.clone();
+    let record = Clipper::new(&Clip::at(ClipKind::GlobalNorm, 1.0)).clip(&mut gradients, &parameters).unwrap();
     assert!((record.norm_before / 1e21 - 1.0).abs() < 1e-6);
     let values = gradients["p0"].to_f64();
     assert!(values.iter().all(|value| (value - 0.1).abs() < 1e-6), "{values:?}");
@@ -115,4 +117,77 @@ fn clipping_saves_descent_where_the_curvature_grows() {
     let plain = descend(None, 5);
     assert!((plain / -1.9e118 - 1.0).abs() < 0.05, "{plain:e}");
     assert!(descend(Some(1.0), 103) > 0.5 && descend(Some(1.0), 104) <= 0.5 + 1e-9);
+}
+
+/// The clipping that adapts, from the definitions in its papers: see `oracle/clip_family.py`.
+#[test]
+fn the_adaptive_kinds_are_those_of_their_papers() {
+    let text = include_str!("golden/clip/family.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    let numbers = |value: &serde_json::Value| -> Vec<f64> {
+        let rows = value.as_array().unwrap().iter();
+        rows.flat_map(|row| row.as_array().cloned().unwrap_or_else(|| vec![row.clone()]))
+            .map(|number| number.as_f64().unwrap())
+            .collect()
+    };
+    let named = |tensors: &serde_json::Value| -> BTreeMap<String, Value> {
+        let of = |(name, value): (&String, &serde_json::Value)| {
+            let device = (&Device::flex(), DType::F64);
+            let columns = value[0].as_array().map(Vec::len);
+            let values = numbers(value);
+            let tensor = match columns {
+                Some(columns) => {
+                    let shape = [values.len() / columns, columns];
+                    Value::Matrix(Tensor::from_data(TensorData::new(values, shape), device))
+                }
+                None => Value::Vector(Tensor::from_data(TensorData::new(values.clone(), [values.len()]), device)),
+            };
+            (name.clone(), tensor)
+        };
+        tensors.as_object().unwrap().iter().map(of).collect()
+    };
+    let recipe = "[network]\ndepth = 1\nwidth = 3\n";
+    let mut network = isogain_core::recipe::expand::network(
+        &isogain_core::recipe::parse(recipe, "t").unwrap(),
+        isogain_core::network::Shape::vector(4),
+        2,
+    )
+    .unwrap();
+    network.ops[0].name = "fc".into();
+    let parameters = named(&vectors["parameters"]);
+    for (kind, expected) in vectors["kinds"].as_object().unwrap() {
+        let settings: String =
+            expected["settings"].as_object().unwrap().iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let text = format!("[network]\n[clip]\nkind = \"{kind}\"\n{settings}");
+        let recipe = isogain_core::recipe::parse(&text, kind).unwrap().clip;
+        let mut clipper = Clipper::new(&recipe).of(&network);
+        let mut last = BTreeMap::new();
+        for (step, norm) in vectors["steps"].as_array().unwrap().iter().zip(numbers(&expected["norms"])) {
+            // What a checkpoint holds is all that the next step depends on.
+            let memory = std::mem::take(&mut clipper.memory);
+            clipper = Clipper::new(&recipe).of(&network);
+            clipper.memory = memory;
+            last = named(step);
+            let before = last.values().flat_map(Value::to_f64).map(|x| x * x).sum::<f64>().sqrt();
+            let record = clipper.clip(&mut last, &parameters).unwrap();
+            close(&[record.norm_before, record.norm_after], &[before, norm], 1e-12 * before);
+        }
+        for (name, value) in named(&expected["last"]) {
+            close(&last[&name].to_f64(), &value.to_f64(), 1e-12);
+        }
+    }
+}
+
+/// ZClip at mean 1 and deviation 0.1: a norm of 2 is 10 deviations out, and comes down to 1 + 2.5^2 0.1 / 10 = 1.0625.
+#[test]
+fn a_spike_comes_down_the_further_the_larger_it_is() {
+    let recipe = Clip { warm_up: Some(2), ..Clip::of(ClipKind::ZClip) };
+    let mut clipper = Clipper::new(&recipe);
+    let mut norm_after = |norm: f64| {
+        let mut gradients = gradients(&[&[norm]], DType::F64);
+        let parameters = gradients.clone();
+        clipper.clip(&mut gradients, &parameters).unwrap().norm_after
+    };
+    assert_eq!([norm_after(0.9), norm_after(1.1)], [0.9, 1.1]);
+    close(&[norm_after(2.0)], &[1.0625], 1e-5);
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use burn::tensor::DType;
-use isogain::clip::clip;
+use isogain::clip::Clipper;
 use isogain::data::{Samples, Targets};
 use isogain::model::Model;
 use isogain::optimizer::{Optimizer, Turn};
@@ -354,19 +354,20 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         alpha: rule["alpha"].as_f64().unwrap_or(0.99),
         eps: rule["eps"].as_f64().unwrap_or(1e-8),
         weight_decay: rule["weight_decay"].as_f64().unwrap_or(0.0),
+        ..OptimizerRecipe::named(name)
     };
     let limits = match case["clip"]["kind"].as_str() {
-        Some("value") => Clip { kind: ClipKind::Value, threshold: number(&case["clip"]["limit"]) },
-        Some("norm") => Clip { kind: ClipKind::Norm, threshold: number(&case["clip"]["limit"]) },
-        Some(_) => Clip { kind: ClipKind::GlobalNorm, threshold: number(&case["clip"]["limit"]) },
+        Some("value") => Clip::at(ClipKind::Value, number(&case["clip"]["limit"])),
+        Some("norm") => Clip::at(ClipKind::Norm, number(&case["clip"]["limit"])),
+        Some(_) => Clip::at(ClipKind::GlobalNorm, number(&case["clip"]["limit"])),
         None => Clip::default(),
     };
-    let mut optimizer = Optimizer::new(&recipe);
+    let (mut optimizer, mut clipper) = (Optimizer::new(&recipe), Clipper::new(&limits));
     let mut losses = Vec::new();
     for step in 0..=count(&case["steps"]) {
         let (loss, mut gradients) = loss_and_gradients(&model, &samples, None);
         losses.push(loss);
-        clip(&mut gradients, &limits);
+        clipper.clip(&mut gradients, &model.parameters);
         optimizer.step(&mut model.parameters, gradients, Turn { rate: recipe.learning_rate, updates: step }, false);
     }
     losses

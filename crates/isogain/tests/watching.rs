@@ -65,9 +65,9 @@ fn a_trial_beside_others_computes_what_it_computes_alone() {
     let arm = TrialArm { recipe, network: subject.network.clone(), data: subject.data.clone() };
     let job = Job { id: 0, arm: 0, learning_rate: 0.02, seed: 5, steps: 30 };
     let stop = AtomicBool::new(false);
-    let alone = support::alone(|| run_job(&job, &arm, &stop));
+    let alone = support::alone(|| run_job(&job, &arm, &|| false).unwrap());
     let beside: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| support::alone(|| run_job(&job, &arm, &stop)))).collect();
+        let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| support::alone(|| run_job(&job, &arm, &|| false).unwrap()))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     assert!(beside.iter().all(|outcome| *outcome == alone));

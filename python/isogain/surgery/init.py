@@ -25,6 +25,13 @@ from isogain.surgery.steps import Do, Draw, Parts, Step
 # Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
 _TRUNCATED_DEVIATION = 0.8796256610342398
 
+# What no call of a single weight can do.
+_NOT_HERE = {
+    "looks-linear": "pairs of units, which two layers have to agree on",
+    "delta-orthogonal": "patches that are zero but for their middle",
+    "randomized-asymmetric": "weights and biases that are drawn together",
+}
+
 
 def lsuv(model: nn.Module, inputs: Any, names: list[str]) -> None:
     """Layer by layer, divides each weight by the deviation of its layer's output on the inputs until the variance is
@@ -202,6 +209,9 @@ def _theory(layer: Layer, text: str, parts: Parts | None = None, following: str 
     parts = parts or _parts(module)
     weight: Any = module.weight if parts is None else parts(module)[0][-1]
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
+    name = text.partition("(")[0]
+    if name in _NOT_HERE:
+        raise CannotApply(f"init = {text}", f"a PyTorch model cannot be given {_NOT_HERE[name]} here", layer.path)
     try:
         return _core.initializer(text, following or layer.following, fan_in, fan_out)
     except ValueError as error:

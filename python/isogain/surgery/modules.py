@@ -46,6 +46,13 @@ class TailoredReLU(nn.Module):
         return f"slope={self.slope:g}"
 
 
+class Exponential(nn.Module):
+    """e^x, which PyTorch has as a function only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(x)
+
+
 class Standardise(nn.Module):
     """(x - mean) / deviation; both of a shape that broadcasts against x."""
 

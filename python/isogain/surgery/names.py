@@ -9,7 +9,7 @@ from torch import nn
 
 from isogain import _core
 from isogain.surgery.code import Call
-from isogain.surgery.modules import TailoredReLU
+from isogain.surgery.modules import Exponential, TailoredReLU
 
 # The modules that are an activation and nothing else, by class, with what the core calls them. Those that the core
 # has no formula for stand under their nearest relative: it decides the scale of an initialiser and nothing more.
@@ -33,6 +33,7 @@ _MODULES: dict[type[nn.Module], Callable[[Any], str]] = {
     nn.Softplus: lambda m: "softplus",
     nn.Softsign: lambda m: "softsign",
     nn.Tanh: lambda m: "tanh",
+    Exponential: lambda m: "exponential",
     TailoredReLU: lambda m: f"tailored-relu(slope = {m.slope})",
 }
 
@@ -62,6 +63,7 @@ _FUNCTIONS = {
 # The core's activations as PyTorch modules.
 _MAKERS: dict[str, Callable[[Mapping[str, float]], Call]] = {
     "elu": lambda numbers: Call(nn.ELU, numbers["alpha"]),
+    "exponential": lambda numbers: Call(Exponential),
     "gelu": lambda numbers: Call(nn.GELU),
     "hard-tanh": lambda numbers: Call(nn.Hardtanh),
     "leaky-relu": lambda numbers: Call(nn.LeakyReLU, numbers["slope"]),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use isogain::check::Subject;
 use isogain_core::render;
 use isogain_core::summary::CheckReport;
@@ -29,6 +29,9 @@ pub(crate) fn run(options: &Check) -> Result<Status> {
 
 /// What the weights of a model say, without data and without code.
 fn weights(paths: &[PathBuf], options: &Check) -> Result<Status> {
+    if options.html.is_some() {
+        bail!("--html is of a recipe; weights alone have no page");
+    }
     let line = progress::line("checking", options.quiet);
     let report = file::check(paths, true);
     line.finish_and_clear();
@@ -48,5 +51,10 @@ fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
     let status = Status::of(&findings);
     let report = CheckReport::new(input.recipe.clone(), findings, subject.start.flow, subject.limits);
     output::result(&render::check(&report, options.format.into(), &input.context())?)?;
+    if let Some(path) = &options.html {
+        let page = isogain_report::check_html(&report)?;
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        output::note(&format!("wrote {}", path.display()));
+    }
     Ok(status)
 }

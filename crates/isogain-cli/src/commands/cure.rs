@@ -6,16 +6,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use isogain::check::Subject;
-use isogain::cure::{self, Search, Stage};
+use isogain::cure::{self, Options, Search, Stage};
 use isogain::run::{self, RunFolder};
 use isogain::trials::Runner;
 use isogain_core::recipe::{Recipe, to_toml};
 use isogain_core::record::Outcome;
 use isogain_core::render::words::End;
+use isogain_core::render::numbers::setting;
 use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::{CheckReport, CureReport};
 use isogain_core::trial::Job;
+use isogain_core::trial::result::Stopped;
 
 use crate::args::Cure;
 use crate::folder;
@@ -34,7 +36,11 @@ pub(crate) fn run(options: &Cure) -> Result<Status> {
     let line = progress::line("diagnosing", options.common.quiet);
     let ended = cure(options, &input, &out, &line, start);
     line.finish_and_clear();
-    if matches!(ended.as_ref().map_err(|error| error.downcast_ref()), Err(Some(isogain::Error::Interrupted))) {
+    let is_stopped = match &ended {
+        Ok(status) => *status == Status::Interrupted,
+        Err(error) => matches!(error.downcast_ref(), Some(isogain::Error::Interrupted)),
+    };
+    if is_stopped {
         output::note(&format!("stopped; what was done so far is in {}", out.display()));
     }
     ended
@@ -67,14 +73,18 @@ fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: In
     let mut untreated = subject.recipe.clone();
     untreated.optimizer.learning_rate = report.trial.baseline.learning_rate;
     let untreated = Subject::new(&untreated, subject.data)?;
-    watched(&untreated, input, &out.join("untreated"))?;
-    if let Some(cured) = &cured {
-        watched(cured, input, &out.join("cured"))?;
+    let is_interrupted = report.trial.stopped == Some(Stopped::Interrupted);
+    if !is_interrupted {
+        record_both(&untreated, cured.as_ref(), input, out)?;
     }
     if format == Format::Text {
-        line.suspend(|| output::result(&files(out, cured.is_some())))?;
+        line.suspend(|| output::result(&files(out, cured.is_some(), !is_interrupted)))?;
     }
-    Ok(if End::of(&report) == End::NotCured { Status::Findings } else { Status::Clean })
+    Ok(match End::of(&report) {
+        _ if is_interrupted => Status::Interrupted,
+        End::NotCured => Status::Findings,
+        End::Cured | End::Healthy => Status::Clean,
+    })
 }
 
 fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressBar) -> Result<Search> {
@@ -85,6 +95,7 @@ fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressB
     let told = |job: &Job, _: &Outcome| line.inc(job.steps as u64);
     let stage = |stage: Stage| match stage {
         Stage::Diagnose => progress::stage(line, "diagnosing", None),
+        Stage::Train(_) => progress::stage(line, "training", None),
         Stage::Predict => progress::stage(line, "predicting", None),
         Stage::Try(steps) => progress::stage(line, "trying", Some(steps as u64)),
         Stage::Compare(steps) => {
@@ -102,10 +113,23 @@ fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressB
         },
         trial: &|trial| record.trial(trial),
     };
+    let begun = |name: &str, job: &Job| {
+        line.set_message(format!("{name}, learning rate {}, {} steps", setting(job.learning_rate), job.steps));
+    };
+    let options = Options { seeds: usize::from(options.seeds), budget: options.budget, random_search: true, begun: &begun };
     let runner = Runner { threads, stop: interrupt::flag(), progress: &told };
     let found = progress::single_thread()?
-        .install(|| cure::search(&input.recipe, &input.folder, usize::from(options.seeds), runner, watch));
+        .install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));
     input.place(found)
+}
+
+/// The untreated network and the cured one at the same time.
+fn record_both(untreated: &Subject, cured: Option<&Subject>, input: &Input, out: &Path) -> Result<()> {
+    std::thread::scope(|scope| {
+        let cured = cured.map(|cured| scope.spawn(|| watched(cured, input, &out.join("cured"))));
+        watched(untreated, input, &out.join("untreated"))?;
+        cured.map_or(Ok(()), |cured| cured.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Trains a network once more on the first seed, watched, for its record and its weights.
@@ -120,16 +144,21 @@ fn cured_recipe(recipe: &Recipe, folder: &Path) -> Result<String> {
     Ok(to_toml(&run::at_home(recipe, folder)?))
 }
 
-fn files(out: &Path, cured: bool) -> String {
+fn files(out: &Path, cured: bool, watched: bool) -> String {
     let line = |name: &str, what: &str| format!("  {:<40} {what}\n", out.join(name).display().to_string());
     let mut text = String::from("\nwritten:\n");
     if cured {
         text += &line("cured.toml", "the cured recipe: isogain train runs it");
-        text += &line("cured/weights.safetensors", "its trained weights");
+        if watched {
+            text += &line("cured/weights.safetensors", "its trained weights");
+        }
     }
     text += &line("report.html", "the report; opens in any browser, offline");
     text += &line("cure.json", "everything, for programs");
     text += &line("run.jsonl", "every training of the search");
+    if !watched {
+        return text;
+    }
     text + &line(if cured { "untreated/, cured/" } else { "untreated/" }, "records of every watched step")
 }
 

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use isogain::check::Subject;
 use isogain::run::{self, Ended, RunFolder, Watch};
+use isogain_core::record::RUN_FILE;
 use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::CheckReport;
@@ -64,6 +65,10 @@ pub(crate) fn run(options: &Train) -> Result<Status> {
     }
     let status = Status::of(&ended.findings);
     show(options, &input, subject, &ended, &folder)?;
+    // After the result: a full disk must not cost what took long to train.
+    let (page, _) = isogain_view::still(&folder.path().join(RUN_FILE), &folder.path().display().to_string())?;
+    let report = folder.path().join("report.html");
+    std::fs::write(&report, page).with_context(|| format!("cannot write {}", report.display()))?;
     Ok(status)
 }
 
@@ -96,7 +101,7 @@ fn show(options: &Train, input: &Input, subject: Subject, ended: &Ended, folder:
         } else {
             write!(text, " (training), {} (test)", number(outcome.test_loss))?;
         }
-        writeln!(text, "\nrecord, checkpoint and weights: {}", folder.path().display())?;
+        writeln!(text, "\nrecord, checkpoint, weights and report.html: {}", folder.path().display())?;
     }
     output::result(&text)
 }

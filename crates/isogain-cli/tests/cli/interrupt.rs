@@ -67,21 +67,67 @@ fn a_training_stops_and_goes_on_to_the_same_end() {
     assert_eq!((run.steps, run.findings, run.outcome), (whole.steps, whole.findings, whole.outcome));
 }
 
+/// So ill that it is searched for a cure, and so many steps that the search goes on.
+fn ill(steps: usize) -> String {
+    format!("[network]\ndepth = 12\nwidth = 16\n\n[run]\nsteps = {steps}\n")
+}
+
 #[test]
 fn a_search_stops_and_keeps_what_was_tried() {
     let desk = Desk::new();
-    desk.write("net.toml", steps(20_000));
+    desk.write("net.toml", ill(20_000));
     let running = desk.begin(&["cure", "net.toml", "--quiet", "--threads", "2", "--out", "out"]);
     wait_for(&desk.path("out/run.jsonl"), 4);
     running.interrupt();
     let ran = running.end();
     stopped(&ran);
     assert!(ran.stderr.contains("stopped; what was done so far is in out"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "", "nothing can be said before the untreated network was trained");
     let run = record::read(&desk.path("out")).unwrap();
     assert!(!run.truncated && !run.trials.is_empty());
     let resumed = desk.isogain(&["train", "--resume", "--out", "out"]);
     assert_eq!(resumed.code, Some(2));
     assert!(resumed.stderr.contains("out holds a search of many trainings"), "{}", resumed.stderr);
+}
+
+#[test]
+fn a_search_that_was_stopped_tells_what_it_knows() {
+    const STEPS: usize = 400;
+    let desk = Desk::new();
+    desk.write("net.toml", ill(STEPS));
+    let running = desk.begin(&["cure", "net.toml", "--quiet", "--threads", "1", "--out", "out"]);
+    let start = Instant::now();
+    let whole_trainings = || {
+        let record = record::read(&desk.path("out")).ok();
+        record.map_or(0, |run| run.trials.iter().filter(|trial| trial.job.steps == STEPS).count())
+    };
+    while whole_trainings() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(60), "no training ends");
+        sleep(Duration::from_millis(5));
+    }
+    running.interrupt();
+    let ran = running.end();
+    stopped(&ran);
+    assert!(ran.stdout.contains("\n   stopped by hand: the best so far\n"), "{}", ran.stdout);
+    let report: serde_json::Value = serde_json::from_str(&desk.read("out/cure.json")).unwrap();
+    assert_eq!(report["stopped"], "interrupted");
+    assert!(!desk.path("out/untreated").exists());
+}
+
+#[test]
+fn a_search_keeps_to_its_time() {
+    let desk = Desk::new();
+    desk.write("net.toml", ill(20_000));
+    let start = Instant::now();
+    let ran = desk.isogain(&["cure", "net.toml", "--quiet", "--budget", "3s", "--out", "short"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stdout);
+    assert!(ran.stderr.contains("a budget of 3 s is too short: on this machine"), "{}", ran.stderr);
+    assert!(start.elapsed() < Duration::from_secs(30));
+
+    desk.write("net.toml", ill(300));
+    let ran = desk.isogain(&["cure", "net.toml", "--quiet", "--budget", "60s", "--out", "out"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("\ncured: "), "{}", ran.stdout);
 }
 
 /// While a deep network is still being measured there is nothing to lose, and no reason to wait.

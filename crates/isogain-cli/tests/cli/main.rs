@@ -4,6 +4,7 @@
 mod desk;
 mod errors;
 mod explain;
+mod exported;
 mod formats;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -138,13 +138,12 @@ fn a_healthy_network_with_few_and_many_seeds() {
     desk.write("net.toml", TINY.replace("depth = 4", "depth = 2").replace("width = 16", "width = 8"));
     assert_eq!(desk.isogain(&["check", "net.toml"]).code, Some(0));
     let largest = i64::MAX.to_string();
-    // One seed proves nothing; over twenty a remedy is better.
-    for (seeds, seed, out, said) in
-        [("1", largest.as_str(), "one", "the gradient changes by"), ("20", "0", "twenty", "still improved by")]
-    {
+    // It is trained as it is, and left alone.
+    for (seeds, seed, out) in [("1", largest.as_str(), "one"), ("20", "0", "twenty")] {
         let ran = desk.isogain(&["cure", "net.toml", "--quiet", "--seeds", seeds, "--seed", seed, "--out", out]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
-        assert!(ran.stdout.contains(&format!("\nhealthy: nothing to cure; {said} ")), "{}", ran.stdout);
+        assert!(ran.stdout.contains("\nhealthy: nothing to cure; the gradient changes by "), "{}", ran.stdout);
+        assert!(!desk.path(&format!("{out}/cured.toml")).exists());
         let report: Value = serde_json::from_str(&desk.read(&format!("{out}/cure.json"))).unwrap();
         let baseline = report.pointer("/trial/baseline/seeds").or_else(|| report.pointer("/baseline/seeds"));
         assert_eq!(baseline.unwrap().as_array().unwrap().len().to_string(), seeds);

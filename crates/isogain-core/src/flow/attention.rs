@@ -1,6 +1,7 @@
 //! Softmax attention: what goes back through the values, and what through queries and keys, past the softmax.
 //!
-//! The input is [q, k, v], and so is its cotangent: |g_in|^2 = |dq|^2 + |dk|^2 + |dv|^2 exactly. The values' part is told
+//! The input is [q, k, v], and so is its cotangent: |g_in|^2 = |dq|^2 + |dk|^2 + |dv|^2 exactly, whatever happens to
+//! queries and keys before they are compared (rotation, a norm of their own). The values' part is told
 //! as if they were alone, the others as what they add:
 //! ln(rms g_in / rms g) = ln(rms dv / rms g) + 1/2 ln(1 + |dq|^2 / |dv|^2) + 1/2 ln(1 + |dk|^2 / (|dv|^2 + |dq|^2)),
 //! the first with dv spread over the three parts of the input.
@@ -9,13 +10,16 @@ use super::capture::OpCapture;
 use super::values::rms;
 use super::{Cause, Part};
 
-/// Values, queries, keys.
-pub(super) fn split(op: &OpCapture, gain: f64) -> Vec<Part> {
+/// Values, queries, keys; `features` are those of queries, keys and values in a row of the input.
+pub(super) fn split(features: [usize; 3], op: &OpCapture, gain: f64) -> Vec<Part> {
     let cotangent = op.cotangent_in.to_f64();
-    let width = op.output.len() / op.rows.max(1);
+    let all: usize = features.iter().sum();
+    // Root of the energy over that of one number in each row.
     let part = |place: usize| -> f64 {
-        let rows = cotangent.chunks_exact(3 * width.max(1));
-        rms(&rows.flat_map(|row| row[place * width..][..width].iter().copied()).collect::<Vec<f64>>())
+        let from: usize = features[..place].iter().sum();
+        let rows = cotangent.chunks_exact(all.max(1));
+        let values = rows.flat_map(|row| row[from..][..features[place]].iter().copied()).collect::<Vec<f64>>();
+        rms(&values) * (features[place] as f64).sqrt()
     };
     let (query, key, value) = (part(0), part(1), part(2));
     let queries = (query / value).powi(2).ln_1p() / 2.0;
@@ -42,7 +46,7 @@ mod tests {
         let op = OpCapture {
             name: "attention".into(),
             rows: 1,
-            kind: OpCaptureKind::Attention,
+            kind: OpCaptureKind::Attention { features: [2; 3] },
             input: values(&[0.0; 6]),
             output: values(&[0.0; 2]),
             cotangent_in: values(&[1.0, 0.0, 2.0, -1.0, 1.0, 1.0]),

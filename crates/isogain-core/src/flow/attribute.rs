@@ -38,12 +38,12 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
             linear::split(weight, op, gain)
         }
         OpCaptureKind::Activation(activation) => activation::split(*activation, op, gain),
-        OpCaptureKind::Norm { norm, gamma, eps, groups } => {
-            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch };
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
+            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
             norm::split(&statistics, gamma, op, rms_out, gain)
         }
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
-        OpCaptureKind::Attention => attention::split(op, gain),
+        OpCaptureKind::Attention { features } => attention::split(*features, op, gain),
         OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
             vec![Part { cause: Cause::Whole, log_gain: gain }]
         }
@@ -55,7 +55,6 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         _ => None,
     };
     let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {
-        OpCaptureKind::Other { states, .. } => (states, &[]),
         OpCaptureKind::Recurrent { states, paths } => (states, paths),
         _ => (&[], &[]),
     };

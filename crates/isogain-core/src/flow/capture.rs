@@ -68,6 +68,8 @@ pub enum OpCaptureKind {
         eps: f64,
         /// Groups of features (group norm); 0 for the others.
         groups: usize,
+        /// Samples in the batch, each of which has groups of its own.
+        samples: usize,
     },
     /// `y = S(x) + scale F(x)`.
     Residual {
@@ -88,13 +90,14 @@ pub enum OpCaptureKind {
         paths: Vec<PathCapture>,
     },
     /// Softmax attention; the input's features are queries, keys and values side by side.
-    Attention,
+    Attention {
+        /// Features of queries, keys and values; those of keys and values may be fewer, several heads sharing them.
+        features: [usize; 3],
+    },
     /// Anything else, taken whole; input and output may have any shape.
     Other {
         /// Whether it has weights, so that people would call it a layer.
         weighted: bool,
-        /// dL/d(state) after each time step of a recurrent operation, first step first; empty for others.
-        states: Vec<Values>,
     },
 }
 
@@ -191,7 +194,7 @@ impl OpCapture {
             OpCaptureKind::Norm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
             OpCaptureKind::Recurrent { .. } => "recurrent",
-            OpCaptureKind::Attention => "attention",
+            OpCaptureKind::Attention { .. } => "attention",
             OpCaptureKind::Other { weighted: true, .. } => "module",
             OpCaptureKind::Other { weighted: false, .. } => "operation",
         }
@@ -229,7 +232,9 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 op.expect("weight_gradient", weight_gradient, weight.len())?;
             }
             OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { .. } => {}
-            OpCaptureKind::Attention => op.expect("input", &op.input, 3 * op.output.len())?,
+            OpCaptureKind::Attention { features } => {
+                op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
+            }
             OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
             OpCaptureKind::Norm { gamma, .. } => {
                 op.expect("output", &op.output, op.input.len())?;

@@ -26,7 +26,7 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
     let gamma = gamma.to_f64();
     let input = op.input.to_f64();
     let deviations = statistics.deviations(&input, features);
-    let rows_of_sample = (op.rows / statistics.batch).max(1);
+    let rows_of_sample = (op.rows / statistics.batch.max(1)).max(1);
     let place = |row: usize, feature: usize| match statistics.norm {
         NormKind::Batch => feature,
         NormKind::Layer | NormKind::Rms => row,

@@ -36,7 +36,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
             OpCaptureKind::Activation(_)
             | OpCaptureKind::Norm { .. }
             | OpCaptureKind::Recurrent { .. }
-            | OpCaptureKind::Attention
+            | OpCaptureKind::Attention { .. }
             | OpCaptureKind::Other { .. } => {}
         }
     }

@@ -5,9 +5,9 @@
 //! gradient went around it: where the gradient shrinks on its way back, a layer nearer to the input with a larger
 //! cotangent is such a sign; where it grows, a layer nearer to the output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::describe::{Description, OperationKind};
+use super::describe::{Description, Operation, OperationKind};
 use super::{Observed, measured};
 use crate::flow::{Flow, Head, Joint};
 use crate::network::Network;
@@ -105,9 +105,10 @@ impl Known {
                 parameter.gradient = Moments::default();
             }
         }
-        let named = |op: &str, name: &str| name.strip_suffix(".weight") == Some(op);
+        let ops: HashSet<&str> = network.ops.iter().map(|op| op.name.as_str()).collect();
         parameters.retain(|parameter| {
-            parameter.gradient.count > 0 || !network.ops.iter().any(|op| named(&op.name, &parameter.name))
+            let op = parameter.name.strip_suffix(".weight");
+            parameter.gradient.count > 0 || !op.is_some_and(|op| ops.contains(op))
         });
         parameters
     }
@@ -122,9 +123,12 @@ fn replace(known: &mut Moments, new: &Moments) {
 fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, batch: f64, loss: f64) -> Flow {
     let rms = |moments: &Moments| moments.rms().filter(|_| measured(moments)).unwrap_or(f64::NAN);
     let at_head = joints.iter().position(|joint| Some(joint.name.as_str()) == head).unwrap_or(joints.len());
+    // The first of a name, as the description lists them.
+    let operations: HashMap<&str, &Operation> =
+        description.operations.iter().rev().map(|operation| (operation.name.as_str(), operation)).collect();
     let mut chain: Vec<Joint> = Vec::with_capacity(joints.len());
     for (at, record) in joints.iter().enumerate() {
-        let operation = description.operations.iter().find(|operation| operation.name == record.name);
+        let operation = operations.get(record.name.as_str());
         let before = at.checked_sub(1).map(|before| &joints[before].cotangent);
         let reads = operation.is_some_and(|operation| operation.reads_previous);
         let (inside, outside) = (before.filter(|_| reads).map_or(f64::NAN, |c| batch * rms(c)), rms(&record.cotangent));

@@ -241,6 +241,25 @@ pub fn has_skip(network: &NetworkRecipe) -> bool {
     }
 }
 
+/// Whether there is a convolution over more than one position anywhere.
+pub fn has_patches(network: &NetworkRecipe) -> bool {
+    match network.kind {
+        NetworkKind::Convnet => network.kernel > 1,
+        NetworkKind::Resnet => true,
+        _ => any(&network.layers, &|layer| layer.convolution.is_some() && layer.kernel.unwrap_or(3) > 1),
+    }
+}
+
+/// Whether every layer but the head has an even number of units.
+pub fn has_even_layers(network: &NetworkRecipe) -> bool {
+    let hidden = hidden_layers(&network.layers);
+    let odd = |layer: &LayerRecipe| layer.linear.or(layer.convolution).is_some_and(|units| units % 2 == 1);
+    match network.kind {
+        NetworkKind::Layers => !any(&network.layers[..hidden], &odd),
+        _ => network.width.is_multiple_of(2),
+    }
+}
+
 /// Whether there is a recurrent layer anywhere.
 pub fn is_recurrent(network: &NetworkRecipe) -> bool {
     network.kind.is_recurrent() || any(&network.layers, &|layer| layer.recurrent.is_some())

@@ -1,5 +1,6 @@
 //! The recipe: a network, its data and its training, as a short TOML file.
 
+mod clip;
 mod data;
 mod defaults;
 mod error;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use clip::{Clip, ClipKind};
 pub use data::{Data, Format, LossName, Task};
 pub use error::{Place, RecipeError, Suggestion};
 pub use layer::{LayerRecipe, NamedPadding, Padding};
@@ -30,7 +32,7 @@ pub use network::{
     Block, BranchScale, Head, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, OutputActivation, Pooling,
     Positions,
 };
-pub use optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
+pub use optimizer::{Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};
 pub use run::{Level, LossScale, Precision, Run};
 pub use schedule::{Schedule, ScheduleKind};

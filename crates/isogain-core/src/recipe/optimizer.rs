@@ -1,4 +1,4 @@
-//! `[optimizer]` and `[clip]`: how a gradient becomes an update.
+//! `[optimizer]`: how a gradient becomes an update.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,15 @@ pub struct Optimizer {
     /// Pull of every parameter towards zero: `weight_decay` times the parameter is added to its gradient, and with
     /// `adamw` subtracted from the parameter at the learning rate instead.
     pub weight_decay: f64,
+    /// Whether an update that is too long for what its second moment has seen is scaled down (StableAdamW).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clip_update: bool,
+    /// How many times the second moment the square of a gradient may be (SPAM); no limit where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spike_limit: Option<f64>,
+    /// Updates after which both moments start again from zero (SPAM); never where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_every: Option<usize>,
 }
 
 /// Which update rule.
@@ -69,7 +78,7 @@ impl OptimizerName {
         match self {
             Self::Sgd => &[],
             Self::Momentum | Self::Nesterov => &["momentum"],
-            Self::Adam | Self::AdamW => &["betas", "eps"],
+            Self::Adam | Self::AdamW => &["betas", "eps", "clip_update", "spike_limit", "reset_every"],
             Self::RmsProp => &["alpha", "eps", "momentum"],
             Self::AdaGrad => &["eps"],
         }
@@ -93,6 +102,9 @@ struct Given {
     alpha: Option<f64>,
     eps: Option<f64>,
     weight_decay: Option<f64>,
+    clip_update: Option<bool>,
+    spike_limit: Option<f64>,
+    reset_every: Option<usize>,
 }
 
 impl From<Given> for Optimizer {
@@ -106,6 +118,9 @@ impl From<Given> for Optimizer {
             alpha: given.alpha.unwrap_or(default.alpha),
             eps: given.eps.unwrap_or(default.eps),
             weight_decay: given.weight_decay.unwrap_or(default.weight_decay),
+            clip_update: given.clip_update.unwrap_or(default.clip_update),
+            spike_limit: given.spike_limit,
+            reset_every: given.reset_every,
         }
     }
 }
@@ -121,6 +136,9 @@ impl Optimizer {
             alpha: 0.99,
             eps: if name == OptimizerName::AdaGrad { 1e-10 } else { 1e-8 },
             weight_decay: if name == OptimizerName::AdamW { 0.01 } else { 0.0 },
+            clip_update: false,
+            spike_limit: None,
+            reset_every: None,
         }
     }
 
@@ -139,38 +157,8 @@ impl Optimizer {
     }
 }
 
-/// What happens to a gradient before the optimizer sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Clip {
-    /// Which kind.
-    pub kind: ClipKind,
-    /// Largest value, or largest L2 norm.
-    pub threshold: f64,
-}
-
-/// Kind of clipping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClipKind {
-    /// No clipping.
-    None,
-    /// Each element into [-threshold, threshold]; changes the direction.
-    Value,
-    /// Each parameter tensor to at most this norm.
-    Norm,
-    /// All parameters together to at most this norm; keeps the direction.
-    GlobalNorm,
-}
-
 impl Default for Optimizer {
     fn default() -> Self {
         Self::named(OptimizerName::Sgd)
-    }
-}
-
-impl Default for Clip {
-    fn default() -> Self {
-        Self { kind: ClipKind::None, threshold: 1.0 }
     }
 }

@@ -1,10 +1,11 @@
 //! Reading a recipe: TOML in, [`Recipe`] or one clear error out.
 
+use super::clip::{Clip, ClipKind};
 use super::error::RecipeError;
 use super::keys;
 use super::layer::{LayerRecipe, NamedPadding, Padding};
 use super::network::{BranchScale, NamedOutput, NamedScale, NetworkKind, NetworkRecipe, OutputActivation};
-use super::optimizer::{Clip, ClipKind, Optimizer, OptimizerName};
+use super::optimizer::{Optimizer, OptimizerName};
 use super::run::{LossScale, NamedLossScale};
 use super::schedule::{Schedule, ScheduleKind};
 use super::source::Document;
@@ -262,8 +263,11 @@ fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
         alpha: table.get("alpha", default.alpha, Entry::number)?,
         eps: table.get("eps", default.eps, Entry::number)?,
         weight_decay: table.get("weight_decay", default.weight_decay, Entry::number)?,
+        clip_update: table.get("clip_update", default.clip_update, Entry::flag)?,
+        spike_limit: table.optional("spike_limit", Entry::number)?,
+        reset_every: table.optional("reset_every", Entry::whole)?,
     };
-    for setting in ["momentum", "betas", "alpha", "eps"] {
+    for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every"] {
         if !name.settings().contains(&setting) {
             let having = OptimizerName::ALL.into_iter().filter(|name| name.settings().contains(&setting));
             let names: Vec<String> = having.map(|name| format!("\"{}\"", Name(&name))).collect();
@@ -305,13 +309,21 @@ fn schedule(mut table: Table<'_>) -> Result<Schedule, RecipeError> {
 }
 
 fn clip(mut table: Table<'_>) -> Result<Clip, RecipeError> {
-    let default = Clip::default();
+    let kind = table.get("kind", ClipKind::None, |entry| entry.choice("kind of clipping"))?;
     let clip = Clip {
-        kind: table.get("kind", default.kind, |entry| entry.choice("kind of clipping"))?,
-        threshold: table.get("threshold", default.threshold, Entry::number)?,
+        kind,
+        threshold: table.get("threshold", Clip::of(kind).threshold, Entry::number)?,
+        percentile: table.optional("percentile", Entry::number)?,
+        decay: table.optional("decay", Entry::number)?,
+        warm_up: table.optional("warm_up", Entry::whole)?,
+        start: table.optional("start", Entry::number)?,
     };
-    if clip.kind == ClipKind::None {
-        table.refuse(&["threshold"], "has no effect: say kind = \"value\", \"norm\" or \"global-norm\"")?;
+    for setting in ["threshold", "percentile", "decay", "warm_up", "start"] {
+        if !kind.settings().contains(&setting) {
+            let having = ClipKind::ALL.into_iter().filter(|kind| kind.settings().contains(&setting));
+            let names: Vec<String> = having.map(|kind| format!("\"{}\"", Name(&kind))).collect();
+            table.refuse(&[setting], &format!("has no effect: only for kind = {}", any_of(&names)))?;
+        }
     }
     table.finish()?;
     Ok(clip)

@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn names_are_those_serde_reads() {
-        assert_eq!(variant_names::<ClipKind>(), ["none", "value", "norm", "global-norm"]);
+        assert_eq!(
+            variant_names::<ClipKind>(),
+            ["none", "value", "norm", "global-norm", "agc", "auto-clip", "z-clip", "ada-gc"]
+        );
         assert_eq!(variant::<Level>("deny"), Some(Level::Deny));
         assert_eq!(variant::<Level>("Deny"), None);
         assert_eq!(Name(&ClipKind::GlobalNorm).to_string(), "global-norm");

@@ -209,6 +209,15 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
         lines.changed("eps", &optimizer.eps, &default.eps);
     }
     lines.changed("weight_decay", &optimizer.weight_decay, &default.weight_decay);
+    if has("clip_update") {
+        lines.changed("clip_update", &optimizer.clip_update, &default.clip_update);
+    }
+    if has("spike_limit") {
+        lines.changed("spike_limit", &optimizer.spike_limit, &default.spike_limit);
+    }
+    if has("reset_every") {
+        lines.changed("reset_every", &optimizer.reset_every, &default.reset_every);
+    }
     lines
 }
 
@@ -232,9 +241,13 @@ fn schedule(schedule: &Schedule) -> Lines {
 
 fn clip(clip: &Clip) -> Lines {
     let mut lines = Lines::default();
-    let clips = clip.kind != ClipKind::None;
-    lines.put(clips, "kind", quoted(&clip.kind));
-    lines.put(clips, "threshold", clip.threshold.written());
+    let has = |setting| clip.kind.settings().contains(&setting);
+    lines.put(clip.kind != ClipKind::None, "kind", quoted(&clip.kind));
+    lines.put(has("threshold"), "threshold", clip.threshold.written());
+    lines.put(has("percentile") && clip.percentile.is_some(), "percentile", clip.percentile.written());
+    lines.put(has("decay") && clip.decay.is_some(), "decay", clip.decay.written());
+    lines.put(has("warm_up") && clip.warm_up.is_some(), "warm_up", clip.warm_up.written());
+    lines.put(has("start") && clip.start.is_some(), "start", clip.start.written());
     lines
 }
 

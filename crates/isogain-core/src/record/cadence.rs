@@ -28,6 +28,19 @@ pub fn is_written(step: u64, last: u64) -> bool {
     step < DENSE_STEPS || step == last || is_preferred(step)
 }
 
+/// Whether the chain rule is taken apart on the batch of this step, which costs a few steps more: at the first and the
+/// last one, and at 10, 20, 50, 100 and so on. Every such step is written.
+pub fn is_taken_apart(step: u64, last: u64) -> bool {
+    if step == 0 || step == last {
+        return true;
+    }
+    let mut number = step;
+    while number.is_multiple_of(10) && number >= 100 {
+        number /= 10;
+    }
+    [10, 20, 50].contains(&number)
+}
+
 /// Whether `step` is a preferred number times a power of ten, rounded to a whole number.
 fn is_preferred(step: u64) -> bool {
     if step < 100 {
@@ -46,6 +59,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_taken_apart_is_written() {
+        let apart: Vec<u64> = (0..10_000).filter(|&step| is_taken_apart(step, 2345)).collect();
+        assert_eq!(apart, [0, 10, 20, 50, 100, 200, 500, 1000, 2000, 2345, 5000]);
+        assert!(apart.iter().all(|&step| is_written(step, 2345)));
+        assert!((0..20).all(|power| is_taken_apart(10_u64.pow(power).max(10), 7)));
+    }
 
     /// All steps that can be written after the dense ones: no other number is preferred.
     fn candidates() -> Vec<u64> {

@@ -1,4 +1,4 @@
-//! The threshold that all three kinds of clipping derive from what was measured.
+//! The thresholds that the kinds of clipping derive from what was measured.
 
 use super::{Prescription, Remedy};
 use crate::recipe::{Clip, ClipKind, Recipe};
@@ -47,13 +47,38 @@ pub(super) fn measured(case: &Case<'_>, recipe: &Recipe) -> Option<Measured> {
     })
 }
 
+/// The ratio of a unit's gradient to its weights from which on a step would change them by more than 1 %; `None` where no
+/// tensor but the head's, the last one, exceeds it.
+pub(super) fn ratio(case: &Case<'_>, recipe: &Recipe) -> Option<f64> {
+    let harmless = LARGEST_RELATIVE_STEP / recipe.optimizer.learning_rate;
+    let steps = case.history.iter().map(|step| step.parameters.as_slice());
+    let head = case.network.head().map(|head| format!("{}.", case.network.ops[head].name));
+    let seen = std::iter::once(case.start.parameters.as_slice()).chain(steps).flatten();
+    let hidden = seen.filter(|parameter| head.as_ref().is_none_or(|head| !parameter.name.starts_with(head)));
+    let ratios = hidden.filter(|parameter| parameter.gradient.non_finite == 0).filter_map(|parameter| {
+        let weight = parameter.weight.norm();
+        (weight > 0.0).then(|| parameter.gradient.norm() / weight)
+    });
+    let largest = ratios.fold(0.0, f64::max);
+    (largest > harmless).then_some(harmless)
+}
+
+/// Two significant digits: a threshold is a size, not a measurement.
+pub(super) fn rounded(threshold: f64) -> f64 {
+    format!("{threshold:.1e}").parse::<f64>().unwrap_or(threshold)
+}
+
+/// The remedy's prescription with this clipping, unless the recipe already clips like that.
+pub(super) fn with(remedy: &Remedy, recipe: &Recipe, clip: Clip, parameters: String) -> Vec<Prescription> {
+    let mut treated = recipe.clone();
+    treated.clip = clip;
+    if treated == *recipe { Vec::new() } else { vec![remedy.variant(parameters, treated)] }
+}
+
 /// The remedy's prescription with this kind and threshold, unless the recipe already clips like that.
 pub(super) fn clipped(remedy: &Remedy, recipe: &Recipe, kind: ClipKind, threshold: f64) -> Vec<Prescription> {
-    // Two significant digits: the threshold is a size, not a measurement.
-    let threshold = format!("{threshold:.1e}").parse::<f64>().unwrap_or(threshold);
-    let mut treated = recipe.clone();
-    treated.clip = Clip { kind, threshold };
-    if treated == *recipe { Vec::new() } else { vec![remedy.variant(format!("threshold = {threshold}"), treated)] }
+    let threshold = rounded(threshold);
+    with(remedy, recipe, Clip::at(kind, threshold), format!("threshold = {threshold}"))
 }
 
 fn norm(parameters: &[ParameterRecord], of: impl Fn(&ParameterRecord) -> f64) -> f64 {

@@ -6,16 +6,25 @@ use crate::recipe::Recipe;
 use crate::rules::Case;
 
 mod add_skip;
+mod asymmetric_init;
 mod change_learning_rate;
 mod clip_by_global_norm;
+mod clip_by_history;
 mod clip_by_norm;
+mod clip_by_unit;
 mod clip_by_value;
+mod clip_each_by_history;
+mod clip_outliers;
 mod clipping;
+mod delta_orthogonal_init;
 mod fixed_variance_init;
 mod gated_cell;
 mod hidden_init;
 mod insert_batch_norm;
+mod insert_group_norm;
 mod insert_layer_norm;
+mod insert_rms_norm;
+mod looks_linear_init;
 mod loss_scaling;
 mod lsuv_init;
 mod move_norm;
@@ -26,6 +35,7 @@ pub mod prediction;
 pub mod prescriptions;
 mod rescale_init;
 mod scale_input;
+mod self_normalise;
 mod smaller_eps;
 mod swap_activation;
 mod warm_up;
@@ -59,7 +69,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 20] = [
+pub static TABLE: [&Remedy; 30] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &insert_batch_norm::REMEDY,
@@ -72,6 +82,12 @@ pub static TABLE: [&Remedy; 20] = [
     &move_norm::REMEDY,
     &lsuv_init::REMEDY,
     &fixed_variance_init::REMEDY,
+    &insert_rms_norm::REMEDY,
+    &insert_group_norm::REMEDY,
+    &looks_linear_init::REMEDY,
+    &delta_orthogonal_init::REMEDY,
+    &self_normalise::REMEDY,
+    &asymmetric_init::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,
@@ -80,6 +96,10 @@ pub static TABLE: [&Remedy; 20] = [
     &clip_by_global_norm::REMEDY,
     &clip_by_norm::REMEDY,
     &clip_by_value::REMEDY,
+    &clip_by_unit::REMEDY,
+    &clip_each_by_history::REMEDY,
+    &clip_outliers::REMEDY,
+    &clip_by_history::REMEDY,
 ];
 
 /// The remedy of that name.

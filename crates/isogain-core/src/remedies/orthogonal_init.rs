@@ -35,7 +35,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
 /// For activations that are linear near 0 (tanh and its kin) the critical gain at pre-activation variance 1/L, which
 /// keeps the spread of the Jacobian's singular values independent of depth (Pennington et al. 2017; Xiao et al. 2018).
 /// For all others the gain that holds a unit-variance signal, sqrt 2 for ReLU.
-fn gain(net: &PlainNet) -> f64 {
+pub(super) fn gain(net: &PlainNet) -> f64 {
     let variance = 1.0 / net.depth.max(1) as f64;
     let (sw2, sb2) = critical_at(net.activation, variance);
     let linear_near_zero = !net.activation.is_homogeneous() && net.activation.value(0.0) == 0.0 && sb2 >= 0.0;

@@ -5,7 +5,7 @@ use super::prediction::{Expectation, Prediction};
 use super::prescriptions::{MOST, prescriptions};
 use super::{Prescription, TABLE, named};
 use crate::network::Shape;
-use crate::recipe::Level;
+use crate::recipe::{Level, NetworkKind};
 use crate::recipe::{Recipe, edit, parse, to_toml};
 use crate::rules::fixture::Bench;
 use crate::rules::{self, Finding};
@@ -80,6 +80,7 @@ fn input_of(recipe: &Recipe) -> Shape {
     match recipe.data.source.as_str() {
         "adding" => Shape::sequence(recipe.data.length, 2),
         "temporal-order" => Shape::sequence(recipe.data.length, 6),
+        _ if recipe.network.kind == NetworkKind::Convnet => Shape::image(8, 8, 1),
         _ => Shape::vector(64),
     }
 }

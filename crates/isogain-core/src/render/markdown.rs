@@ -58,6 +58,9 @@ pub fn cure(report: &CureReport) -> String {
         };
         page += &line(&[], tried, &when);
     }
+    for line in words::left_out(&report.trial) {
+        page += &format!("\n{}.\n", escape(&capital(&line)));
+    }
     let spent = &report.trial.spent;
     page += &format!(
         "\n{}, {}, {}.\n",

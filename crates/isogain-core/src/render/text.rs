@@ -110,7 +110,8 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
     if ills == 0 {
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
-        text += &format!("{}\n", style.bold(&tally(&report.findings)));
+        let limit = wrapped(&words::limit(report), LINE_WIDTH, INDENT);
+        text += &format!("{}; {limit}\n", style.bold(&tally(&report.findings)));
     }
     text
 }

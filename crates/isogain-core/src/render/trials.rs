@@ -34,7 +34,8 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
         rows.push(random_search(report, random));
         verdicts.push(Some(random.verdict));
     }
-    let mut text = format!("{}\n", style.bold("remedies tried"));
+    let heading = if report.trial.prescriptions.is_empty() { "trained" } else { "remedies tried" };
+    let mut text = format!("{}\n", style.bold(heading));
     for ((line, row), verdict) in columns::align(&rows, INDENT).iter().zip(&rows).zip(verdicts) {
         text += &format!("{}\n", painted(style, line, &row[VERDICT], verdict));
     }
@@ -43,6 +44,9 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
         let variants = plural(dropped.len(), "more variant");
         let line = format!("{variants} dropped on the way: {}", names(&dropped));
         text += &format!("{INDENT}{}\n", wrapped(&line, LINE_WIDTH - INDENT.len(), INDENT));
+    }
+    for line in words::left_out(&report.trial) {
+        text += &format!("{INDENT}{}\n", wrapped(&printable(&line), LINE_WIDTH - INDENT.len(), INDENT));
     }
     let outcome = printable(&words::outcome(report));
     let end = End::of(report);

@@ -6,7 +6,7 @@ use crate::recipe::{Level, NetworkKind, Recipe};
 use crate::rules::{CauseShare, Finding, about_layers};
 use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
 use crate::theory::limits::Ceiling;
-use crate::trial::result::PrescriptionResult;
+use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
 use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, percent, plural};
@@ -132,8 +132,14 @@ pub fn healthy(report: &CheckReport) -> String {
     let profile = Profile::of(&report.flow);
     let layers = plural(profile.layers.len(), "layer");
     let slope = factor_or_missing(profile.slope());
-    let depth = trainable_depth(report).map_or_else(String::new, |depth| format!("; {depth}"));
-    format!("the gradient changes by {slope} per layer over {layers}{depth}")
+    format!("the gradient changes by {slope} per layer over {layers}; {}", limit(report))
+}
+
+/// As [`trainable_depth`], and where theory sets no limit that it sets none.
+pub fn limit(report: &CheckReport) -> String {
+    let remembers = report.limits.ceilings.iter().any(|estimate| estimate.ceiling == Ceiling::Memory);
+    let none = if remembers { "theory sets no limit to its memory" } else { "theory sets no limit to its depth" };
+    trainable_depth(report).unwrap_or_else(|| none.to_owned())
 }
 
 /// `trainable to about 12 layers, beyond which the gradient spans ...`; `None` where theory sets no limit.
@@ -146,9 +152,10 @@ pub fn trainable_depth(report: &CheckReport) -> Option<String> {
         ));
     }
     let depth = report.limits.trainable_depth?;
+    let has_skips = report.flow.joints.iter().any(|joint| joint.branch.is_some());
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
-    Some(format!("trainable to about {}{binding}", about_layers(depth)))
+    Some(format!("trainable to {}{binding}", about_layers(depth, has_skips)))
 }
 
 /// A ceiling of the trainable depth, in a few words.
@@ -219,6 +226,23 @@ pub fn outcome(report: &CureReport) -> String {
     let lead = if is_healthy { "nothing to cure; still improved by " } else { "" };
     let name = named(&cure.remedies, &result.parameters);
     format!("{lead}{name}: {change}{test}, better on {won} of {seeds} seeds")
+}
+
+/// What was not done, a sentence for each reason; and what ended the search before it was through.
+pub fn left_out(trial: &TrialReport) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for left_out in &trial.left_out {
+        match reasons.iter_mut().find(|(why, _)| *why == left_out.why) {
+            Some((_, whats)) => whats.push(&left_out.what),
+            None => reasons.push((&left_out.why, vec![&left_out.what])),
+        }
+    }
+    let sentence = |(why, whats): (&str, Vec<&str>)| format!("left out, because {why}: {}", whats.join(", "));
+    let stopped = trial.stopped.map(|stopped| match stopped {
+        Stopped::Interrupted => "stopped by hand: the best so far",
+        Stopped::Budget => "the time was over before the search was: the best so far",
+    });
+    reasons.into_iter().map(sentence).chain(stopped.map(str::to_owned)).collect()
 }
 
 /// A prescription's name with what was chosen: `rescale-init (init = he-normal)`.

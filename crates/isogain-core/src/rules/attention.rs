@@ -1,5 +1,7 @@
 //! What attention did before and during training, in the rules' terms.
 
+use std::collections::HashMap;
+
 use super::Case;
 use crate::network::{Attention, OpKind};
 use crate::record::{AttentionRecord, Detail, JointRecord};
@@ -22,30 +24,39 @@ impl Seen<'_> {
 
 /// Every attention operation of which anything was seen.
 pub(super) fn seen<'a>(case: &Case<'a>) -> Vec<Seen<'a>> {
-    let watched: Vec<(u64, &[JointRecord])> = std::iter::once((case.start.step, case.start.joints.as_slice()))
-        .chain(case.history.iter().map(|step| (step.step, step.joints.as_slice())))
-        .chain(case.history.iter().filter_map(|step| Some((step.step, step.snapshot.as_ref()?.joints.as_slice()))))
-        .chain(case.end.map(|end| (end.step, end.joints.as_slice())))
-        .collect();
     let ops = case.network.walk().into_iter();
-    let attentions = ops.filter_map(|op| match &op.kind {
-        OpKind::Attention(attention) => Some((op.name.as_str(), attention)),
-        _ => None,
-    });
-    let found = attentions.map(|(name, attention)| {
+    let attentions: Vec<(&str, &Attention)> = ops
+        .filter_map(|op| match &op.kind {
+            OpKind::Attention(attention) => Some((op.name.as_str(), attention)),
+            _ => None,
+        })
+        .collect();
+    if attentions.is_empty() {
+        return Vec::new();
+    }
+    let watched: Vec<(u64, HashMap<&str, AttentionRecord>)> = std::iter::once((case.start.step, &case.start.joints))
+        .chain(case.history.iter().map(|step| (step.step, &step.joints)))
+        .chain(case.history.iter().filter_map(|step| Some((step.step, &step.snapshot.as_ref()?.joints))))
+        .chain(case.end.map(|end| (end.step, &end.joints)))
+        .map(|(step, joints)| (step, by_name(joints)))
+        .collect();
+    let found = attentions.into_iter().map(|(name, attention)| {
         let mut records: Vec<(u64, AttentionRecord)> =
-            watched.iter().filter_map(|(step, joints)| Some((*step, record(joints, name)?))).collect();
+            watched.iter().filter_map(|(step, joints)| Some((*step, *joints.get(name)?))).collect();
         records.sort_by_key(|(step, _)| *step);
         Seen { name, attention, records }
     });
     found.filter(|seen| !seen.records.is_empty()).collect()
 }
 
-fn record(joints: &[JointRecord], name: &str) -> Option<AttentionRecord> {
-    match &joints.iter().find(|joint| joint.name == name)?.detail {
+/// What was seen of each attention. A map, because a search through all joints for each of them grows with the square of the
+/// depth.
+fn by_name(joints: &[JointRecord]) -> HashMap<&str, AttentionRecord> {
+    let attention = |joint: &JointRecord| match &joint.detail {
         Some(Detail::Attention(record)) => Some(*record),
         _ => None,
-    }
+    };
+    joints.iter().filter_map(|joint| Some((joint.name.as_str(), attention(joint)?))).collect()
 }
 
 #[cfg(test)]

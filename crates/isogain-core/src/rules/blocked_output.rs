@@ -35,8 +35,12 @@ const STOPPED: f64 = 0.9;
 fn check(case: &Case<'_>) -> Option<Finding> {
     let head = case.network.head()?;
     let name = case.network.ops[head].name.as_str();
-    if case.network.loss == Loss::CrossEntropy && case.network.outputs == 1 {
-        let message = "a softmax over one output is always 1: the loss is 0 and so is every gradient".to_owned();
+    // Cross-entropy has one of its own.
+    let has_softmax = case.network.loss == Loss::CrossEntropy
+        || case.network.ops[head + 1..].iter().any(|op| matches!(op.kind, OpKind::Softmax));
+    if has_softmax && case.network.outputs == 1 {
+        let message = "a softmax over one output is always 1, whatever the network does: every gradient is exactly zero"
+            .to_owned();
         return Some(
             Finding::new(RULE.name, Level::Deny, [name, name], message)
                 .against("outputs", 1.0, 2.0, "a softmax needs two")
@@ -76,6 +80,13 @@ impl<'a> Output<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether the targets lie outside of what the head can return, on whatever scale they are.
+pub(super) fn cannot_reach(case: &Case<'_>) -> bool {
+    let head = case.network.head();
+    let output = head.and_then(|head| case.network.ops[head + 1..].iter().rev().find_map(Output::of));
+    output.is_some_and(|output| unreachable(case, &output).is_some())
 }
 
 /// The targets lie outside of the activation's range.
@@ -286,5 +297,12 @@ mod tests {
         let mut bench = classifier("");
         bench.network.outputs = 1;
         assert!(bench.ask("blocked-output").unwrap().message.contains("softmax over one output"));
+        let after = "output_activation = \"softmax\"";
+        for data in ["loss = \"binary-cross-entropy\"", "task = \"regression\""] {
+            let network = format!("[data]\n{data}\n[network]\ndepth = 2\nwidth = 16\n{after}\n");
+            let mut bench = Bench::new(&network);
+            bench.network.outputs = 1;
+            assert!(bench.ask("blocked-output").unwrap().message.contains("softmax over one output"), "{data}");
+        }
     }
 }

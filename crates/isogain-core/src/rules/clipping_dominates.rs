@@ -39,9 +39,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     }
     let kind = match case.recipe.clip.kind {
         ClipKind::None => return None,
-        ClipKind::Value => "clipping by value",
-        ClipKind::Norm => "clipping by norm",
-        ClipKind::GlobalNorm => "clipping by global norm",
+        kind => kind.title(),
     };
     let what = if cosine < TURNS {
         format!("turns the gradient (cosine {})", number(cosine))

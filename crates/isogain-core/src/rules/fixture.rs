@@ -187,9 +187,9 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
         };
         match &op.kind {
             OpKind::Linear(linear) => {
-                let (init, fans) = (linear.init, (linear.fan_in, linear.fan_out));
-                put("weight", init.sample_weight(fans.0, fans.1, linear.activation, rng));
-                put("bias", init.sample_bias(fans.0, fans.1, linear.activation, rng));
+                let (weight, bias) = linear.sample(1, rng);
+                put("weight", weight);
+                put("bias", bias);
             }
             OpKind::Norm(Norm { features, .. }) => {
                 put("gamma", vec![1.0; *features]);

@@ -77,7 +77,10 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Opti
     let gradient = match case.recipe.clip.kind {
         ClipKind::Value => gradient.min(case.recipe.clip.threshold),
         ClipKind::Norm => gradient * fit(record.gradient.norm(), case.recipe.clip.threshold),
-        ClipKind::None | ClipKind::GlobalNorm => gradient,
+        // A unit's weights have about its tensor's RMS.
+        ClipKind::Agc => gradient.min(case.recipe.clip.threshold * weight),
+        // The others have no norm yet that they could compare with.
+        ClipKind::None | ClipKind::GlobalNorm | ClipKind::AutoClip | ClipKind::ZClip | ClipKind::AdaGc => gradient,
     };
     let optimizer = &case.recipe.optimizer;
     Some(optimizer.learning_rate * optimizer.gain(gradient) / weight)
@@ -85,10 +88,11 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Opti
 
 /// What clipping by global norm leaves of the gradient before training.
 fn clip_factor(case: &Case<'_>) -> f64 {
-    if case.recipe.clip.kind == ClipKind::GlobalNorm {
-        fit(gradient_norm(case.start), case.recipe.clip.threshold)
-    } else {
-        1.0
+    let clip = &case.recipe.clip;
+    match clip.kind {
+        ClipKind::GlobalNorm => fit(gradient_norm(case.start), clip.threshold),
+        ClipKind::AdaGc => fit(gradient_norm(case.start), clip.start()),
+        _ => 1.0,
     }
 }
 

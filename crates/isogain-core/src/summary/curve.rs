@@ -9,6 +9,18 @@ pub struct Curves {
     pub before: Vec<Curve>,
     /// The cured network, one curve for each seed; empty without a cure.
     pub after: Vec<Curve>,
+    /// The other prescriptions that were trained to the end, each at its best learning rate, with fewer points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<TriedCurves>,
+}
+
+/// The curves of one prescription.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriedCurves {
+    /// Index in the report's prescriptions.
+    pub prescription: usize,
+    /// One for each seed.
+    pub curves: Vec<Curve>,
 }
 
 /// Loss by step of one training, thinned to what a chart can show.
@@ -25,6 +37,8 @@ pub struct Curve {
 impl Curve {
     /// Most points a curve keeps.
     const MOST_POINTS: usize = 400;
+    /// Most points of one of many.
+    const FEW_POINTS: usize = 80;
 
     /// A training's losses, one for each step from 0 on. Longer ones are thinned: of each group of neighbouring steps
     /// the geometric mean stands at the group's first step, and a group with a non-finite loss has none.
@@ -33,6 +47,16 @@ impl Curve {
         let steps = (0..losses.len()).step_by(group).map(|step| step as u64).collect();
         let losses = losses.chunks(group).map(geometric_mean).collect();
         Self { seed, steps, losses }
+    }
+
+    /// The same curve with few points, by the same rule: a chart of all arms has many of them.
+    pub fn coarse(&self) -> Self {
+        let group = self.losses.len().div_ceil(Self::FEW_POINTS).max(1);
+        Self {
+            seed: self.seed,
+            steps: self.steps.iter().copied().step_by(group).collect(),
+            losses: self.losses.chunks(group).map(geometric_mean).collect(),
+        }
     }
 }
 
@@ -70,6 +94,9 @@ mod tests {
         assert_eq!((curve.steps[1], curve.steps[333]), (3, 999));
         assert!((curve.losses[0].unwrap() - 6.0_f64.cbrt()).abs() < 1e-12);
         assert_eq!((curve.losses[1], curve.losses[333]), (None, None));
+        let coarse = curve.coarse();
+        assert_eq!((coarse.steps.len(), coarse.steps[1], coarse.losses[0]), (67, 15, None));
+        assert!((coarse.losses[1].unwrap() - (16..31).map(|loss| f64::from(loss).ln()).sum::<f64>().exp().powf(1.0 / 15.0)).abs() < 1e-9);
     }
 
     #[test]

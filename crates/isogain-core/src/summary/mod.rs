@@ -10,7 +10,7 @@ pub mod phase_map;
 pub mod reproduction;
 pub mod smoothness;
 
-pub use curve::{Curve, Curves};
+pub use curve::{Curve, Curves, TriedCurves};
 
 use crate::flow::Flow;
 use crate::recipe::Recipe;

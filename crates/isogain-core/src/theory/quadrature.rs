@@ -88,6 +88,15 @@ impl GaussianRule {
         self.nodes.iter().map(|(z, weight)| weight * f(self.scale * z, *z)).sum()
     }
 
+    /// Whether next to nothing of E |f(u)| lies beyond the outermost nodes.
+    pub(crate) fn covers(&self, f: impl Fn(f64) -> f64) -> bool {
+        const NEGLIGIBLE: f64 = 1e-9;
+        let end = PANEL_ENDS[PANEL_ENDS.len() - 1];
+        let outermost = [-end, end].map(|z| f(self.scale * z).abs() * normal_pdf(z)).into_iter().fold(0.0, f64::max);
+        let whole = self.expect(|u| f(u).abs());
+        whole.is_finite() && outermost <= NEGLIGIBLE * whole
+    }
+
     /// Nodes of Z with their weights, density included.
     pub(crate) fn nodes(&self) -> &[(f64, f64)] {
         &self.nodes
@@ -151,6 +160,14 @@ mod tests {
         }
         // E cos u = exp(-q / 2), here over 30 periods.
         assert!((gaussian_expectation(9.0, &[], |u| u.cos()) - (-4.5f64).exp()).abs() < 1e-13);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_last_node_is_noticed() {
+        let covers = |q: f64| GaussianRule::new(q, &[]).covers(|u| (2.0 * u).exp());
+        // E e^(2u) has its mass around Z = 2 sqrt q, 13.5 deviations at q = 46.
+        assert!(covers(1.0) && covers(10.0) && !covers(46.0) && !covers(1e6));
+        assert!(GaussianRule::new(1e6, &[]).covers(|u| u * u));
     }
 
     #[test]

@@ -7,15 +7,20 @@
 mod changes;
 mod recipe;
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::flow::Values;
-use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind};
+use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, PathCapture};
 use crate::forecast;
-use crate::network::{Convolution, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Residual, Shape};
+use crate::network::{
+    Attention, Cell, Convolution, ForgetBias, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Recurrent,
+    Residual, Shape,
+};
 use crate::recipe::{Optimizer, Precision, Recipe};
-use crate::record::{DataSummary, ParameterRecord, Snapshot};
+use crate::record::{AttentionRecord, DataSummary, Detail, GateRecord, ParameterRecord, Snapshot};
 use crate::remedies::Prescription;
 use crate::remedies::prescriptions::prescriptions;
 use crate::rules::{Case, Finding, diagnose};
@@ -111,13 +116,52 @@ pub enum TracedKind {
         gamma: BufferId,
         /// Added to the variance.
         eps: f64,
+        /// Groups of features of each sample (group norm); 0 for the others.
+        #[serde(default)]
+        groups: usize,
+        /// Samples that the rows belong to, in order; read for group norm alone.
+        #[serde(default)]
+        samples: usize,
     },
-    /// `y = x + F(x)`.
+    /// `y = S(x) + F(x)`.
     Residual {
         /// F.
         branch: Vec<TracedOp>,
-        /// `dL/dx - dL/dy`.
+        /// What comes back through F: `dL/dx - dL/dy` where S is the identity.
         branch_cotangent_in: BufferId,
+        /// S; left out for the identity.
+        #[serde(default)]
+        shortcut: Vec<TracedOp>,
+    },
+    /// Softmax attention, queries, keys and values side by side in the input's rows.
+    Attention {
+        /// Features of queries, keys and values in a row.
+        features: [usize; 3],
+        /// Its shape, for rules.
+        #[serde(flatten)]
+        attention: AttentionShape,
+        /// How it spreads.
+        detail: Option<AttentionRecord>,
+    },
+    /// A recurrent layer, over all steps.
+    Recurrent {
+        /// Which recurrence.
+        cell: Cell,
+        /// phi of the plain recurrence; tanh for the others.
+        activation: Activation,
+        /// Features of one step's input.
+        inputs: usize,
+        /// Size of the state.
+        units: usize,
+        /// dL/d(state) after each step.
+        states: States,
+        /// The ways from each state to the one before, with their parts of its cotangent.
+        paths: Vec<TracedPath>,
+        /// How open its gates are.
+        gates: Vec<GateRecord>,
+        /// Bias of the gate that keeps the state.
+        #[serde(default)]
+        forget_bias: Option<ForgetBias>,
     },
     /// Anything else, whole.
     Other {
@@ -125,9 +169,6 @@ pub enum TracedKind {
         operation: String,
         /// Whether it has weights.
         weighted: bool,
-        /// dL/d(state) of a recurrent operation, `[steps, ...]`.
-        #[serde(default)]
-        states: Option<States>,
     },
 }
 
@@ -139,6 +180,27 @@ pub struct States {
     pub buffer: BufferId,
     /// How many steps they are of.
     pub steps: usize,
+}
+
+/// What rules read of an attention operation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AttentionShape {
+    /// Heads.
+    pub heads: usize,
+    /// Positions of a sample.
+    pub positions: usize,
+    /// Whether a position sees only itself and those before.
+    pub causal: bool,
+}
+
+/// One of the ways back through time.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedPath {
+    /// The gate, `cell` or `carry`.
+    pub name: String,
+    /// Its part of dL/d(state before), for each step.
+    pub states: States,
 }
 
 /// A parameter and its gradient.
@@ -216,14 +278,17 @@ impl Subject {
         let buffers = Buffers(buffers);
         let capture = Capture::new(traced.batch, buffers.captures(&traced.ops)?, traced.loss.unwrap_or(f64::NAN))?;
         let parameters = buffers.parameters(&traced.parameters)?;
-        let start = Snapshot::of(&capture, parameters, 0);
+        let mut start = Snapshot::of(&capture, parameters, 0);
+        details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
+        // The first of a name. A search through the list for each operation would grow with the square of the depth.
+        let captured = capture.walk().into_iter().rev().map(|op| (op.name.as_str(), op)).collect();
         let network = Network {
             input: Shape::vector(capture.ops().first().map_or(0, |op| op.input.len() / traced.batch)),
             outputs: capture.ops().last().map_or(0, |op| op.output.len() / op.rows.max(1)),
-            ops: ops(&traced.ops, &capture.walk(), initializer, activation),
+            ops: ops(&traced.ops, &captured, initializer, activation),
             loss: traced.loss_kind,
         };
         let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
@@ -241,9 +306,11 @@ impl Subject {
         diagnose(&self.case())
     }
 
-    /// What to try against these findings, best first.
+    /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
-        prescriptions(&self.case(), &self.recipe, findings)
+        let mut prescribed = prescriptions(&self.case(), &self.recipe, findings);
+        prescribed.retain(|prescription| self.changes(&prescription.recipe) != Changes::default());
+        prescribed
     }
 
     /// The same document that a check of a recipe gives.
@@ -283,19 +350,27 @@ impl Buffers<'_> {
                 OpCaptureKind::Convolution { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
             }
             TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
-            TracedKind::Norm { norm, gamma, eps } => {
-                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps, groups: 0 }
+            TracedKind::Norm { norm, gamma, eps, groups, samples } => {
+                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps, groups: *groups, samples: *samples }
             }
-            TracedKind::Residual { branch, branch_cotangent_in } => OpCaptureKind::Residual {
+            TracedKind::Residual { branch, branch_cotangent_in, shortcut } => OpCaptureKind::Residual {
                 scale: 1.0,
                 branch: self.captures(branch)?,
                 branch_cotangent_in: get(*branch_cotangent_in)?,
-                shortcut: Vec::new(),
+                shortcut: self.captures(shortcut)?,
             },
-            TracedKind::Other { weighted, states, .. } => {
-                let states = states.map_or(Ok(Vec::new()), |states| self.states(&op.name, states))?;
-                OpCaptureKind::Other { weighted: *weighted, states }
+            TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features },
+            TracedKind::Recurrent { states, paths, .. } => {
+                let path = |path: &TracedPath| {
+                    let cotangents = self.states(&op.name, path.states)?;
+                    Ok(PathCapture { name: path.name.clone(), cotangents })
+                };
+                OpCaptureKind::Recurrent {
+                    states: self.states(&op.name, *states)?,
+                    paths: paths.iter().map(path).collect::<Result<_, TraceError>>()?,
+                }
             }
+            TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
         };
         Ok(OpCapture {
             name: op.name.clone(),
@@ -345,9 +420,33 @@ impl Buffers<'_> {
     }
 }
 
-/// The description that rules read. `captured` are the same operations in the order of a walk.
-fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activation: Activation) -> Vec<Op> {
-    let found = |name: &str| captured.iter().find(|op| op.name == name);
+/// What attention and gates tell beside their output, into the joints of the same names.
+fn details(traced: &[TracedOp], start: &mut Snapshot) {
+    for op in traced {
+        let detail = match &op.kind {
+            TracedKind::Attention { detail, .. } => detail.map(Detail::Attention),
+            TracedKind::Recurrent { gates, .. } => (!gates.is_empty()).then(|| Detail::Gates(gates.clone())),
+            TracedKind::Residual { branch, shortcut, .. } => {
+                details(branch, start);
+                details(shortcut, start);
+                None
+            }
+            _ => None,
+        };
+        if let Some(joint) = start.joints.iter_mut().find(|joint| joint.name == op.name).filter(|_| detail.is_some()) {
+            joint.detail = detail;
+        }
+    }
+}
+
+/// The description that rules read. `captured` are the same operations by name.
+fn ops(
+    traced: &[TracedOp],
+    captured: &HashMap<&str, &OpCapture>,
+    init: Initializer,
+    activation: Activation,
+) -> Vec<Op> {
+    let found = |name: &str| captured.get(name);
     let linear = |op: &TracedOp| {
         let capture = found(&op.name);
         let fan_out = capture.map_or(0, |capture| capture.output.len() / capture.rows.max(1));
@@ -361,12 +460,32 @@ fn ops(traced: &[TracedOp], captured: &[&OpCapture], init: Initializer, activati
         TracedKind::Linear { .. } => OpKind::Linear(linear(op)),
         TracedKind::Convolution { .. } => OpKind::Convolution(Convolution { linear: linear(op), window: None }),
         TracedKind::Activation { activation } => OpKind::Activation { activation: *activation },
-        TracedKind::Norm { norm, eps, .. } => {
+        TracedKind::Norm { norm, eps, groups, .. } => {
             let features = found(&op.name).map_or(0, |capture| capture.output.len() / capture.rows.max(1));
-            OpKind::Norm(Norm::new(*norm, features, *eps))
+            OpKind::Norm(Norm { groups: *groups, ..Norm::new(*norm, features, *eps) })
         }
-        TracedKind::Residual { branch, .. } => {
-            OpKind::Residual(Residual::new(ops(branch, captured, init, activation), 1.0, false))
+        TracedKind::Residual { branch, shortcut, .. } => OpKind::Residual(Residual {
+            shortcut: ops(shortcut, captured, init, activation),
+            ..Residual::new(ops(branch, captured, init, activation), 1.0, false)
+        }),
+        TracedKind::Attention { attention, .. } => OpKind::Attention(Attention {
+            features: found(&op.name).map_or(0, |capture| capture.output.len() / capture.rows.max(1)),
+            heads: attention.heads,
+            steps: attention.positions,
+            causal: attention.causal,
+            rotary: false,
+        }),
+        TracedKind::Recurrent { cell, activation, inputs, units, states, forget_bias, .. } => {
+            OpKind::Recurrent(Recurrent {
+                cell: *cell,
+                inputs: *inputs,
+                units: *units,
+                steps: states.steps,
+                init,
+                hidden_init: init,
+                activation: *activation,
+                forget_bias: *forget_bias,
+            })
         }
         TracedKind::Other { operation, weighted, .. } => {
             OpKind::Other(Other { operation: operation.clone(), weighted: *weighted })

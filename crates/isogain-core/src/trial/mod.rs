@@ -9,6 +9,7 @@ use crate::record::{DataSummary, Outcome};
 
 pub mod error;
 pub mod learning_rates;
+pub mod left_out;
 pub mod paired;
 pub mod plan;
 mod queue;

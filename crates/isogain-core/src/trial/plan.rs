@@ -18,6 +18,13 @@ const FEWEST_STEPS: usize = 10;
 /// Arms that reach the end, if the budget allows.
 const FINALISTS: usize = 4;
 
+/// Finalists, arms and learning rates that are kept as long as there is something else to leave out.
+const FEW_FINALISTS: usize = 2;
+/// See [`FEW_FINALISTS`].
+const FEW_ARMS: usize = 6;
+/// See [`FEW_FINALISTS`].
+const FEW_RATES: usize = 2;
+
 /// Which runs of the untreated network an arm has to beat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
@@ -38,6 +45,8 @@ pub struct Arm {
     /// How many remedies it applies: 0 for the untreated network, 1, or 2 for a pair. Of two cures the one with fewer is
     /// better, and the best arm with one always reaches the end, so that a pair is never preferred unseen.
     pub remedies: usize,
+    /// What an update costs, in updates of the untreated network: an engine may measure it. 1 where nobody did.
+    pub cost: f64,
 }
 
 /// A round after which two thirds of what is left are dropped.
@@ -65,8 +74,13 @@ pub struct Plan {
     pub rungs: Vec<Rung>,
     /// Most arms trained to the end on every seed, the untreated one not counted.
     pub finalists: usize,
-    /// Most optimizer updates of search and random search together.
+    /// Most that search and random search may cost together, in updates of the untreated network.
     pub budget_steps: usize,
+    /// What a training costs besides its updates (initialising and judging), in updates of the same network. 0 where
+    /// nobody measured.
+    pub overhead_steps: f64,
+    /// Whether a random search of the same size follows.
+    pub random_search: bool,
     /// Loss below which the task is learnt and differences mean nothing.
     pub loss_floor: f64,
     /// Loss of a network that learnt nothing: what does not beat it improves nothing.
@@ -80,6 +94,7 @@ impl Arm {
             learning_rates: learning_rates::grid(recipe_learning_rate),
             against: Against::BestLearningRate,
             remedies: 0,
+            cost: 1.0,
         }
     }
 
@@ -89,12 +104,13 @@ impl Arm {
             learning_rates: learning_rates::below_ceiling(&learning_rates::grid(recipe_learning_rate), ceiling),
             against: Against::BestLearningRate,
             remedies,
+            cost: 1.0,
         }
     }
 
     /// The untreated network at another learning rate of its grid.
     pub fn other_learning_rate(learning_rate: f64) -> Self {
-        Self { learning_rates: vec![learning_rate], against: Against::RecipeLearningRate, remedies: 1 }
+        Self { learning_rates: vec![learning_rate], against: Against::RecipeLearningRate, remedies: 1, cost: 1.0 }
     }
 }
 
@@ -134,10 +150,29 @@ impl Plan {
             rungs,
             finalists: FINALISTS,
             budget_steps: budget,
-            loss_floor: (0.01 * untrained_loss).max(f64::MIN_POSITIVE),
+            overhead_steps: 0.0,
+            random_search: true,
+            loss_floor: floor(untrained_loss),
             untrained_loss,
         };
         plan.within_budget(plan.budget_steps)
+    }
+
+    /// Whole trainings of one arm and nothing else.
+    pub fn alone(arm: Arm, seeds: Vec<u64>, full_steps: usize, untrained_loss: f64) -> Self {
+        Self {
+            recipe_learning_rate: arm.learning_rates.first().copied().unwrap_or_default(),
+            arms: vec![arm],
+            seeds,
+            full_steps,
+            rungs: Vec::new(),
+            finalists: 0,
+            budget_steps: usize::MAX,
+            overhead_steps: 0.0,
+            random_search: false,
+            loss_floor: floor(untrained_loss),
+            untrained_loss,
+        }
     }
 
     /// The same plan made to fit `budget_steps`.
@@ -161,26 +196,85 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same plan made to fit `budget_steps`, where time is what is short: random search goes before arms do, and
+    /// learning rates before the last arms, so that what is tried is still compared fairly on every seed.
+    ///
+    /// # Errors
+    /// As [`Self::within_budget`].
+    pub fn within_time(&self, budget_steps: usize) -> Result<Self, TrialError> {
+        self.check()?;
+        let mut plan = Self { budget_steps, ..self.clone() };
+        while plan.most_steps() > budget_steps {
+            if plan.random_search {
+                plan.random_search = false;
+            } else if plan.finalists > FEW_FINALISTS {
+                plan.finalists -= 1;
+            } else if plan.contenders().count() > FEW_ARMS {
+                plan.arms.pop();
+            } else if plan.arms[0].learning_rates.len() > FEW_RATES {
+                plan.drop_a_rate();
+            } else if plan.contenders().count() > 1 {
+                plan.arms.pop();
+            } else if plan.finalists > 1 {
+                plan.finalists -= 1;
+            } else {
+                return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: budget_steps });
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Takes the learning rate farthest from the recipe's out of every arm, of two equally far the larger one. An arm that
+    /// was the untreated network at that rate has none left, and is not run.
+    fn drop_a_rate(&mut self) {
+        let distance = |rate: &f64| ((rate / self.recipe_learning_rate).ln().abs() * 1e6).round();
+        let rates = self.arms[0].learning_rates.iter().copied();
+        let farthest = rates.max_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.total_cmp(b)));
+        for arm in &mut self.arms {
+            arm.learning_rates.retain(|rate| Some(*rate) != farthest);
+        }
+        // A predicted ceiling may have left an arm this one alone.
+        let fallback = self.arms[0].learning_rates.first().copied().unwrap_or(self.recipe_learning_rate);
+        for arm in self.arms.iter_mut().filter(|arm| arm.against == Against::BestLearningRate) {
+            if arm.learning_rates.is_empty() {
+                arm.learning_rates.push(fallback);
+            }
+        }
+    }
+
     /// Most steps of the untreated network, the search, and the random search that gets as many as the search.
     pub fn most_steps(&self) -> usize {
-        self.untreated_steps() + 2 * self.most_search_steps()
+        self.untreated_steps() + (1 + usize::from(self.random_search)) * self.most_search_steps()
     }
 
     /// Steps of the whole trainings of the untreated network.
     pub fn untreated_steps(&self) -> usize {
-        self.arms.first().map_or(0, |arm| arm.learning_rates.len()) * self.seeds.len() * self.full_steps
+        let rates = self.arms.first().map_or(0, |arm| arm.learning_rates.len());
+        (rates * self.seeds.len()) * self.cost(0, self.full_steps).ceil() as usize
     }
 
     /// Most steps of rungs and finalists.
     pub fn most_search_steps(&self) -> usize {
+        // What is kept is not known yet: the dearest.
+        let mut dearest: Vec<usize> = self.contenders().collect();
+        dearest.sort_by(|a, b| self.arms[*b].cost.total_cmp(&self.arms[*a].cost));
+        let mut left: Vec<usize> =
+            dearest.iter().flat_map(|arm| std::iter::repeat_n(*arm, self.arms[*arm].learning_rates.len())).collect();
         let untreated = self.arms.first().map_or(0, |arm| arm.learning_rates.len());
-        let mut left: usize = self.contenders().map(|arm| self.arms[arm].learning_rates.len()).sum();
-        let mut steps = 0;
+        let mut steps = 0.0;
         for rung in &self.rungs {
-            steps += (untreated + left) * rung.seeds.len() * rung.steps;
-            left = self.kept(left);
+            let arms = std::iter::repeat_n(&0, untreated).chain(&left);
+            steps += arms.map(|arm| self.cost(*arm, rung.steps)).sum::<f64>() * rung.seeds.len() as f64;
+            left.truncate(self.kept(left.len()));
         }
-        steps + self.finalists.min(self.contenders().count()) * self.seeds.len() * self.full_steps
+        let finalists = dearest.iter().take(self.finalists);
+        steps += finalists.map(|arm| self.cost(*arm, self.full_steps)).sum::<f64>() * self.seeds.len() as f64;
+        steps.ceil() as usize
+    }
+
+    /// What a training of an arm costs.
+    fn cost(&self, arm: usize, steps: usize) -> f64 {
+        self.arms[arm].cost * (steps as f64 + self.overhead_steps)
     }
 
     /// The arms that have runs of their own, the untreated one left out.
@@ -205,7 +299,8 @@ impl Plan {
     pub fn check(&self) -> Result<(), TrialError> {
         let untreated = self.arms.first().ok_or(TrialError::NoBaseline)?;
         for (arm, description) in self.arms.iter().enumerate() {
-            if description.learning_rates.is_empty() {
+            // The untreated network at a rate that a budget took out is not run.
+            if description.learning_rates.is_empty() && description.against == Against::BestLearningRate {
                 return Err(TrialError::NoLearningRate { arm });
             }
             for &learning_rate in &description.learning_rates {
@@ -241,6 +336,11 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// One percent of the loss of knowing nothing.
+fn floor(untrained_loss: f64) -> f64 {
+    (0.01 * untrained_loss).max(f64::MIN_POSITIVE)
 }
 
 /// The seed after the largest.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::left_out::LeftOut;
 use super::paired::{Effect, Paired, log_loss};
 use super::random_search::RandomSearch;
 use super::schedule::{Configuration, Schedule};
@@ -26,6 +27,22 @@ pub struct TrialReport {
     pub cure: Option<Cure>,
     /// What it cost.
     pub spent: Spent,
+    /// What was not done, and why; known to the caller only.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<LeftOut>,
+    /// What ended the search before it was through: then this is what was known by then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped: Option<Stopped>,
+}
+
+/// What ended a search before it was through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Somebody stopped it.
+    Interrupted,
+    /// Its time was over.
+    Budget,
 }
 
 /// The untreated network at its best learning rate, and at the others.
@@ -155,6 +172,8 @@ impl Finished<'_> {
             prescriptions,
             cure,
             spent: Spent { seconds, trials, steps },
+            left_out: Vec::new(),
+            stopped: None,
         })
     }
 

@@ -231,6 +231,32 @@ fn unfair_plans_are_refused() {
     assert!(fair.within_budget(100).unwrap_err().to_string().contains("the budget is 100"));
 }
 
+/// With measured costs: what is planned stays within the time, and what is left is still a fair comparison.
+#[test]
+fn a_plan_within_a_time_costs_no_more() {
+    let mut wanted = plan(20, 1000);
+    wanted.overhead_steps = 40.0;
+    for (index, arm) in wanted.arms.iter_mut().enumerate().skip(1) {
+        arm.cost = [0.5, 1.0, 4.0][index % 3];
+    }
+    let least = wanted.within_time(0).unwrap_err().to_string();
+    assert!(least.contains("the budget is 0"), "{least}");
+    let mut arms = 0;
+    for budget in [12_000, 20_000, 40_000, 80_000, 200_000] {
+        let plan = wanted.within_time(budget).unwrap();
+        let train = without_effect(0, 0.3);
+        let schedule = run(plan.clone(), 2, 0, &train);
+        let cost = |job: &Job| plan.arms[job.arm].cost * (job.steps as f64 + plan.overhead_steps);
+        let spent: f64 = schedule.jobs().iter().map(cost).sum();
+        assert!(spent <= budget as f64, "{spent} of {budget}");
+        assert!(plan.arms.len() >= arms && plan.arms[0].learning_rates.contains(&LEARNING_RATE));
+        arms = plan.arms.len();
+        assert_eq!(schedule.scores(schedule.finalists()[0], 1000).len(), 3);
+    }
+    assert_eq!(wanted.within_time(1_000_000).unwrap().arms.len(), wanted.arms.len());
+    assert!(wanted.within_time(1_000_000).unwrap().random_search && !wanted.within_time(40_000).unwrap().random_search);
+}
+
 /// The usual budget buys the untreated network, two finalists and random search, however many seeds are asked for.
 #[test]
 fn any_number_of_seeds_fits_the_usual_budget() {

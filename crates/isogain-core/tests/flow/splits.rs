@@ -59,7 +59,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
                 .sum();
             vec![(Cause::Whole, half_log(back / dot(&g, &g)))]
         }
-        OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention => {
+        OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention { .. } => {
             unreachable!("the reference engine runs none")
         }
         OpCaptureKind::Norm { norm, gamma, eps, .. } => {
@@ -163,19 +163,23 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                     OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
                 }
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
-                OpCaptureKind::Norm { norm, gamma, eps, groups } => {
-                    OpCaptureKind::Norm { norm: *norm, gamma: round(gamma), eps: *eps, groups: *groups }
-                }
+                OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => OpCaptureKind::Norm {
+                    norm: *norm,
+                    gamma: round(gamma),
+                    eps: *eps,
+                    groups: *groups,
+                    samples: *samples,
+                },
                 OpCaptureKind::Residual { scale, branch, branch_cotangent_in, .. } => OpCaptureKind::Residual {
                     shortcut: Vec::new(),
                     scale: *scale,
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
                 },
-                OpCaptureKind::Other { weighted, states } => {
-                    OpCaptureKind::Other { weighted: *weighted, states: states.iter().map(round).collect() }
-                }
-                OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention => {
+                OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
+                OpCaptureKind::Convolution { .. }
+                | OpCaptureKind::Recurrent { .. }
+                | OpCaptureKind::Attention { .. } => {
                     unreachable!("the reference engine runs none")
                 }
             },

@@ -86,6 +86,8 @@ pub(crate) struct Heat<'a> {
     pub(crate) summary: String,
     /// What a neutral colour means.
     pub(crate) to: Reference,
+    /// Powers of ten of one shade at least; the values decide where that is too little.
+    pub(crate) shade: f64,
     /// The same in words, as markup.
     pub(crate) reference: &'static str,
     /// Names of the rows, the first at the top.
@@ -104,7 +106,7 @@ impl Heat<'_> {
         let rows = spaced(self.rows.len(), MOST_ROWS);
         let columns = spaced(self.steps.len(), MOST_COLUMNS);
         let cells = self.cells();
-        let decades = decades(&cells);
+        let decades = decades(&cells).max(self.shade);
         let drawn: Vec<Vec<Cell>> =
             rows.iter().map(|&row| columns.iter().map(|&column| cells[row][column]).collect()).collect();
         // Whole tenths, as coordinates are written: neighbours then touch without a seam.
@@ -130,22 +132,7 @@ impl Heat<'_> {
     }
 
     fn cells(&self) -> Vec<Vec<Cell>> {
-        let reference = |column: usize| {
-            let mut values = self.values.iter().filter_map(|row| row[column].decades());
-            match self.to {
-                Reference::Number(number) => Some(number.log10()),
-                Reference::FirstRow => values.next(),
-                Reference::LastRow => values.next_back(),
-            }
-        };
-        let references: Vec<Option<f64>> = (0..self.steps.len()).map(reference).collect();
-        let cell = |(level, reference): (&Level, &Option<f64>)| match (level, level.decades().zip(*reference)) {
-            (_, Some((decades, reference))) => Cell::Decades(decades - reference),
-            (level, None) if level.is_lost() => Cell::Lost,
-            (level, None) if level.is_zero() => Cell::Zero,
-            _ => Cell::Missing,
-        };
-        self.values.iter().map(|row| row.iter().zip(&references).map(cell).collect()).collect()
+        cells(self.values, self.to)
     }
 
     fn labels(&self, rows: &[usize], columns: &[usize], row: f64, column: f64) -> String {
@@ -201,6 +188,31 @@ impl Heat<'_> {
             values = base64(&bytes),
         )
     }
+}
+
+/// Powers of ten of one shade of a map of these values.
+pub(crate) fn shade_of(values: &[Vec<Level>], to: Reference) -> f64 {
+    decades(&cells(values, to))
+}
+
+fn cells(values: &[Vec<Level>], to: Reference) -> Vec<Vec<Cell>> {
+    let columns = values.first().map_or(0, Vec::len);
+    let reference = |column: usize| {
+        let mut found = values.iter().filter_map(|row| row[column].decades());
+        match to {
+            Reference::Number(number) => Some(number.log10()),
+            Reference::FirstRow => found.next(),
+            Reference::LastRow => found.next_back(),
+        }
+    };
+    let references: Vec<Option<f64>> = (0..columns).map(reference).collect();
+    let cell = |(level, reference): (&Level, &Option<f64>)| match (level, level.decades().zip(*reference)) {
+        (_, Some((decades, reference))) => Cell::Decades(decades - reference),
+        (level, None) if level.is_lost() => Cell::Lost,
+        (level, None) if level.is_zero() => Cell::Zero,
+        _ => Cell::Missing,
+    };
+    values.iter().map(|row| row.iter().zip(&references).map(cell).collect()).collect()
 }
 
 /// A value as the script reads it.
@@ -317,6 +329,7 @@ mod tests {
             title: "X",
             summary: String::new(),
             to: Reference::Number(1.0),
+            shade: 0.0,
             reference: "the head",
             rows,
             steps: &[0, 1, 2, 3, 4],

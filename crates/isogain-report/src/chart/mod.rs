@@ -5,7 +5,7 @@ mod heat;
 mod plot;
 
 pub(crate) use axis::Axis;
-pub(crate) use heat::{Heat, Reference, spaced};
+pub(crate) use heat::{Heat, Reference, shade_of, spaced};
 pub(crate) use plot::{Band, Plot, Series, Strip};
 
 use crate::markup::text;

@@ -24,6 +24,8 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
     /// Whether each point gets a dot.
     pub(crate) dots: bool,
+    /// What it is, where the legend does not say it; no markup.
+    pub(crate) name: String,
 }
 
 /// A vertical strip of the chart around one value of x, and what it reads out.
@@ -200,5 +202,6 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> String {
             }
         }
     }
-    format!("<g class=\"line {}\"><path d=\"{path}\"/>{marks}</g>\n", series.class)
+    let title = if series.name.is_empty() { String::new() } else { format!("<title>{}</title>", text(&series.name)) };
+    format!("<g class=\"line {}\">{title}<path d=\"{path}\"/>{marks}</g>\n", series.class)
 }

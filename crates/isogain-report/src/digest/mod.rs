@@ -5,6 +5,7 @@ mod column;
 mod course;
 mod flight;
 mod level;
+mod ridges;
 mod rows;
 mod words;
 
@@ -19,6 +20,7 @@ pub(crate) use column::Column;
 pub(crate) use course::Point;
 pub(crate) use flight::Flight;
 pub(crate) use level::Level;
+pub(crate) use ridges::{Ridge, Ridges};
 
 use course::Course;
 use rows::Rows;
@@ -64,6 +66,7 @@ pub struct Digest {
     last_snapshot: Option<Arc<Snapshot>>,
     first_histograms: Arc<Histograms>,
     last_histograms: Arc<Histograms>,
+    ridges: Ridges,
     recent: VecDeque<Arc<Column>>,
     flight: Option<Flight>,
     words_left_out: usize,
@@ -87,6 +90,7 @@ impl Digest {
             last_snapshot: None,
             first_histograms: Arc::default(),
             last_histograms: Arc::default(),
+            ridges: Ridges::default(),
             recent: VecDeque::new(),
             flight: None,
             words_left_out: 0,
@@ -130,6 +134,7 @@ impl Digest {
                 if self.flight.as_ref().is_some_and(|flight| flight.step() >= step) {
                     self.flight = None;
                 }
+                self.ridges.cut(step);
                 for histograms in [&mut self.first_histograms, &mut self.last_histograms] {
                     if histograms.step >= step {
                         *histograms = Arc::default();
@@ -175,6 +180,7 @@ impl Digest {
             self.last_snapshot = Some(snapshot);
         }
         if !record.histograms.is_empty() {
+            self.ridges.add(record.step, &record.histograms);
             let kept = record.histograms.iter().take(MOST_HISTOGRAMS).cloned().collect();
             self.last_histograms = Arc::new(Histograms { step: record.step, of: kept });
             if self.first_histograms.of.is_empty() {
@@ -327,6 +333,11 @@ impl Digest {
     /// The first and the last step with histograms; empty where none were recorded.
     pub(crate) fn histograms(&self) -> [&Histograms; 2] {
         [&self.first_histograms, &self.last_histograms]
+    }
+
+    /// Orders of magnitude by step.
+    pub(crate) fn ridges(&self) -> &Ridges {
+        &self.ridges
     }
 
     pub(crate) fn flight(&self) -> Option<&Flight> {

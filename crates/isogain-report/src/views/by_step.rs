@@ -53,6 +53,7 @@ impl ByStep<'_> {
                 .filter_map(|(step, value)| Some((*step as f64, (*value)?)))
                 .collect(),
             dots: self.dots,
+            name: String::new(),
         };
         let series: Vec<Series> = self.lines.iter().map(series).collect();
         let legend: Vec<(&str, String)> = self.lines.iter().map(|line| (line.class, text(&line.name))).collect();

@@ -5,7 +5,9 @@ use isogain_core::record::compare::{Comparison, LossPair, compare};
 use isogain_core::render::numbers;
 
 use crate::chart::{Axis, Band, Plot, Series, Strip, field, spaced};
-use crate::digest::{Digest, Point};
+use super::by_layer::{ByLayer, Line};
+use super::{layers, maps};
+use crate::digest::{Column, Digest, Point};
 use crate::markup::{MISSING, section, text};
 use crate::page::Part;
 
@@ -19,6 +21,9 @@ const SETTING_WIDTH: usize = 200;
 const STRIPS: usize = 80;
 /// Classes of lines, in order.
 const CLASSES: [&str; MOST_RUNS] = ["c1", "c2", "c3", "c4", "c5", "alone"];
+
+/// Names of the maps in the page.
+const MAPS: [&str; MOST_RUNS] = ["map-1", "map-2", "map-3", "map-4", "map-5", "map-6"];
 
 /// One run's line.
 struct Drawn<'a> {
@@ -42,25 +47,28 @@ pub(crate) fn parts(runs: &[(String, &Digest)]) -> Vec<Part> {
     vec![
         Part { id: "head", html: head },
         Part { id: "network", html: String::new() },
-        Part { id: "loss", html: losses(runs).unwrap_or_default() },
+        Part { id: "loss", html: losses(runs, &comparison).unwrap_or_default() },
+        Part { id: "depth", html: depth(runs).unwrap_or_default() },
+        Part { id: "gradient-map", html: maps(runs) },
         Part { id: "findings", html: section("ends", "How they stand", &ends(&comparison)) },
         Part { id: "notes", html: section("parting", "Where they part", &parted(&comparison)) },
         Part { id: "recipe", html: section("differences", "What differs", &differences(&comparison)) },
     ]
 }
 
-fn losses(runs: &[(String, &Digest)]) -> Option<String> {
+fn losses(runs: &[(String, &Digest)], comparison: &Comparison) -> Option<String> {
     let drawn: Vec<Drawn<'_>> =
         runs.iter().take(MOST_RUNS).map(|(name, run)| Drawn { name, points: run.losses() }).collect();
     let last = drawn.iter().filter_map(|run| run.points.last()).map(|point| point.step).max()?;
     let all = drawn.iter().flat_map(|run| run.points.iter().flat_map(|point| [point.low, point.high]));
-    let series: Vec<Series> = drawn
+    let mut series: Vec<Series> = drawn
         .iter()
         .zip(CLASSES)
         .map(|(run, class)| Series {
             class,
             points: run.points.iter().map(|point| (point.step as f64, point.loss)).collect(),
             dots: false,
+            name: String::new(),
         })
         .collect();
     let bands: Vec<Band> = drawn
@@ -72,7 +80,7 @@ fn losses(runs: &[(String, &Digest)]) -> Option<String> {
             Band { class, edges: points.map(|point| (point.step as f64, point.low, point.high)).collect() }
         })
         .collect();
-    let legend: Vec<(&str, String)> = drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
+    let mut legend: Vec<(&str, String)> = drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
     let at = |run: &Drawn<'_>, step: u64| {
         let index = run.points.partition_point(|point| point.step <= step).checked_sub(1)?;
         run.points.get(index).map(|point| numbers::loss(point.loss.is_finite().then_some(point.loss)))
@@ -101,10 +109,21 @@ fn losses(runs: &[(String, &Digest)]) -> Option<String> {
             csv += &format!("{},{},{},{},{}\n", field(run.name), point.step, point.loss, point.low, point.high);
         }
     }
+    let apart = comparison.parted.iter().filter_map(|parting| parting.first_apart).map(|pair| pair.step).min();
+    let parts = apart.map_or_else(
+        || "none is more than a tenth from the first".to_owned(),
+        |step| format!("the first to part is more than a tenth away at step {step}"),
+    );
+    if let Some(step) = apart {
+        let ends = all_ends(&drawn);
+        let points = vec![(step as f64, ends.0), (step as f64, ends.1)];
+        series.push(Series { class: "reference", points, dots: false, name: "where the first run parts".to_owned() });
+        legend.push(("reference", format!("step {step}: a run is more than a tenth from the first")));
+    }
     let figure = Plot {
         id: "loss",
         title: "Loss while training",
-        summary: format!("Losses of {} runs up to step {last}.", drawn.len()),
+        summary: format!("Losses of {} runs up to step {last}; {parts}.", drawn.len()),
         axes: ["step", "loss on the batch (log scale)"],
         x: Axis::linear(0.0, last as f64),
         y: Axis::log(all, 1.0),
@@ -118,6 +137,61 @@ fn losses(runs: &[(String, &Digest)]) -> Option<String> {
         csv,
     };
     Some(figure.figure())
+}
+
+/// The smallest and the largest loss above zero.
+fn all_ends(drawn: &[Drawn<'_>]) -> (f64, f64) {
+    let all = drawn.iter().flat_map(|run| run.points.iter().flat_map(|point| [point.low, point.high]));
+    all.filter(|loss| *loss > 0.0 && loss.is_finite()).fold((f64::INFINITY, 0.0), |(low, high), loss| (low.min(loss), high.max(loss)))
+}
+
+/// The gradient at every layer at the last recorded step of each run, on one scale; layers are counted from the input, and
+/// named as the first run names them.
+fn depth(runs: &[(String, &Digest)]) -> Option<String> {
+    let drawn: Vec<(&str, Vec<Option<f64>>, Vec<String>, u64)> = runs
+        .iter()
+        .take(MOST_RUNS)
+        .filter_map(|(name, run)| {
+            let rows = layers::rows(run);
+            let last = run.columns().iter().rev().find(|column| {
+                rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing())
+            })?;
+            let values = rows.iter().map(|&row| Column::level(&last.cotangent, row).value()).collect();
+            let names = rows.iter().map(|&row| run.joints()[row].clone()).collect();
+            Some((name.as_str(), values, names, last.step))
+        })
+        .collect();
+    let longest = drawn.iter().max_by_key(|(_, values, ..)| values.len())?;
+    let lines: Vec<Line> = drawn
+        .iter()
+        .zip(CLASSES)
+        .map(|((name, values, _, step), class)| Line { class, name: format!("{name}, step {step}"), values: values.clone() })
+        .collect();
+    let chart = ByLayer {
+        id: "depth",
+        title: "Gradient by depth, at the last step",
+        summary: format!("Gradient by layer of {} runs at their last recorded step, on one scale.", drawn.len()),
+        quantity: "rms of dL/d(output) (log scale)",
+        is_log: true,
+        layers: &longest.2,
+        lines: &lines,
+        bands: &[],
+    };
+    Some(chart.figure())
+}
+
+/// A map of each run, all with the same shades.
+fn maps(runs: &[(String, &Digest)]) -> String {
+    let shown: Vec<_> = runs.iter().take(MOST_RUNS).zip(MAPS).collect();
+    let shade = shown.iter().filter_map(|((_, run), _)| maps::gradient_shade(run)).fold(0.0, f64::max);
+    shown
+        .into_iter()
+        .filter_map(|((name, run), id)| {
+            let figure = maps::gradient_of(run, id, shade)?;
+            // Above the map whose run it is.
+            Some(figure.replacen("</h3>", &format!("</h3><p class=\"scale\"><b>{}</b></p>", text(name)), 1))
+        })
+        .collect()
 }
 
 fn ends(comparison: &Comparison) -> String {

@@ -35,7 +35,7 @@ pub(crate) fn figure(run: &Digest) -> Option<String> {
     let bands = [Band { class: "alone", edges }];
     let joined = run.losses_are_joined();
     let line = points.iter().map(|point| (point.step as f64, point.loss)).collect();
-    let series = [Series { class: "alone", points: line, dots: false }];
+    let series = [Series { class: "alone", points: line, dots: false, name: String::new() }];
     let legend =
         [("alone", "loss".to_owned()), ("band", "lowest and highest of the steps that share a point".to_owned())];
     let csv = points.iter().map(|point| format!("{},{},{},{}\n", point.step, point.loss, point.low, point.high));

@@ -3,10 +3,11 @@
 use isogain_core::flow::Flow;
 use isogain_core::recipe::{self, Level, Recipe};
 use isogain_core::render::{layers, numbers, words};
-use isogain_core::rules::{Evidence, Finding, severity};
+use isogain_core::rules::{self, Evidence, Finding, severity};
 use isogain_core::summary::CheckReport;
 
 use crate::digest::Digest;
+use crate::markdown;
 use crate::markup::{capital, prose, text};
 
 /// Every finding, its consequences inside.
@@ -63,16 +64,27 @@ fn card(finding: &Finding, seen: &Seen<'_>) -> String {
     if finding.step > 0 {
         lines += &line("seen at step", &finding.step.to_string());
     }
-    lines += &line("more", &format!("<code>isogain explain {}</code>", text(&finding.rule)));
     format!(
         "<article class=\"finding\">\n<h3>{} <b>{}</b> <span class=\"soft\">{layers}</span></h3>\n\
-         <p class=\"message\">{}.</p>\n<dl class=\"lines\">{lines}</dl>\n{}{}</article>\n",
+         <p class=\"message\">{}.</p>\n<dl class=\"lines\">{lines}</dl>\n{}{}{}</article>\n",
         badge(finding.level),
         text(&finding.rule),
         prose(&capital(&finding.message)),
         evidence(&finding.evidence),
+        explained(&finding.rule),
         consequences(&finding.consequences),
     )
+}
+
+/// The page of the rule, as `isogain explain` prints it; a rule of another version has none here.
+fn explained(rule: &str) -> String {
+    let name = text(rule);
+    rules::named(rule).map_or_else(String::new, |rule| {
+        format!(
+            "<details class=\"page\"><summary>What it means and what to do: isogain explain {name}</summary>\n{}</details>\n",
+            markdown::page(rule.page)
+        )
+    })
 }
 
 /// `meaning` is markup.

@@ -1,9 +1,11 @@
-//! Loss by step, before and after treatment, every seed a line.
+//! Loss by step of all arms that were trained to the end: before and after treatment every seed a line in the band that
+//! they span, of each other remedy the band and its median.
 
 use isogain_core::render::numbers;
-use isogain_core::summary::{CureReport, Curve};
+use isogain_core::statistics::median;
+use isogain_core::summary::{CureReport, Curve, TriedCurves};
 
-use crate::chart::{Axis, Plot, Series, Strip};
+use crate::chart::{Axis, Band, Plot, Series, Strip, field};
 use crate::markup::text;
 
 /// Strips that the chart is read out by.
@@ -15,15 +17,25 @@ const ROWS: usize = 11;
 /// The chart; empty without curves.
 pub(crate) fn figure(report: &CureReport) -> String {
     let curves = &report.curves;
-    let all = || curves.before.iter().chain(&curves.after);
+    let all = || curves.before.iter().chain(&curves.after).chain(curves.tried.iter().flat_map(|tried| &tried.curves));
     let Some(last) = all().filter_map(|curve| curve.steps.last()).max() else { return String::new() };
     let end = report.recipe.run.steps.max(*last as usize);
     let finite = all().flat_map(|curve| curve.losses.iter().filter_map(|loss| *loss));
-    let series: Vec<Series> = curves
-        .before
-        .iter()
-        .map(|curve| series("before", curve))
+    let name = |tried: &TriedCurves| {
+        report.trial.prescriptions.get(tried.prescription).map_or("another remedy", |result| result.remedy.as_str())
+    };
+    let others = || curves.tried.iter().map(|tried| (name(tried), Spread::of(&tried.curves)));
+    let series: Vec<Series> = others()
+        .map(|(name, spread)| Series { class: "other", points: spread.median, dots: false, name: name.to_owned() })
+        .chain(curves.before.iter().map(|curve| series("before", curve)))
         .chain(curves.after.iter().map(|curve| series("after", curve)))
+        .collect();
+    let bands: Vec<Band> = others()
+        .map(|(_, spread)| Band { class: "other", edges: spread.edges })
+        .chain([("before", &curves.before), ("after", &curves.after)].map(|(class, curves)| {
+            let edges = Spread::of(curves).edges;
+            Band { class, edges }
+        }))
         .collect();
     let baseline = &report.trial.baseline;
     let mut legend =
@@ -31,6 +43,10 @@ pub(crate) fn figure(report: &CureReport) -> String {
     if let Some((cure, _)) = report.cure().filter(|_| !curves.after.is_empty()) {
         let rate = numbers::setting(cure.recipe.optimizer.learning_rate);
         legend.push(("after", format!("after: {}, learning rate {rate}", text(&cure.remedies.join(" + ")))));
+    }
+    if !curves.tried.is_empty() {
+        let said = numbers::plural(curves.tried.len(), "other remedy").replace("remedys", "remedies");
+        legend.push(("other", format!("{said}: median of the seeds, and the range of all")));
     }
     let strips: Vec<Strip> = spaced(*last, STRIPS).into_iter().map(|step| strip(report, step)).collect();
     Plot {
@@ -40,7 +56,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
         axes: ["step", "loss on the batch (log scale)"],
         x: Axis::linear(0.0, end as f64),
         y: Axis::log(finite, 1.0),
-        bands: &[],
+        bands: &bands,
         series: &series,
         legend: &legend,
         strips: &strips,
@@ -50,10 +66,35 @@ pub(crate) fn figure(report: &CureReport) -> String {
     .figure()
 }
 
+/// What the seeds of one arm span.
+struct Spread {
+    median: Vec<(f64, f64)>,
+    /// Step, lowest and highest loss.
+    edges: Vec<(f64, f64, f64)>,
+}
+
+impl Spread {
+    /// Curves of one length and thinning, as the seeds of an arm have.
+    fn of(curves: &[Curve]) -> Self {
+        let steps = curves.first().map_or(&[][..], |curve| &curve.steps);
+        let at = |index: usize| curves.iter().filter_map(move |curve| curve.losses.get(index).copied().flatten());
+        let steps = || steps.iter().enumerate().map(|(index, step)| (index, *step as f64));
+        Self {
+            median: steps().map(|(index, step)| (step, median(at(index)).unwrap_or(f64::NAN))).collect(),
+            edges: steps()
+                .filter_map(|(index, step)| {
+                    let (low, high) = at(index).fold((f64::INFINITY, 0.0_f64), |(low, high), loss| (low.min(loss), high.max(loss)));
+                    (low > 0.0 && low.is_finite()).then_some((step, low, high))
+                })
+                .collect(),
+        }
+    }
+}
+
 fn series(class: &'static str, curve: &Curve) -> Series {
     let points = curve.steps.iter().zip(&curve.losses);
     let points = points.map(|(step, loss)| (*step as f64, loss.unwrap_or(f64::NAN))).collect();
-    Series { class, points, dots: false }
+    Series { class, points, dots: false, name: String::new() }
 }
 
 /// Steps from 0 to `last`, evenly spaced.
@@ -116,6 +157,14 @@ fn csv(report: &CureReport) -> String {
         for curve in curves {
             for (step, loss) in curve.steps.iter().zip(&curve.losses) {
                 csv += &format!("{arm},{},{step},{}\n", curve.seed, loss.unwrap_or(f64::NAN));
+            }
+        }
+    }
+    for tried in &curves.tried {
+        let name = report.trial.prescriptions.get(tried.prescription).map_or("", |result| result.remedy.as_str());
+        for curve in &tried.curves {
+            for (step, loss) in curve.steps.iter().zip(&curve.losses) {
+                csv += &format!("{},{},{step},{}\n", field(name), curve.seed, loss.unwrap_or(f64::NAN));
             }
         }
     }

@@ -3,7 +3,7 @@
 use isogain_core::render::numbers;
 
 use super::layers;
-use crate::chart::{Heat, Reference, spaced};
+use crate::chart::{Heat, Reference, shade_of, spaced};
 use crate::digest::{Column, Digest, Level};
 use crate::markup::{MISSING, text};
 
@@ -21,12 +21,26 @@ const USUAL_UPDATE: f64 = 1e-3;
 
 /// dL/d(output) by layer and step.
 pub(crate) fn gradient(run: &Digest) -> Option<String> {
-    let map = Map::of(run, run.joints(), layers::rows(run), |column, row| Column::level(&column.cotangent, row));
-    map.figure(
-        ["gradient-map", "Gradient by layer, rms of dL/d(output)", "the last layer's, at the same step"],
+    gradient_of(run, "gradient-map", 0.0)
+}
+
+/// The same under another name, with shades of at least so many powers of ten: maps side by side have the same ones.
+pub(crate) fn gradient_of(run: &Digest, id: &'static str, shade: f64) -> Option<String> {
+    gradients(run).figure(
+        [id, "Gradient by layer, rms of dL/d(output)", "the last layer's, at the same step"],
         "rms of dL/d(output)",
-        Reference::LastRow,
+        (Reference::LastRow, shade),
     )
+}
+
+/// Powers of ten of one shade of its map; `None` without one.
+pub(crate) fn gradient_shade(run: &Digest) -> Option<f64> {
+    let map = gradients(run);
+    (!map.steps.is_empty()).then(|| shade_of(&map.values, Reference::LastRow))
+}
+
+fn gradients(run: &Digest) -> Map {
+    Map::of(run, run.joints(), layers::rows(run), |column, row| Column::level(&column.cotangent, row))
 }
 
 /// The output's size by layer and step.
@@ -35,7 +49,7 @@ pub(crate) fn signal(run: &Digest) -> Option<String> {
     map.figure(
         ["signal-map", "Signal by layer, rms of the output", "the first layer's, at the same step"],
         "output rms",
-        Reference::FirstRow,
+        (Reference::FirstRow, 0.0),
     )
 }
 
@@ -46,7 +60,7 @@ pub(crate) fn update(run: &Digest) -> Option<String> {
     Map::of(run, run.parameters(), layers::weights(run), ratio).figure(
         ["update-map", "Update over weight, rms", "10<sup>−3</sup> of the weight, a rule of thumb"],
         "rms of update over weight",
-        Reference::Number(USUAL_UPDATE),
+        (Reference::Number(USUAL_UPDATE), 0.0),
     )
 }
 
@@ -75,7 +89,7 @@ impl Map {
     }
 
     /// `None` of a map without any value.
-    fn figure(self, [id, title, reference]: [&'static str; 3], quantity: &str, to: Reference) -> Option<String> {
+    fn figure(self, [id, title, reference]: [&'static str; 3], quantity: &str, (to, shade): (Reference, f64)) -> Option<String> {
         if self.steps.is_empty() {
             return None;
         }
@@ -84,6 +98,7 @@ impl Map {
             title,
             summary: self.summary(quantity),
             to,
+            shade,
             reference,
             rows: &self.rows,
             steps: &self.steps,

@@ -1,6 +1,8 @@
 //! The network in one strip: a cell for each layer, coloured by what is wrong there. It stays in sight and chooses the
 //! layer that every view shows.
 
+use isogain_core::flow::Flow;
+use isogain_core::flow::profile::Profile;
 use isogain_core::recipe::Level as Severity;
 use isogain_core::rules::Finding;
 
@@ -17,23 +19,36 @@ const HEIGHT: f64 = 22.0;
 /// The strip; empty where no layer was recorded.
 pub(crate) fn strip(run: &Digest) -> String {
     let rows = layers::rows(run);
-    if rows.is_empty() {
+    let names: Vec<&str> = rows.iter().map(|&row| run.joints()[row].as_str()).collect();
+    let is_lost = |index: usize| {
+        run.columns().last().is_some_and(|last| {
+            [&last.activation, &last.cotangent].iter().any(|levels| Column::level(levels, rows[index]).is_lost())
+        })
+    };
+    drawn(&names, &run.overview().findings, is_lost)
+}
+
+/// The strip of one batch before training: the layers that the gradient comes back through.
+pub(crate) fn of_flow(flow: &Flow, findings: &[Finding]) -> String {
+    let profile = Profile::of(flow);
+    let names: Vec<&str> = profile.layers.iter().map(|layer| layer.name.as_str()).collect();
+    drawn(&names, findings, |index| !profile.layers[index].cotangent_rms.is_finite())
+}
+
+fn drawn(names: &[&str], findings: &[Finding], is_lost: impl Fn(usize) -> bool) -> String {
+    if names.is_empty() {
         return String::new();
     }
-    let names: Vec<&str> = rows.iter().map(|&row| run.joints()[row].as_str()).collect();
-    let mut health: Vec<(u8, Vec<&str>)> = vec![(0, Vec::new()); rows.len()];
-    run.overview().findings.iter().for_each(|finding| mark(finding, &names, &mut health));
-    if let Some(last) = run.columns().last() {
-        for (index, &row) in rows.iter().enumerate() {
-            let levels = [&last.activation, &last.cotangent];
-            if levels.iter().any(|levels| Column::level(levels, row).is_lost()) {
-                health[index] = (3, vec!["not finite"]);
-            }
+    let mut health: Vec<(u8, Vec<&str>)> = vec![(0, Vec::new()); names.len()];
+    findings.iter().for_each(|finding| mark(finding, names, &mut health));
+    for (index, health) in health.iter_mut().enumerate() {
+        if is_lost(index) {
+            *health = (3, vec!["not finite"]);
         }
     }
-    let width = WIDTH / rows.len() as f64;
+    let width = WIDTH / names.len() as f64;
     // Between many layers a gap would be wider than a layer.
-    let gap = if rows.len() <= 120 { 0.12 * width } else { 0.0 };
+    let gap = if names.len() <= 120 { 0.12 * width } else { 0.0 };
     let cell = |(index, (name, (health, why))): (usize, (&&str, &(u8, Vec<&str>)))| {
         let class = ["fine", "warned", "ill", "lost"][usize::from(*health)];
         let why = if why.is_empty() { "nothing found".to_owned() } else { why.join(", ") };
@@ -52,12 +67,12 @@ pub(crate) fn strip(run: &Digest) -> String {
          <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" tabindex=\"0\" aria-label=\"{} layers from input to head: \
          {} without a finding, {} with a warning, {} ill, {} not finite. Arrow keys choose one.\">{cells}</svg>\n\
          <p class=\"chosen soft\" aria-live=\"polite\">{} layers, input on the left, head on the right</p></nav>\n",
-        rows.len(),
+        names.len(),
         count(0),
         count(1),
         count(2),
         count(3),
-        rows.len()
+        names.len()
     )
 }
 

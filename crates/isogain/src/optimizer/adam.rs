@@ -2,7 +2,7 @@
 
 use isogain_core::recipe::Optimizer;
 
-use super::{State, Turn, zeros};
+use super::{State, Turn, spikes, zeros};
 use crate::ops::{Buffer, Loop, Real, vectorised};
 
 pub(super) fn update<T: Real>(
@@ -26,8 +26,13 @@ pub(super) fn adapt<T: Real>(
 ) -> State {
     let mut mean = first.unwrap_or_else(|| zeros::<T>(gradient));
     let mut square = second.unwrap_or_else(|| zeros::<T>(gradient));
+    let mut factors = Factors { shrink: T::of(-shrink), ..Factors::new(recipe, turn) };
+    spikes::limit::<T>(recipe, turn, gradient, &square);
+    let calm = spikes::calm::<T>(recipe, turn, gradient, &square);
+    if calm < 1.0 {
+        (factors.rate, factors.shrink) = (factors.rate * T::of(calm), factors.shrink * T::of(calm));
+    }
     let state = [T::write(&mut mean), T::write(&mut square)];
-    let factors = Factors { shrink: T::of(-shrink), ..Factors::new(recipe, turn) };
     vectorised(Adapt::<T>(T::write(parameter), T::write(gradient), state, factors));
     [Some(mean), Some(square)]
 }

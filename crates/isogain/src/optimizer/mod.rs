@@ -9,6 +9,7 @@ mod momentum;
 mod nesterov;
 mod rmsprop;
 mod sgd;
+mod spikes;
 
 use std::collections::BTreeMap;
 
@@ -74,6 +75,15 @@ impl Optimizer {
         watched: bool,
     ) -> Vec<ParameterRecord> {
         let mut records = Vec::new();
+        let is_reset = self.recipe.reset_every.is_some() && spikes::since_reset(&self.recipe, turn.updates) == 0;
+        if is_reset {
+            self.first.clear();
+            self.second.clear();
+        }
+        let turn = Turn {
+            rate: turn.rate * spikes::climb(&self.recipe, turn.updates),
+            updates: spikes::since_reset(&self.recipe, turn.updates),
+        };
         let (mut first, mut second) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
         // Out of the map and into a new one: a buffer that nobody else holds is written in place.
         let updated = std::mem::take(parameters).into_iter().map(|(name, value)| {
@@ -249,6 +259,55 @@ mod tests {
                 let [min, max] = [record.update.min, record.update.max].map(Option::unwrap);
                 assert!(min < max && record.update.abs_max == max.max(-min), "{name:?}");
             }
+        }
+    }
+
+    /// T33: after 500 steps of unit noise a gradient ten times as large has RMS = 10 / sqrt(1 + 0.099) = 9.5.
+    #[test]
+    fn a_stale_second_moment_is_seen_in_one_step() {
+        let stable = OptimizerRecipe { clip_update: true, ..recipe(OptimizerName::Adam) };
+        let turn = Turn { rate: 0.1, updates: 100_000 };
+        let value = |value: f64| filled(vec![value; 1000], &[1000]);
+        let calm = spikes::calm::<f64>(&stable, turn, &value(10.0), &value(1.0));
+        assert!((1.0 / calm - 10.0 / 1.099_f64.sqrt()).abs() < 1e-9, "{calm}");
+        assert_eq!(spikes::calm::<f64>(&stable, turn, &value(1.0), &value(1.0)), 1.0);
+        assert_eq!(spikes::calm::<f64>(&recipe(OptimizerName::Adam), turn, &value(10.0), &value(1.0)), 1.0);
+    }
+
+    /// T22: g^2 > 5000 v is cut to the root of 5000 v, its sign kept.
+    #[test]
+    fn a_spike_is_cut_to_what_the_second_moment_allows() {
+        let spam = OptimizerRecipe { spike_limit: Some(5000.0), ..recipe(OptimizerName::Adam) };
+        let shape = [4];
+        let moments = filled(vec![1.0, 1.0, 1.0, 0.0], &shape);
+        let mut gradient = filled(vec![70.0, -80.0, 1e9, 5.0], &shape);
+        spikes::limit::<f64>(&spam, Turn { rate: 0.1, updates: 0 }, &mut gradient, &moments);
+        assert_eq!(f64::read(&gradient), [70.0, -80.0, 1e9, 5.0]);
+        spikes::limit::<f64>(&spam, Turn { rate: 0.1, updates: 1 }, &mut gradient, &moments);
+        let most = 5000.0_f64.sqrt();
+        assert_eq!(f64::read(&gradient), [70.0, -most, most, 5.0]);
+    }
+
+    #[test]
+    fn moments_that_start_again_are_those_of_a_fresh_run() {
+        let spam = OptimizerRecipe { reset_every: Some(2), ..recipe(OptimizerName::Adam) };
+        let (parameters, _) = three_steps(&spam, DType::F64, false);
+        let plain = recipe(OptimizerName::Adam);
+        for index in 0..3 {
+            let mut path = START[index];
+            let (mut m, mut v) = (0.0, 0.0);
+            for k in 0..3 {
+                let g = gradient(k)[index];
+                if k == 2 {
+                    (m, v) = (0.0, 0.0);
+                }
+                let count = if k == 2 { 1 } else { k as i32 + 1 };
+                m = 0.9 * m + 0.1 * g;
+                v = 0.999 * v + 0.001 * g * g;
+                path -= plain.learning_rate * (m / (1.0 - 0.9_f64.powi(count)))
+                    / ((v / (1.0 - 0.999_f64.powi(count))).sqrt() + plain.eps);
+            }
+            assert!((parameters[index] - path).abs() < 1e-12, "{index}: {} is not {path}", parameters[index]);
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn backward(
             }
             OpKind::Softmax => {
                 let back = softmax::backward(&step.output, &cotangent, batch);
-                (OpCaptureKind::Other { weighted: false, states: Vec::new() }, back)
+                (OpCaptureKind::Other { weighted: false }, back)
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
             OpKind::Residual(residual) => {

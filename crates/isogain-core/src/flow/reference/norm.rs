@@ -74,6 +74,7 @@ pub(super) fn backward(
         gamma: Values::from(gamma.to_vec()),
         eps: norm.eps,
         groups: norm.groups,
+        samples: batch,
     };
     Ok((kind, back))
 }

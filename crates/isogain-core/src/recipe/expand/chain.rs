@@ -41,12 +41,26 @@ impl<'n> Chain<'n> {
     }
 
     pub(super) fn linear(&mut self, name: impl Into<String>, units: usize, init: Initializer, activation: Activation) {
+        let init = self.fitted(init);
         self.push_linear(name, Linear::new(self.shape.features, units, init, activation));
     }
 
     pub(super) fn push_linear(&mut self, name: impl Into<String>, linear: Linear) {
         self.shape.features = linear.fan_out;
         self.push(name, OpKind::Linear(linear));
+    }
+
+    /// The initialiser for a layer here: pairs of units are those of an activation that nothing but means, norms and
+    /// dropout came after.
+    fn fitted(&self, init: Initializer) -> Initializer {
+        let keeps_pairs = |op: &&Op| match &op.kind {
+            OpKind::Norm(_) | OpKind::Dropout(_) => true,
+            OpKind::Pool(pool) => pool.pool != PoolKind::Max,
+            _ => false,
+        };
+        let before = self.ops.iter().rev().find(|op| !keeps_pairs(op));
+        let reads_units = before.is_some_and(|op| matches!(op.kind, OpKind::Activation { .. } | OpKind::Recurrent(_)));
+        if reads_units { init } else { init.reading_no_pairs() }
     }
 
     /// A convolution; `key` is the one to blame where it does not fit.
@@ -59,6 +73,7 @@ impl<'n> Chain<'n> {
         (init, activation): (Initializer, Activation),
     ) -> Result<(), RecipeError> {
         let window = self.window(key, patch)?;
+        let init = self.fitted(init);
         let linear = Linear::new(window.taps() * self.shape.features, channels, init, activation);
         self.move_over(window);
         self.shape.features = channels;
@@ -127,6 +142,7 @@ impl<'n> Chain<'n> {
         positions: bool,
         init: Initializer,
     ) {
+        let init = init.reading_no_pairs();
         let embedding = Embedding { vocabulary, features, steps: self.shape.positions(), positions, init };
         self.shape.features = features;
         self.push(name, OpKind::Embedding(embedding));
@@ -166,7 +182,7 @@ impl<'n> Chain<'n> {
     /// The head, and what follows it.
     pub(super) fn head(mut self, outputs: usize, tied: Option<String>) -> Vec<Op> {
         let init = self.net.head_init.unwrap_or(self.net.init);
-        let head = Linear::new(self.shape.features, outputs, init, Activation::linear());
+        let head = Linear::new(self.shape.features, outputs, self.fitted(init), Activation::linear());
         self.push_linear("head", Linear { tied, ..head });
         match self.net.output_activation {
             Some(OutputActivation::Named(NamedOutput::Softmax)) => self.push("output", OpKind::Softmax),

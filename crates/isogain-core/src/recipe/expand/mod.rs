@@ -133,18 +133,28 @@ fn initializers_support_activations(network: &Network, net: &NetworkRecipe) -> R
         };
         pairs.into_iter().map(move |(init, activation)| (op, init, activation))
     });
-    let Some((op, init, activation)) = used.into_iter().find(|(_, init, activation)| !init.supports(*activation))
-    else {
-        return Ok(());
-    };
-    let key = match init {
-        init if init == net.init => "network.init",
-        init if Some(init) == net.head_init => "network.head_init",
-        init if Some(init) == net.hidden_init => "network.hidden_init",
+    let mut refused = used.into_iter().filter_map(|(op, init, activation)| {
+        let units = op.kind.features(0);
+        if !init.supports(activation) {
+            Some((init, format!("is not defined for {activation} ({}); take another one", op.name)))
+        } else if init.pairs_units() && activation != Activation::linear() && units % 2 == 1 {
+            Some((init, format!("needs an even number of units: {} has {units}", op.name)))
+        } else {
+            None
+        }
+    });
+    let Some((init, expected)) = refused.next() else { return Ok(()) };
+    let is = |given: Initializer| given == init || given.reading_no_pairs() == init;
+    let key = match net {
+        net if is(net.init) => "network.init",
+        net if net.head_init.is_some_and(is) => "network.head_init",
+        net if net.hidden_init.is_some_and(is) => "network.hidden_init",
         _ => "network.layers",
     };
-    let expected = format!("is not defined for {activation} ({}); take another one", op.name);
-    Err(RecipeError::value(key, format!("\"{init}\""), expected))
+    // As it was given: what a layer reads is none of its numbers.
+    let given = Initializer::named(init.name()).unwrap_or(init);
+    let given = if init == given.reading_no_pairs() { given } else { init };
+    Err(RecipeError::value(key, format!("\"{given}\""), expected))
 }
 
 /// Trained numbers of a network: weights, biases, gammas, betas and learnable scales.

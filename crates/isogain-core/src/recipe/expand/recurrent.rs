@@ -52,6 +52,7 @@ impl Layers {
         }
         chain.shape.features = units;
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
+        let init = init.reading_no_pairs();
         let layer = Recurrent { cell, inputs, units, steps, init, hidden_init, activation, forget_bias };
         chain.push(name, OpKind::Recurrent(layer));
         Ok(())

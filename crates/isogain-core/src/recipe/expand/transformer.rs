@@ -28,7 +28,8 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
                 branch.own_norm(format!("{name}.norm"));
             }
             if half == 1 {
-                let qkv = Linear::new(net.width, 3 * net.width, net.init, Activation::linear());
+                let init = net.init.reading_no_pairs();
+                let qkv = Linear::new(net.width, 3 * net.width, init, Activation::linear());
                 branch.push_linear(format!("{name}.qkv"), Linear { value_gain: weights.value_gain, ..qkv });
                 branch.attention(format!("{name}.attention"), net.heads, net.causal(), positions == Positions::Rotary);
             } else {

@@ -103,7 +103,9 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     let pull = optimizer.weight_decay;
     must("optimizer.weight_decay", pull, pull.is_finite() && pull >= 0.0, "must be a finite number, 0 or more")?;
     let eps = optimizer.eps;
-    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")
+    must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
+    optimizer.spike_limit.map_or(Ok(()), |limit| positive("optimizer.spike_limit", limit))?;
+    optimizer.reset_every.map_or(Ok(()), |steps| within("optimizer.reset_every", steps, MAX_STEPS))
 }
 
 fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {
@@ -120,7 +122,13 @@ fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {
 
 fn clip(clip: &Clip) -> Result<(), RecipeError> {
     // A negative threshold would turn every clipped gradient round, and the loss would climb.
-    positive("clip.threshold", clip.threshold)
+    positive("clip.threshold", clip.threshold)?;
+    let percentile = clip.percentile();
+    must("clip.percentile", percentile, (0.0..=100.0).contains(&percentile), "must be from 0 to 100")?;
+    let decay = clip.decay();
+    must("clip.decay", decay, decay > 0.0 && decay < 1.0, "must be above 0 and below 1")?;
+    within("clip.warm_up", clip.warm_up(), MAX_STEPS)?;
+    positive("clip.start", clip.start())
 }
 
 fn run(run: &Run) -> Result<(), RecipeError> {

@@ -2,4 +2,6 @@
 
 pub mod csv;
 pub mod json;
+pub mod long;
+pub mod parquet;
 pub mod tensorboard;

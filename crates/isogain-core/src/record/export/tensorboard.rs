@@ -162,7 +162,7 @@ impl Message {
 }
 
 /// The checksum as a record holds it: rotated and moved, so that a checksum of data with checksums in it stays good.
-fn masked(bytes: &[u8]) -> u32 {
+pub(in crate::record) fn masked(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 

@@ -3,6 +3,7 @@
 //! One file each, one line each in `TABLE`; nothing else names them.
 
 mod elu;
+mod exponential;
 mod gelu;
 mod hard_tanh;
 mod leaky_relu;
@@ -25,8 +26,9 @@ use super::named::{self, NameError, Parameter, Written};
 const KIND: &str = "activation";
 
 /// Every known activation, in alphabetical order of its name.
-static TABLE: [&Entry; 13] = [
+static TABLE: [&Entry; 14] = [
     &elu::ENTRY,
+    &exponential::ENTRY,
     &gelu::ENTRY,
     &hard_tanh::ENTRY,
     &leaky_relu::ENTRY,

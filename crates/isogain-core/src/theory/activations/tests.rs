@@ -28,7 +28,8 @@ fn derivative_is_the_slope_of_the_value() {
             let x = f64::from(i) * 0.1 + 0.037;
             let h = 1e-5;
             let slope = (activation.value(x + h) - activation.value(x - h)) / (2.0 * h);
-            let error = (slope - activation.derivative(x)).abs();
+            // Both sides round their own size, which is 3000 for the exponential at 8.
+            let error = (slope - activation.derivative(x)).abs() / slope.abs().max(1.0);
             assert!(error < 2e-9, "{activation} at {x}: {slope} against {}", activation.derivative(x));
         }
     }
@@ -49,7 +50,9 @@ fn values_in_the_tails_stay_finite_and_precise() {
     for activation in Activation::all() {
         for x in [-1e300, -800.0, 800.0, 1e300] {
             assert!(!activation.value(x).is_nan(), "{activation}({x})");
-            assert!(activation.derivative(x).is_finite(), "{activation}'({x})");
+            // Only the exponential leaves the range of numbers, and its slope with it.
+            let (value, slope) = (activation.value(x), activation.derivative(x));
+            assert!(slope.is_finite() || value == f64::INFINITY && slope == f64::INFINITY, "{activation}'({x})");
         }
     }
     let tanh = Activation::tanh();
@@ -118,7 +121,7 @@ fn written_as_a_name_or_a_table() {
 fn mistakes_name_what_was_meant() {
     let message = |text: &str| parse(text).unwrap_err();
     assert!(message("activation = 'rellu'").contains("unknown activation `rellu`, did you mean `relu`?"));
-    assert!(message("activation = 'transformer'").contains("known: elu, gelu,"));
+    assert!(message("activation = 'transformer'").contains("known: elu, exponential, gelu,"));
     assert!(
         message("activation = { name = 'leaky-relu', slop = 0.2 }")
             .contains("activation `leaky-relu` has no `slop`, did you mean `slope`?")

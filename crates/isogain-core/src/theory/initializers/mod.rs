@@ -4,6 +4,7 @@
 //! `[fan_in, fan_out]`, so that a layer computes y = x W + b.
 
 mod constant;
+mod delta_orthogonal;
 mod edge_of_chaos;
 mod fixed_variance;
 mod glorot;
@@ -11,11 +12,13 @@ mod he;
 mod identity;
 mod keras_default;
 mod lecun;
+mod looks_linear;
 mod lsuv;
 mod normal;
 mod orthogonal;
 mod pytorch_default;
 mod quadrature_gain;
+mod randomized_asymmetric;
 mod zeros;
 
 use std::fmt;
@@ -30,8 +33,9 @@ use super::named::{self, Domain, NameError, Parameter, Written};
 const KIND: &str = "initializer";
 
 /// Every known initialiser, in alphabetical order of its name.
-static TABLE: [&Entry; 20] = [
+static TABLE: [&Entry; 23] = [
     &constant::ENTRY,
+    &delta_orthogonal::ENTRY,
     &edge_of_chaos::ENTRY,
     &fixed_variance::ENTRY,
     &glorot::NORMAL,
@@ -45,11 +49,13 @@ static TABLE: [&Entry; 20] = [
     &lecun::NORMAL,
     &lecun::TRUNCATED,
     &lecun::UNIFORM,
+    &looks_linear::ENTRY,
     &lsuv::ENTRY,
     &normal::ENTRY,
     &orthogonal::ENTRY,
     &pytorch_default::ENTRY,
     &quadrature_gain::ENTRY,
+    &randomized_asymmetric::ENTRY,
     &zeros::ENTRY,
 ];
 
@@ -71,16 +77,29 @@ struct Entry {
     bias_variance: fn(&Layer) -> f64,
     /// Mean of each weight.
     weight_mean: fn(&Layer) -> f64,
+    /// Mean of each bias.
+    bias_mean: fn(&Layer) -> f64,
+    /// Draws a weight that is no plain draw of its distribution.
+    draw: Option<Draw>,
+    /// Draws weight and bias together, where one depends on the other.
+    draw_all: Option<fn(&Layer, &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>)>,
+    /// Whether units come in pairs, so that a layer needs an even number of them.
+    pairs: bool,
     /// Whether a pass over data finishes it (LSUV).
     data_dependent: bool,
     /// Whether it has an answer for this activation.
     supports: fn(Activation) -> bool,
 }
 
+/// Draws the weight of a layer, row-major.
+type Draw = fn(&Layer, &mut ChaCha8Rng) -> Vec<f64>;
+
 /// The layer to initialise, and the initialiser's own numbers in the order of its parameters.
 struct Layer {
     fan_in: f64,
     fan_out: f64,
+    /// Positions of a convolution's patch, all of which `fan_in` counts; 1 otherwise.
+    taps: usize,
     activation: Activation,
     values: [f64; MOST_PARAMETERS],
 }
@@ -93,6 +112,10 @@ const PLAIN: Entry = Entry {
     weight_variance: |_| 0.0,
     bias_variance: |_| 0.0,
     weight_mean: |_| 0.0,
+    bias_mean: |_| 0.0,
+    draw: None,
+    draw_all: None,
+    pairs: false,
     data_dependent: false,
     supports: |_| true,
 };
@@ -189,9 +212,28 @@ impl Initializer {
         (self.entry.bias_variance)(&self.layer(fan_in, fan_in, activation))
     }
 
-    /// Mean of each weight: zero but for `constant`.
-    pub fn weight_mean(self) -> f64 {
-        (self.entry.weight_mean)(&self.layer(1, 1, Activation::linear()))
+    /// Mean of each weight: zero but for `constant` and `randomized-asymmetric`.
+    pub fn weight_mean(self, fan_in: usize) -> f64 {
+        (self.entry.weight_mean)(&self.layer(fan_in, 1, Activation::linear()))
+    }
+
+    /// Mean of each bias: zero but for `randomized-asymmetric`.
+    pub fn bias_mean(self, fan_in: usize) -> f64 {
+        (self.entry.bias_mean)(&self.layer(fan_in, 1, Activation::linear()))
+    }
+
+    /// Whether units come in pairs of opposite sign, so that a layer before an activation needs an even number of them.
+    pub fn pairs_units(self) -> bool {
+        self.entry.pairs
+    }
+
+    /// The same for a layer that reads values as they are, and not pairs of units.
+    pub fn reading_no_pairs(mut self) -> Self {
+        let key = self.entry.parameters.iter().position(|parameter| parameter.name == looks_linear::PAIRED_INPUT);
+        if let Some(index) = key {
+            self.values[index] = 0.0;
+        }
+        self
     }
 
     /// Draws a weight matrix, row-major `[fan_in, fan_out]`.
@@ -202,7 +244,7 @@ impl Initializer {
         activation: Activation,
         rng: &mut ChaCha8Rng,
     ) -> Vec<f64> {
-        self.sample(fan_in, fan_out, self.weight_variance(fan_in, fan_out, activation), rng)
+        self.sample_patch(fan_in, fan_out, 1, activation, rng)
     }
 
     /// Variance of each weight of a convolution `[taps x channels in, channels out]`, each unit of which reads `fan_in =
@@ -210,8 +252,7 @@ impl Initializer {
     ///
     /// Orthogonal matrices have the matrix's own dimensions, whatever is read by whom.
     pub fn patch_variance(self, fan_in: usize, channels_out: usize, taps: usize, activation: Activation) -> f64 {
-        let fan_out = if self.is_matrix() { channels_out } else { taps * channels_out };
-        self.weight_variance(fan_in, fan_out, activation)
+        (self.entry.weight_variance)(&self.patch(fan_in, channels_out, taps, activation))
     }
 
     /// Draws the weight of a convolution, row-major `[fan_in, channels_out]`, each entry of variance
@@ -224,12 +265,45 @@ impl Initializer {
         activation: Activation,
         rng: &mut ChaCha8Rng,
     ) -> Vec<f64> {
-        let variance = self.patch_variance(fan_in, channels_out, taps, activation);
-        self.sample(fan_in, channels_out, variance, rng)
+        let layer = self.patch(fan_in, channels_out, taps, activation);
+        if let Some(draw) = self.entry.draw {
+            return draw(&layer, rng);
+        }
+        if self.entry.draw_all.is_some() {
+            return self.sample_layer(fan_in, channels_out, taps, activation, rng).0;
+        }
+        let deviation = (self.entry.weight_variance)(&layer).sqrt();
+        let mut weight = self.entry.distribution.matrix(fan_in, channels_out, deviation, rng);
+        let mean = (self.entry.weight_mean)(&layer);
+        if mean != 0.0 {
+            weight.iter_mut().for_each(|w| *w += mean);
+        }
+        weight
+    }
+
+    /// Draws weight and bias of a layer: [`Self::sample_patch`], then [`Self::sample_bias`], or both together where one
+    /// depends on the other.
+    pub fn sample_layer(
+        self,
+        fan_in: usize,
+        channels_out: usize,
+        taps: usize,
+        activation: Activation,
+        rng: &mut ChaCha8Rng,
+    ) -> (Vec<f64>, Vec<f64>) {
+        if let Some(draw) = self.entry.draw_all {
+            let layer = Layer { fan_out: channels_out as f64, ..self.patch(fan_in, channels_out, taps, activation) };
+            return draw(&layer, rng);
+        }
+        let weight = self.sample_patch(fan_in, channels_out, taps, activation, rng);
+        (weight, self.sample_bias(fan_in, channels_out, activation, rng))
     }
 
     /// Draws the biases, `[fan_out]`.
     pub fn sample_bias(self, fan_in: usize, fan_out: usize, activation: Activation, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        if self.entry.draw_all.is_some() {
+            return self.sample_layer(fan_in, fan_out, 1, activation, rng).1;
+        }
         let deviation = self.bias_variance(fan_in, activation).sqrt();
         self.entry.distribution.vector(fan_out, deviation, rng)
     }
@@ -257,17 +331,14 @@ impl Initializer {
         matches!(self.entry.distribution, Distribution::Orthogonal | Distribution::Identity)
     }
 
-    fn sample(self, rows: usize, columns: usize, variance: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
-        let mut weight = self.entry.distribution.matrix(rows, columns, variance.sqrt(), rng);
-        let mean = self.weight_mean();
-        if mean != 0.0 {
-            weight.iter_mut().for_each(|w| *w += mean);
-        }
-        weight
+    fn layer(self, fan_in: usize, fan_out: usize, activation: Activation) -> Layer {
+        Layer { fan_in: fan_in as f64, fan_out: fan_out as f64, taps: 1, activation, values: self.values }
     }
 
-    fn layer(self, fan_in: usize, fan_out: usize, activation: Activation) -> Layer {
-        Layer { fan_in: fan_in as f64, fan_out: fan_out as f64, activation, values: self.values }
+    /// The matrix of a patch: that of a linear layer, but for the units that read an output.
+    fn patch(self, fan_in: usize, channels_out: usize, taps: usize, activation: Activation) -> Layer {
+        let fan_out = if self.is_matrix() { channels_out } else { taps * channels_out };
+        Layer { taps, ..self.layer(fan_in, fan_out, activation) }
     }
 
     fn own_values(&self) -> &[f64] {

@@ -159,7 +159,9 @@ fn length_slope_is_the_slope_of_the_length_map() {
         for q in [0.1, 1.0, 8.0] {
             let h = 1e-4 * q;
             let slope = (field.length_map(q + h) - field.length_map(q - h)) / (2.0 * h);
-            assert!((slope - field.length_slope(q)).abs() < 1e-7, "{activation} {q}");
+            // V = 1.3 e^(2q) for the exponential: 10^7 at q = 8, where a difference over 2e-4 q is worth 4 digits.
+            let tolerance = if activation.name() == "exponential" { 1e-5 * slope } else { 1e-7 };
+            assert!((slope - field.length_slope(q)).abs() < tolerance, "{activation} {q}");
             assert!(slope > 0.0, "fixed_point relies on a rising map: {activation} {q}");
         }
     }

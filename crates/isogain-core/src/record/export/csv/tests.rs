@@ -1,4 +1,5 @@
 use super::*;
+use crate::statistics::Moments;
 use crate::record::samples::{full_step, header, outcome, step};
 
 fn csv(run: &Run) -> String {

@@ -1,33 +1,85 @@
 //! What happens to a gradient before the optimizer sees it, and how much its direction changes.
 
+mod ada_gc;
+mod agc;
+mod auto_clip;
+mod z_clip;
+
+use std::collections::BTreeMap;
+
+use isogain_core::network::Network;
 use isogain_core::recipe::{Clip, ClipKind};
 use isogain_core::record::ClipRecord;
 
+use crate::model::Value;
 use crate::ops::{Buffer, Loop, Real, by_type, scale, vectorised};
 use crate::snapshot::Gradients;
 
-/// Clips in place and says what it did; `None` without clipping.
-pub fn clip(gradients: &mut Gradients, recipe: &Clip) -> Option<ClipRecord> {
-    let threshold = recipe.threshold;
-    let change = match recipe.kind {
-        ClipKind::None => return None,
-        ClipKind::Value => changed(gradients, |gradient| by_type!(gradient, clamp(gradient, threshold))),
-        ClipKind::Norm => changed(gradients, |gradient| shrink(gradient, factor(square(gradient), threshold))),
-        ClipKind::GlobalNorm => {
-            let total = gradients.values().map(|gradient| square(&gradient.clone().into_buffer())).sum();
-            changed(gradients, |gradient| shrink(gradient, factor(total, threshold)))
-        }
-    };
-    Some(change.record())
+use agc::Layout;
+
+/// What clips one run's gradients, with what it remembers of earlier ones.
+#[derive(Clone, Debug)]
+pub struct Clipper {
+    recipe: Clip,
+    layout: Layout,
+    /// What the next step depends on, by name: lists of numbers, which a checkpoint holds as they are.
+    pub memory: Memory,
+}
+
+/// Named lists of numbers.
+pub type Memory = BTreeMap<String, Vec<f64>>;
+
+impl Clipper {
+    /// With nothing to remember yet.
+    pub fn new(recipe: &Clip) -> Self {
+        Self { recipe: recipe.clone(), layout: Layout::default(), memory: Memory::new() }
+    }
+
+    /// For the gradients of this network, where units are told apart.
+    #[must_use]
+    pub fn of(mut self, network: &Network) -> Self {
+        self.layout = Layout::of(network);
+        self
+    }
+
+    /// Clips in place and says what it did; `None` without clipping. `parameters` are those that the gradients belong
+    /// to.
+    pub fn clip(&mut self, gradients: &mut Gradients, parameters: &BTreeMap<String, Value>) -> Option<ClipRecord> {
+        let Self { recipe, layout, memory } = self;
+        let threshold = recipe.threshold;
+        let change = match recipe.kind {
+            ClipKind::None => return None,
+            ClipKind::Value => changed(gradients, |_, gradient| by_type!(gradient, clamp(gradient, threshold))),
+            ClipKind::Norm => changed(gradients, |_, gradient| shrink(gradient, factor(square(gradient), threshold))),
+            ClipKind::GlobalNorm => globally(gradients, |_| threshold),
+            ClipKind::Agc => agc::clip(gradients, threshold, layout, parameters),
+            ClipKind::AutoClip => globally(gradients, |norm| auto_clip::limit(recipe, memory, norm)),
+            ClipKind::ZClip => globally(gradients, |norm| z_clip::limit(recipe, memory, norm)),
+            ClipKind::AdaGc => ada_gc::clip(gradients, recipe, memory),
+        };
+        Some(change.record())
+    }
+}
+
+/// All gradients by one factor, to at most the norm that `limit` says for theirs.
+fn globally(gradients: &mut Gradients, limit: impl FnOnce(f64) -> f64) -> Change {
+    let total = total(gradients);
+    let factor = factor(total, limit(total.sqrt()));
+    changed(gradients, |_, gradient| shrink(gradient, factor))
+}
+
+/// Sum of the squares of all gradients.
+fn total(gradients: &Gradients) -> f64 {
+    gradients.values().map(|gradient| square(&gradient.clone().into_buffer())).sum()
 }
 
 /// Changes every gradient in place.
-fn changed(gradients: &mut Gradients, mut change: impl FnMut(&mut Buffer) -> Change) -> Change {
+fn changed(gradients: &mut Gradients, mut change: impl FnMut(&str, &mut Buffer) -> Change) -> Change {
     let mut total = Change::default();
     // Out of the map and into a new one: a buffer that nobody else holds is written in place.
     let after = std::mem::take(gradients).into_iter().map(|(name, gradient)| {
         let gradient = gradient.with_buffer(|gradient| {
-            let Change { before, after, product } = change(gradient);
+            let Change { before, after, product } = change(&name, gradient);
             total.before += before;
             total.after += after;
             total.product += product;
@@ -157,7 +209,7 @@ mod tests {
     /// Clips, checks what is said about it against the values, and returns them before and after.
     fn clipped(kind: ClipKind, threshold: f64, dtype: DType) -> (Vec<f64>, Vec<f64>) {
         let mut changed = gradients(dtype);
-        let record = clip(&mut changed, &Clip { kind, threshold }).unwrap();
+        let record = Clipper::new(&Clip::at(kind, threshold)).clip(&mut changed, &gradients(dtype)).unwrap();
         let (before, after) = (flat(&gradients(dtype)), flat(&changed));
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let norms = (dot(&before, &before).sqrt(), dot(&after, &after).sqrt());
@@ -186,21 +238,22 @@ mod tests {
 
             assert_eq!(clipped(ClipKind::GlobalNorm, 1e9, dtype).0, clipped(ClipKind::GlobalNorm, 1e9, dtype).1);
         }
-        assert!(clip(&mut gradients(DType::F32), &Clip { kind: ClipKind::None, threshold: 1.0 }).is_none());
+        assert!(Clipper::new(&Clip::default()).clip(&mut gradients(DType::F32), &BTreeMap::new()).is_none());
     }
 
     #[test]
     fn what_is_not_finite_is_not_hidden() {
-        for kind in [ClipKind::Value, ClipKind::Norm, ClipKind::GlobalNorm] {
+        let parameters = gradients(DType::F32);
+        for kind in ClipKind::ALL {
             let broken = Value::Vector(vector(&[f64::NAN, 1e30], DType::F32, &Device::flex()));
             let mut gradients = Gradients::from([("fc.bias".to_string(), broken)]);
-            clip(&mut gradients, &Clip { kind, threshold: 1.0 });
+            Clipper::new(&Clip::at(kind, 1.0)).clip(&mut gradients, &parameters);
             assert!(flat(&gradients)[0].is_nan(), "{kind:?}");
         }
         // 1e30 squared is no f32.
         let large = Value::Vector(vector(&[1e30, 0.0], DType::F32, &Device::flex()));
         let mut gradients = Gradients::from([("fc.bias".to_string(), large)]);
-        clip(&mut gradients, &Clip { kind: ClipKind::GlobalNorm, threshold: 1.0 });
+        Clipper::new(&Clip::at(ClipKind::GlobalNorm, 1.0)).clip(&mut gradients, &parameters);
         assert_eq!(flat(&gradients), [1.0, 0.0]);
     }
 }

@@ -1,0 +1,186 @@
+"""Softmax attention among the recorded calls: which part goes back through queries, keys and values, and how it spreads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isogain.trace import Node
+
+#: Calls that multiply two tensors of the batch.
+PRODUCTS = frozenset({"matmul", "bmm", "baddbmm", "einsum"})
+
+#: A logit below this is a mask: -inf, the smallest number of a format, or -10,000.
+MASKED = -9e3
+
+#: Most logits that are computed again to say how attention spreads; of larger batches the first samples do.
+MOST_LOGITS = 2**24
+
+#: How far energies may be from adding up, relative.
+ROUNDING = 1e-3
+
+
+#: The tensors between two joints that a call reads.
+Reads = Callable[[Node], list[Node]]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """An attention between two joints."""
+
+    core: Node
+    """The call that gives the mixed values."""
+    roots: tuple[Node, Node, Node]
+    """Queries, keys and values where they part: three projections of the joint before, or three parts of it."""
+    are_projections: bool
+    logits: Node | None
+    """What the softmax is taken of, where that is a call of its own."""
+
+    @property
+    def features(self) -> list[int]:
+        """Features of queries, keys and values at each position."""
+        return [root.value.shape[-1] for root in self.roots]
+
+    @property
+    def rows(self) -> int:
+        """Positions of all samples, and of all heads where they are apart."""
+        return self.roots[0].value.numel() // max(self.roots[0].value.shape[-1], 1)
+
+    def side_by_side(self, gradient: bool) -> Tensor:
+        """Queries, keys and values, or their cotangents, `[rows, features]`."""
+        parts = [root.gradient if gradient else root.value for root in self.roots]
+        return torch.cat([part.reshape(self.rows, -1) for part in parts if part is not None], -1)
+
+
+def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Node], bool]) -> Attention | None:
+    """The attention that lies between two joints; None where it is something else. `projects(node)` says whether a call
+    multiplies by weights."""
+    members = {node.index: node for node in segment}
+    reads: Reads = lambda node: [given for given in node.inputs if given.index in members]
+    core = after
+    logits: Node | None = None
+    if core.function == "scaled_dot_product_attention":
+        ends = reads(core)
+    elif core.function in PRODUCTS and len(reads(core)) == 2:
+        weights, values = reads(core)
+        logits, product = _behind_softmax(weights, reads)
+        ends = [*reads(product), values] if product is not None else []
+    else:
+        return None
+    if len(ends) != 3:
+        return None
+    behind = [_ancestors(end, members) for end in ends]
+    if behind[0].keys() & behind[1].keys() or behind[0].keys() & behind[2].keys() or behind[1].keys() & behind[2].keys():
+        return None
+    readers = [[node for node in part.values() if before in node.inputs] for part in behind]
+    if any(len(reader) != 1 for reader in readers):
+        return None
+    query, key, value = (reader[0] for reader in readers)
+    roots = (query, key, value)
+    rows = {root.value.numel() // max(root.value.shape[-1], 1) for root in roots if root.value.dim()}
+    if len(rows) != 1 or any(root.gradient is None for root in roots):
+        return None
+    if all(projects(root) for root in roots):
+        return Attention(core, roots, True, logits)
+    return Attention(core, roots, False, logits) if _are_parts(before, roots) else None
+
+
+def _behind_softmax(weights: Node, reads: Reads) -> tuple[Node | None, Node | None]:
+    """What a softmax was taken of, and the product of queries and keys behind that."""
+    logits: Node | None = None
+    node = weights
+    while True:
+        given = reads(node)
+        if node.function in PRODUCTS and logits is not None:
+            return (logits, node) if len(given) == 2 else (None, None)
+        if len(given) != 1:
+            return None, None
+        if node.function == "softmax":
+            logits = given[0]
+        node = given[0]
+
+
+def _ancestors(node: Node, members: dict[int, Node]) -> dict[int, Node]:
+    found, waiting = {}, [node]
+    while waiting:
+        taken = waiting.pop()
+        if taken.index not in found:
+            found[taken.index] = taken
+            waiting += [given for given in taken.inputs if given.index in members]
+    return found
+
+
+def _are_parts(before: Node, roots: Iterable[Node]) -> bool:
+    """Whether the three make up the joint before, each value once: then their cotangents' energies add up to its own."""
+    roots = list(roots)
+    if sum(root.value.numel() for root in roots) != before.value.numel():
+        return False
+
+    def energy(node: Node) -> float:
+        assert node.gradient is not None, "only nodes with a gradient are kept"
+        return float(node.gradient.double().square().sum())
+
+    whole = energy(before)
+    return abs(sum(energy(root) for root in roots) - whole) <= ROUNDING * whole
+
+
+def describe(attention: Attention) -> dict[str, Any]:
+    """Heads, positions, causality, and how it spreads over what it may look at."""
+    logits, causal = _logits(attention)
+    heads = logits.shape[-3] if logits is not None and logits.dim() > 3 else 1
+    positions = logits.shape[-1] if logits is not None else attention.rows
+    detail = None if logits is None else _spread(logits)
+    return {"heads": heads, "positions": positions, "causal": causal, "detail": detail}
+
+
+def _logits(attention: Attention) -> tuple[Tensor | None, bool]:
+    if attention.logits is not None:
+        value = attention.logits.value
+        return value[: _samples(value.numel(), value.shape[0])].float(), False
+    core = attention.core
+    query, key = core.argument("query", 0), core.argument("key", 1)
+    mask, causal, scale = core.argument("attn_mask", 3), bool(core.argument("is_causal", 5, False)), core.argument("scale", 6)
+    if not (isinstance(query, Tensor) and isinstance(key, Tensor) and query.dim() >= 3):
+        return None, causal
+    samples = _samples(query.numel() // query.shape[-1] * key.shape[-2], query.shape[0])
+    first: Callable[[Tensor], Tensor] = lambda tensor: tensor.detach()[:samples].float()
+    query, key = first(query), first(key)
+    if query.dim() > 3 and key.shape[-3] != query.shape[-3]:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+    logits = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if isinstance(mask, Tensor):
+        mask = mask.detach()
+        mask = mask[:samples] if mask.dim() == query.dim() and mask.shape[0] > 1 else mask
+        logits = logits.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else logits + mask.float()
+    if causal:
+        logits = logits.masked_fill(~torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril(), -math.inf)
+    return logits, causal
+
+
+def _samples(logits: int, samples: int) -> int:
+    return max(1, min(samples, samples * MOST_LOGITS // max(logits, 1)))
+
+
+def _spread(logits: Tensor) -> dict[str, float] | None:
+    """Entropy over that of looking everywhere, mean over rows that see two positions or more; size of the logits."""
+    visible = logits > MASKED
+    seen = visible.sum(-1)
+    rows = seen > 1
+    if not bool(rows.any()) or not bool(torch.isfinite(logits[visible]).all()):
+        return None
+    logits = logits.double()
+    weights = logits.masked_fill(~visible, -math.inf)[rows].softmax(-1)
+    entropy = -torch.special.xlogy(weights, weights).sum(-1) / seen[rows].double().log()
+    kept = logits.masked_fill(~visible, 0.0)
+    means = kept.sum(-1, keepdim=True) / seen.clamp(min=1).unsqueeze(-1)
+    apart = (kept - means).masked_fill(~visible, 0.0)
+    return {
+        "entropy": float(entropy.mean()),
+        "logit_rms": float((apart.square().sum() / visible.sum()).sqrt()),
+        "largest_logit": float(kept.abs().max()),
+    }
