@@ -46,11 +46,7 @@ pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, E
 ///
 /// # Errors
 /// As [`snapshot`].
-pub fn with_histograms(
-    model: &Model,
-    batch: &Samples,
-    step: u64,
-) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
+pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
     let Captured { capture, gradients, seen } = captured(model, batch)?;
     let histograms = histograms(model, &seen);
     let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
