@@ -58,19 +58,18 @@ pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Sna
 
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
     let sides = [(TensorKind::Activation, &seen.forward), (TensorKind::Cotangent, &seen.backward)];
-    let of_op = |op: &Op| {
-        sides.into_iter().filter_map(move |(kind, side)| {
-            let histogram = match side.get(op.name.as_str())?.values()? {
-                Values::F32(values) => moments_with_histogram(values).1,
-                // Exponents beyond single precision are counted as zero or infinite.
-                Values::F64(values) => {
-                    moments_with_histogram(&values.iter().map(|value| *value as f32).collect::<Vec<f32>>()).1
-                }
-            };
-            Some(HistogramRecord { name: op.name.clone(), kind, histogram })
-        })
+    let of = |op: &Op, kind: TensorKind, side: &BTreeMap<Arc<str>, Kept>| {
+        let histogram = match side.get(op.name.as_str())?.values()? {
+            Values::F32(values) => moments_with_histogram(values).1,
+            // Exponents beyond single precision are counted as zero or infinite.
+            Values::F64(values) => {
+                moments_with_histogram(&values.iter().map(|value| *value as f32).collect::<Vec<f32>>()).1
+            }
+        };
+        Some(HistogramRecord { name: op.name.clone(), kind, histogram })
     };
-    model.network.walk().into_iter().flat_map(of_op).collect()
+    let ops = model.network.walk();
+    ops.into_iter().flat_map(|op| sides.map(|(kind, side)| of(op, kind, side))).flatten().collect()
 }
 
 /// How alike the gradients of neighbouring inputs are: on the arc between the batch's first two samples, with the target of

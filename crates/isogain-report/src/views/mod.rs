@@ -48,6 +48,11 @@ pub(crate) struct View {
     pub(crate) draw: fn(&Digest) -> Option<String>,
 }
 
+/// How a picture of a run is read; empty for a name that is none.
+pub(crate) fn about(id: &str) -> &'static str {
+    OF_A_RUN.iter().find(|view| view.id == id).map_or("", |view| view.about)
+}
+
 /// The pictures of a recorded run, in reading order.
 pub(crate) const OF_A_RUN: &[View] = &[
     View {

@@ -49,7 +49,8 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
     }
     let names: Vec<&str> = spaced(names.len(), MOST_LAYERS).into_iter().map(|index| names[index]).collect();
     let shown = by_step.iter().flat_map(|(_, ridges)| ridges).filter(|ridge| names.contains(&ridge.name.as_str()));
-    let (low, high) = shown.fold((i32::MAX, i32::MIN), |(low, high), ridge| (low.min(ridge.first), high.max(ridge.last())));
+    let (low, high) =
+        shown.fold((i32::MAX, i32::MIN), |(low, high), ridge| (low.min(ridge.first), high.max(ridge.last())));
     if low > high {
         return None;
     }
@@ -71,7 +72,10 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
         layers += &format!("<g class=\"{class}\" data-of=\"{escaped}\"><title>{escaped}</title>{paths}</g>\n");
         let middles = by_step.iter().map(|(_, ridges)| {
             let middle = ridges.iter().find(|ridge| ridge.name == *name).map(middle);
-            format!("<td>{}</td>", middle.map_or_else(|| "–".to_owned(), |middle| format!("2<sup>{middle}</sup>").replace('-', "−")))
+            format!(
+                "<td>{}</td>",
+                middle.map_or_else(|| "–".to_owned(), |middle| format!("2<sup>{middle}</sup>").replace('-', "−"))
+            )
         });
         rows += &format!(
             "<tr data-layer=\"{escaped}\"><th scope=\"row\">{escaped}</th>{}</tr>",
@@ -82,7 +86,12 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
     let labels: String = (0..by_step.len())
         .map(|row| {
             let base = frame.base(row);
-            format!("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">step {}</text>", at(LEFT - 8.0), at(base), by_step[row].0)
+            format!(
+                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">step {}</text>",
+                at(LEFT - 8.0),
+                at(base),
+                by_step[row].0
+            )
         })
         .collect();
     let summary = format!(
