@@ -3,6 +3,7 @@
 use isogain_core::record::Run;
 use isogain_core::record::compare::compare as side_by_side;
 use isogain_core::record::export::json::Overview;
+use isogain_core::summary::phase_map::PhaseMap;
 use isogain_core::summary::reproduction::ReproduceReport;
 use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
@@ -12,8 +13,8 @@ use crate::markup::{self, hinted, section};
 use crate::policy;
 use crate::views::gradient::Theory;
 use crate::views::{
-    self, findings, gradient, header, judged, limits, loss, network, phase, predicted, recipe, recorded, remedies,
-    reproduced, waterfall,
+    self, findings, gradient, header, judged, limits, loss, network, phase, phase_map, predicted, recipe, recorded,
+    remedies, reproduced, waterfall,
 };
 
 const STYLE: &str = include_str!("../assets/page.css");
@@ -91,6 +92,10 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));
     frame("isogain check", &(body + "</main>\n"), report)
+}
+
+pub(crate) fn map(map: &PhaseMap) -> Result<String, ReportError> {
+    frame("isogain map", &phase_map::body(map), map)
 }
 
 pub(crate) fn reproduce(report: &ReproduceReport) -> Result<String, ReportError> {

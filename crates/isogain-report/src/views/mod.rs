@@ -21,6 +21,7 @@ mod maps;
 pub(crate) mod network;
 mod over_time;
 pub(crate) mod phase;
+pub(crate) mod phase_map;
 pub(crate) mod predicted;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
