@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,10 @@ MOST_LOGITS = 2**24
 
 #: How far energies may be from adding up, relative.
 ROUNDING = 1e-3
+
+
+#: The tensors between two joints that a call reads.
+Reads = Callable[[Node], list[Node]]
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,11 @@ class Attention:
         return torch.cat([part.reshape(self.rows, -1) for part in parts if part is not None], -1)
 
 
-def find(before: Node, after: Node, segment: list[Node], projects: Any) -> Attention | None:
+def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Node], bool]) -> Attention | None:
     """The attention that lies between two joints; None where it is something else. `projects(node)` says whether a call
     multiplies by weights."""
     members = {node.index: node for node in segment}
-    reads = lambda node: [given for given in node.inputs if given.index in members]
+    reads: Reads = lambda node: [given for given in node.inputs if given.index in members]
     core = after
     logits: Node | None = None
     if core.function == "scaled_dot_product_attention":
@@ -86,7 +90,7 @@ def find(before: Node, after: Node, segment: list[Node], projects: Any) -> Atten
     return Attention(core, roots, False, logits) if _are_parts(before, roots) else None
 
 
-def _behind_softmax(weights: Node, reads: Any) -> tuple[Node | None, Node | None]:
+def _behind_softmax(weights: Node, reads: Reads) -> tuple[Node | None, Node | None]:
     """What a softmax was taken of, and the product of queries and keys behind that."""
     logits: Node | None = None
     node = weights
@@ -144,7 +148,7 @@ def _logits(attention: Attention) -> tuple[Tensor | None, bool]:
     if not (isinstance(query, Tensor) and isinstance(key, Tensor) and query.dim() >= 3):
         return None, causal
     samples = _samples(query.numel() // query.shape[-1] * key.shape[-2], query.shape[0])
-    first = lambda tensor: tensor.detach()[:samples].float()
+    first: Callable[[Tensor], Tensor] = lambda tensor: tensor.detach()[:samples].float()
     query, key = first(query), first(key)
     if query.dim() > 3 and key.shape[-3] != query.shape[-3]:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)

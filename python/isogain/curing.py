@@ -62,7 +62,7 @@ def cure(
     build_model
         Gives a fresh model; the global torch generator is seeded before each call.
     data
-        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset or a pair of them, or a
+        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset or `DataLoader` or a pair of them, or a
         function seed -> iterable of batches `(inputs, targets)`.
     loss_fn
         `loss_fn(outputs, targets)`: the mean over the batch of what is above 0.

@@ -1,6 +1,6 @@
 """Data for trials: batches that are a function of seed and step, and what a model is judged on.
 
-Read from tensors, from torch datasets, or from a function of the seed that gives batches.
+Read from tensors, from torch datasets and loaders, or from a function of the seed that gives batches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 # Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
 # below 0.005.
@@ -45,8 +45,9 @@ class Data(Protocol):
 
 
 def read(data: Any, batch_size: int) -> Data:
-    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, or a
-    function seed -> iterable of batches.
+    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, a
+    `DataLoader` or a pair of them, or a function seed -> iterable of batches. Of a loader its dataset, its size of a
+    batch and its `collate_fn` are taken; the order follows the seed of each trial.
 
     Raises `TypeError` for anything else.
     """
@@ -54,19 +55,23 @@ def read(data: Any, batch_size: int) -> Data:
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
     if isinstance(data, tuple | list) and len(data) == 2:
         first, second = data
+        if isinstance(first, DataLoader) and isinstance(second, DataLoader):
+            return _Indexed(_loaded(first), _loaded(second), first.batch_size or batch_size)
         if isinstance(first, Tensor) and isinstance(second, Tensor):
             return _Indexed(_Tensors(first, second), None, batch_size)
         if _is_pair(first) and _is_pair(second):
             return _Indexed(_Tensors(*first), _Tensors(*second), batch_size)
         if _is_dataset(first) and _is_dataset(second):
             return _Indexed(_Items(first), _Items(second), batch_size)
+    elif isinstance(data, DataLoader):
+        return _Indexed(_loaded(data), None, data.batch_size or batch_size)
     elif _is_dataset(data):
         return _Indexed(_Items(data), None, batch_size)
     elif callable(data):
         return _Streamed(data)
     raise TypeError(
         f"data is a {type(data).__name__}: needs (inputs, targets), ((inputs, targets), (test inputs, test targets)), "
-        "a torch Dataset or a pair of them, or a function seed -> iterable of batches"
+        "a torch Dataset or DataLoader or a pair of them, or a function seed -> iterable of batches"
     )
 
 
@@ -95,9 +100,17 @@ class _Tensors:
         return self.inputs[rows], self.targets[rows]
 
 
+def _loaded(loader: DataLoader[Any]) -> _Items:
+    if isinstance(loader.dataset, IterableDataset):
+        raise TypeError(
+            "the DataLoader reads an IterableDataset, whose order no seed decides: give a function seed -> iterable of batches"
+        )
+    return _Items(loader.dataset, loader.collate_fn if loader.batch_size is not None else default_collate)
+
+
 class _Items:
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any] = default_collate) -> None:
+        self.dataset, self.collate = dataset, collate
         if not len(dataset):
             raise ValueError("the dataset is empty")
 
@@ -105,7 +118,7 @@ class _Items:
         return len(self.dataset)
 
     def rows(self, rows: Tensor) -> Any:
-        return _pair(default_collate([self.dataset[row] for row in rows.tolist()]))
+        return _pair(self.collate([self.dataset[row] for row in rows.tolist()]))
 
 
 class _Indexed:

@@ -146,8 +146,8 @@ def layers_of(node: Node) -> list[Layer] | None:
                 w_in, w_hidden, *biases = double[at * each : (at + 1) * each]
                 b_in, b_hidden = biases if biases else (w_in.new_zeros(()), w_in.new_zeros(()))
                 # The states before the first step are derived by as well.
-                given = [part[at].detach().double().requires_grad_() for part in first]
-                hidden, cell = given[0], given[1] if len(given) > 1 else None
+                start = [part[at].detach().double().requires_grad_() for part in first]
+                hidden, cell = start[0], start[1] if len(start) > 1 else None
                 run = _Run(w_hidden)
                 for x in (sequence.flip(0) if way else sequence) @ w_in.T + b_in:
                     step = kind.step(x, hidden, cell, w_hidden, b_hidden)

@@ -234,7 +234,7 @@ def test_how_attention_spreads_is_measured_the_same_way_written_out_or_fused() -
 
     model.inner.forward = fused  # type: ignore[method-assign]
     other = isogain.check(model, {"x": x}, lambda output: output.square().mean())
-    details = [next(j["detail"] for j in report.snapshot["joints"] if "attention" in (j["detail"] or {})) for report in (written, other)]
+    details = [next(j["detail"] for j in report.snapshot["joints"] if "attention" in (j.get("detail") or {})) for report in (written, other)]
     q, k, _ = (part.unflatten(-1, (4, 6)).transpose(1, 2) for part in model.inner.qkv(model.first(x)).split(24, -1))
     logits = (q @ k.transpose(-2, -1)) / math.sqrt(6)
     seen = torch.ones(7, 7, dtype=torch.bool).tril()

@@ -383,6 +383,23 @@ def test_every_kind_of_data(monkeypatch: Any, kind: str) -> None:
     assert (run["test_loss"] is not None) == (kind in ("pair", "datasets"))
 
 
+def test_a_loader_is_its_dataset_in_the_order_of_the_seed() -> None:
+    items = [{"ids": torch.tensor([at, at + 1]), "labels": at % 3} for at in range(20)]
+    collate = lambda samples: {"ids": torch.stack([s["ids"] for s in samples]), "labels": torch.tensor([s["labels"] for s in samples])}
+    loader = torch.utils.data.DataLoader(items, batch_size=8, shuffle=True, collate_fn=collate)
+    data = read((loader, loader), 64)
+    one, again, other = (next(data.batches(seed))[0]["ids"] for seed in (1, 1, 2))
+    assert len(one) == 8 and torch.equal(one, again) and not torch.equal(one, other)
+    assert data.has_test and sum(len(batch[0]["ids"]) for batch in data.test()) == 20
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self) -> Any:
+            return iter(items)
+
+    with pytest.raises(TypeError, match="no seed decides"):
+        read(torch.utils.data.DataLoader(Stream()), 64)
+
+
 def test_regression_and_a_metric_of_ones_own(monkeypatch: Any) -> None:
     inputs, _ = blobs()
     targets = inputs[:, :4].sin()

@@ -57,7 +57,10 @@ pub(crate) fn depth() -> Result<()> {
             let found = example("isogain", "depth_bench", &["--stage", stage, "--depth", &depth.to_string()])?;
             let each = number(&found, "ms")? / f64::from(depth);
             let share = each / *shallow.get_or_insert(each);
-            say(&format!("  {stage} at {depth}: {each:.4} ms a layer, x{share:.2}; {:.0} MB", number(&found, "peak_mb")?));
+            say(&format!(
+                "  {stage} at {depth}: {each:.4} ms a layer, x{share:.2}; {:.0} MB",
+                number(&found, "peak_mb")?
+            ));
         }
     }
     Ok(())

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Export(Export),
     /// How smooth the loss is along the gradient while a network trains; several recipes are compared
     Smooth(Smooth),
+    /// How deep a plain network can be trained, by the variances of its weights and biases, and where a network stands
+    Map(Map),
     /// Results of theory and of the literature, measured again by this program, beside what they should be
     Reproduce(Reproduce),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
@@ -293,6 +295,27 @@ pub(crate) struct Smooth {
     #[arg(long, short)]
     pub(crate) quiet: bool,
     /// How the result is written: text or json
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain map`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+The phase diagram of mean-field theory: left of the critical weight variance gradients vanish, right of it they explode.
+
+    isogain map --activation tanh
+    isogain map network.toml --html map.html")]
+pub(crate) struct Map {
+    /// A recipe, a TOML file, whose place on the map is shown
+    pub(crate) recipe: Option<PathBuf>,
+    /// The function after each layer; that of the recipe, or tanh, when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) activation: Option<String>,
+    /// Write a page there that opens in any browser, offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// How the map is written: text or json
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,
 }

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => commands::compare::run(options),
         Command::Export(options) => commands::export::run(options),
         Command::Smooth(options) => commands::smooth::run(options),
+        Command::Map(options) => commands::map::run(options),
         Command::Reproduce(options) => commands::reproduce::run(options),
         Command::Explain(options) => commands::explain::run(options),
     });

@@ -17,6 +17,7 @@ mod policy;
 mod views;
 
 use isogain_core::record::Run;
+use isogain_core::summary::phase_map::PhaseMap;
 use isogain_core::summary::reproduction::ReproduceReport;
 use isogain_core::summary::{CheckReport, CureReport};
 
@@ -38,6 +39,14 @@ pub fn html(report: &CureReport) -> Result<String, ReportError> {
 /// When the report cannot be written as JSON, which the page carries as its data.
 pub fn check_html(report: &CheckReport) -> Result<String, ReportError> {
     page::check(report)
+}
+
+/// The page for a map of trainable depth.
+///
+/// # Errors
+/// When the map cannot be written as JSON, which the page carries as its data.
+pub fn map_html(map: &PhaseMap) -> Result<String, ReportError> {
+    page::map(map)
 }
 
 /// The page for published and exact results beside what was measured.

@@ -36,7 +36,10 @@ pub(crate) fn page(markdown: &str) -> String {
 }
 
 fn pre(lines: &[&str]) -> String {
-    format!("<pre tabindex=\"0\"><code>{}</code></pre>\n", lines.iter().map(|line| text(line) + "\n").collect::<String>())
+    format!(
+        "<pre tabindex=\"0\"><code>{}</code></pre>\n",
+        lines.iter().map(|line| text(line) + "\n").collect::<String>()
+    )
 }
 
 /// A paragraph, a list, or lines that are indented and stand as they are.
@@ -94,7 +97,9 @@ mod tests {
 
     #[test]
     fn pages_are_set() {
-        let html = page("# t\n\n## What <it>\n\nOne `a<b`\ntwo **three**.\n\n* x\n  y\n* z\n\n    1 < 2\n\n```toml\n[n]\n```\n1. a\n2. b\n");
+        let html = page(
+            "# t\n\n## What <it>\n\nOne `a<b`\ntwo **three**.\n\n* x\n  y\n* z\n\n    1 < 2\n\n```toml\n[n]\n```\n1. a\n2. b\n",
+        );
         let expected = "<h4>What &lt;it&gt;</h4>\n<p>One <code>a&lt;b</code> two <b>three</b>.</p>\n<ul><li>x y</li><li>z</li></ul>\n\
                         <pre tabindex=\"0\"><code>1 &lt; 2\n</code></pre>\n<pre tabindex=\"0\"><code>[n]\n</code></pre>\n<ol><li>a</li><li>b</li></ol>\n";
         assert_eq!(html, expected);
@@ -107,8 +112,14 @@ mod tests {
         for markdown in pages {
             let html = page(markdown);
             assert!(!html.contains("```") && !html.contains("<p>#") && !html.contains("<p>* "), "{html}");
-            let text: String = html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text)).collect();
-            let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("&quot;", "\"").replace("&#39;", "'");
+            let text: String =
+                html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text)).collect();
+            let text = text
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&")
+                .replace("&quot;", "\"")
+                .replace("&#39;", "'");
             let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic() && *c != 'x').count();
             let title = markdown.lines().next().unwrap_or_default();
             let fences: usize = markdown.lines().filter(|line| line.starts_with("```")).map(letters).sum();

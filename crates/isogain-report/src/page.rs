@@ -3,6 +3,7 @@
 use isogain_core::record::Run;
 use isogain_core::record::compare::compare as side_by_side;
 use isogain_core::record::export::json::Overview;
+use isogain_core::summary::phase_map::PhaseMap;
 use isogain_core::summary::reproduction::ReproduceReport;
 use isogain_core::summary::{CheckReport, CureReport};
 use serde::Serialize;
@@ -10,11 +11,11 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::markup::{self, hinted, section};
 use crate::policy;
-use crate::views::{
-    self, findings, gradient, header, judged, limits, loss, network, phase, predicted, recipe, recorded, remedies,
-    reproduced, waterfall,
-};
 use crate::views::gradient::Theory;
+use crate::views::{
+    self, findings, gradient, header, judged, limits, loss, network, phase, phase_map, predicted, recipe, recorded,
+    remedies, reproduced, waterfall,
+};
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = concat!(
@@ -45,11 +46,6 @@ const DEPTH: &str = "RMS, the usual size, of dL/dz: how much the loss changes wi
 const PREDICTED: &str = "Across: the factor by which one batch says that the gradient changes per layer, before training. Up: the loss that \
     each seed ended at. Where the prediction holds, what stands near equal gain stands low.";
 
-/// How a view of a run is read.
-fn about(id: &str) -> &'static str {
-    views::OF_A_RUN.iter().find(|view| view.id == id).map_or("", |view| view.about)
-}
-
 pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
     let after = report.cured_flow.as_ref();
     let cured = report.cure().map(|(cure, _)| &cure.recipe);
@@ -68,7 +64,7 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
         "Why: the causes",
         &format!("{CAUSES}<div class=\"pair\">{}</div>", waterfall::figures(&report.check.flow, after)),
     );
-    let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", about("phase"));
+    let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", views::about("phase"));
     let predicted = hinted(&predicted::figure(report), "predicted", PREDICTED);
     body += &section("findings", "What was wrong", &findings::list(&report.check));
     let tried = format!("{}<div class=\"pair\">{predicted}{theory}</div>\n", remedies::table(report));
@@ -87,8 +83,8 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     let charts = format!(
         "<div class=\"pair\">{}{}{}</div>\n",
         hinted(&gradient::figure(&report.flow, None, &theories), "gradient", DEPTH),
-        hinted(&waterfall::figures(&report.flow, None), "waterfall", about("waterfall")),
-        hinted(&phase::of_recipes(&report.recipe, None), "phase", about("phase"))
+        hinted(&waterfall::figures(&report.flow, None), "waterfall", views::about("waterfall")),
+        hinted(&phase::of_recipes(&report.recipe, None), "phase", views::about("phase"))
     );
     let strip = network::of_flow(&report.flow, &report.findings);
     let mut body = header::check(report) + &strip + "<main>\n" + &charts;
@@ -96,6 +92,10 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));
     frame("isogain check", &(body + "</main>\n"), report)
+}
+
+pub(crate) fn map(map: &PhaseMap) -> Result<String, ReportError> {
+    frame("isogain map", &phase_map::body(map), map)
 }
 
 pub(crate) fn reproduce(report: &ReproduceReport) -> Result<String, ReportError> {

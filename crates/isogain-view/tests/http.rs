@@ -69,7 +69,8 @@ fn other_sites_other_hosts_and_other_methods_are_refused() {
 fn beyond_this_machine_a_token_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     write_run(&folder.path().join("a"), &run_lines(2));
-    let options = Options { roots: vec![folder.path().to_path_buf().into()], address: "0.0.0.0".parse().unwrap(), port: 0 };
+    let options =
+        Options { roots: vec![folder.path().to_path_buf().into()], address: "0.0.0.0".parse().unwrap(), port: 0 };
     let server = serve(options).unwrap();
     let url = server.url();
     let (_, token) = url.split_once("/?token=").unwrap();

@@ -77,8 +77,7 @@ fn seconds(stage: &str, recipe: &Recipe) -> Result<f64, Failure> {
         "findings" => {
             let subject = load()?;
             let mut trainer = Trainer::new(recipe, &subject.network, &subject.data, 0);
-            let history: Vec<StepRecord> =
-                (0..HISTORY).filter_map(|_| trainer.advance(&subject.data, true)).collect();
+            let history: Vec<StepRecord> = (0..HISTORY).filter_map(|_| trainer.advance(&subject.data, true)).collect();
             let outcome = trainer.outcome(&subject.data);
             let case = Case { history: &history, end: Some(&subject.start), outcome: Some(&outcome), ..subject.case() };
             repeated(|| {

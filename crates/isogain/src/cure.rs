@@ -121,7 +121,7 @@ pub fn search<'a>(
     let quiet = Drive { runner, deadline: clock.deadline(), begun: &|_| {}, known: &|_| None };
     let first = First::new(&subject, &before, &seeds, quiet, watch)?;
     if let Some(report) = first.healthy() {
-        let curves = Curves { before: first.curves(), after: Vec::new(), tried: Vec::new() };
+        let curves = Curves { before: first.curves(), ..Curves::default() };
         return Ok(Search { subject, findings: before, prescriptions: Vec::new(), report, curves, cured: None });
     }
     let findings = first.findings().unwrap_or_else(|| before.clone());

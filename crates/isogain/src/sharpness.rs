@@ -22,8 +22,6 @@ const ITERATIONS: usize = 10;
 const STEP: f64 = 1e-6;
 /// Steps of a rehearsal.
 const REHEARSAL: usize = 40;
-/// Steps at its end over which the loss is averaged.
-const SETTLED: usize = 10;
 /// Longest climb of the learning rate that is rehearsed; a longer one is made in as many steps.
 const LONGEST_CLIMB: usize = 160;
 /// Initialisations: whether a learning rate suits is a matter of luck near its limit.
@@ -96,27 +94,22 @@ fn rehearsed(recipe: &Recipe) -> Recipe {
     recipe
 }
 
-/// Loss before, and how far it rises over the climb of the learning rate and some steps at its full size.
+/// Loss before, and its largest rise above the running minimum, over the climb of the learning rate and some steps at
+/// its full size.
 fn rehearse(trainer: &mut Trainer, batch: &Samples) -> (f64, f64) {
-    let losses: Vec<f64> =
-        (0..=trainer.recipe().schedule.warm_up + REHEARSAL).map(|_| trainer.advance_on(batch, false).0).collect();
-    (losses.first().copied().unwrap_or(f64::NAN), rise(&losses))
-}
-
-/// How far a loss rises in earnest: above where it began, or above its smallest value so far if it is still up there at
-/// the end. A rise that is neither is that of an optimizer with a memory of past gradients, which runs past a minimum
-/// and comes back: Adam on a regression falls from 1.17 to 0.17, swings up to 0.25 and falls on. Infinite where a loss is
-/// not finite.
-fn rise(losses: &[f64]) -> f64 {
-    if losses.iter().any(|loss| !loss.is_finite()) {
-        return f64::INFINITY;
+    let (mut first, mut lowest, mut rise) = (f64::NAN, f64::INFINITY, 0.0_f64);
+    for step in 0..=trainer.recipe().schedule.warm_up + REHEARSAL {
+        let loss = trainer.advance_on(batch, false).0;
+        if step == 0 {
+            first = loss;
+        }
+        if !loss.is_finite() {
+            return (first, f64::INFINITY);
+        }
+        lowest = lowest.min(loss);
+        rise = rise.max(loss - lowest);
     }
-    let (earlier, last) = losses.split_at(losses.len().saturating_sub(SETTLED));
-    let Some(first) = losses.first() else { return 0.0 };
-    let above_start = losses.iter().copied().fold(*first, f64::max) - first;
-    let lowest = earlier.iter().copied().fold(f64::INFINITY, f64::min);
-    let left = last.iter().sum::<f64>() / last.len() as f64 - lowest;
-    above_start.max(left)
+    (first, rise)
 }
 
 /// Largest eigenvalue of G = J^T (d2 loss / d output2) J by power iteration, in f64; J v by a central difference of
@@ -181,20 +174,6 @@ mod tests {
     use isogain_core::recipe::{expand, parse};
 
     use super::*;
-
-    #[test]
-    fn a_swing_past_the_minimum_is_no_rise() {
-        let fall = (0..20).map(|step| 1.17 - 0.05 * f64::from(step));
-        let swing = (0..10).map(|step| 0.2 + 0.01 * f64::from(step));
-        let settled = std::iter::repeat_n(0.15, 11);
-        let losses: Vec<f64> = fall.chain(swing).chain(settled).collect();
-        assert_eq!(rise(&losses), 0.0);
-        let stays = [&losses[..31], &[0.9; 10]].concat();
-        assert!((rise(&stays) - 0.75).abs() < 1e-12, "{}", rise(&stays));
-        let jumps = [&[2.3, 9.0], &losses[..]].concat();
-        assert!((rise(&jumps) - 6.7).abs() < 1e-12, "{}", rise(&jumps));
-        assert_eq!(rise(&[2.3, f64::NAN]), f64::INFINITY);
-    }
 
     #[test]
     fn the_effort_does_not_grow_with_a_large_network() {

@@ -46,11 +46,7 @@ pub fn snapshot(model: &Model, batch: &Samples, step: u64) -> Result<Snapshot, E
 ///
 /// # Errors
 /// As [`snapshot`].
-pub fn with_histograms(
-    model: &Model,
-    batch: &Samples,
-    step: u64,
-) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
+pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
     let Captured { capture, gradients, seen } = captured(model, batch)?;
     let histograms = histograms(model, &seen);
     let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
@@ -62,20 +58,18 @@ pub fn with_histograms(
 
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {
     let sides = [(TensorKind::Activation, &seen.forward), (TensorKind::Cotangent, &seen.backward)];
-    let of_op = |op: &Op| -> Vec<HistogramRecord> {
-        let of_side = |(kind, side): (TensorKind, &BTreeMap<Arc<str>, Kept>)| {
-            let histogram = match side.get(op.name.as_str())?.values()? {
-                Values::F32(values) => moments_with_histogram(values).1,
-                // Exponents beyond single precision are counted as zero or infinite.
-                Values::F64(values) => {
-                    moments_with_histogram(&values.iter().map(|value| *value as f32).collect::<Vec<f32>>()).1
-                }
-            };
-            Some(HistogramRecord { name: op.name.clone(), kind, histogram })
+    let of = |op: &Op, kind: TensorKind, side: &BTreeMap<Arc<str>, Kept>| {
+        let histogram = match side.get(op.name.as_str())?.values()? {
+            Values::F32(values) => moments_with_histogram(values).1,
+            // Exponents beyond single precision are counted as zero or infinite.
+            Values::F64(values) => {
+                moments_with_histogram(&values.iter().map(|value| *value as f32).collect::<Vec<f32>>()).1
+            }
         };
-        sides.into_iter().filter_map(of_side).collect()
+        Some(HistogramRecord { name: op.name.clone(), kind, histogram })
     };
-    model.network.walk().into_iter().flat_map(of_op).collect()
+    let ops = model.network.walk();
+    ops.into_iter().flat_map(|op| sides.map(|(kind, side)| of(op, kind, side))).flatten().collect()
 }
 
 /// How alike the gradients of neighbouring inputs are: on the arc between the batch's first two samples, with the target of

@@ -30,13 +30,8 @@ const ILL: [(&str, &str, f64); 10] = [
 ];
 
 /// What looks ill, and the largest final loss in losses of knowing nothing.
-const HEALTHY: [(&str, f64); 5] = [
-    ("zero-init-skip", 0.1),
-    ("batch-norm", 0.1),
-    ("dropout", 0.1),
-    ("plateau", 0.1),
-    ("tiny-gradients", 0.1),
-];
+const HEALTHY: [(&str, f64); 5] =
+    [("zero-init-skip", 0.1), ("batch-norm", 0.1), ("dropout", 0.1), ("plateau", 0.1), ("tiny-gradients", 0.1)];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/classic")

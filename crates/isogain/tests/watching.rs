@@ -67,7 +67,8 @@ fn a_trial_beside_others_computes_what_it_computes_alone() {
     let stop = AtomicBool::new(false);
     let alone = support::alone(|| run_job(&job, &arm, &|| false).unwrap());
     let beside: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| support::alone(|| run_job(&job, &arm, &|| false).unwrap()))).collect();
+        let workers: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| support::alone(|| run_job(&job, &arm, &|| false).unwrap()))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     assert!(beside.iter().all(|outcome| *outcome == alone));

@@ -64,10 +64,18 @@ def _norms(task: Task) -> Step:
     return plain(task, log)
 
 
+def _imported(name: str) -> Any:
+    """A package that is there, though what it needs may not be."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as missing:
+        raise Unavailable(f"what {name} itself imports: {missing}") from missing
+
+
 def _wandb(task: Task) -> Step:
     if importlib.util.find_spec("wandb") is None:
         raise Unavailable("pip install wandb")
-    wandb: Any = importlib.import_module("wandb")
+    wandb = _imported("wandb")
     folder = tempfile.mkdtemp()
     run = wandb.init(mode="offline", dir=folder, project="isogain-bench", settings=wandb.Settings(silent=True))
     run.watch(task.model, log="gradients", log_freq=1)
@@ -97,7 +105,7 @@ def _torchexplorer(task: Task) -> Step:
     missing += [] if shutil.which("dot") else ["the program `dot` of graphviz"]
     if missing:
         raise Unavailable(" and ".join(missing))
-    torchexplorer: Any = importlib.import_module("torchexplorer")
+    torchexplorer = _imported("torchexplorer")
     torchexplorer.watch(task.model, log_freq=1, backend="standalone")
     return plain(task)
 

@@ -11,8 +11,8 @@ use isogain::run::{self, RunFolder};
 use isogain::trials::Runner;
 use isogain_core::recipe::{Recipe, to_toml};
 use isogain_core::record::Outcome;
-use isogain_core::render::words::End;
 use isogain_core::render::numbers::setting;
+use isogain_core::render::words::End;
 use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::{CheckReport, CureReport};
@@ -116,10 +116,11 @@ fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressB
     let begun = |name: &str, job: &Job| {
         line.set_message(format!("{name}, learning rate {}, {} steps", setting(job.learning_rate), job.steps));
     };
-    let options = Options { seeds: usize::from(options.seeds), budget: options.budget, random_search: true, begun: &begun };
+    let options =
+        Options { seeds: usize::from(options.seeds), budget: options.budget, random_search: true, begun: &begun };
     let runner = Runner { threads, stop: interrupt::flag(), progress: &told };
-    let found = progress::single_thread()?
-        .install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));
+    let found =
+        progress::single_thread()?.install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));
     input.place(found)
 }
 

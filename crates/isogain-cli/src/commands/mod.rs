@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod cure;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod map;
 pub(crate) mod reproduce;
 pub(crate) mod smooth;
 pub(crate) mod train;

@@ -69,11 +69,8 @@ fn live(options: &View) -> Result<Status> {
     let copies = tempfile::tempdir().context("cannot make a folder for copies")?;
     let mut roots = Vec::new();
     for (index, path) in given.iter().enumerate() {
-        let place = if import::is_foreign(path) {
-            copy(path, &copies.path().join(index.to_string()))?
-        } else {
-            path.clone()
-        };
+        let place =
+            if import::is_foreign(path) { copy(path, &copies.path().join(index.to_string()))? } else { path.clone() };
         roots.push(Root { path: place, name: path.display().to_string() });
     }
     let served = Options {

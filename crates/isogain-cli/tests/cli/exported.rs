@@ -9,7 +9,11 @@ use crate::desk::Desk;
 fn python(packages: &[&str]) -> Option<PathBuf> {
     let chosen = std::env::var("ISOGAIN_PYTHON").ok().map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let imports = packages.iter().map(|package| format!("import {package}\n")).collect::<String>();
-    let works = Command::new(&chosen).args(["-c", &imports]).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    let works = Command::new(&chosen)
+        .args(["-c", &imports])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     if !works {
         println!("skipped: no Python with {} (set ISOGAIN_PYTHON)", packages.join(" and "));
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python with {}", packages.join(" and "));
@@ -71,13 +75,14 @@ import duckdb
 print(duckdb.sql(\"describe select * from 'run.parquet'\").fetchall())
 read = \"read_csv('run.csv', types={'step': 'BIGINT', 'value': 'DOUBLE'})\"
 same = 'step, name, kind, statistic, value'
-print(duckdb.sql(f\"select count(*) from (select {same} from 'run.parquet' except all select {same} from {read})\").fetchone()[0])
-print(duckdb.sql(f\"select count(*) = (select count(*) from {read}) and count(*) > 1000 from 'run.parquet'\").fetchone()[0])
-print(duckdb.sql(\"select count(*) from 'run.parquet' where value is null\").fetchone()[0] > 0)
+print(duckdb.sql(f\"select count(*) from (select {same} from 'run.parquet' except all select {same} from {read})\").fetchall()[0][0])
+print(duckdb.sql(f\"select count(*) = (select count(*) from {read}) and count(*) > 1000 from 'run.parquet'\").fetchall()[0][0])
 ";
     let said = said(&python, &desk, script);
     let lines: Vec<&str> = said.lines().collect();
-    for (name, kind) in [("step", "BIGINT"), ("name", "VARCHAR"), ("kind", "VARCHAR"), ("statistic", "VARCHAR"), ("value", "DOUBLE")] {
+    for (name, kind) in
+        [("step", "BIGINT"), ("name", "VARCHAR"), ("kind", "VARCHAR"), ("statistic", "VARCHAR"), ("value", "DOUBLE")]
+    {
         assert!(lines[0].contains(&format!("('{name}', '{kind}'")), "{said}");
     }
     assert_eq!(lines[1..3], ["0", "True"], "every row of the text, with the same number: {said}");
@@ -110,7 +115,10 @@ writer.close()
     assert_eq!((steps.len(), &steps[5]["loss"]), (6, &1.25.into()));
     let gradient = &steps[2]["parameters"][0]["gradient"];
     // 100 times smaller than 3, -4, 0 and 5, whose squares add up to 50.
-    assert!((gradient["sum_of_squares"].as_f64().unwrap() - 50e-4).abs() < 1e-8 && gradient["count"] == 4, "{gradient}");
+    assert!(
+        (gradient["sum_of_squares"].as_f64().unwrap() - 50e-4).abs() < 1e-8 && gradient["count"] == 4,
+        "{gradient}"
+    );
     assert!(run["notes"].to_string().contains("Loss/validation"), "{}", run["notes"]);
     let ran = desk.isogain(&["view", "logs", "--html", "logs.html"]);
     assert!(ran.stderr.contains("wrote logs.html"), "{}", ran.stderr);

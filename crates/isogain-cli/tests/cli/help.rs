@@ -16,6 +16,7 @@ fn help_is_as_written() {
         ("compare", file!["help/compare.txt"]),
         ("export", file!["help/export.txt"]),
         ("smooth", file!["help/smooth.txt"]),
+        ("map", file!["help/map.txt"]),
         ("reproduce", file!["help/reproduce.txt"]),
         ("explain", file!["help/explain.txt"]),
     ] {

@@ -96,8 +96,9 @@ impl Serving {
         browser.open(&self.1);
         let name = serde_json::to_string(name).unwrap();
         browser.wait(&format!("[...document.querySelectorAll('.runs a')].some((a) => a.textContent.endsWith({name}))"));
-        let found = browser
-            .evaluate(&format!("[...document.querySelectorAll('.runs a')].find((a) => a.textContent.endsWith({name})).href"));
+        let found = browser.evaluate(&format!(
+            "[...document.querySelectorAll('.runs a')].find((a) => a.textContent.endsWith({name})).href"
+        ));
         found.as_str().unwrap().to_owned()
     }
 }
@@ -227,7 +228,8 @@ fn a_cured_run_is_drawn_in_every_view() {
         assert!(views.iter().any(|found| found == view), "{view} does not show the layer: {views:?}");
     }
     let layer = browser.evaluate("document.querySelector('nav.network rect.selected').dataset.layer");
-    let course = browser.evaluate("document.querySelector('[data-view=\"over-time-cotangent\"] .course.shown').dataset.of");
+    let course =
+        browser.evaluate("document.querySelector('[data-view=\"over-time-cotangent\"] .course.shown').dataset.of");
     assert_eq!(course, layer);
     browser.picture("cured-chosen");
     // Zoomed, dragged, and read out.
@@ -250,8 +252,12 @@ fn a_cured_run_is_drawn_in_every_view() {
     let compared = format!("file://{}", desk.path("compare.html").display());
     browser.requests.clear();
     browser.open(&compared);
-    let views =
-        [("loss", ".line > path:first-of-type", 2), ("depth", ".line circle", 40), ("map-1", "canvas", 4), ("map-2", "canvas", 2)];
+    let views = [
+        ("loss", ".line > path:first-of-type", 2),
+        ("depth", ".line circle", 40),
+        ("map-1", "canvas", 4),
+        ("map-2", "canvas", 2),
+    ];
     browser.size(1200, 900);
     browser.wait("[...document.querySelectorAll('canvas')].every((canvas) => canvas.width !== 300)");
     for (view, mark, least) in views {
@@ -312,7 +318,9 @@ fn hostile_names_stay_text_in_every_page() {
     // A record may be written by any program: the layer is called so in every line of it.
     let record = desk.read(&format!("{folder}/run.jsonl")).replace("\"fc1", &format!("\"{evil}"));
     desk.write(&format!("{folder}/run.jsonl"), &record);
-    for arguments in [&["view", folder, "--html", "run.html"][..], &["compare", folder, folder, "--html", "compare.html"]] {
+    for arguments in
+        [&["view", folder, "--html", "run.html"][..], &["compare", folder, folder, "--html", "compare.html"]]
+    {
         let ran = desk.isogain(arguments);
         assert!(matches!(ran.code, Some(0 | 1)), "{}", ran.stderr);
     }

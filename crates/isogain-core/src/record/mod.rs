@@ -82,8 +82,8 @@ pub struct Sharpness {
     /// Largest eigenvalue of the Gauss-Newton matrix of the loss on one batch.
     #[serde(with = "number")]
     pub gauss_newton: f64,
-    /// Largest rise of the loss while a copy of the network takes some steps of the recipe's optimizer on one batch again
-    /// and again: above where it began, or above its minimum if it stays there; `None` when it stopped being finite.
+    /// Largest rise of the loss above its running minimum while a copy of the network takes some steps of the recipe's
+    /// optimizer on one batch again and again; `None` when the loss stopped being finite.
     pub rehearsal_rise: Option<f64>,
     /// The loss before those steps.
     #[serde(with = "number")]

@@ -155,7 +155,7 @@ pub fn trainable_depth(report: &CheckReport) -> Option<String> {
     let has_skips = report.flow.joints.iter().any(|joint| joint.branch.is_some());
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
-    Some(format!("trainable to about {}{binding}", about_layers(depth, has_skips)))
+    Some(format!("trainable to {}{binding}", about_layers(depth, has_skips)))
 }
 
 /// A ceiling of the trainable depth, in a few words.

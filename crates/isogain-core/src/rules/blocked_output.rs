@@ -39,8 +39,9 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let has_softmax = case.network.loss == Loss::CrossEntropy
         || case.network.ops[head + 1..].iter().any(|op| matches!(op.kind, OpKind::Softmax));
     if has_softmax && case.network.outputs == 1 {
-        let message = "a softmax over one output is always 1, whatever the network does: every gradient is exactly zero"
-            .to_owned();
+        let message =
+            "a softmax over one output is always 1, whatever the network does: every gradient is exactly zero"
+                .to_owned();
         return Some(
             Finding::new(RULE.name, Level::Deny, [name, name], message)
                 .against("outputs", 1.0, 2.0, "a softmax needs two")
@@ -80,6 +81,13 @@ impl<'a> Output<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether the targets lie outside of what the head can return, on whatever scale they are.
+pub(super) fn cannot_reach(case: &Case<'_>) -> bool {
+    let head = case.network.head();
+    let output = head.and_then(|head| case.network.ops[head + 1..].iter().rev().find_map(Output::of));
+    output.is_some_and(|output| unreachable(case, &output).is_some())
 }
 
 /// The targets lie outside of the activation's range.

@@ -12,7 +12,7 @@ pub(super) fn line(case: &Case<'_>) -> Option<String> {
     let binding = case.limits.binding.filter(|binding| *binding != Ceiling::Memory);
     let has_skips = case.network.walk().iter().any(|op| matches!(op.kind, OpKind::Residual(_)));
     let depth = case.limits.trainable_depth.zip(binding).map(|(depth, binding)| {
-        format!("trainable to about {}, beyond which {}", about_layers(depth, has_skips), binding.beyond())
+        format!("trainable to {}, beyond which {}", about_layers(depth, has_skips), binding.beyond())
     });
     let expected = match (factor, depth) {
         (Some(factor), Some(depth)) => format!("{factor}; {depth}"),

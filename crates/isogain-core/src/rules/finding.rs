@@ -85,14 +85,14 @@ pub(crate) fn steps(count: u64) -> String {
     format!("{count} step{}", if count == 1 { "" } else { "s" })
 }
 
-/// `12 layers`, `1 layer`; a depth without false precision. Theory counts a network with skips in residual branches.
+/// `about 12 layers`, `less than 1 layer`; a depth without false precision. Theory counts a network with skips in residual branches.
 pub(crate) fn about_layers(depth: f64, has_skips: bool) -> String {
     let (one, several) = if has_skips { ("residual branch", "residual branches") } else { ("layer", "layers") };
     match depth.round() {
         whole if whole < 1.0 => format!("less than 1 {one}"),
-        1.0 => format!("1 {one}"),
+        1.0 => format!("about 1 {one}"),
         whole if whole >= 1e6 => format!("a million and more {several}"),
-        whole => format!("{whole:.0} {several}"),
+        whole => format!("about {whole:.0} {several}"),
     }
 }
 
@@ -122,9 +122,17 @@ mod tests {
     fn one_of_something_has_no_plural() {
         assert_eq!([0, 1, 2].map(steps), ["0 steps", "1 step", "2 steps"]);
         let depths = [0.0, 0.3, 0.8, 1.4, 1.6, 12.2, 3e6].map(|depth| about_layers(depth, false));
-        let expected = ["less than 1 layer", "less than 1 layer", "1 layer", "1 layer", "2 layers", "12 layers"];
+        let expected = [
+            "less than 1 layer",
+            "less than 1 layer",
+            "about 1 layer",
+            "about 1 layer",
+            "about 2 layers",
+            "about 12 layers",
+        ];
         assert_eq!(depths[..6], expected);
         assert_eq!(depths[6], "a million and more layers");
+        assert_eq!([1.0, 7.0].map(|depth| about_layers(depth, true)), ["about 1 residual branch", "about 7 residual branches"]);
     }
 
     #[test]

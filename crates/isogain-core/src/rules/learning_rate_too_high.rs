@@ -19,6 +19,9 @@ const CATAPULT: f64 = 2.0;
 /// Rise of the loss above its running minimum while rehearsing on one batch, in losses of knowing nothing. Medians of
 /// 30-layer networks: He with ReLU 0.15 and tanh at the edge of chaos 0.23 train, tailored leaky ReLU 0.75 does not.
 const RISE: f64 = 0.3;
+/// Rise, in first losses or losses of knowing nothing, from which no catapult comes back: its loss climbs to about as many
+/// losses as a layer has units (Lewkowycz et al. 2020). A linear regression at twice its critical rate rises by 10^30.
+const AWAY: f64 = 1e3;
 /// First loss over that of knowing nothing from which on curvature says nothing: the softmax is saturated.
 const EXPLODED: f64 = 10.0;
 
@@ -40,8 +43,9 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     let plain = !case.recipe.optimizer.name.rescales();
     let steep = plain && !exploded && stretch > CATAPULT;
     let rises = rise > RISE;
+    let runs_away = rise > AWAY * (sharpness.rehearsal_first / baseline).max(1.0);
     let level = match (steep, rises) {
-        _ if rise == f64::INFINITY => Level::Deny,
+        _ if runs_away => Level::Deny,
         (true, true) => Level::Deny,
         (false, false) => return None,
         (false, true) => Level::Warn,
@@ -52,6 +56,11 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         _ if rise == f64::INFINITY => {
             format!("the learning rate of {} leaves the range of numbers within 40 steps on one batch", number(rate))
         }
+        _ if runs_away => format!(
+            "at a learning rate of {} the loss on one batch runs away: it rises by {} within 40 steps",
+            number(rate),
+            number(rise * baseline)
+        ),
         (true, true) => format!(
             "the learning rate of {} is {} times the longest stable step, and on one batch the loss jumps up by {}",
             number(first_rate),
@@ -140,6 +149,7 @@ mod tests {
         assert_eq!(level(40.0, Some(1.0)), Some(Level::Warn));
         assert_eq!(level(145.0, Some(1.7)), Some(Level::Deny));
         assert_eq!(level(40.0, None), Some(Level::Deny));
+        assert_eq!(level(40.0, Some(1e4)), Some(Level::Deny), "no catapult climbs so far");
         assert_eq!(Bench::new("[network]\ndepth = 2\nwidth = 8\n").ask("learning-rate-too-high"), None, "not measured");
     }
 

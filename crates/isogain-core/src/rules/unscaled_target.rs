@@ -1,5 +1,6 @@
 //! Regression targets on another scale than the network's output.
 
+use super::blocked_output::cannot_reach;
 use super::finding::number;
 use super::measure::weights;
 use super::{Case, Finding, Rule};
@@ -35,6 +36,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let target = case.data.target.as_ref()?;
     let deviation = target.variance()?.sqrt();
     let rms = target.rms()?;
+    // Behind a head that cannot return them, scaling alone is no answer, and the head is named.
+    if cannot_reach(case) {
+        return None;
+    }
     if deviation == 0.0 || (rms <= SUFFERS && deviation >= 1.0 / SUFFERS) {
         return None;
     }
@@ -81,6 +86,22 @@ mod tests {
         assert_eq!(scaled(1.0, 0.0), None);
         assert_eq!(scaled(77.0, 152.0).unwrap().level, Level::Deny);
         assert_eq!(scaled(1e-3, 0.0).unwrap().level, Level::Warn);
+    }
+
+    #[test]
+    fn a_head_that_cannot_reach_them_is_another_rules() {
+        let ask = |output: &str, rule: &str| {
+            let mut bench = Bench::new(&format!("{REGRESSION}{output}"));
+            let target = bench.data.target.as_mut().unwrap();
+            let count = target.count as f64;
+            (target.min, target.max) = (Some(25.0), Some(346.0));
+            target.sum_of_squares = count * (77.0 * 77.0 + 152.0 * 152.0);
+            target.sum = count * 152.0;
+            bench.ask(rule).is_some()
+        };
+        for (output, head) in [("", false), ("output_activation = \"tanh\"\n", true)] {
+            assert_eq!([ask(output, "unscaled-target"), ask(output, "blocked-output")], [!head, head], "{output}");
+        }
     }
 
     #[test]

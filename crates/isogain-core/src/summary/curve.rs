@@ -96,7 +96,11 @@ mod tests {
         assert_eq!((curve.losses[1], curve.losses[333]), (None, None));
         let coarse = curve.coarse();
         assert_eq!((coarse.steps.len(), coarse.steps[1], coarse.losses[0]), (67, 15, None));
-        assert!((coarse.losses[1].unwrap() - (16..31).map(|loss| f64::from(loss).ln()).sum::<f64>().exp().powf(1.0 / 15.0)).abs() < 1e-9);
+        assert!(
+            (coarse.losses[1].unwrap() - (16..31).map(|loss| f64::from(loss).ln()).sum::<f64>().exp().powf(1.0 / 15.0))
+                .abs()
+                < 1e-9
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 mod curve;
+pub mod phase_map;
 pub mod reproduction;
 pub mod smoothness;
 

@@ -101,9 +101,9 @@ fn stable_root(activation: Activation, f: impl Fn(f64) -> f64 + Copy) -> Option<
 /// Neighbours of a geometric grid of q between which `f` changes its sign, as far as quadrature sees all of phi'^2: where
 /// phi grows like e^u it does not at large q.
 fn scan(activation: Activation, f: impl Fn(f64) -> f64 + Copy) -> impl Iterator<Item = (f64, f64)> {
-    let grid = (0..SCAN_STEPS).map(|i| SCAN_START * SCAN_RATIO.powi(i as i32)).take_while(move |&q| {
-        GaussianRule::new(q, activation.kinks()).covers(|u| activation.derivative(u).powi(2))
-    });
+    let grid = (0..SCAN_STEPS)
+        .map(|i| SCAN_START * SCAN_RATIO.powi(i as i32))
+        .take_while(move |&q| GaussianRule::new(q, activation.kinks()).covers(|u| activation.derivative(u).powi(2)));
     grid.map(move |q| (q, f(q)))
         .scan(None, |last: &mut Option<(f64, f64)>, here| {
             let before = last.replace(here);

@@ -57,7 +57,7 @@ impl PhaseDiagram {
 
 /// ln of the factor by which the gradient's RMS changes per layer at depth, for a first layer of unit variance; exact.
 pub fn log_gain(field: &MeanField) -> f64 {
-    0.5 * field.propagation(1.0).chi.ln()
+    0.5 * field.chi_at_depth(1.0).ln()
 }
 
 /// E phi^2 and E phi'^2 by the variance of the pre-activation.

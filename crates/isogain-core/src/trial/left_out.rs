@@ -47,9 +47,9 @@ pub fn ruled_out(
 
 /// Whether a finding, or one that follows from it, names the remedy.
 fn names(findings: &[Finding], remedy: &str) -> bool {
-    findings.iter().any(|finding| {
-        finding.remedies.iter().any(|named| named == remedy) || names(&finding.consequences, remedy)
-    })
+    findings
+        .iter()
+        .any(|finding| finding.remedies.iter().any(|named| named == remedy) || names(&finding.consequences, remedy))
 }
 
 /// What a budget took out of the plan that was wanted. `names` are those of the arms after the first.
@@ -65,9 +65,8 @@ pub fn by_budget(wanted: &Plan, plan: &Plan, names: &[String]) -> Vec<LeftOut> {
     let gone = rates(wanted).into_iter().filter(|rate| !kept.contains(rate));
     all.extend(gone.map(|rate| left_out(format!("learning rate {rate}"))));
     let dropped = names.iter().enumerate().skip(plan.arms.len().saturating_sub(1));
-    let dropped = dropped.filter(|(index, _)| {
-        wanted.arms.get(index + 1).is_some_and(|arm| arm.against == Against::BestLearningRate)
-    });
+    let dropped = dropped
+        .filter(|(index, _)| wanted.arms.get(index + 1).is_some_and(|arm| arm.against == Against::BestLearningRate));
     all.extend(dropped.map(|(_, name)| left_out(name.clone())));
     if plan.finalists < wanted.finalists.min(wanted.contenders().count()) {
         all.push(left_out(format!("all but {} of {} finalists", plan.finalists, wanted.finalists)));

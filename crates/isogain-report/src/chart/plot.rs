@@ -8,7 +8,7 @@ const WIDTH: f64 = 560.0;
 /// See [`WIDTH`].
 const HEIGHT: f64 = 300.0;
 /// Room for the labels of the axis on the left.
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 66.0;
 /// Room at the other sides.
 const RIGHT: f64 = 14.0;
 /// See [`RIGHT`].

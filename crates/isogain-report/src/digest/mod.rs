@@ -10,7 +10,7 @@ mod rows;
 mod words;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use isogain_core::flow::{Flow, Head};
 use isogain_core::record::line::{Header, Note};
@@ -67,6 +67,8 @@ pub struct Digest {
     first_histograms: Arc<Histograms>,
     last_histograms: Arc<Histograms>,
     ridges: Ridges,
+    /// The phase diagram, once it is drawn.
+    phase: OnceLock<Option<String>>,
     recent: VecDeque<Arc<Column>>,
     flight: Option<Flight>,
     words_left_out: usize,
@@ -91,6 +93,7 @@ impl Digest {
             first_histograms: Arc::default(),
             last_histograms: Arc::default(),
             ridges: Ridges::default(),
+            phase: OnceLock::new(),
             recent: VecDeque::new(),
             flight: None,
             words_left_out: 0,
@@ -333,6 +336,11 @@ impl Digest {
     /// The first and the last step with histograms; empty where none were recorded.
     pub(crate) fn histograms(&self) -> [&Histograms; 2] {
         [&self.first_histograms, &self.last_histograms]
+    }
+
+    /// Keeps the phase diagram, which tells of the start alone.
+    pub(crate) fn phase(&self) -> &OnceLock<Option<String>> {
+        &self.phase
     }
 
     /// Orders of magnitude by step.

@@ -76,7 +76,12 @@ impl ByLayer<'_> {
     fn series(&self, line: &Line) -> Series {
         let points = line.values.iter().enumerate();
         let points = points.filter_map(|(index, value)| Some(((index + 1) as f64, (*value)?))).collect();
-        Series { class: line.class, points, dots: self.layers.len() <= 80 && line.class != "reference", name: String::new() }
+        Series {
+            class: line.class,
+            points,
+            dots: self.layers.len() <= 80 && line.class != "reference",
+            name: String::new(),
+        }
     }
 
     fn written(&self, value: Option<f64>) -> String {

@@ -4,11 +4,11 @@ use isogain_core::record::Run;
 use isogain_core::record::compare::{Comparison, LossPair, compare};
 use isogain_core::render::numbers;
 
-use crate::chart::{Axis, Band, Plot, Series, Strip, field, spaced};
 use super::by_layer::{ByLayer, Line};
-use super::{layers, maps};
+use super::{about, layers, maps};
+use crate::chart::{Axis, Band, Plot, Series, Strip, field, spaced};
 use crate::digest::{Column, Digest, Point};
-use crate::markup::{MISSING, section, text};
+use crate::markup::{MISSING, hinted, section, text};
 use crate::page::Part;
 
 /// Runs that are drawn.
@@ -47,8 +47,8 @@ pub(crate) fn parts(runs: &[(String, &Digest)]) -> Vec<Part> {
     vec![
         Part { id: "head", html: head },
         Part { id: "network", html: String::new() },
-        Part { id: "loss", html: losses(runs, &comparison).unwrap_or_default() },
-        Part { id: "depth", html: depth(runs).unwrap_or_default() },
+        Part { id: "loss", html: hinted(&losses(runs, &comparison).unwrap_or_default(), "loss", about("loss")) },
+        Part { id: "depth", html: hinted(&depth(runs).unwrap_or_default(), "depth", about("depth")) },
         Part { id: "gradient-map", html: maps(runs) },
         Part { id: "findings", html: section("ends", "How they stand", &ends(&comparison)) },
         Part { id: "notes", html: section("parting", "Where they part", &parted(&comparison)) },
@@ -80,7 +80,8 @@ fn losses(runs: &[(String, &Digest)], comparison: &Comparison) -> Option<String>
             Band { class, edges: points.map(|point| (point.step as f64, point.low, point.high)).collect() }
         })
         .collect();
-    let mut legend: Vec<(&str, String)> = drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
+    let mut legend: Vec<(&str, String)> =
+        drawn.iter().zip(CLASSES).map(|(run, class)| (class, text(run.name))).collect();
     let at = |run: &Drawn<'_>, step: u64| {
         let index = run.points.partition_point(|point| point.step <= step).checked_sub(1)?;
         run.points.get(index).map(|point| numbers::loss(point.loss.is_finite().then_some(point.loss)))
@@ -142,7 +143,8 @@ fn losses(runs: &[(String, &Digest)], comparison: &Comparison) -> Option<String>
 /// The smallest and the largest loss above zero.
 fn all_ends(drawn: &[Drawn<'_>]) -> (f64, f64) {
     let all = drawn.iter().flat_map(|run| run.points.iter().flat_map(|point| [point.low, point.high]));
-    all.filter(|loss| *loss > 0.0 && loss.is_finite()).fold((f64::INFINITY, 0.0), |(low, high), loss| (low.min(loss), high.max(loss)))
+    all.filter(|loss| *loss > 0.0 && loss.is_finite())
+        .fold((f64::INFINITY, 0.0), |(low, high), loss| (low.min(loss), high.max(loss)))
 }
 
 /// The gradient at every layer at the last recorded step of each run, on one scale; layers are counted from the input, and
@@ -153,9 +155,11 @@ fn depth(runs: &[(String, &Digest)]) -> Option<String> {
         .take(MOST_RUNS)
         .filter_map(|(name, run)| {
             let rows = layers::rows(run);
-            let last = run.columns().iter().rev().find(|column| {
-                rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing())
-            })?;
+            let last = run
+                .columns()
+                .iter()
+                .rev()
+                .find(|column| rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing()))?;
             let values = rows.iter().map(|&row| Column::level(&last.cotangent, row).value()).collect();
             let names = rows.iter().map(|&row| run.joints()[row].clone()).collect();
             Some((name.as_str(), values, names, last.step))
@@ -165,7 +169,11 @@ fn depth(runs: &[(String, &Digest)]) -> Option<String> {
     let lines: Vec<Line> = drawn
         .iter()
         .zip(CLASSES)
-        .map(|((name, values, _, step), class)| Line { class, name: format!("{name}, step {step}"), values: values.clone() })
+        .map(|((name, values, _, step), class)| Line {
+            class,
+            name: format!("{name}, step {step}"),
+            values: values.clone(),
+        })
         .collect();
     let chart = ByLayer {
         id: "depth",
@@ -189,7 +197,8 @@ fn maps(runs: &[(String, &Digest)]) -> String {
         .filter_map(|((name, run), id)| {
             let figure = maps::gradient_of(run, id, shade)?;
             // Above the map whose run it is.
-            Some(figure.replacen("</h3>", &format!("</h3><p class=\"scale\"><b>{}</b></p>", text(name)), 1))
+            let named = figure.replacen("</h3>", &format!("</h3><p class=\"scale\"><b>{}</b></p>", text(name)), 1);
+            Some(hinted(&named, id, about("gradient-map")))
         })
         .collect()
 }

@@ -121,7 +121,7 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
         text(&summary),
         ticks(low, high, bottom, &place),
         table(&rows),
-        crate::chart::csv(&csv(&all, last.step)),
+        crate::chart::csv(&csv(&rows, last.step)),
     ))
 }
 
@@ -205,9 +205,9 @@ fn table(rows: &[Row<'_>]) -> String {
     )
 }
 
-fn csv(all: &[&HistogramRecord], step: u64) -> String {
+fn csv(rows: &[Row<'_>], step: u64) -> String {
     let mut csv = String::from("step,layer,exponent,count\n");
-    for record in all {
+    for record in rows.iter().map(|row| row.last) {
         for (exponent, count) in normal(record).filter(|(_, count)| *count > 0) {
             csv += &format!("{step},{},{exponent},{count}\n", field(&record.name));
         }

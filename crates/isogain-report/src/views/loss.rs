@@ -83,7 +83,8 @@ impl Spread {
             median: steps().map(|(index, step)| (step, median(at(index)).unwrap_or(f64::NAN))).collect(),
             edges: steps()
                 .filter_map(|(index, step)| {
-                    let (low, high) = at(index).fold((f64::INFINITY, 0.0_f64), |(low, high), loss| (low.min(loss), high.max(loss)));
+                    let (low, high) =
+                        at(index).fold((f64::INFINITY, 0.0_f64), |(low, high), loss| (low.min(loss), high.max(loss)));
                     (low > 0.0 && low.is_finite()).then_some((step, low, high))
                 })
                 .collect(),

@@ -89,7 +89,12 @@ impl Map {
     }
 
     /// `None` of a map without any value.
-    fn figure(self, [id, title, reference]: [&'static str; 3], quantity: &str, (to, shade): (Reference, f64)) -> Option<String> {
+    fn figure(
+        self,
+        [id, title, reference]: [&'static str; 3],
+        quantity: &str,
+        (to, shade): (Reference, f64),
+    ) -> Option<String> {
         if self.steps.is_empty() {
             return None;
         }

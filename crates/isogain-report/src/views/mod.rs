@@ -21,6 +21,7 @@ mod maps;
 pub(crate) mod network;
 mod over_time;
 pub(crate) mod phase;
+pub(crate) mod phase_map;
 pub(crate) mod predicted;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
@@ -45,6 +46,11 @@ pub(crate) struct View {
     pub(crate) about: &'static str,
     /// The figure; `None` where that is missing.
     pub(crate) draw: fn(&Digest) -> Option<String>,
+}
+
+/// How a picture of a run is read; empty for a name that is none.
+pub(crate) fn about(id: &str) -> &'static str {
+    OF_A_RUN.iter().find(|view| view.id == id).map_or("", |view| view.about)
 }
 
 /// The pictures of a recorded run, in reading order.

@@ -8,7 +8,7 @@ use crate::digest::{Digest, Ridge};
 use crate::markup::text;
 
 /// Layers that can be shown; of more, evenly spaced ones.
-const MOST_LAYERS: usize = 40;
+const MOST_LAYERS: usize = 24;
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 560.0;
 /// See [`WIDTH`].
@@ -49,29 +49,31 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
     }
     let names: Vec<&str> = spaced(names.len(), MOST_LAYERS).into_iter().map(|index| names[index]).collect();
     let shown = by_step.iter().flat_map(|(_, ridges)| ridges).filter(|ridge| names.contains(&ridge.name.as_str()));
-    let (low, high) = shown.fold((i32::MAX, i32::MIN), |(low, high), ridge| (low.min(ridge.first), high.max(ridge.last())));
+    let (low, high) =
+        shown.fold((i32::MAX, i32::MIN), |(low, high), ridge| (low.min(ridge.first), high.max(ridge.last())));
     if low > high {
         return None;
     }
     let frame = Frame::new(low - 1, (high + 1).max(low + 6), by_step.len());
     let mut layers = String::new();
     let mut rows = String::new();
-    let mut csv = String::from("step,layer,exponent,share of the fullest\n");
+    let mut csv = String::from("step,layer,exponent that half of the values are above\n");
     for (index, name) in names.iter().enumerate() {
         let escaped = text(name);
         let mut paths = String::new();
         for (row, (step, ridges)) in by_step.iter().enumerate() {
             let Some(ridge) = ridges.iter().find(|ridge| ridge.name == *name) else { continue };
             paths += &frame.ridge(row, ridge, *step);
-            for (exponent, height) in (ridge.first..).zip(&ridge.heights).filter(|(_, height)| **height > 0) {
-                csv += &format!("{step},{},{exponent},{:.3}\n", field(name), f64::from(*height) / 255.0);
-            }
+            csv += &format!("{step},{},{}\n", field(name), middle(ridge));
         }
         let class = if index == 0 { "course shown" } else { "course" };
         layers += &format!("<g class=\"{class}\" data-of=\"{escaped}\"><title>{escaped}</title>{paths}</g>\n");
         let middles = by_step.iter().map(|(_, ridges)| {
             let middle = ridges.iter().find(|ridge| ridge.name == *name).map(middle);
-            format!("<td>{}</td>", middle.map_or_else(|| "–".to_owned(), |middle| format!("2<sup>{middle}</sup>").replace('-', "−")))
+            format!(
+                "<td>{}</td>",
+                middle.map_or_else(|| "–".to_owned(), |middle| format!("2<sup>{middle}</sup>").replace('-', "−"))
+            )
         });
         rows += &format!(
             "<tr data-layer=\"{escaped}\"><th scope=\"row\">{escaped}</th>{}</tr>",
@@ -82,7 +84,12 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
     let labels: String = (0..by_step.len())
         .map(|row| {
             let base = frame.base(row);
-            format!("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">step {}</text>", at(LEFT - 8.0), at(base), by_step[row].0)
+            format!(
+                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">step {}</text>",
+                at(LEFT - 8.0),
+                at(base),
+                by_step[row].0
+            )
         })
         .collect();
     let summary = format!(

@@ -40,8 +40,14 @@ struct Point {
 
 /// Of a recorded run, by the weights that it began with; `None` where it has none of one plain kind.
 pub(crate) fn recorded(run: &Digest) -> Option<String> {
-    let field = forecast::mean_field(&run.overview().header.network, run.start()?)?;
-    Some(figure(&[Point { class: "alone", name: "this network, before training".to_owned(), field }]))
+    let start = run.start()?;
+    // It does not change any more, and a live page is drawn often.
+    let drawn = run.phase().get_or_init(|| {
+        let field = forecast::mean_field(&run.overview().header.network, start)?;
+        let name = "this network, before training".to_owned();
+        (field.weight_variance > 0.0).then(|| figure(&[Point { class: "alone", name, field }]))
+    });
+    drawn.clone()
 }
 
 /// Of the recipes before and after a cure, by what their initialiser draws; empty where that says nothing.
@@ -87,11 +93,14 @@ fn figure(points: &[Point]) -> String {
     let mut csv = String::from("sw,sb,gradient factor per layer\n");
     for (sb, row) in diagram.bias_deviations.iter().zip(&diagram.log_gains) {
         for (sw, gain) in diagram.weight_deviations.iter().zip(row) {
-            csv += &format!("{sw},{sb},{}\n", gain.exp());
+            csv += &format!("{sw:.3},{sb:.3},{:.4}\n", gain.exp());
         }
     }
-    let edge: Vec<String> =
-        diagram.edge.iter().filter_map(|&(sw, sb)| Some(format!("{} {}", at(x.place(sw)?), at(y.place(sb)?)))).collect();
+    let edge: Vec<String> = diagram
+        .edge
+        .iter()
+        .filter_map(|&(sw, sb)| Some(format!("{} {}", at(x.place(sw)?), at(y.place(sb)?))))
+        .collect();
     if edge.len() > 1 {
         marks += &format!("<path class=\"edge\" d=\"M{}\"/>\n", edge.join("L"));
     }
@@ -100,7 +109,8 @@ fn figure(points: &[Point]) -> String {
     for point in &points {
         let [sw, sb] = place(&point.field);
         let gain = log_gain(&point.field);
-        let reading = format!("{}: sw {}, sb {}, gradient {} per layer", point.name, number(sw), number(sb), spoken_factor(gain));
+        let reading =
+            format!("{}: sw {}, sb {}, gradient {} per layer", point.name, number(sw), number(sb), spoken_factor(gain));
         if let (Some(left), Some(top)) = (x.place(sw), y.place(sb)) {
             marks += &format!(
                 "<g class=\"point {}\"><circle cx=\"{}\" cy=\"{}\" r=\"6.5\"><title>{}</title></circle></g>\n",
@@ -119,7 +129,8 @@ fn figure(points: &[Point]) -> String {
         );
         told.push(reading);
     }
-    let legend: String = points.iter().map(|point| format!("<li class=\"point {}\">{}</li>", point.class, text(&point.name))).collect();
+    let legend: String =
+        points.iter().map(|point| format!("<li class=\"point {}\">{}</li>", point.class, text(&point.name))).collect();
     let edge_legend = if diagram.edge.is_empty() { "" } else { "<li class=\"edge\">edge of chaos: equal gain</li>" };
     let name = text(activation.name());
     format!(
@@ -167,7 +178,8 @@ fn cells(diagram: &PhaseDiagram) -> String {
         }
     }
     paths.sort();
-    let paths: String = paths.into_iter().map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>")).collect();
+    let paths: String =
+        paths.into_iter().map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>")).collect();
     format!("<g class=\"shades\" shape-rendering=\"crispEdges\">{paths}</g>\n")
 }
 

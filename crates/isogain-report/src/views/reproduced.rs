@@ -123,7 +123,8 @@ fn classes(series: &[Series]) -> Vec<&'static str> {
 
 /// A line; or dots, each a line of one point, so that nothing joins them.
 fn drawn(one: &Series, class: &'static str) -> Vec<chart::Series> {
-    let of = |points: &[(f64, f64)], dots: bool| chart::Series { class, points: points.to_vec(), dots };
+    let of =
+        |points: &[(f64, f64)], dots: bool| chart::Series { class, points: points.to_vec(), dots, name: String::new() };
     match one.mark {
         Mark::Dots => one.points.chunks(1).map(|point| of(point, true)).collect(),
         Mark::Line => vec![of(&one.points, one.points.len() <= MOST_DOTS)],

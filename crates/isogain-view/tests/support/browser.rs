@@ -168,7 +168,13 @@ impl Browser {
 
     /// Presses at a place, moves by so much, lets go.
     pub(crate) fn drag(&mut self, [x, y]: [f64; 2], [dx, dy]: [f64; 2]) {
-        for (kind, share) in [("mouseMoved", 0.0), ("mousePressed", 0.0), ("mouseMoved", 0.5), ("mouseMoved", 1.0), ("mouseReleased", 1.0)] {
+        for (kind, share) in [
+            ("mouseMoved", 0.0),
+            ("mousePressed", 0.0),
+            ("mouseMoved", 0.5),
+            ("mouseMoved", 1.0),
+            ("mouseReleased", 1.0),
+        ] {
             let (x, y) = (x + share * dx, y + share * dy);
             let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", event);

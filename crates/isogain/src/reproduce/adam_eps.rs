@@ -48,7 +48,8 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         let what = format!("step over learning rate on a gradient of {gradient:e}");
         found.rows.push(Row::new(what, step(gradient), theirs, Basis::Exact));
     }
-    let mut figure = Figure::new("Loss while training", Scale::linear("step"), Scale::log("loss on the batch, mean of 20"));
+    let mut figure =
+        Figure::new("Loss while training", Scale::linear("step"), Scale::log("loss on the batch, mean of 20"));
     let mut accuracies = Vec::new();
     for (index, (eps, expected)) in
         [("1e-8", Expected::Below { limit: 0.2 }), ("1e-30", Expected::Above { limit: 0.6 })].into_iter().enumerate()

@@ -56,7 +56,8 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         let near = Expected::Near { value: theirs, tolerance: 3.0 * own_error.hypot(error) };
         found.rows.push(Row::new(&what, share, near, Basis::Measured));
         let (low, high) = (lower_bound(width, hidden), upper_bound(width, hidden));
-        let between = Expected::Between { low: (low - 3.0 * own_error).max(0.0), high: (high + 3.0 * own_error).min(1.0) };
+        let between =
+            Expected::Between { low: (low - 3.0 * own_error).max(0.0), high: (high + 3.0 * own_error).min(1.0) };
         found.rows.push(Row::new(format!("{what}, between the bounds"), share, between, Basis::Exact));
     }
     let of = |bound: fn(usize, usize) -> f64| (2..=40).map(|layers| (layers as f64, bound(5, layers - 1))).collect();

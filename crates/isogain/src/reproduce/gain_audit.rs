@@ -64,8 +64,10 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         found.rows.push(Row::new(&what, ours, Expected::within(published, 0.03), Basis::Published));
         found.rows.push(Row::new(what, ours, Expected::within(outputs[layer - 1], 0.03), Basis::Exact));
     }
-    let by_layer = |values: &[f64]| values.iter().enumerate().map(|(at, rms)| ((at + 1) as f64, *rms)).collect::<Vec<_>>();
-    let mut figure = Figure::new("Gradient by layer", Scale::linear("layer"), Scale::log("rms dL/dz, of the last layer's"));
+    let by_layer =
+        |values: &[f64]| values.iter().enumerate().map(|(at, rms)| ((at + 1) as f64, *rms)).collect::<Vec<_>>();
+    let mut figure =
+        Figure::new("Gradient by layer", Scale::linear("layer"), Scale::log("rms dL/dz, of the last layer's"));
     for (index, (name, function, gain, depth)) in [
         ("SELU, gain 3/4", "selu", 0.75, 100),
         ("tanh, gain 5/3", "tanh", 5.0 / 3.0, 100),

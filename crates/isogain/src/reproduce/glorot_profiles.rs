@@ -31,7 +31,8 @@ const SMALL: usize = 400;
 fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     let tanh = phi("tanh")?;
     let mut found = Found::default();
-    let mut figure = Figure::new("Gradient by layer", Scale::linear("layer"), Scale::linear("rms dL/dz, of the last layer's"));
+    let mut figure =
+        Figure::new("Gradient by layer", Scale::linear("layer"), Scale::linear("rms dL/dz, of the last layer's"));
     // U(+-1/sqrt(n)), and U(+-sqrt(6/(n + n))).
     let standard = init("lecun-uniform", &[("gain", 3.0_f64.sqrt().recip())])?;
     let normalised = init("glorot-uniform", &[])?;
@@ -60,7 +61,12 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         // Of a square random matrix: 8/(3 pi) of the root of the mean square.
         let expected = 8.0 / (3.0 * std::f64::consts::PI) * weight_variance.sqrt();
         let what = format!("{name}: mean singular value of a layer at the origin");
-        found.rows.push(Row::new(what, mean_singular_value(weights)?, Expected::within(expected, TOLERANCE), Basis::Exact));
+        found.rows.push(Row::new(
+            what,
+            mean_singular_value(weights)?,
+            Expected::within(expected, TOLERANCE),
+            Basis::Exact,
+        ));
         figure = figure.with(name, Mark::Line, (1..=DEPTH).map(|layer| (layer as f64, gradient(layer))).collect());
     }
     found.figures.push(figure);

@@ -2,8 +2,8 @@
 //! scale that brings them back (Micikevicius et al. 2018).
 
 use burn::tensor::DType;
-use isogain_core::summary::reproduction::{Basis, Expected, Figure, Mark, Row, Scale};
 use isogain_core::statistics::rounding::to_fp16;
+use isogain_core::summary::reproduction::{Basis, Expected, Figure, Mark, Row, Scale};
 use isogain_core::theory::numerics::{Precision, depth_to_fall, flush_probability};
 
 use super::bench::{Sampler, init, mean, model, pass, phi, rms, stack};
@@ -32,7 +32,7 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     for power in [-20, -22, -24, -25, -26] {
         let deviation = 2.0_f64.powi(power);
         let zero = normals.iter().filter(|z| to_fp16((*z * deviation) as f32) == 0.0).count() as f64 / DRAWS as f64;
-        let theory = flush_probability(deviation, Precision::Fp16);
+        let theory = flush_probability(deviation, Precision::F16);
         // Three standard errors of a share.
         let tolerance = 3.0 * (theory * (1.0 - theory) / DRAWS as f64).sqrt();
         let what = format!("deviation 2^{power}: share rounded to zero");
@@ -40,11 +40,15 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         measured.push((f64::from(power), zero));
     }
     let curve = (-320..=-160).map(|at| f64::from(at) * 0.1);
-    let curve = curve.map(|power| (power, flush_probability(power.exp2(), Precision::Fp16))).collect();
+    let curve = curve.map(|power| (power, flush_probability(power.exp2(), Precision::F16))).collect();
     found.figures.push(
-        Figure::new("Gradients that fp16 rounds to zero", Scale::linear("log2 of their deviation"), Scale::linear("share"))
-            .with("theory", Mark::Theory, curve)
-            .with("measured", Mark::Dots, measured),
+        Figure::new(
+            "Gradients that fp16 rounds to zero",
+            Scale::linear("log2 of their deviation"),
+            Scale::linear("share"),
+        )
+        .with("theory", Mark::Theory, curve)
+        .with("measured", Mark::Dots, measured),
     );
     lab.at(1, 4)?;
     found.rows.push(depth()?);
@@ -78,7 +82,8 @@ fn depth() -> Result<Row, Error> {
     for seed in 0..NETWORKS {
         let mut sampler = Sampler::new(seed);
         let inputs = sampler.normals(8 * WIDTH, 1.0);
-        let seen = pass(&model(&network, seed, DType::F64), &inputs, &sampler.normals(8 * WIDTH, 1.0), Keep::Moments).seen;
+        let seen =
+            pass(&model(&network, seed, DType::F64), &inputs, &sampler.normals(8 * WIDTH, 1.0), Keep::Moments).seen;
         // In steps back from the last layer's output, whose cotangent counts as 0.001.
         for back in 1..=DEPTH {
             let name = if back == DEPTH { "input".to_owned() } else { format!("act{}", DEPTH - back) };

@@ -4,20 +4,34 @@
 //! plain numbers beside what they should be; nothing here prints. What is only remembered of a paper is not compared
 //! with: a number is exact, printed by its source, or measured by an independent program, and says which.
 
+mod adam_eps;
 mod adding_problem;
 mod attention_failure;
 mod batch_norm_depth;
 mod batch_norm_explosion;
 mod bench;
+mod born_dead;
+mod clipping_family;
+mod default_init;
 mod depth_scales;
+mod dormant_units;
+mod gain_audit;
+mod glorot_profiles;
+mod half_precision;
 mod jacobian_spectrum;
+mod log_normal_gradients;
 mod orthogonal_depth;
 mod path_lengths;
+mod phase_diagram;
 mod recurrent_memory;
+pub mod rescue_table;
 mod shattered_gradients;
+mod tailored_rescue;
 mod temporal_order;
+mod thousand_layers;
 mod training;
 mod transformer_depth;
+mod width_transfer;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -30,19 +44,33 @@ use crate::Error;
 
 /// Every experiment, in the order of the page: what depth does before training, then norms, skips, time, attention,
 /// optimizers and numbers.
-pub const TABLE: [&Experiment; 12] = [
+pub const TABLE: [&Experiment; 26] = [
+    &default_init::EXPERIMENT,
+    &phase_diagram::EXPERIMENT,
     &depth_scales::EXPERIMENT,
+    &gain_audit::EXPERIMENT,
+    &glorot_profiles::EXPERIMENT,
+    &log_normal_gradients::EXPERIMENT,
+    &born_dead::EXPERIMENT,
     &jacobian_spectrum::EXPERIMENT,
     &orthogonal_depth::EXPERIMENT,
+    &tailored_rescue::EXPERIMENT,
+    &rescue_table::EXPERIMENT,
     &batch_norm_explosion::EXPERIMENT,
     &batch_norm_depth::EXPERIMENT,
-    &path_lengths::EXPERIMENT,
     &shattered_gradients::EXPERIMENT,
+    &path_lengths::EXPERIMENT,
+    &thousand_layers::EXPERIMENT,
+    &width_transfer::EXPERIMENT,
     &recurrent_memory::EXPERIMENT,
     &adding_problem::EXPERIMENT,
     &temporal_order::EXPERIMENT,
     &attention_failure::EXPERIMENT,
     &transformer_depth::EXPERIMENT,
+    &clipping_family::EXPERIMENT,
+    &adam_eps::EXPERIMENT,
+    &half_precision::EXPERIMENT,
+    &dormant_units::EXPERIMENT,
 ];
 
 /// A claim, and how it is measured.

@@ -17,16 +17,18 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "path-lengths",
     title: "The gradient of a residual network comes through short paths",
     source: "Veit, Wilber & Belongie 2016",
-    setting: "20 blocks x + a W relu(x) of width 64, He weights, mean of 10 networks: energy of the gradient by the \
+    setting: "20 blocks x + a W relu(x) of width 256, He weights, mean of 5 networks: energy of the gradient by the \
               number of branches it went through",
-    seconds: 5,
+    seconds: 10,
     run,
 };
 
-const WIDTH: usize = 64;
+/// A norm of each sample divides by a length that scatters by 1/sqrt(2 width), and the mean of its inverse is larger than
+/// the inverse of its mean: at width 64 the normalised branches' paths are 6 % longer than in a wide network.
+const WIDTH: usize = 256;
 const BLOCKS: usize = 20;
 const BATCH: usize = 32;
-const NETWORKS: u64 = 10;
+const NETWORKS: u64 = 5;
 
 struct Case {
     name: &'static str,

@@ -81,10 +81,14 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     found.rows.push(Row::new(what, deepest_elsewhere, Expected::Below { limit: 80.0 }, Basis::Measured));
     let curve = (0..=180).map(|at| 0.45 + 0.02 * f64::from(at)).map(|variance| (variance, predicted(variance)));
     found.figures.push(
-        Figure::new("Trained and stuck, with the curve drawn before", Scale::linear("weight variance"), Scale::log("layers"))
-            .with("6 xi_c", Mark::Theory, curve.filter(|(_, depth)| *depth < 200.0).collect())
-            .with("trained", Mark::Dots, trained)
-            .with("stuck", Mark::Dots, stuck),
+        Figure::new(
+            "Trained and stuck, with the curve drawn before",
+            Scale::linear("weight variance"),
+            Scale::log("layers"),
+        )
+        .with("6 xi_c", Mark::Theory, curve.filter(|(_, depth)| *depth < 200.0).collect())
+        .with("trained", Mark::Dots, trained)
+        .with("stuck", Mark::Dots, stuck),
     );
     Ok(found)
 }

@@ -71,7 +71,8 @@ const CASES: [Case; 5] = [
 
 fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     let mut found = Found::default();
-    let mut figure = Figure::new("Loss while training", Scale::linear("step"), Scale::log("loss on the batch, mean of 10"));
+    let mut figure =
+        Figure::new("Loss while training", Scale::linear("step"), Scale::log("loss on the batch, mean of 10"));
     let all: usize = CASES.iter().map(|case| case.depth * case.steps).sum();
     let mut done = 0;
     for case in CASES {

@@ -69,8 +69,7 @@ fn changes(width: usize, mup: bool, seed: u64) -> Result<Vec<f64>, Error> {
     }
     let after = pass(&model, &inputs, &zeros, Keep::Values);
     let change = |joint: &str| {
-        let (before, after) =
-            (values(&before.seen.forward, joint), values(&after.seen.forward, joint));
+        let (before, after) = (values(&before.seen.forward, joint), values(&after.seen.forward, joint));
         mean(before.iter().zip(&after).map(|(before, after)| (after - before).powi(2))).sqrt()
     };
     Ok(LAYERS.iter().map(|joint| change(joint)).collect())

@@ -29,8 +29,7 @@ pub(super) fn read(bytes: &[u8], curves: &mut Curves) -> Result<(), (u64, String
 
 fn wide(head: &[String], rows: Rows<'_>, curves: &mut Curves) -> Result<bool, (u64, String)> {
     let of_steps = STEPS.iter().find_map(|known| head.iter().position(|name| name.eq_ignore_ascii_case(known)));
-    let of_steps =
-        of_steps.ok_or((1, format!("no column counts steps; one of {} is needed", STEPS.join(", "))))?;
+    let of_steps = of_steps.ok_or((1, format!("no column counts steps; one of {} is needed", STEPS.join(", "))))?;
     for (line, row) in rows {
         let Some(step) = row.get(of_steps).and_then(|cell| whole(cell)) else {
             return Err((line, format!("'{}' is not the number of a step", row.get(of_steps).map_or("", |cell| cell))));
@@ -169,31 +168,32 @@ impl Iterator for Rows<'_> {
 
 impl Rows<'_> {
     fn row(&mut self) -> Vec<String> {
-        let mut row = vec![String::new()];
+        let (mut row, mut field) = (Vec::new(), String::new());
         let mut is_quoted = false;
         let mut chars = self.rest.char_indices().peekable();
+        let mut end = self.rest.len();
         while let Some((at, c)) = chars.next() {
             if c == '\n' {
                 self.line += 1;
             }
-            let field = row.last_mut();
             match (c, is_quoted) {
                 ('"', true) if chars.peek().is_some_and(|(_, next)| *next == '"') => {
                     chars.next();
-                    field.into_iter().for_each(|field| field.push('"'));
+                    field.push('"');
                 }
                 ('"', true) => is_quoted = false,
-                ('"', false) if field.as_ref().is_some_and(|field| field.is_empty()) => is_quoted = true,
-                (',', false) => row.push(String::new()),
+                ('"', false) if field.is_empty() => is_quoted = true,
+                (',', false) => row.push(std::mem::take(&mut field)),
                 ('\r', false) => {}
                 ('\n', false) => {
-                    self.rest = &self.rest[at + 1..];
-                    return row;
+                    end = at + 1;
+                    break;
                 }
-                (c, _) => field.into_iter().for_each(|field| field.push(c)),
+                (c, _) => field.push(c),
             }
         }
-        self.rest = "";
+        row.push(field);
+        self.rest = &self.rest[end..];
         row
     }
 }

@@ -34,7 +34,11 @@ pub fn open(path: &Path) -> Result<Run, RecordError> {
     }
     let source = path.display().to_string();
     let mut run = curves.run(&source).ok_or_else(|| {
-        wrong(path, 1, "no curve by step is in it that could be shown: a loss, a learning rate, or sizes by layer".into())
+        wrong(
+            path,
+            1,
+            "no curve by step is in it that could be shown: a loss, a learning rate, or sizes by layer".into(),
+        )
     })?;
     run.findings = judge::findings(&run);
     Ok(run)

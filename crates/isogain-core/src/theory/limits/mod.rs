@@ -18,7 +18,7 @@ use super::recurrent::Carry;
 use super::residual;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
-const CORRELATION_DEPTHS: f64 = 6.0;
+pub const CORRELATION_DEPTHS: f64 = 6.0;
 
 /// Deviation of ln|gradient|^2 between seeds at which the seed decides: a factor e^2.
 const TOLERATED_DEVIATION: f64 = 2.0;

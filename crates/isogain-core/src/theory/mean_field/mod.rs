@@ -128,12 +128,7 @@ impl MeanField {
     /// The answer to everything above, for a first layer of variance `start` > 0.
     pub fn propagation(&self, start: f64) -> Propagation {
         let fixed_point = self.fixed_point(start);
-        let q = match fixed_point {
-            FixedPoint::Stable { q } | FixedPoint::Marginal { q } => q.max(NEXT_TO_ZERO),
-            FixedPoint::Vanishes => NEXT_TO_ZERO,
-            FixedPoint::Diverges => DIVERGED,
-        };
-        let chi = self.chi(q);
+        let chi = self.chi_at(fixed_point);
         let phase = match chi - 1.0 {
             off if off.abs() < CRITICAL => Phase::Critical,
             off if off < 0.0 => Phase::Ordered,
@@ -149,6 +144,19 @@ impl MeanField {
             propagation.length_depth = e_folding_depth(self.length_slope(q));
         }
         propagation
+    }
+
+    /// chi at depth: where the variance of a first layer of `start` > 0 ends up, or in the limit that it runs to.
+    pub fn chi_at_depth(&self, start: f64) -> f64 {
+        self.chi_at(self.fixed_point(start))
+    }
+
+    fn chi_at(&self, fixed_point: FixedPoint) -> f64 {
+        self.chi(match fixed_point {
+            FixedPoint::Stable { q } | FixedPoint::Marginal { q } => q.max(NEXT_TO_ZERO),
+            FixedPoint::Vanishes => NEXT_TO_ZERO,
+            FixedPoint::Diverges => DIVERGED,
+        })
     }
 
     /// V is a straight line for homogeneous phi.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::statistics::Moments;
 use crate::record::samples::{full_step, header, outcome, step};
+use crate::statistics::Moments;
 
 fn csv(run: &Run) -> String {
     let mut bytes = Vec::new();

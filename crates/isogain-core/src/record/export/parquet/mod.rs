@@ -105,8 +105,7 @@ impl<W: Write> File<W> {
         page.extend(levels);
         page.extend(values.iter().flatten().flat_map(|value| value.to_le_bytes()));
         self.page(DATA_PAGE, 5, data_header(values.len(), PLAIN), &page)?;
-        let chunk =
-            Chunk { kind: DOUBLE, name: long::COLUMNS[4], encodings: &[PLAIN, RLE], start, data: start };
+        let chunk = Chunk { kind: DOUBLE, name: long::COLUMNS[4], encodings: &[PLAIN, RLE], start, data: start };
         Ok(placed(start, chunk.meta(values.len(), self.at - start)))
     }
 
