@@ -14,7 +14,6 @@ mod clip_by_norm;
 mod clip_by_unit;
 mod clip_by_value;
 mod clip_each_by_history;
-mod clip_outliers;
 mod clipping;
 mod delta_orthogonal_init;
 mod fixed_variance_init;
@@ -69,7 +68,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 30] = [
+pub static TABLE: [&Remedy; 29] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &insert_batch_norm::REMEDY,
@@ -98,7 +97,6 @@ pub static TABLE: [&Remedy; 30] = [
     &clip_by_value::REMEDY,
     &clip_by_unit::REMEDY,
     &clip_each_by_history::REMEDY,
-    &clip_outliers::REMEDY,
     &clip_by_history::REMEDY,
 ];
 
