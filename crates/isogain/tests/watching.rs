@@ -64,7 +64,6 @@ fn a_trial_beside_others_computes_what_it_computes_alone() {
     let subject = support::alone(|| load(&recipe));
     let arm = TrialArm { recipe, network: subject.network.clone(), data: subject.data.clone() };
     let job = Job { id: 0, arm: 0, learning_rate: 0.02, seed: 5, steps: 30 };
-    let stop = AtomicBool::new(false);
     let alone = support::alone(|| run_job(&job, &arm, &|| false).unwrap());
     let beside: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> =

@@ -132,7 +132,10 @@ mod tests {
         ];
         assert_eq!(depths[..6], expected);
         assert_eq!(depths[6], "a million and more layers");
-        assert_eq!([1.0, 7.0].map(|depth| about_layers(depth, true)), ["about 1 residual branch", "about 7 residual branches"]);
+        assert_eq!(
+            [1.0, 7.0].map(|depth| about_layers(depth, true)),
+            ["about 1 residual branch", "about 7 residual branches"]
+        );
     }
 
     #[test]

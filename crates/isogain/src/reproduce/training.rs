@@ -27,8 +27,6 @@ pub(super) struct Ended {
     pub(super) loss: f64,
     /// Share of the training part that is right.
     pub(super) accuracy: f64,
-    /// Loss on the test part.
-    pub(super) test_loss: f64,
     /// Share of the test part that is right.
     pub(super) test_accuracy: f64,
 }
@@ -67,14 +65,8 @@ impl Subject {
             trainer.advance(&self.data, false);
         }
         let (loss, accuracy) = judge(&trainer.model, &self.data.train);
-        let (test_loss, test_accuracy) = judge(&trainer.model, &self.data.test);
+        let (_, test_accuracy) = judge(&trainer.model, &self.data.test);
         let share = |accuracy: Option<f64>| accuracy.unwrap_or(f64::NAN);
-        Ok(Ended {
-            losses: trainer.losses,
-            loss,
-            accuracy: share(accuracy),
-            test_loss,
-            test_accuracy: share(test_accuracy),
-        })
+        Ok(Ended { losses: trainer.losses, loss, accuracy: share(accuracy), test_accuracy: share(test_accuracy) })
     }
 }
