@@ -49,8 +49,8 @@ pub(crate) fn activations() -> Vec<&'static str> {
     Activation::all().map(Activation::name).collect()
 }
 
-/// What theory says of a layer's weights under an initialiser: `name`, `parameters`, `weight_mean`, `weight_variance`,
-/// `bias_variance`, `data_dependent`. `activation` is the one that follows the layer, `linear` where there is none.
+/// What theory says of a layer's weights under an initialiser: `name`, `parameters`, `fan_in`, `weight_mean`,
+/// `weight_variance`, `bias_variance`, `data_dependent`. `activation` is the one that follows the layer, `linear` where there is none.
 #[pyfunction]
 pub(crate) fn initializer<'py>(
     py: Python<'py>,
@@ -66,6 +66,7 @@ pub(crate) fn initializer<'py>(
     let found = PyDict::new(py);
     found.set_item("name", init.name())?;
     found.set_item("parameters", init.parameters().collect::<std::collections::BTreeMap<_, _>>())?;
+    found.set_item("fan_in", fan_in)?;
     found.set_item("weight_mean", init.weight_mean(fan_in))?;
     found.set_item("weight_variance", init.weight_variance(fan_in, fan_out, activation))?;
     found.set_item("bias_variance", init.bias_variance(fan_in, activation))?;

@@ -25,12 +25,46 @@ from isogain.surgery.steps import Do, Draw, Parts, Step
 # Deviation of a standard normal that is cut off at two deviations: what is drawn cut must be drawn wider by this.
 _TRUNCATED_DEVIATION = 0.8796256610342398
 
-# What no call of a single weight can do.
-_NOT_HERE = {
-    "looks-linear": "pairs of units, which two layers have to agree on",
-    "delta-orthogonal": "patches that are zero but for their middle",
-    "randomized-asymmetric": "weights and biases that are drawn together",
-}
+# The scheme that draws a layer's weight and bias together, and the deviation of its symmetric numbers times the root of
+# the fan-in; one number of each unit becomes positive afterwards.
+_TOGETHER = "randomized-asymmetric"
+_SYMMETRIC = 0.6007
+
+
+def delta_orthogonal(weight: torch.Tensor, gain: float = 1.0) -> None:
+    """Zero but for the middle of each patch, which is an orthogonal matrix times the gain (Xiao et al. 2018); a weight
+    without patches is orthogonal. Weights are `[out, in, ...]`."""
+    with torch.no_grad():
+        middle = torch.empty_like(weight.flatten(2)[:, :, 0] if weight.ndim > 2 else weight)
+        nn.init.orthogonal_(middle, gain)
+        weight.zero_()
+        weight[(slice(None), slice(None), *(size // 2 for size in weight.shape[2:]))] = middle
+
+
+def looks_linear(weight: torch.Tensor, pairs_out: bool, pairs_in: bool, gain: float = 1.0) -> None:
+    """An orthogonal matrix whose second half of units has the negated weights of the first half (`pairs_out`), and which
+    reads the difference of the halves of its input (`pairs_in`): relu(z) - relu(-z) = z, so that the network starts as a
+    product of orthogonal matrices (Balduzzi et al. 2017). Weights are `[out, in, ...]`."""
+    with torch.no_grad():
+        units, inputs = weight.shape[0] // (1 + pairs_out), weight.shape[1] // (1 + pairs_in)
+        half = torch.empty_like(weight[:units, :inputs])
+        nn.init.orthogonal_(half, gain)
+        half = torch.cat([half, -half], 1) if pairs_in else half
+        weight.copy_(torch.cat([half, -half]) if pairs_out else half)
+
+
+def one_positive(layer: Any) -> None:
+    """In each unit one number among its weights and its bias, chosen at random, becomes positive, from Beta(2, 1): a
+    narrow ReLU network is then seldom born dead (Lu et al. 2019)."""
+    with torch.no_grad():
+        weight = layer.weight.flatten(1)
+        positive = torch.rand(len(weight), dtype=weight.dtype, device=weight.device).sqrt()
+        for unit, chosen in enumerate(torch.randint(weight.shape[1] + 1, (len(weight),)).tolist()):
+            if chosen < weight.shape[1]:
+                weight[unit, chosen] = positive[unit]
+            elif layer.bias is not None:
+                layer.bias[unit] = positive[unit]
+        layer.weight.copy_(weight.view_as(layer.weight))
 
 
 def lsuv(model: nn.Module, inputs: Any, names: list[str]) -> None:
@@ -95,7 +129,9 @@ def steps(
     """Draws of every layer in the order of the forward pass: heads by `head_init` where given, all others by `init`."""
     found: list[Step] = []
     done: set[int] = set()
+    pairs = False
     for layer in layout.layers:
+        reads_pairs, pairs = pairs, _gives_pairs(layer)
         scheme = head_init if layer.path in layout.heads and head_init is not None else init
         if scheme is None:
             continue
@@ -107,7 +143,7 @@ def steps(
         if is_recurrent(layer.module):
             found += _recurrent(layer, written(scheme))
             continue
-        draw = _draw(layer, written(scheme))
+        draw = _draw(layer, written(scheme), reads_pairs)
         if draw is not None:
             found.append(draw)
     if not found:
@@ -148,7 +184,18 @@ def _weight(module: Any) -> nn.Parameter:
     return found
 
 
-def _draw(layer: Layer, text: str) -> Draw | None:
+def _gives_pairs(layer: Layer) -> bool:
+    """Whether its units can come in pairs of opposite sign: their number is even, and a kink follows."""
+    weight: Any = getattr(layer.module, "weight", None)
+    return weight is not None and weight.shape[0] % 2 == 0 and _is_kinked(layer.following)
+
+
+def _is_kinked(activation: str) -> bool:
+    below, above = _core.activation(activation)["slopes"] or (1.0, 1.0)
+    return bool(below != above)
+
+
+def _draw(layer: Layer, text: str, reads_pairs: bool) -> Draw | None:
     """How this layer is drawn; `None` where it is to be left as it is: frozen, or an embedding, which sums no inputs
     and has no fan that a scheme could balance."""
     module: Any = layer.module
@@ -175,13 +222,17 @@ def _draw(layer: Layer, text: str) -> Draw | None:
     kind = type(module).__name__
     if theory["name"] == "pytorch-default" and not computed and parts is None:
         return Draw([layer.path], kind, "init PyTorch's default instead of its own", None)
-    weight = weight_call(theory, layer.following)
+    weight = weight_call(theory, layer.following, reads_pairs, _gives_pairs(layer))
     biases = parts(module)[1] if parts is not None else [getattr(module, "bias", None)]
     bias = bias_call(theory) if any(bias is not None and bias.requires_grad for bias in biases) else None
     what = f"init {weight.function.__name__} ({text}) instead of its own"
     # Attention has several outputs inside; only its draw is known.
     is_pass = theory["data_dependent"] and not isinstance(module, nn.MultiheadAttention)
-    return Draw([layer.path], kind, what, weight, bias, parts=parts, computed=computed, data_dependent=is_pass)
+    last = Call(one_positive) if theory["name"] == _TOGETHER else None
+    if last is not None and (computed or parts is not None):
+        why = "draws weight and bias together, and this layer keeps its weights in another form"
+        raise CannotApply(f"init = {text}", why, layer.path)
+    return Draw([layer.path], kind, what, weight, bias, last, parts, computed, is_pass)
 
 
 def _recurrent(layer: Layer, text: str) -> list[Step]:
@@ -197,7 +248,9 @@ def _recurrent(layer: Layer, text: str) -> list[Step]:
         theory = _theory(layer, text, parts, following)
         if theory["name"] == "pytorch-default":
             return [Draw([layer.path], kind, "init PyTorch's default instead of its own", None)]
-        weight = weight_call(theory, following)
+        if theory["name"] == _TOGETHER:
+            raise CannotApply(f"init = {text}", "is for layers that one activation follows", layer.path)
+        weight = weight_call(theory, following, reads_pairs=False, gives_pairs=False)
         bias = bias_call(theory) if parts(module)[1] else None
         what = f"init of what multiplies its {of} {weight.function.__name__} ({text}) instead of its own"
         draws.append(Draw([layer.path], kind, what, weight, bias, parts=parts))
@@ -209,16 +262,15 @@ def _theory(layer: Layer, text: str, parts: Parts | None = None, following: str 
     parts = parts or _parts(module)
     weight: Any = module.weight if parts is None else parts(module)[0][-1]
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
-    name = text.partition("(")[0]
-    if name in _NOT_HERE:
-        raise CannotApply(f"init = {text}", f"a PyTorch model cannot be given {_NOT_HERE[name]} here", layer.path)
     try:
         return _core.initializer(text, following or layer.following, fan_in, fan_out)
     except ValueError as error:
         raise CannotApply(f"init = {text}", str(error), layer.path) from None
 
 
-def weight_call(theory: Mapping[str, Any], following: str) -> Call:
+def weight_call(
+    theory: Mapping[str, Any], following: str, reads_pairs: bool = True, gives_pairs: bool | None = None
+) -> Call:
     """How a weight of this mean and variance is drawn: torch's own initialiser where it has the scheme."""
     name, init = theory["name"], nn.init
     gain = theory["parameters"].get("gain", 1.0)
@@ -231,6 +283,17 @@ def weight_call(theory: Mapping[str, Any], following: str) -> Call:
         return Call(init.xavier_uniform_ if shape == "uniform" else init.xavier_normal_, **with_gain)
     if name in ("orthogonal", "lsuv"):
         return Call(init.orthogonal_, **with_gain)
+    if name == "delta-orthogonal":
+        return Call(delta_orthogonal, **with_gain)
+    if name == "looks-linear":
+        # phi(z) - phi(-z) = (a + b) z for slopes a and b.
+        kinked = _is_kinked(following)
+        gain /= sum(_core.activation(following)["slopes"]) if kinked else 1.0
+        pairs_out = kinked if gives_pairs is None else gives_pairs
+        with_gain = {} if gain == 1.0 else {"gain": gain}
+        return Call(looks_linear, pairs_out=pairs_out, pairs_in=reads_pairs, **with_gain)
+    if name == _TOGETHER:
+        return Call(init.normal_, std=_SYMMETRIC / math.sqrt(theory["fan_in"]))
     if name == "constant":
         return Call(init.constant_, theory["weight_mean"])
     if name == "zeros":
@@ -261,6 +324,8 @@ def _he(following: str) -> dict[str, Any] | None:
 def bias_call(theory: Mapping[str, Any]) -> Call:
     """How a bias is drawn."""
     deviation = math.sqrt(theory["bias_variance"])
+    if theory["name"] == _TOGETHER:
+        deviation = _SYMMETRIC / math.sqrt(theory["fan_in"])
     if deviation == 0.0:
         return Call(nn.init.zeros_)
     if theory["name"] == "pytorch-default":

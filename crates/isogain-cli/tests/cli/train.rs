@@ -105,7 +105,7 @@ fn runs_are_numbered() {
     let desk = Desk::with_tiny();
     for expected in ["runs/train", "runs/train-2", "runs/train-3"] {
         let ran = desk.isogain(&["train", "tiny.toml", "--quiet"]);
-        assert!(ran.stdout.trim_end().ends_with(&format!("weights: {expected}")), "{}", ran.stdout);
+        assert!(ran.stdout.trim_end().ends_with(&format!("weights and report.html: {expected}")), "{}", ran.stdout);
     }
     let ran = desk.isogain(&["train", "--resume"]);
     assert!(ran.stderr.contains("raise run.steps in runs/train-3/recipe.toml"), "{}", ran.stderr);

@@ -88,7 +88,7 @@ mod tests {
         let map = PhaseMap::new(Activation::relu(), Some(&network));
         let text = phase_map(&map, Format::Text, &Context::default()).unwrap();
         assert!(text.starts_with("relu: how deep a plain network can be trained\n"), "{text}");
-        assert!(text.contains("gradient x0.408 per layer, about 10 layers; the network has 30"), "{text}");
+        assert!(text.contains("gradient x0.408 per layer, about 3 layers; the network has 30"), "{text}");
         assert!(text.contains("deeper than it can be trained"), "{text}");
         let json = phase_map(&map, Format::Json, &Context::default()).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -66,8 +66,7 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         lab.at(index, CASES.len())?;
         let recipe = format!(
             "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 100\nsamples = 20000\nbatch = 32\n\
-             standardize_target = false\n[network]\n{}\ndepth = 1\nwidth = 64\n[optimizer]\nname = \"adam\"\nlearning_rate = \
-             {}\n[clip]\nkind = \"global-norm\"\nthreshold = 1.0\n[run]\nsteps = {STEPS}\n",
+             [network]\n{}\ndepth = 1\nwidth = 64\n[optimizer]\nname = \"adam\"\nlearning_rate = {}\n[clip]\nkind = \"global-norm\"\nthreshold = 1.0\n[run]\nsteps = {STEPS}\n",
             case.network, case.learning_rate
         );
         let ended = Subject::new(&recipe)?.train(0, lab)?;

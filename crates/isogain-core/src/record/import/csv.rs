@@ -91,6 +91,8 @@ fn long(rows: Rows<'_>, curves: &mut Curves) -> Result<bool, (u64, String)> {
                     return Ok(false);
                 }
             }
+            // Counts of a histogram come after all moments; they would stand for a tensor of their own.
+            (_, statistic, _) if statistic.starts_with("exponent_") => {}
             ("activation" | "cotangent" | "weight" | "gradient" | "update", statistic, value) => {
                 let key = (step, name.clone(), kind.clone());
                 if tensor.key.as_ref() != Some(&key) {
