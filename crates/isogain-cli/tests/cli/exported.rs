@@ -58,7 +58,11 @@ print(int(histogram.num) == int(sum(histogram.bucket)) > 0)
     let expected = format!("40 0 {:.3}", loss.parse::<f64>().unwrap()).trim_end_matches('0').to_owned();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0].trim_end_matches('0'), expected);
-    assert_eq!(&lines[1..], ["['cotangent_rms/fc1', 'cotangent_rms/fc2', 'cotangent_rms/fc3', 'cotangent_rms/fc4']", "True"], "{said}");
+    assert_eq!(
+        &lines[1..],
+        ["['cotangent_rms/fc1', 'cotangent_rms/fc2', 'cotangent_rms/fc3', 'cotangent_rms/fc4']", "True"],
+        "{said}"
+    );
 }
 
 #[test]

@@ -43,9 +43,9 @@ const OF_A_PLAIN_RUN: &[(&str, &str, i64)] = &[
     ("network", "rect", 20),
     ("loss", ".line path", 1),
     ("depth", ".line circle", 40),
-    ("depth", "path.band", 1),
-    ("gradient-map", "canvas", 4),
-    ("signal-map", "canvas", 4),
+    // One colour where all layers are alike.
+    ("gradient-map", "canvas", 1),
+    ("signal-map", "canvas", 1),
     ("update-map", "canvas", 4),
     ("waterfall-before", "rect.bar", 4),
     ("waterfall-after", "rect.bar", 4),
@@ -111,7 +111,7 @@ impl Drop for Serving {
     }
 }
 
-/// Marks of a view that can be seen; of a canvas, the colours in it. -1 where there is no such view.
+/// Marks of a view that can be seen; of a canvas, the colours that were drawn. -1 where there is no such view.
 fn marks(browser: &mut Browser, view: &str, mark: &str) -> i64 {
     let asked = format!(
         "(() => {{
@@ -122,8 +122,11 @@ fn marks(browser: &mut Browser, view: &str, mark: &str) -> i64 {
                 return box.width > 0 || box.height > 0;
             }}).length;
             const canvas = figure.querySelector('canvas');
-            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-            return new Set(new Uint32Array(data.buffer)).size;
+            // Of a copy: the browser complains of a canvas that is read often.
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {{ willReadFrequently: true }});
+            copy.drawImage(canvas, 0, 0);
+            const data = copy.getImageData(0, 0, canvas.width, canvas.height).data;
+            return new Set([...new Uint32Array(data.buffer)].filter((colour) => colour !== 0)).size;
         }})()"
     );
     browser.evaluate(&asked).as_i64().unwrap()
@@ -220,14 +223,17 @@ fn a_cured_run_is_drawn_in_every_view() {
         browser.open(&url);
         is_whole(&mut browser, name, OF_A_PLAIN_RUN);
     }
+    // Theory has a band for the plain network that is untreated, and none for the one cured by skips.
+    assert_eq!(marks(&mut browser, "depth", "path.band"), 1);
+    assert!(marks(&mut browser, "gradient-map", "canvas") >= 4, "from layer to layer the gradient shrinks");
     // One layer, chosen in a map, is chosen in every view that has it.
     let place = browser.evaluate("(() => { const canvas = document.querySelector('[data-view=\"gradient-map\"] canvas'); canvas.scrollIntoView({ block: 'center' }); const box = canvas.getBoundingClientRect(); return [box.left + box.width / 2, box.top + box.height / 2]; })()");
     browser.click(place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
     let views = selected(&mut browser);
-    for view in ["network", "depth", "gradient-map", "signal-map", "update-map", "split", "histogram-cotangent"] {
-        assert!(views.iter().any(|found| found == view), "{view} does not show the layer: {views:?}");
-    }
     let layer = browser.evaluate("document.querySelector('nav.network rect.selected').dataset.layer");
+    for view in ["network", "depth", "gradient-map", "signal-map", "update-map", "split", "histogram-cotangent"] {
+        assert!(views.iter().any(|found| found == view), "{view} does not show {layer}: {views:?}");
+    }
     let course =
         browser.evaluate("document.querySelector('[data-view=\"over-time-cotangent\"] .course.shown').dataset.of");
     assert_eq!(course, layer);
@@ -256,7 +262,7 @@ fn a_cured_run_is_drawn_in_every_view() {
         ("loss", ".line > path:first-of-type", 2),
         ("depth", ".line circle", 40),
         ("map-1", "canvas", 4),
-        ("map-2", "canvas", 2),
+        ("map-2", "canvas", 1),
     ];
     browser.size(1200, 900);
     browser.wait("[...document.querySelectorAll('canvas')].every((canvas) => canvas.width !== 300)");
@@ -295,7 +301,7 @@ fn what_other_networks_have_is_drawn_and_live_runs_arrive() {
     let url = server.run(&mut browser, "long");
     browser.open(&url);
     browser.wait("Number(document.documentElement.dataset.updates ?? 0) >= 3");
-    let step = "Number(/at step ([0-9]+)/.exec(document.querySelector('#part-head').textContent)?.[1] ?? 0)";
+    let step = "Number(/t step ([0-9,]+)/.exec(document.querySelector('#part-head').textContent)?.[1].replaceAll(',', '') ?? 0)";
     let first = browser.evaluate(step).as_f64().unwrap();
     browser.wait(&format!("{step} > {first}"));
     #[cfg(unix)]

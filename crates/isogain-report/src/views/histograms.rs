@@ -5,11 +5,12 @@ use isogain_core::record::{HistogramRecord, TensorKind};
 use isogain_core::render::escape::shortened;
 use isogain_core::render::numbers::percent;
 
-use crate::chart::{at, field, spaced};
+use super::layers;
+use crate::chart::{at, field};
 use crate::digest::{Digest, Histograms};
 use crate::markup::text;
 
-/// Rows that are drawn; of more layers, evenly spaced ones.
+/// Rows that are drawn ([`layers::drawn`]).
 const MOST_ROWS: usize = 24;
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 560.0;
@@ -52,9 +53,8 @@ fn of_kind(histograms: &Histograms, kind: TensorKind) -> impl Iterator<Item = &H
 fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str) -> Option<String> {
     let [first, last] = run.histograms();
     let all: Vec<&HistogramRecord> = of_kind(last, kind).collect();
-    let rows: Vec<Row<'_>> = spaced(all.len(), MOST_ROWS)
+    let rows: Vec<Row<'_>> = layers::drawn(run, all, MOST_ROWS, |record| &record.name)
         .into_iter()
-        .map(|index| all[index])
         .map(|last| Row { name: &last.name, first: of_kind(first, kind).find(|record| record.name == last.name), last })
         .collect();
     let bins = rows.iter().flat_map(|row| [row.first, Some(row.last)]).flatten().flat_map(occupied);

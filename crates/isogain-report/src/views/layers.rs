@@ -1,7 +1,10 @@
 //! Which recorded operations people call layers, and which parameter belongs to which.
 
+use std::collections::BTreeSet;
+
 use isogain_core::network::OpKind;
 
+use crate::chart::spaced;
 use crate::digest::Digest;
 
 /// Rows of the operations that are layers, in forward order; all recorded ones where the network names none of them.
@@ -17,6 +20,17 @@ pub(crate) fn rows(run: &Digest) -> Vec<usize> {
         ops.iter().filter(|op| is_layer(&op.kind)).filter_map(|op| run.joint_row(&op.name)).collect();
     found.sort_unstable();
     if found.is_empty() { (0..run.joints().len()).collect() } else { found }
+}
+
+/// What there is room to draw: of more than `most` recorded operations those that are layers, which is what is chosen in
+/// other views; of more layers, evenly spaced ones.
+pub(crate) fn drawn<T>(run: &Digest, mut all: Vec<T>, most: usize, name: impl Fn(&T) -> &str) -> Vec<T> {
+    if all.len() > most {
+        let names: BTreeSet<&str> = rows(run).iter().map(|&row| run.joints()[row].as_str()).collect();
+        all.retain(|one| names.contains(name(one)));
+    }
+    let kept: BTreeSet<usize> = spaced(all.len(), most).into_iter().collect();
+    all.into_iter().enumerate().filter(|(index, _)| kept.contains(index)).map(|(_, one)| one).collect()
 }
 
 /// Rows of the weights, in the order of their operations; all parameters where none is called so.

@@ -3,11 +3,12 @@
 
 use isogain_core::record::TensorKind;
 
-use crate::chart::{at, field, spaced};
+use super::layers;
+use crate::chart::{at, field};
 use crate::digest::{Digest, Ridge};
 use crate::markup::text;
 
-/// Layers that can be shown; of more, evenly spaced ones.
+/// Layers that can be shown ([`layers::drawn`]).
 const MOST_LAYERS: usize = 24;
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 560.0;
@@ -47,7 +48,7 @@ fn figure(run: &Digest, kind: TensorKind, id: &'static str, title: &'static str)
             names.push(&ridge.name);
         }
     }
-    let names: Vec<&str> = spaced(names.len(), MOST_LAYERS).into_iter().map(|index| names[index]).collect();
+    let names = layers::drawn(run, names, MOST_LAYERS, |name| name);
     let shown = by_step.iter().flat_map(|(_, ridges)| ridges).filter(|ridge| names.contains(&ridge.name.as_str()));
     let (low, high) =
         shown.fold((i32::MAX, i32::MIN), |(low, high), ridge| (low.min(ridge.first), high.max(ridge.last())));
