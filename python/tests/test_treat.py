@@ -152,6 +152,7 @@ CHANGES: list[dict[str, Any]] = [
     {"activation": "tanh"},
     {"activation": "tailored-relu(slope = 0.3)", "init": "quadrature-gain"},
     {"norm": "batch"},
+    {"norm": "group(groups = 2)"},
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
     {"skip": {"scale": "depth", "learnable": False}},
     {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},

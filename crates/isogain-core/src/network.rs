@@ -278,6 +278,18 @@ pub enum NormKind {
     Group,
 }
 
+impl fmt::Display for NormKind {
+    /// The name that it has in a recipe.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "batch",
+            Self::Layer => "layer",
+            Self::Rms => "rms",
+            Self::Group => "group",
+        })
+    }
+}
+
 /// A normalisation with learnable `gamma` (starts at 1) and, except RMS, `beta` (starts at 0).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Norm {

@@ -38,7 +38,9 @@ def delta_orthogonal(weight: torch.Tensor, gain: float = 1.0) -> None:
         middle = torch.empty_like(weight.flatten(2)[:, :, 0] if weight.ndim > 2 else weight)
         nn.init.orthogonal_(middle, gain)
         weight.zero_()
-        weight[(slice(None), slice(None), *(size // 2 for size in weight.shape[2:]))] = middle
+        for size in weight.shape[2:]:
+            weight = weight.select(2, size // 2)
+        weight.copy_(middle)
 
 
 def looks_linear(weight: torch.Tensor, pairs_out: bool, pairs_in: bool, gain: float = 1.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import nn
@@ -15,14 +16,16 @@ from isogain.surgery.steps import Replace, Step
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
-    """Inserts `batch`, `layer` or `rms` norms. Where a layer's activation is a module of its own, the norm goes in
+def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
+    """Inserts `batch`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is a module of its own, the norm goes in
     front of that module, so that no parameter of the model changes its name; else behind the layer. A layer that a
-    norm follows is left alone; layer and RMS norm take the place of batch norms."""
-    if kind not in ("batch", "layer", "rms"):
-        raise CannotApply(f"norm = {kind}", "unknown; known: batch, layer, rms")
+    norm follows is left alone; all others take the place of batch norms."""
+    read = re.fullmatch(r"(batch|layer|rms)|(group)\(groups = (\d+)\)", text)
+    if read is None:
+        raise CannotApply(f"norm = {text}", "unknown; known: batch, layer, rms, group(groups = 8)")
+    kind, groups = read[1] or read[2], int(read[3] or 1)
     if kind != "batch":
-        replaced = _instead_of_batch_norms(model, kind)
+        replaced = _instead_of_batch_norms(model, kind, groups)
         if replaced:
             return replaced
     found: list[Step] = []
@@ -34,7 +37,7 @@ def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
         if id(layer.follower) in done:
             continue
         done.add(id(layer.follower))
-        norm = _norm(kind, layer)
+        norm = _norm(kind, groups, layer)
         before = layer.follower.module
         if before is not None and layout.calls_of(before) == 1 and len(all_paths(model, [before])) == 1:
             found.append(
@@ -47,7 +50,7 @@ def steps(model: nn.Module, layout: Layout, kind: str) -> list[Step]:
             )
     if not found:
         raise CannotApply(
-            f"norm = {kind}", "no hidden layer that an activation follows without a normalisation in between"
+            f"norm = {text}", "no hidden layer that an activation follows without a normalisation in between"
         )
     return found
 
@@ -56,7 +59,13 @@ def _kind(model: nn.Module, path: str) -> str:
     return type(model.get_submodule(path)).__name__
 
 
-def _norm(kind: str, layer: Layer) -> Call:
+def _grouped(groups: int, channels: int, path: str) -> int:
+    if channels % groups:
+        raise CannotApply(f"norm = group(groups = {groups})", f"{groups} groups do not divide {channels} channels", path)
+    return groups
+
+
+def _norm(kind: str, groups: int, layer: Layer) -> Call:
     module: Any = layer.module
     place = {"device": str(module.weight.device), "dtype": module.weight.dtype}
     if module.weight.device.type == "cpu":
@@ -70,27 +79,33 @@ def _norm(kind: str, layer: Layer) -> Call:
         if kind == "rms":
             return Call(nn.RMSNorm, features, **place)
         if layer.output_dimensions != 2:
-            why = f"its output has {layer.output_dimensions} axes; batch norm of a Linear needs [batch, features]"
-            raise CannotApply("norm = batch", why, layer.path)
+            why = f"its output has {layer.output_dimensions} axes; {kind} norm of a Linear needs [batch, features]"
+            raise CannotApply(f"norm = {kind}", why, layer.path)
+        if kind == "group":
+            return Call(nn.GroupNorm, _grouped(groups, features, layer.path), features, **place)
         return Call(nn.BatchNorm1d, features, **place)
-    if kind == "layer":
-        return Call(nn.GroupNorm, 1, module.out_channels, **place)
+    if kind in ("layer", "group"):
+        # One group is layer norm.
+        return Call(nn.GroupNorm, _grouped(groups, module.out_channels, layer.path), module.out_channels, **place)
     if kind == "rms":
         raise CannotApply("norm = rms", "torch has no RMS norm over the channels of a convolution", layer.path)
     spatial = module.weight.ndim - 2
     return Call(_BATCH_NORMS[spatial - 1], module.out_channels, **place)
 
 
-def _instead_of_batch_norms(model: nn.Module, kind: str) -> list[Step]:
+def _instead_of_batch_norms(model: nn.Module, kind: str, groups: int) -> list[Step]:
     found: list[Step] = []
     for path, module in model.named_modules():
         if isinstance(module, _BATCH_NORMS):
             if kind == "rms" and not isinstance(module, nn.BatchNorm1d):
                 raise CannotApply("norm = rms", "torch has no RMS norm over the channels of a convolution", path)
-            is_flat = isinstance(module, nn.BatchNorm1d)
-            rms = Call(nn.RMSNorm, module.num_features)
-            layer = Call(nn.LayerNorm, module.num_features) if is_flat else Call(nn.GroupNorm, 1, module.num_features)
-            norm = rms if kind == "rms" else layer
+            features = module.num_features
+            if kind == "rms":
+                norm = Call(nn.RMSNorm, features)
+            elif kind == "layer" and isinstance(module, nn.BatchNorm1d):
+                norm = Call(nn.LayerNorm, features)
+            else:
+                norm = Call(nn.GroupNorm, _grouped(groups, features, path), features)
             found.append(Replace(all_paths(model, [path]), norm, type(module).__name__, f"becomes {norm}"))
     return found
 

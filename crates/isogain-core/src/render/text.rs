@@ -110,8 +110,12 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
     if ills == 0 {
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
-        let limit = wrapped(&words::limit(report), LINE_WIDTH, INDENT);
-        text += &format!("{}; {limit}\n", style.bold(&tally(&report.findings)));
+        // A finding's own theory says it already.
+        let limit = words::limit(report);
+        let is_told =
+            report.findings.iter().filter_map(|finding| finding.theory.as_ref()).any(|said| said.contains(&limit));
+        let rest = if is_told { String::new() } else { format!("; {}", wrapped(&limit, LINE_WIDTH, INDENT)) };
+        text += &format!("{}{rest}\n", style.bold(&tally(&report.findings)));
     }
     text
 }

@@ -19,9 +19,9 @@ pub struct Changes {
     /// The hidden activation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<String>,
-    /// A normalisation to insert.
+    /// A normalisation to insert: `batch`, `group(groups = 8)`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<NormKind>,
+    pub norm: Option<String>,
     /// Skip connections to add, or their new scale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
@@ -78,7 +78,10 @@ impl Subject {
             init: (old.init != new.init).then(|| new.init.to_string()),
             head_init: new.head_init.filter(|_| old.head_init != new.head_init).map(|init| init.to_string()),
             activation: (old.activation != new.activation).then(|| new.activation.to_string()),
-            norm: new.norm.filter(|_| old.norm != new.norm),
+            norm: new.norm.filter(|_| old.norm != new.norm).map(|norm| match norm {
+                NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
+                _ => norm.to_string(),
+            }),
             skip: (new.kind == NetworkKind::Residual && skip(old) != skip(new)).then(|| Skip {
                 // A stem comes before the blocks.
                 scale: branch_scale(new.branch_scale, new.depth.saturating_sub(1)),
