@@ -96,6 +96,7 @@ fn the_cause_is_named_before_training() {
         ("convnet-30", "vanishing-gradient"),
         ("plain-56", "vanishing-gradient"),
         ("transformer-post-ln", "norm-placement"),
+        ("lstm-vowels", "vanishing-activation"),
     ] {
         let Some((recipe, folder)) = recipe("ill", name) else { continue };
         let findings = support::alone(|| Subject::load(&recipe, &folder)).unwrap().findings();
@@ -156,6 +157,17 @@ fn twenty_four_blocks_with_norms_behind() {
         cause: "norm-placement",
         fails: |score| score.loss.is_none_or(|loss| loss > 2.8),
         succeeds: |score| score.loss.is_some_and(|loss| loss < 2.5),
+    });
+}
+
+#[test]
+#[ignore = "trains for minutes, and its figures are not measured yet"]
+fn stacked_lstms_on_japanese_vowels() {
+    cured(&Expected {
+        recipe: "lstm-vowels",
+        cause: "vanishing-activation",
+        fails: |score| score.train_accuracy.unwrap() < 0.2,
+        succeeds: |score| score.train_accuracy.unwrap() > 0.9,
     });
 }
 

@@ -19,8 +19,11 @@ use desk::Desk;
 /// A network whose gradient vanishes, small enough to be cured in seconds.
 const ILL: &str = "[network]\ndepth = 20\nwidth = 24\n\n[run]\nsteps = 120\n";
 
+/// Views, and what counts as a mark of each.
+type Marks = &'static [(&'static str, &'static str)];
+
 /// Recipes whose runs have what a plain network has not, and the views that show it.
-const OTHERS: &[(&str, &str, &[(&str, &str)])] = &[
+const OTHERS: &[(&str, &str, Marks)] = &[
     (
         "lstm",
         "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 20\n\n[network]\nkind = \"lstm\"\nwidth = 16\n\n[clip]\nkind = \"global-norm\"\nthreshold = 0.01\n\n[run]\nsteps = 30\n",

@@ -16,6 +16,10 @@ pub(super) static REMEDY: Remedy = Remedy {
 /// One of each scale; uniform and truncated forms have the same variance and so the same signal.
 const SCALES: [&str; 5] = ["he-normal", "glorot-normal", "lecun-normal", "quadrature-gain", "edge-of-chaos"];
 
+/// Those of a recurrent layer, whose sums go through gates or a tanh that is linear near 0: what Keras draws the input's
+/// weights by, and PyTorch's bound with its biases.
+const RECURRENT: [&str; 2] = ["glorot-normal", "pytorch-default"];
+
 /// Two variances, or drifts in nepers, closer than this are the same (He, quadrature gain and edge of chaos for ReLU):
 /// what quadrature is good for across a kink.
 const SAME: f64 = 1e-6;
@@ -34,6 +38,9 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
 
 /// The scales that differ for this activation, the one with the least drift through this depth first.
 pub(super) fn ranked(case: &Case<'_>, recipe: &Recipe) -> Vec<Initializer> {
+    if recipe.network.kind.is_recurrent() {
+        return RECURRENT.iter().filter_map(|name| Initializer::named(name).ok()).collect();
+    }
     let Some(net) = PlainNet::of(case, recipe) else {
         return Vec::new();
     };

@@ -82,7 +82,7 @@ fn ours(row: &Row) -> String {
 /// `1.788 ±0.036`, `below 0.01`.
 pub fn theirs(expected: Expected) -> String {
     match expected {
-        Expected::Near { value, tolerance } if tolerance == 0.0 => resolved(value, 0.0),
+        Expected::Near { value, tolerance: 0.0 } => resolved(value, 0.0),
         Expected::Near { value, tolerance } => format!("{} ±{}", resolved(value, tolerance), short(tolerance)),
         Expected::Below { limit } => format!("below {}", number(limit)),
         Expected::Above { limit } => format!("above {}", number(limit)),
@@ -94,7 +94,7 @@ pub fn theirs(expected: Expected) -> String {
 /// Two digits.
 fn short(value: f64) -> String {
     let text = format!("{value:.1e}").parse().map_or_else(|_| MISSING.to_owned(), |rounded: f64| format!("{rounded}"));
-    if value < 1e-4 || value >= 1e5 { scientific(value) } else { text }
+    if (1e-4..1e5).contains(&value) { text } else { scientific(value) }
 }
 
 /// With one digit more than a tolerance needs.

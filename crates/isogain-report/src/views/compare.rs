@@ -150,38 +150,23 @@ fn all_ends(drawn: &[Drawn<'_>]) -> (f64, f64) {
 /// The gradient at every layer at the last recorded step of each run, on one scale; layers are counted from the input, and
 /// named as the first run names them.
 fn depth(runs: &[(String, &Digest)]) -> Option<String> {
-    let drawn: Vec<(&str, Vec<Option<f64>>, Vec<String>, u64)> = runs
-        .iter()
-        .take(MOST_RUNS)
-        .filter_map(|(name, run)| {
-            let rows = layers::rows(run);
-            let last = run
-                .columns()
-                .iter()
-                .rev()
-                .find(|column| rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing()))?;
-            let values = rows.iter().map(|&row| Column::level(&last.cotangent, row).value()).collect();
-            let names = rows.iter().map(|&row| run.joints()[row].clone()).collect();
-            Some((name.as_str(), values, names, last.step))
-        })
-        .collect();
-    let longest = drawn.iter().max_by_key(|(_, values, ..)| values.len())?;
-    let lines: Vec<Line> = drawn
-        .iter()
-        .zip(CLASSES)
-        .map(|((name, values, _, step), class)| Line {
-            class,
-            name: format!("{name}, step {step}"),
-            values: values.clone(),
-        })
-        .collect();
+    let drawn = runs.iter().take(MOST_RUNS).zip(CLASSES).filter_map(|((name, run), class)| {
+        let rows = layers::rows(run);
+        let is_recorded = |column: &Column| rows.iter().any(|&row| !Column::level(&column.cotangent, row).is_missing());
+        let last = run.columns().iter().rev().find(|column| is_recorded(column))?;
+        let values = rows.iter().map(|&row| Column::level(&last.cotangent, row).value()).collect();
+        let names: Vec<String> = rows.iter().map(|&row| run.joints()[row].clone()).collect();
+        Some((Line { class, name: format!("{name}, step {}", last.step), values }, names))
+    });
+    let (lines, names): (Vec<Line>, Vec<Vec<String>>) = drawn.unzip();
+    let longest = names.iter().max_by_key(|names| names.len())?;
     let chart = ByLayer {
         id: "depth",
         title: "Gradient by depth, at the last step",
-        summary: format!("Gradient by layer of {} runs at their last recorded step, on one scale.", drawn.len()),
+        summary: format!("Gradient by layer of {} runs at their last recorded step, on one scale.", lines.len()),
         quantity: "rms of dL/d(output) (log scale)",
         is_log: true,
-        layers: &longest.2,
+        layers: longest,
         lines: &lines,
         bands: &[],
     };

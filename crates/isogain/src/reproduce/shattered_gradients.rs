@@ -119,7 +119,8 @@ fn freeze(ops: &mut [Op], entry: &str, seen: &Side, model: &mut Model) {
                 let variance =
                     |feature: usize| mean(column(feature).map(|x| (x - centres[feature]).powi(2))) + norm.eps;
                 let factors: Vec<f64> = (0..features).map(|feature| variance(feature).sqrt().recip()).collect();
-                let diagonal = |at: usize| if at % (features + 1) == 0 { factors[at / (features + 1)] } else { 0.0 };
+                let diagonal =
+                    |at: usize| if at.is_multiple_of(features + 1) { factors[at / (features + 1)] } else { 0.0 };
                 let weight: Vec<f64> = (0..features * features).map(diagonal).collect();
                 let bias: Vec<f64> = centres.iter().zip(&factors).map(|(centre, factor)| -centre * factor).collect();
                 let weight = Value::Matrix(matrix(&weight, features, features, model.dtype, &model.device));

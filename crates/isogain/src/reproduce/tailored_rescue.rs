@@ -66,7 +66,7 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
                 }
             }
         }
-        let [he, tailored] = losses.map(|losses| mean(losses));
+        let [he, tailored] = losses.map(mean);
         let what = format!("learning rate {rate}: loss of He-ReLU over that of the tailored one");
         found.rows.push(Row::new(what, he / tailored, Expected::Above { limit: 10.0 }, Basis::Claimed));
     }

@@ -69,6 +69,7 @@ impl Tensor {
 
 fn long(rows: Rows<'_>, curves: &mut Curves) -> Result<bool, (u64, String)> {
     let mut tensor = Tensor::default();
+    let mut has_room = true;
     for (line, row) in rows {
         let [step, name, kind, statistic, value] = &row[..] else {
             return Err((line, format!("{} fields; each row has {}", row.len(), COLUMNS.join(", "))));
@@ -77,33 +78,28 @@ fn long(rows: Rows<'_>, curves: &mut Curves) -> Result<bool, (u64, String)> {
         let value = number(value);
         match (kind.as_str(), statistic.as_str(), value) {
             ("step", "loss", Some(loss)) => {
-                if !curves.add_at("loss", step, Value::Number(loss), || Place::Loss(0)) {
-                    return Ok(false);
-                }
+                has_room = curves.add_at("loss", step, Value::Number(loss), || Place::Loss(0));
             }
             ("step", "learning_rate", Some(rate)) => {
-                if !curves.add_at("learning_rate", step, Value::Number(rate), || Place::LearningRate(0)) {
-                    return Ok(false);
-                }
+                has_room = curves.add_at("learning_rate", step, Value::Number(rate), || Place::LearningRate(0));
             }
             ("clip", statistic, Some(number)) => {
-                if !curves.add(&format!("clip/{statistic}"), step, Value::Number(number)) {
-                    return Ok(false);
-                }
+                has_room = curves.add(&format!("clip/{statistic}"), step, Value::Number(number));
             }
             // Counts of a histogram come after all moments; they would stand for a tensor of their own.
             (_, statistic, _) if statistic.starts_with("exponent_") => {}
             ("activation" | "cotangent" | "weight" | "gradient" | "update", statistic, value) => {
                 let key = (step, name.clone(), kind.clone());
                 if tensor.key.as_ref() != Some(&key) {
-                    if !tensor.flush(curves) {
-                        return Ok(false);
-                    }
+                    has_room = tensor.flush(curves);
                     tensor.key = Some(key);
                 }
                 statistic_of(&mut tensor.moments, statistic, value);
             }
             _ => {}
+        }
+        if !has_room {
+            return Ok(false);
         }
     }
     Ok(tensor.flush(curves))

@@ -146,7 +146,7 @@ fn of_tensor(bytes: &[u8]) -> Option<Value> {
     }
     match numbers[..] {
         [number] => Some(Value::Number(number)),
-        _ if !numbers.is_empty() && numbers.len() % 3 == 0 => {
+        _ if !numbers.is_empty() && numbers.len().is_multiple_of(3) => {
             let mut moments = Moments { min: numbers.first().copied(), ..Moments::default() };
             for bucket in numbers.chunks_exact(3) {
                 // Of each bucket its middle: its values are not known any more.

@@ -82,7 +82,7 @@ struct Entry {
     /// Draws a weight that is no plain draw of its distribution.
     draw: Option<Draw>,
     /// Draws weight and bias together, where one depends on the other.
-    draw_all: Option<fn(&Layer, &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>)>,
+    draw_all: Option<DrawAll>,
     /// Whether units come in pairs, so that a layer needs an even number of them.
     pairs: bool,
     /// Whether a pass over data finishes it (LSUV).
@@ -93,6 +93,9 @@ struct Entry {
 
 /// Draws the weight of a layer, row-major.
 type Draw = fn(&Layer, &mut ChaCha8Rng) -> Vec<f64>;
+
+/// Draws weight, row-major, and bias of a layer.
+type DrawAll = fn(&Layer, &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>);
 
 /// The layer to initialise, and the initialiser's own numbers in the order of its parameters.
 struct Layer {

@@ -39,13 +39,13 @@ fn draw(layer: &Layer, rng: &mut super::ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
     let deviation = SYMMETRIC / layer.fan_in.sqrt();
     let mut weight: Vec<f64> = (0..rows * columns).map(|_| deviation * standard_normal(rng)).collect();
     let mut bias: Vec<f64> = (0..columns).map(|_| deviation * standard_normal(rng)).collect();
-    for unit in 0..columns {
+    for (unit, bias) in bias.iter_mut().enumerate() {
         let chosen = (uniform(rng) * (rows + 1) as f64) as usize;
         // Its distribution function is x^2.
         let positive = uniform(rng).sqrt();
         match weight.get_mut(chosen * columns + unit).filter(|_| chosen < rows) {
             Some(weight) => *weight = positive,
-            None => bias[unit] = positive,
+            None => *bias = positive,
         }
     }
     (weight, bias)

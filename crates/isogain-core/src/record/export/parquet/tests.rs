@@ -51,7 +51,7 @@ fn small_numbers_come_back() {
         for width in 1..=17_u8 {
             let most = (1_u32 << width) - 1;
             let scattered: Vec<u32> = (0..count as u32).map(|index| index.wrapping_mul(2_654_435_761) & most).collect();
-            let runs: Vec<u32> = (0..count as u32).map(|index| index / 90 & most).collect();
+            let runs: Vec<u32> = (0..count as u32).map(|index| (index / 90) & most).collect();
             for values in [scattered, runs] {
                 let mut bytes = Vec::new();
                 hybrid(&values, width, &mut bytes);
