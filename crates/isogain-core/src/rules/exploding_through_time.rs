@@ -11,6 +11,7 @@ pub(super) static RULE: Rule = Rule {
     summary: "the gradient of a recurrent state grows with every time step that it goes back",
     page: include_str!("exploding-through-time.md"),
     explains: &[
+        "exploding-activation",
         "exploding-gradient",
         "learning-rate-too-high",
         "clipping-dominates",
