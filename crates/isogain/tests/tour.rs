@@ -39,6 +39,22 @@ stops! {
     chain_product: "chain-product", but not [];
     three_terms: "three-terms", but not [];
     saturation: "saturation", but not [];
+    dead_units: "dead-units", but not [];
+    skip_adds_one: "skip-adds-one", but not [];
+    start_scales: "start-scales", but not [
+        "tanh, 5 layers, Glorot: gradients, first over last",
+        "tanh, 50 layers, Glorot: activations, last over first",
+        "tanh, 50 layers, Glorot: gradients, first over last",
+        "tanh, 4 layers of 2500 units, deviation 0.02: gradients, first over last",
+    ];
+    batch_norm: "batch-norm", but not [
+        "Glorot's weights: share with minus without batch norm, at the start",
+        "Glorot's weights: share with minus without batch norm, after training",
+    ];
+    batch_size: "batch-size", but not [];
+    explosion: "explosion", but not [];
+    clipping: "clipping", but not [];
+    no_free_trick: "no-free-trick", but not [];
 }
 
 /// A file that is in no table would never run, and its name on the command line is that of the file.

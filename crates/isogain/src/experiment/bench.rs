@@ -120,6 +120,18 @@ pub(crate) fn outputs(model: &Model, inputs: &[f64]) -> Vec<f64> {
     to_f64(model.forward(&mut model.plain(Mode::Train, None), inputs).into_data())
 }
 
+/// Every activation of a batch of data, in training mode.
+pub(crate) fn activations(model: &Model, batch: &Samples) -> Side {
+    let probes = Probes::new(Keep::Values);
+    model.forward(&mut model.plain(Mode::Train, Some(&probes)), model.inputs(batch));
+    probes.take().forward
+}
+
+/// Part of the values for which something holds.
+pub(crate) fn share(values: &[f64], holds: impl Fn(f64) -> bool) -> f64 {
+    values.iter().filter(|value| holds(**value)).count() as f64 / values.len().max(1) as f64
+}
+
 /// The Jacobian of outputs by inputs at one input, row-major `[outputs, inputs]`: one row for each unit cotangent.
 pub(crate) fn jacobian(model: &Model, input: &[f64]) -> Vec<f64> {
     let outputs = model.network.outputs;

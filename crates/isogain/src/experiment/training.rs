@@ -8,7 +8,7 @@ use isogain_core::recipe::{Recipe, expand, parse};
 
 use super::Lab;
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Dataset, Samples};
 use crate::train::{Trainer, judge};
 
 /// A recipe with its network and data.
@@ -47,6 +47,11 @@ impl Subject {
         let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
         let network = expand::network(&recipe, inputs, recipe.data.outputs(data.outputs()))?;
         Ok(Self { recipe, network, data })
+    }
+
+    /// The whole training part as one batch.
+    pub(crate) fn everything(&self) -> Samples {
+        self.data.train.select(&(0..self.data.train.len()).collect::<Vec<usize>>())
     }
 
     pub(crate) fn trainer(&self, seed: u64) -> Trainer {

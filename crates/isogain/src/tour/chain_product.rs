@@ -19,7 +19,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "the products of all paths did not add up to the gradient that backpropagation computes, or the gradient \
          fell in equal steps and not by equal factors",
     ),
-    seconds: 2,
+    seconds: 1,
     run,
 };
 
