@@ -1,6 +1,6 @@
 //! Published and exact results beside what was measured: a table and its figures for each experiment.
 
-use isogain_core::render::numbers;
+use isogain_core::render::numbers::{self, plural};
 use isogain_core::render::reproduction::{cells, tally};
 use isogain_core::summary::reproduction::{Figure, Mark, ReproduceReport, Reproduction, Row, Scale, Series};
 
@@ -35,8 +35,12 @@ struct Manner {
     brand: &'static str,
     title: &'static str,
     about: &'static str,
+    /// How many numbers are as they should be; plain text.
+    tally: fn(&ReproduceReport) -> String,
     /// What the first column of the list holds.
     column: &'static str,
+    /// Headings of our numbers and of those that they are compared with.
+    compared: [&'static str; 2],
     /// The heading of an experiment, from its place in the list.
     heading: fn(usize, &Reproduction) -> String,
     /// What stands below that.
@@ -49,7 +53,9 @@ pub(crate) fn body(report: &ReproduceReport) -> String {
         brand: "reproduce",
         title: "Results of theory and of the literature, measured again",
         about: BASES,
+        tally,
         column: "experiment",
+        compared: ["ours", "theirs"],
         heading: |_, one| text(&one.title),
         lead: |one| format!("<p>{}.</p>", text(&capital(&one.setting))),
     };
@@ -62,25 +68,38 @@ pub(crate) fn tour(report: &ReproduceReport) -> String {
         brand: "tour",
         title: "Vanishing and exploding gradients, measured claim by claim",
         about: STOPS,
+        tally: contradictions,
         column: "stop",
+        compared: ["measured", "should be"],
         heading: |place, one| format!("{}. {}", place + 1, text(&one.title)),
         lead: |one| format!("<p><b>What is measured.</b> {}.</p>", text(&capital(&one.setting))),
     };
     page(report, &manner)
 }
 
+/// How many numbers are as the account says; which ones are not stands at their stops.
+fn contradictions(report: &ReproduceReport) -> String {
+    let rows = report.experiments.iter().flat_map(|one| &one.rows);
+    let (all, right) = (rows.clone().count(), rows.filter(|row| row.passes).count());
+    let wrong: Vec<&str> = report.experiments.iter().filter(|one| !one.passes()).map(|one| one.name.as_str()).collect();
+    if wrong.is_empty() {
+        return format!("all of {} as the account says", plural(all, "number"));
+    }
+    format!("{right} of {} as the account says; it is contradicted at {}", plural(all, "number"), wrong.join(" and "))
+}
+
 fn page(report: &ReproduceReport, manner: &Manner) -> String {
     let list: String = report.experiments.iter().map(entry).collect();
-    let Manner { brand, title, about, column, heading, lead } = manner;
+    let Manner { brand, title, about, column, .. } = manner;
     let mut body = format!(
         "<header>\n<p class=\"brand\">isogain <span>{brand}</span></p>\n<h1>{title}</h1>\n\
          <p class=\"subject\">{}</p>\n</header>\n<main>\n<p>{about}</p>\n\
          <div class=\"scroll\"><table class=\"remedies\"><thead><tr><th scope=\"col\">{column}</th><th scope=\"col\" class=\"words\">what it \
          shows</th><th scope=\"col\">numbers</th><th scope=\"col\">time</th></tr></thead><tbody>{list}</tbody></table></div>\n",
-        text(&capital(&tally(report)))
+        text(&capital(&(manner.tally)(report)))
     );
     for (number, one) in report.experiments.iter().enumerate() {
-        body += &section(&text(&one.name), &heading(number, one), &experiment(one, number, &lead(one)));
+        body += &section(&text(&one.name), &(manner.heading)(number, one), &experiment(one, number, manner));
     }
     body + "</main>\n"
 }
@@ -98,7 +117,7 @@ fn entry(one: &Reproduction) -> String {
     )
 }
 
-fn experiment(one: &Reproduction, number: usize, lead: &str) -> String {
+fn experiment(one: &Reproduction, number: usize, manner: &Manner) -> String {
     let rows: String = one.rows.iter().map(row).collect();
     let figures: String = one
         .figures
@@ -111,11 +130,13 @@ fn experiment(one: &Reproduction, number: usize, lead: &str) -> String {
         .iter()
         .map(|disproof| format!("<p><b>What would prove it wrong.</b> If {}.</p>\n", text(disproof)));
     let notes = one.notes.iter().map(|note| format!("<p>{}</p>\n", text(note)));
+    let [ours, theirs] = manner.compared;
     let words: String = disproof.chain(notes).collect();
     format!(
-        "{lead}\n<p class=\"soft\">{}</p>\n<div class=\"scroll\"><table><thead><tr><th scope=\"col\"></th><th scope=\"col\">ours</th>\
-         <th scope=\"col\">theirs</th><th scope=\"col\">which is</th><th scope=\"col\"></th></tr></thead><tbody>{rows}</tbody></table></div>\n\
+        "{}\n<p class=\"soft\">{}</p>\n<div class=\"scroll\"><table><thead><tr><th scope=\"col\"></th><th scope=\"col\">{ours}</th>\
+         <th scope=\"col\">{theirs}</th><th scope=\"col\">which is</th><th scope=\"col\"></th></tr></thead><tbody>{rows}</tbody></table></div>\n\
          {words}<div class=\"pair\">{figures}</div>\n",
+        (manner.lead)(one),
         text(&one.source)
     )
 }

@@ -54,7 +54,7 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     found.figures.push(
         Figure::new(
             "Accuracy by batch size",
-            Scale::log("samples in a batch"),
+            Scale::linear("samples in a batch"),
             Scale::linear("accuracy on the test part"),
         )
         .with("batch norm", Mark::Line, batch_norm)

@@ -138,7 +138,11 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     let [high, low, leaky] = &courses[..] else { return Ok(found) };
     let dead = count(&high.middle);
     found.claimed("ReLU, rate 0.1: dead units of 192 after 300 steps", dead, Expected::Above { limit: 30.0 });
-    found.claimed("ReLU, rate 0.001: the same", count(&low.middle), Expected::Below { limit: 10.0 });
+    found.claimed(
+        "ReLU, rate 0.001: dead units of 192 after 300 steps",
+        count(&low.middle),
+        Expected::Below { limit: 10.0 },
+    );
     let none = Expected::Near { value: 0.0, tolerance: 0.0 };
     let moving = high.middle.iter().zip(&high.moved).filter(|(off, moved)| **off && **moved).count();
     found.exact("ReLU, rate 0.1: dead units whose weights have a gradient", moving as f64, none);
@@ -157,9 +161,11 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         returned += back(&course, 1..LAYERS);
     }
     found.notes.push(format!(
-        "For good is certain only in layer 1, whose inputs never change. Units of later layers can come back when the layers before \
+        "Dead for good is certain only in layer 1, whose inputs never change. Units of later layers can come back when the layers before \
          them change: after 300 steps at a rate of {MIDDLE}, over {SEEDS} seeds, {dead} units of layers 2 and 3 were dead, and \
-         {returned} of these were not at the end."
+         {returned} of these were not at the end. And a leaky ReLU that is alive need not be of use: at a rate of {HIGH}, {} of its units \
+         were off on every sample at the end, although each of them has a gradient.",
+        count(&leaky.end)
     ));
     Ok(found)
 }

@@ -53,7 +53,11 @@ fn dead(found: &mut Found) -> Result<(), Error> {
         narrow,
         Expected::Above { limit: 0.5 },
     );
-    found.claimed("the same at width 32", wide, Expected::Below { limit: 0.01 });
+    found.claimed(
+        "ReLU, He, 20 layers of width 32: share of networks that are dead from the start",
+        wide,
+        Expected::Below { limit: 0.01 },
+    );
     Ok(())
 }
 
@@ -167,18 +171,26 @@ fn hidden(found: &mut Found, lab: &Lab<'_>) -> Result<(), Error> {
     }
     let steps = factors.len() as f64;
     let (loss, _) = judge(&trainer.model, &subject.data.train);
-    found.claimed("the same clipped by norm at 1: loss, as if all were well", loss, Expected::Below { limit: 2.3 });
-    found.claimed("share of its steps that were clipped", clipped as f64 / steps, Expected::Above { limit: 0.9 });
+    found.claimed(
+        "20 layers that explode, clipped by norm at 1: loss, as if all were well",
+        loss,
+        Expected::Below { limit: 2.3 },
+    );
+    found.claimed(
+        "20 layers that explode, clipped: share of steps on which clipping acted",
+        clipped as f64 / steps,
+        Expected::Above { limit: 0.9 },
+    );
     let late = &factors[factors.len() / 2..];
     let late = mean(late.iter().map(|(_, norm)| norm.ln())).exp();
     found.claimed(
-        "norm of its gradient before clipping, second half of the training",
+        "20 layers that explode, clipped: norm of the gradient before that, second half of the training",
         late,
         Expected::Above { limit: 10.0 },
     );
     let cured = recipe(2.0, "")?.train(0, lab)?;
     found.claimed(
-        "its loss over that with He's weights and no clipping",
+        "20 layers that explode, clipped: loss over that with He's weights and no clipping",
         loss / cured.loss,
         Expected::Above { limit: 1.0 },
     );

@@ -166,7 +166,8 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         "He's scale is exact for ReLU and holds at any depth. Glorot's is exact for a linear layer only: tanh shrinks whatever is not \
          near 0, and so even after 5 layers the gradient is less than half of what it was. But it falls ever more slowly, because \
          small signals pass tanh unchanged, and not by a factor at each layer as before. GPT-2's deviation is Glorot's scale at 2500 \
-         units and He's at 5000; with a norm and a skip in each block it does not matter that it fits no width."
+         units and He's at 5000; with a norm and a skip in each block it need fit no width, because \
+         each block adds little to what the skip carries."
             .to_owned(),
     );
     found.figures.extend(tanh.into_iter().chain(relu));

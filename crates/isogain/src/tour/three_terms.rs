@@ -109,13 +109,17 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         let gradient = ratio(|one| one.gradient);
         if layer == 1 {
             found.exact(at("x at scale 0.1, over x at scale 1"), input, exactly);
-            found.claimed(at("dL/dy, the same"), back, Expected::Below { limit: 0.1 });
+            found.claimed(at("dL/dy at scale 0.1, over dL/dy at scale 1"), back, Expected::Below { limit: 0.1 });
         } else {
             found.claimed(at("x at scale 0.1, over x at scale 1"), input, Expected::Below { limit: 0.02 });
-            found.claimed(at("dL/dy, the same"), back, Expected::Between { low: 0.3, high: 3.0 });
+            found.claimed(
+                at("dL/dy at scale 0.1, over dL/dy at scale 1"),
+                back,
+                Expected::Between { low: 0.3, high: 3.0 },
+            );
         }
-        found.claimed(at("phi'(z), the same"), slope, Expected::Above { limit: 1.0 });
-        found.claimed(at("gradient, the same"), gradient, Expected::Below { limit: 0.1 });
+        found.claimed(at("phi'(z) at scale 0.1, over phi'(z) at scale 1"), slope, Expected::Above { limit: 1.0 });
+        found.claimed(at("gradient at scale 0.1, over that at scale 1"), gradient, Expected::Below { limit: 0.1 });
 
         let mut lines: [Vec<(f64, f64)>; 4] = Default::default();
         for scale in SCALES {
