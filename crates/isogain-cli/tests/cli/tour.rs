@@ -30,3 +30,18 @@ fn the_help_has_every_stop_and_a_typo_is_guessed() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("did you mean 'clipping'?"), "{}", ran.stderr);
 }
+
+/// Every number of every stop, on one page; the account is contradicted in some, and the status says so.
+#[test]
+fn the_whole_tour_is_one_page() {
+    let desk = Desk::new();
+    let ran = desk.isogain(&["tour", "--quiet", "--out", "out"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let page = desk.read("out/report.html");
+    for (place, stop) in TABLE.iter().enumerate() {
+        assert!(page.contains(&format!("<h2 id=\"{}-title\">{}. ", stop.name, place + 1)), "{}", stop.name);
+        assert!(desk.path("out").join(format!("{}.json", stop.name)).is_file(), "{}", stop.name);
+    }
+    let ran = desk.isogain(&["tour", "--out", "out"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("is not empty"), "{}", ran.stderr);
+}

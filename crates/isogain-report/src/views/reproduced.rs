@@ -27,7 +27,7 @@ const BASES: &str = "A number that ours is compared with is <b>exact</b> (a clos
 /// How the tour is read.
 const STOPS: &str = "Each stop is one claim of the classic account of why gradients vanish and explode, measured on small networks \
     that are built and trained while the tour runs. Behind each number stands what it should be: <b>exact</b> is what theory \
-    says, <b>claimed</b> is what the account says, with a limit that was set beforehand. A ✗ is a claim that the measurement \
+    says, <b>claimed</b> is what the account says, with a limit of our own. A ✗ is a claim that the measurement \
     contradicts; the notes below it say why.";
 
 /// What a kind of page says of itself and of each experiment; all of it is markup.

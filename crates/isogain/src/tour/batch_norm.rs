@@ -115,6 +115,9 @@ fn sigmoids(found: &mut Found, lab: &Lab<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// One number of a step, where it is finite.
+type Measure = fn(&SmoothStep) -> Option<f64>;
+
 /// Along the gradient of a ReLU network while it trains.
 fn smoothness(norm: bool, seed: u64, lab: &Lab<'_>) -> Result<Vec<SmoothStep>, Error> {
     const RATE: f64 = 0.1;
@@ -145,7 +148,7 @@ fn surface(found: &mut Found, lab: &Lab<'_>) -> Result<(), Error> {
     );
     let all = |norm: bool| (0..SEEDS).map(|seed| smoothness(norm, seed, lab)).collect::<Result<Vec<_>, Error>>();
     let (plain, normed) = (all(false)?, all(true)?);
-    let measures: [(&str, fn(&SmoothStep) -> Option<f64>); 3] = [
+    let measures: [(&str, Measure); 3] = [
         ("range of losses along the gradient", SmoothStep::band),
         ("change of the gradient along itself, relative", |step| step.gradient_change),
         ("change of the gradient over the length of the step", |step| step.smoothness),

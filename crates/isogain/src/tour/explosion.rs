@@ -182,7 +182,7 @@ fn digits(found: &mut Found) -> Result<(), Error> {
                 found.claimed(what, worst / losses[0], Expected::Above { limit: 2.0 });
                 found.notes.push(format!(
                     "Above 2 / lambda a quadratic loss always diverges; a network need not. At 100 / lambda the tanh network's loss rises \
-                     from {:.2} to {worst:.0} and is {:.2} after {STEPS} steps: where the weights have gone, the curvature is smaller.",
+                     from {:.2} to {worst:.0} and is {:.1e} after {STEPS} steps: where the weights have gone, the curvature is smaller.",
                     losses[0],
                     losses[losses.len() - 1]
                 ));

@@ -202,9 +202,12 @@ fn hidden(found: &mut Found, lab: &Lab<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What measures some of the remedies.
+type Part = fn(&mut Found) -> Result<(), Error>;
+
 fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     let mut found = Found::default();
-    let parts: [fn(&mut Found) -> Result<(), Error>; 4] = [dead, other_activations, norms, skips];
+    let parts: [Part; 4] = [dead, other_activations, norms, skips];
     for (index, part) in parts.into_iter().enumerate() {
         lab.at(index, parts.len() + 1)?;
         part(&mut found)?;
