@@ -37,7 +37,9 @@ macro_rules! stops {
 
 stops! {
     chain_product: "chain-product", but not [];
-    three_terms: "three-terms", but not [];
+    three_terms: "three-terms", but not [
+        "weight of layer 1 at its most saturated unit: gradient at scale 0.1, over that at scale 1",
+    ];
     saturation: "saturation", but not [];
     dead_units: "dead-units", but not ["ReLU, SGD at 1: dead units of 192 after 300 steps"];
     skip_adds_one: "skip-adds-one", but not [];

@@ -41,8 +41,8 @@ struct Manner {
     column: &'static str,
     /// Headings of our numbers and of those that they are compared with.
     compared: [&'static str; 2],
-    /// The heading of an experiment, from its place in the list.
-    heading: fn(usize, &Reproduction) -> String,
+    /// The heading of an experiment, from its place where there are several.
+    heading: fn(Option<usize>, &Reproduction) -> String,
     /// What stands below that.
     lead: fn(&Reproduction) -> String,
 }
@@ -71,7 +71,10 @@ pub(crate) fn tour(report: &ReproduceReport) -> String {
         tally: contradictions,
         column: "stop",
         compared: ["measured", "should be"],
-        heading: |place, one| format!("{}. {}", place + 1, text(&one.title)),
+        heading: |place, one| {
+            let number = place.map_or_else(String::new, |place| format!("{}. ", place + 1));
+            number + &text(&one.title)
+        },
         lead: |one| format!("<p><b>What is measured.</b> {}.</p>", text(&capital(&one.setting))),
     };
     page(report, &manner)
@@ -85,7 +88,7 @@ fn contradictions(report: &ReproduceReport) -> String {
     if wrong.is_empty() {
         return format!("all of {} as the account says", plural(all, "number"));
     }
-    format!("{right} of {} as the account says; it is contradicted at {}", plural(all, "number"), wrong.join(" and "))
+    format!("{right} of {} as the account says; it is contradicted at {}", plural(all, "number"), wrong.join(", "))
 }
 
 fn page(report: &ReproduceReport, manner: &Manner) -> String {
@@ -98,8 +101,13 @@ fn page(report: &ReproduceReport, manner: &Manner) -> String {
          shows</th><th scope=\"col\">numbers</th><th scope=\"col\">time</th></tr></thead><tbody>{list}</tbody></table></div>\n",
         text(&capital(&(manner.tally)(report)))
     );
+    let several = report.experiments.len() > 1;
     for (number, one) in report.experiments.iter().enumerate() {
-        body += &section(&text(&one.name), &(manner.heading)(number, one), &experiment(one, number, manner));
+        body += &section(
+            &text(&one.name),
+            &(manner.heading)(several.then_some(number), one),
+            &experiment(one, number, manner),
+        );
     }
     body + "</main>\n"
 }

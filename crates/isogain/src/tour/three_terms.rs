@@ -137,13 +137,13 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
     let (whole, small) = (Layer::of(1, 1.0)?, Layer::of(1, SMALL)?);
     let saturated = [whole.strongest(), whole.by_slope()[0]];
     let (whole, small) = (whole.terms(saturated), small.terms(saturated));
+    let what = "weight of layer 1 at its most saturated unit: gradient at scale 0.1, over that at scale 1";
+    found.claimed(what, small.gradient / whole.gradient, Expected::Below { limit: 0.1 });
     found.notes.push(format!(
         "Small weights have one good side: phi'(z) rises towards its largest value, 1, because z comes near 0. At the most \
-         saturated unit of layer 1 it rises {:.0} times at scale 0.1, and the gradient there is {:.1} times what it was, although \
-         dL/dy has shrunk. In layer 1 the input is the data and stays as it is; dL/dy shrinks because the way back leads through \
-         the small weights of layers 2 and 3.",
-        small.slope / whole.slope,
-        small.gradient / whole.gradient
+         saturated unit of layer 1 it rises {:.0} times at scale 0.1, which makes up for all that dL/dy loses. In layer 1 the input \
+         is the data and stays as it is; dL/dy shrinks because the way back leads through the small weights of layers 2 and 3.",
+        small.slope / whole.slope
     ));
     Ok(found)
 }
