@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Map(Map),
     /// Results of theory and of the literature, measured again by this program, beside what they should be
     Reproduce(Reproduce),
+    /// The classic account of vanishing and exploding gradients, each claim measured on small networks, as one page
+    Tour(Tour),
     /// What a rule or a remedy means: the problem, the formula, a network that has it, what to do
     Explain(Explain),
 }
@@ -350,6 +352,41 @@ pub(crate) struct Reproduce {
     #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Write a page of one experiment there that opens in any browser, offline
+    #[arg(long, value_name = "FILE", requires = "name")]
+    pub(crate) html: Option<PathBuf>,
+    /// No progress, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// How the result is written: text, json or markdown
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: FormatName,
+}
+
+/// `isogain tour`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+The stops, in order: chain-product, three-terms, saturation, dead-units, skip-adds-one, start-scales, batch-norm, \
+batch-size, explosion, clipping, no-free-trick. All of them take seconds.
+
+The account is not right in everything: three-terms, dead-units, start-scales and batch-norm have numbers that contradict it, and so the whole tour \
+ends with status 1.
+
+    isogain tour
+    isogain tour chain-product
+
+Exit status: 0 each claim is as measured, 1 one is contradicted, 2 an error, 130 stopped by Ctrl-C.")]
+pub(crate) struct Tour {
+    /// One stop; all of them when left out
+    pub(crate) name: Option<String>,
+    /// Folder for the numbers and the page, report.html
+    ///
+    /// runs/tour when left out, or runs/tour-2, -3 ... when that is taken
+    #[arg(long, short, value_name = "DIR", conflicts_with = "name")]
+    pub(crate) out: Option<PathBuf>,
+    /// Stops at the same time; the number of processor cores when left out
+    #[arg(long, value_name = "N", conflicts_with = "name", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Write a page of one stop there that opens in any browser, offline
     #[arg(long, value_name = "FILE", requires = "name")]
     pub(crate) html: Option<PathBuf>,
     /// No progress, only the result

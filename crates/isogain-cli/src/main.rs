@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Smooth(options) => commands::smooth::run(options),
         Command::Map(options) => commands::map::run(options),
         Command::Reproduce(options) => commands::reproduce::run(options),
+        Command::Tour(options) => commands::tour::run(options),
         Command::Explain(options) => commands::explain::run(options),
     });
     match result {

@@ -57,6 +57,14 @@ pub fn reproduce_html(report: &ReproduceReport) -> Result<String, ReportError> {
     page::reproduce(report)
 }
 
+/// The page for the tour: claims of the classic account, each measured.
+///
+/// # Errors
+/// When the report cannot be written as JSON, which the page carries as its data.
+pub fn tour_html(report: &ReproduceReport) -> Result<String, ReportError> {
+    page::tour(report)
+}
+
 /// The page for a recorded run, finished or not; `name` is what it is called, its folder as a rule.
 ///
 /// # Errors

@@ -102,6 +102,10 @@ pub(crate) fn reproduce(report: &ReproduceReport) -> Result<String, ReportError>
     frame("isogain reproduce", &reproduced::body(report), report)
 }
 
+pub(crate) fn tour(report: &ReproduceReport) -> Result<String, ReportError> {
+    frame("isogain tour", &reproduced::tour(report), report)
+}
+
 /// A piece of a page that can be put in the place of an older one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {

@@ -11,6 +11,7 @@ pub mod clip;
 pub mod cure;
 mod direction;
 pub mod error;
+pub mod experiment;
 pub mod heal;
 pub mod initialize;
 pub mod model;
@@ -23,6 +24,7 @@ pub mod scaler;
 pub mod sharpness;
 pub mod smoothness;
 pub mod snapshot;
+pub mod tour;
 pub mod train;
 pub mod trials;
 

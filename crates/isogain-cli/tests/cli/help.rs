@@ -18,6 +18,7 @@ fn help_is_as_written() {
         ("smooth", file!["help/smooth.txt"]),
         ("map", file!["help/map.txt"]),
         ("reproduce", file!["help/reproduce.txt"]),
+        ("tour", file!["help/tour.txt"]),
         ("explain", file!["help/explain.txt"]),
     ] {
         assert_data_eq!(desk.isogain(&[command, "--help"]).stdout, expected);

@@ -14,4 +14,5 @@ mod interrupt;
 mod readme;
 mod recorded;
 mod smooth;
+mod tour;
 mod train;

@@ -46,6 +46,9 @@ pub fn tally(report: &ReproduceReport) -> String {
 fn text(one: &Reproduction, style: Style) -> String {
     let mut page = format!("{}  {}\n", style.bold(&printable(&one.name)), printable(&one.title));
     page += &format!("{INDENT}source   {}\n{INDENT}setting  {}\n", printable(&one.source), printable(&one.setting));
+    if let Some(disproof) = &one.disproof {
+        page += &format!("{INDENT}wrong if {}\n", printable(disproof));
+    }
     let headings = ["", "ours", "theirs", "which is", ""].map(str::to_owned);
     let rows: Vec<Vec<String>> =
         std::iter::once(headings.to_vec()).chain(one.rows.iter().map(|row| cells(row).to_vec())).collect();
@@ -120,6 +123,9 @@ fn markdown(report: &ReproduceReport) -> String {
         for row in &one.rows {
             page += &format!("| {} |\n", cells(row).map(|cell| escaped(&cell)).join(" | "));
         }
+        if let Some(disproof) = &one.disproof {
+            page += &format!("\nThis would be wrong if {}.\n", escaped(disproof));
+        }
         for note in &one.notes {
             page += &format!("\n{}\n", escaped(note));
         }
@@ -143,6 +149,7 @@ mod tests {
             title: "Batch norm makes gradients explode".into(),
             source: "Yang et al. 2019".into(),
             setting: "width 500".into(),
+            disproof: Some("the factor were 1".into()),
             rows,
             figures: Vec::new(),
             notes: vec!["\u{1b}[31mred".into()],
@@ -158,6 +165,7 @@ mod tests {
 batch-norm-explosion  Batch norm makes gradients explode
    source   Yang et al. 2019
    setting  width 500
+   wrong if the factor were 1
                    ours         theirs         which is
    relu, batch 8   1.798        1.788 ±0.036   exact      yes
    a | bar         0.0200       below 0.0100   claimed    NO

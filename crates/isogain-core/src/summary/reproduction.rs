@@ -27,6 +27,9 @@ pub struct Reproduction {
     pub source: String,
     /// What is measured, and how.
     pub setting: String,
+    /// What would prove the claim wrong, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disproof: Option<String>,
     /// One number each.
     pub rows: Vec<Row>,
     /// Pictures of the same numbers.

@@ -1,6 +1,6 @@
 //! Published and exact results beside what was measured: a table and its figures for each experiment.
 
-use isogain_core::render::numbers;
+use isogain_core::render::numbers::{self, plural};
 use isogain_core::render::reproduction::{cells, tally};
 use isogain_core::summary::reproduction::{Figure, Mark, ReproduceReport, Reproduction, Row, Scale, Series};
 
@@ -19,21 +19,95 @@ const MOST_DOTS: usize = 24;
 /// Decades that a logarithmic axis has at least.
 const LEAST_DECADES: f64 = 1.0;
 
+/// How the numbers of `reproduce` are read.
+const BASES: &str = "A number that ours is compared with is <b>exact</b> (a closed form, or an integral to more digits than are \
+    compared), <b>published</b> (printed by the source), <b>claimed</b> (the outcome that the source describes, with a \
+    limit of our own) or <b>measured</b> (by an independent program).";
+
+/// How the tour is read.
+const STOPS: &str = "Each stop is one claim of the classic account of why gradients vanish and explode, measured on small networks \
+    that are built and trained while the tour runs. Behind each number stands what it should be: <b>exact</b> is what theory \
+    says, <b>claimed</b> is what the account says, with a limit of our own. A ✗ is a claim that the measurement \
+    contradicts; the notes below it say why.";
+
+/// What a kind of page says of itself and of each experiment; all of it is markup.
+struct Manner {
+    brand: &'static str,
+    title: &'static str,
+    about: &'static str,
+    /// How many numbers are as they should be; plain text.
+    tally: fn(&ReproduceReport) -> String,
+    /// What the first column of the list holds.
+    column: &'static str,
+    /// Headings of our numbers and of those that they are compared with.
+    compared: [&'static str; 2],
+    /// The heading of an experiment, from its place where there are several.
+    heading: fn(Option<usize>, &Reproduction) -> String,
+    /// What stands below that.
+    lead: fn(&Reproduction) -> String,
+}
+
 /// The whole page: how many numbers are as they should be, the list of experiments, then each.
 pub(crate) fn body(report: &ReproduceReport) -> String {
+    let manner = Manner {
+        brand: "reproduce",
+        title: "Results of theory and of the literature, measured again",
+        about: BASES,
+        tally,
+        column: "experiment",
+        compared: ["ours", "theirs"],
+        heading: |_, one| text(&one.title),
+        lead: |one| format!("<p>{}.</p>", text(&capital(&one.setting))),
+    };
+    page(report, &manner)
+}
+
+/// The same for the tour, where each claim stands above its measurement.
+pub(crate) fn tour(report: &ReproduceReport) -> String {
+    let manner = Manner {
+        brand: "tour",
+        title: "Vanishing and exploding gradients, measured claim by claim",
+        about: STOPS,
+        tally: contradictions,
+        column: "stop",
+        compared: ["measured", "should be"],
+        heading: |place, one| {
+            let number = place.map_or_else(String::new, |place| format!("{}. ", place + 1));
+            number + &text(&one.title)
+        },
+        lead: |one| format!("<p><b>What is measured.</b> {}.</p>", text(&capital(&one.setting))),
+    };
+    page(report, &manner)
+}
+
+/// How many numbers are as the account says; which ones are not stands at their stops.
+fn contradictions(report: &ReproduceReport) -> String {
+    let rows = report.experiments.iter().flat_map(|one| &one.rows);
+    let (all, right) = (rows.clone().count(), rows.filter(|row| row.passes).count());
+    let wrong: Vec<&str> = report.experiments.iter().filter(|one| !one.passes()).map(|one| one.name.as_str()).collect();
+    if wrong.is_empty() {
+        return format!("all of {} as the account says", plural(all, "number"));
+    }
+    format!("{right} of {} as the account says; it is contradicted at {}", plural(all, "number"), wrong.join(", "))
+}
+
+fn page(report: &ReproduceReport, manner: &Manner) -> String {
     let list: String = report.experiments.iter().map(entry).collect();
+    let Manner { brand, title, about, column, .. } = manner;
     let mut body = format!(
-        "<header>\n<p class=\"brand\">isogain <span>reproduce</span></p>\n<h1>Results of theory and of the literature, measured again</h1>\n\
-         <p class=\"subject\">{}</p>\n</header>\n<main>\n\
-         <p>A number that ours is compared with is <b>exact</b> (a closed form, or an integral to more digits than are \
-         compared), <b>published</b> (printed by the source), <b>claimed</b> (the outcome that the source describes, with a \
-         limit of our own) or <b>measured</b> (by an independent program).</p>\n\
-         <div class=\"scroll\"><table class=\"remedies\"><thead><tr><th scope=\"col\">experiment</th><th scope=\"col\" class=\"words\">what it \
+        "<header>\n<p class=\"brand\">isogain <span>{brand}</span></p>\n<h1>{title}</h1>\n\
+         <p class=\"subject\">{}</p>\n</header>\n<main>\n<p>{about}</p>\n\
+         <div class=\"scroll\"><table class=\"remedies\"><thead><tr><th scope=\"col\">{column}</th><th scope=\"col\" class=\"words\">what it \
          shows</th><th scope=\"col\">numbers</th><th scope=\"col\">time</th></tr></thead><tbody>{list}</tbody></table></div>\n",
-        text(&capital(&tally(report)))
+        text(&capital(&(manner.tally)(report)))
     );
+    let several = report.experiments.len() > 1;
     for (number, one) in report.experiments.iter().enumerate() {
-        body += &section(&text(&one.name), &text(&one.title), &experiment(one, number));
+        body += &section(
+            &text(&one.name),
+            &(manner.heading)(several.then_some(number), one),
+            &experiment(one, number, manner),
+        );
     }
     body + "</main>\n"
 }
@@ -51,7 +125,7 @@ fn entry(one: &Reproduction) -> String {
     )
 }
 
-fn experiment(one: &Reproduction, number: usize) -> String {
+fn experiment(one: &Reproduction, number: usize, manner: &Manner) -> String {
     let rows: String = one.rows.iter().map(row).collect();
     let figures: String = one
         .figures
@@ -59,12 +133,18 @@ fn experiment(one: &Reproduction, number: usize) -> String {
         .enumerate()
         .map(|(index, figure)| plot(figure, &format!("figure-{number}-{index}")))
         .collect();
-    let notes: String = one.notes.iter().map(|note| format!("<p>{}</p>\n", text(note))).collect();
+    let disproof = one
+        .disproof
+        .iter()
+        .map(|disproof| format!("<p><b>What would prove it wrong.</b> If {}.</p>\n", text(disproof)));
+    let notes = one.notes.iter().map(|note| format!("<p>{}</p>\n", text(note)));
+    let [ours, theirs] = manner.compared;
+    let words: String = disproof.chain(notes).collect();
     format!(
-        "<p>{}.</p>\n<p class=\"soft\">{}</p>\n<div class=\"scroll\"><table><thead><tr><th scope=\"col\"></th><th scope=\"col\">ours</th>\
-         <th scope=\"col\">theirs</th><th scope=\"col\">which is</th><th scope=\"col\"></th></tr></thead><tbody>{rows}</tbody></table></div>\n\
-         {notes}<div class=\"pair\">{figures}</div>\n",
-        text(&capital(&one.setting)),
+        "{}\n<p class=\"soft\">{}</p>\n<div class=\"scroll\"><table><thead><tr><th scope=\"col\"></th><th scope=\"col\">{ours}</th>\
+         <th scope=\"col\">{theirs}</th><th scope=\"col\">which is</th><th scope=\"col\"></th></tr></thead><tbody>{rows}</tbody></table></div>\n\
+         {words}<div class=\"pair\">{figures}</div>\n",
+        (manner.lead)(one),
         text(&one.source)
     )
 }
@@ -191,13 +271,20 @@ mod tests {
             title: "<script>".into(),
             source: "they".into(),
             setting: "a network".into(),
+            disproof: Some("<b>nothing</b>".into()),
             rows: vec![Row::new("a number", 2.0, Expected::Below { limit: 1.0 }, Basis::Exact)],
             figures: vec![figure],
             notes: Vec::new(),
             seconds: 1.0,
         };
         let body = body(&ReproduceReport::new(vec![one]));
-        assert!(!body.contains("<script>") && !body.contains("<i>") && !body.contains("a <b>"), "{body}");
+        assert!(
+            !body.contains("<script>")
+                && !body.contains("<i>")
+                && !body.contains("<b>nothing")
+                && !body.contains("a <b>"),
+            "{body}"
+        );
         assert!(
             body.contains("✗ 0 of 1")
                 && body.contains("class=\"line c1\"")

@@ -16,6 +16,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Dong et al. 2021; Noci et al. 2022",
     setting: "softmax of 128 normal logits, 100,000 rows; 8 layers of one-headed attention on 32 tokens of width 64, 20 \
               networks",
+    disproof: None,
     seconds: 15,
     run,
 };

@@ -14,6 +14,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Yang et al. 2019",
     setting: "digits, width 64, batch 64, momentum 0.9, learning rate 0.01, 500 steps, 2 seeds: accuracy on the training \
               batches of the last 50 steps' network",
+    disproof: None,
     seconds: 60,
     run,
 };

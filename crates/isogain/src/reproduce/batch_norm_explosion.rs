@@ -17,6 +17,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Yang et al. 2019",
     setting: "40 layers of width 500 with batch norm, eps 0, 3 networks: factor of the squared gradient per layer over 25 \
               layers",
+    disproof: None,
     seconds: 20,
     run,
 };

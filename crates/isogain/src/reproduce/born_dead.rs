@@ -14,6 +14,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Narrow deep ReLU networks are dead before training, with a probability between known bounds",
     source: "Lu, Shin, Su & Karniadakis 2020",
     setting: "networks of one input without biases, 4000 of each: share of those that give zero everywhere",
+    disproof: None,
     seconds: 15,
     run,
 };

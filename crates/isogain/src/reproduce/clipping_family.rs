@@ -19,6 +19,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Clipping by value turns the gradient, clipping by norm keeps its direction",
     source: "Pascanu, Mikolov & Bengio 2013; reports on PyTorch's clip_grad_norm_",
     setting: "chosen gradients through this program's clipping; descent on x^4/4 from 10 at 0.1",
+    disproof: None,
     seconds: 1,
     run,
 };

@@ -16,6 +16,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "The default initialisations of PyTorch and Keras make deep gradients vanish at a known rate",
     source: "PyTorch's and Keras' own code; Schoenholz et al. 2017",
     setting: "30 layers of width 1000, inputs N(0, 1), 2 networks: slope of ln rms dL/dz per layer over layers 5 to 25",
+    disproof: None,
     seconds: 30,
     run,
 };

@@ -18,6 +18,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Poole et al. 2016; Schoenholz et al. 2017; Pretorius et al. 2018",
     setting: "tanh networks of width 500, bias variance 0.05, 120 networks, two inputs of correlation 0.6; ReLU networks of \
               width 500 with dropout, 40 networks",
+    disproof: None,
     seconds: 70,
     run,
 };

@@ -14,6 +14,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Dormant and dead units are counted where they were planted",
     source: "Sokar et al. 2023",
     setting: "a ReLU layer of 32 units with 3 of weights zero and 2 of a twentieth, 512 inputs: units at or below the threshold",
+    disproof: None,
     seconds: 1,
     run,
 };

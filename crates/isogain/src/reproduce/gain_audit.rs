@@ -15,6 +15,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "PyTorch's gains over a hundred layers: SELU's holds, tanh's explodes, GELU and SiLU die with He's",
     source: "PyTorch, pull request 50664 and the documentation of calculate_gain",
     setting: "width 1000, normal weights of gain^2/n, inputs N(0, 1), batch 16, one network",
+    disproof: None,
     seconds: 40,
     run,
 };

@@ -18,6 +18,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Micikevicius et al. 2018; IEEE 754",
     setting: "normal gradients rounded to fp16; ReLU layers of width 400 with PyTorch's initialisation from a gradient of \
               0.001; digits, 12 of them, trained in emulated fp16 without and with a loss scale of 65536",
+    disproof: None,
     seconds: 40,
     run,
 };

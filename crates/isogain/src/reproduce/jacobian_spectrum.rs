@@ -20,6 +20,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Orthogonal weights make a deep network an isometry; with ReLU they cannot",
     source: "Saxe et al. 2014; Pennington, Schoenholz & Ganguli 2017",
     setting: "width 400, critical weights, mean of 3 networks, with ReLU of 12: variance over squared mean of the eigenvalues of J J^T",
+    disproof: None,
     seconds: 30,
     run,
 };

@@ -15,6 +15,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Gradients of random networks scatter by a log-normal law that width and depth set",
     source: "Hanin & Rolnick 2018; Hanin & Nica 2020",
     setting: "4000 ReLU networks of 20 layers of width 50, He weights, one input each: ln of the squared length",
+    disproof: None,
     seconds: 20,
     run,
 };

@@ -21,6 +21,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Saxe et al. 2014; Balduzzi et al. 2017; Pennington et al. 2017; Xiao et al. 2018",
     setting: "a looks-linear ReLU network of 200 layers at initialisation; digits, 200 layers of width 64, SGD 0.01, 500 \
               steps; linear networks of one unit",
+    disproof: None,
     seconds: 40,
     run,
 };

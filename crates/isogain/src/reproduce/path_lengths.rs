@@ -19,6 +19,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Veit, Wilber & Belongie 2016",
     setting: "20 blocks x + a W relu(x) of width 256, He weights, mean of 5 networks: energy of the gradient by the \
               number of branches it went through",
+    disproof: None,
     seconds: 10,
     run,
 };

@@ -15,6 +15,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Schoenholz et al. 2017",
     setting: "digits, tanh, width 64, bias variance 0.05, momentum 0.9, batch 64, 500 steps, best of learning rates 0.001, \
               0.003 and 0.01: deepest of 10, 20, 40 and 80 layers with a loss below 1",
+    disproof: None,
     seconds: 250,
     run,
 };

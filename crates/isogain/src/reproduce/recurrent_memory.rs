@@ -21,6 +21,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013; Gers et al. 2000; Tallec & Ollivier 2018",
     setting: "1000 random tanh recurrences; linear ones of 256 units over 300 steps; LSTMs without input; one sigmoid unit \
               over 50 steps",
+    disproof: None,
     seconds: 10,
     run,
 };

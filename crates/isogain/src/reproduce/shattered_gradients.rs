@@ -20,6 +20,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Balduzzi et al. 2017",
     setting: "networks of one input and width 200 on 256 points from -2 to 2, 20 networks, 60 without batch norm, which \
               scatter more: correlation of df/dx at neighbouring points, the batch's statistics held",
+    disproof: None,
     seconds: 60,
     run,
 };

@@ -13,6 +13,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "A thousand layers learn without any normalisation, where branches start at zero",
     source: "De & Smith 2020; Bachlechner et al. 2020",
     setting: "digits, blocks x + a W relu(x) of width 64, SGD: loss on the training part",
+    disproof: None,
     seconds: 60,
     run,
 };

@@ -22,6 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     setting: "blocks of width 128 on 64 tokens, cross-entropy over 128 classes at initialisation, depths 8 to 64, 8 \
               networks, with uniform attention (queries of zero) and with full attention: slope of ln |dW| of the last \
               feed-forward layer by ln of the depth",
+    disproof: None,
     seconds: 100,
     run,
 };

@@ -18,6 +18,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     source: "Yang et al. 2021",
     setting: "3 hidden ReLU layers, widths 64 to 2048, 4 networks, one step of Adam (the gradient's sign) of 0.001: exponent \
               of the width in the rms change of each layer's output",
+    disproof: None,
     seconds: 40,
     run,
 };

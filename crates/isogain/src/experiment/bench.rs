@@ -17,24 +17,24 @@ use crate::probe::{Keep, Kept, Probes, Seen};
 use crate::snapshot::Gradients;
 
 /// An activation by its name.
-pub(super) fn phi(name: &str) -> Result<Activation, Error> {
+pub(crate) fn phi(name: &str) -> Result<Activation, Error> {
     Activation::named(name).map_err(|error| Error::Mismatch(error.to_string()))
 }
 
 /// An initialiser by its name, with some of its numbers.
-pub(super) fn init(name: &str, numbers: &[(&str, f64)]) -> Result<Initializer, Error> {
+pub(crate) fn init(name: &str, numbers: &[(&str, f64)]) -> Result<Initializer, Error> {
     let start = Initializer::named(name);
     let set = numbers.iter().fold(start, |init, (key, value)| init?.with_parameter(key, *value));
     set.map_err(|error| Error::Mismatch(error.to_string()))
 }
 
 /// Normal weights and biases of these variances, that of the weights times the fan-in.
-pub(super) fn normal(weight_variance: f64, bias_variance: f64) -> Result<Initializer, Error> {
+pub(crate) fn normal(weight_variance: f64, bias_variance: f64) -> Result<Initializer, Error> {
     init("normal", &[("weight_variance", weight_variance), ("bias_variance", bias_variance)])
 }
 
 /// A layer that reads what `activation` puts out.
-pub(super) fn linear(
+pub(crate) fn linear(
     name: impl Into<String>,
     [inputs, units]: [usize; 2],
     init: Initializer,
@@ -43,25 +43,25 @@ pub(super) fn linear(
     Op { name: name.into(), kind: OpKind::Linear(Linear::new(inputs, units, init, activation)) }
 }
 
-pub(super) fn activation(name: impl Into<String>, activation: Activation) -> Op {
+pub(crate) fn activation(name: impl Into<String>, activation: Activation) -> Op {
     Op { name: name.into(), kind: OpKind::Activation { activation } }
 }
 
-pub(super) fn norm(name: impl Into<String>, norm: NormKind, features: usize, eps: f64) -> Op {
+pub(crate) fn norm(name: impl Into<String>, norm: NormKind, features: usize, eps: f64) -> Op {
     Op { name: name.into(), kind: OpKind::Norm(Norm::new(norm, features, eps)) }
 }
 
-pub(super) fn residual(name: impl Into<String>, scale: f64, branch: Vec<Op>) -> Op {
+pub(crate) fn residual(name: impl Into<String>, scale: f64, branch: Vec<Op>) -> Op {
     Op { name: name.into(), kind: OpKind::Residual(Residual::new(branch, scale, false)) }
 }
 
 /// A network of numbers.
-pub(super) fn network(input: Shape, outputs: usize, ops: Vec<Op>) -> Network {
+pub(crate) fn network(input: Shape, outputs: usize, ops: Vec<Op>) -> Network {
     Network { input, outputs, ops, loss: Loss::MeanSquaredError }
 }
 
 /// `depth` times linear, norm, activation, of one width: `fc1`, `norm1`, `act1`, ...
-pub(super) fn stack(
+pub(crate) fn stack(
     width: usize,
     depth: usize,
     init: Initializer,
@@ -77,30 +77,30 @@ pub(super) fn stack(
 }
 
 /// The network with parameters drawn from a seed.
-pub(super) fn model(network: &Network, seed: u64, dtype: DType) -> Model {
+pub(crate) fn model(network: &Network, seed: u64, dtype: DType) -> Model {
     let targets = Targets::Values { values: Vec::new(), outputs: network.outputs };
     Model::new(network, seed, dtype, &Samples { shape: network.input.clone(), inputs: Vec::new(), targets })
 }
 
 /// Replaces a parameter's values, row-major.
-pub(super) fn set(model: &mut Model, name: &str, values: &[f64]) {
+pub(crate) fn set(model: &mut Model, name: &str, values: &[f64]) {
     if let Some(value) = model.parameters.get_mut(name) {
         *value = value.with(values, model.dtype, &model.device);
     }
 }
 
 /// What one pass forward and back left behind.
-pub(super) struct Passed {
+pub(crate) struct Passed {
     /// Row-major `[rows, outputs]`.
-    pub(super) outputs: Vec<f64>,
+    pub(crate) outputs: Vec<f64>,
     /// Activations and cotangents by joint; with whole tensors also at `input`.
-    pub(super) seen: Seen,
+    pub(crate) seen: Seen,
     /// Of each parameter.
-    pub(super) gradients: Gradients,
+    pub(crate) gradients: Gradients,
 }
 
 /// Sends `inputs` forward and `cotangent` back, both row-major, in training mode.
-pub(super) fn pass(model: &Model, inputs: &[f64], cotangent: &[f64], keep: Keep) -> Passed {
+pub(crate) fn pass(model: &Model, inputs: &[f64], cotangent: &[f64], keep: Keep) -> Passed {
     let features = model.network.input.features;
     let probes = Probes::new(keep);
     let tensor =
@@ -114,14 +114,26 @@ pub(super) fn pass(model: &Model, inputs: &[f64], cotangent: &[f64], keep: Keep)
 }
 
 /// What a network puts out, in training mode.
-pub(super) fn outputs(model: &Model, inputs: &[f64]) -> Vec<f64> {
+pub(crate) fn outputs(model: &Model, inputs: &[f64]) -> Vec<f64> {
     let features = model.network.input.features;
     let inputs = matrix(inputs, inputs.len() / features, features, model.dtype, &model.device);
     to_f64(model.forward(&mut model.plain(Mode::Train, None), inputs).into_data())
 }
 
+/// Every activation of a batch of data, in training mode.
+pub(crate) fn activations(model: &Model, batch: &Samples) -> Side {
+    let probes = Probes::new(Keep::Values);
+    model.forward(&mut model.plain(Mode::Train, Some(&probes)), model.inputs(batch));
+    probes.take().forward
+}
+
+/// Part of the values for which something holds.
+pub(crate) fn share(values: &[f64], holds: impl Fn(f64) -> bool) -> f64 {
+    values.iter().filter(|value| holds(**value)).count() as f64 / values.len().max(1) as f64
+}
+
 /// The Jacobian of outputs by inputs at one input, row-major `[outputs, inputs]`: one row for each unit cotangent.
-pub(super) fn jacobian(model: &Model, input: &[f64]) -> Vec<f64> {
+pub(crate) fn jacobian(model: &Model, input: &[f64]) -> Vec<f64> {
     let outputs = model.network.outputs;
     let mut identity = vec![0.0; outputs * outputs];
     identity.iter_mut().step_by(outputs + 1).for_each(|one| *one = 1.0);
@@ -130,39 +142,39 @@ pub(super) fn jacobian(model: &Model, input: &[f64]) -> Vec<f64> {
 }
 
 /// One side of what was seen.
-pub(super) type Side = BTreeMap<Arc<str>, Kept>;
+pub(crate) type Side = BTreeMap<Arc<str>, Kept>;
 
 /// The tensor at a joint; empty where it was not kept.
-pub(super) fn values(side: &Side, joint: &str) -> Vec<f64> {
+pub(crate) fn values(side: &Side, joint: &str) -> Vec<f64> {
     side.get(joint).and_then(Kept::values).map(|values| values.to_f64().into_owned()).unwrap_or_default()
 }
 
 /// Root mean square at a joint; NaN where nothing was seen.
-pub(super) fn rms(side: &Side, joint: &str) -> f64 {
+pub(crate) fn rms(side: &Side, joint: &str) -> f64 {
     side.get(joint).and_then(|kept| kept.moments().rms()).unwrap_or(f64::NAN)
 }
 
 /// Numbers from a seed, apart from those that parameters are drawn from.
-pub(super) struct Sampler(ChaCha8Rng);
+pub(crate) struct Sampler(ChaCha8Rng);
 
 impl Sampler {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(u64::MAX);
         Self(generator)
     }
 
-    pub(super) fn normals(&mut self, count: usize, deviation: f64) -> Vec<f64> {
+    pub(crate) fn normals(&mut self, count: usize, deviation: f64) -> Vec<f64> {
         (0..count).map(|_| deviation * standard_normal(&mut self.0)).collect()
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         use rand::RngExt;
         self.0.random_range(0..bound)
     }
 }
 
-pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for value in values {
         sum += value;
@@ -172,7 +184,7 @@ pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// Slope of the least-squares line through these points.
-pub(super) fn slope(points: &[(f64, f64)]) -> f64 {
+pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
     let (x, y) = (mean(points.iter().map(|point| point.0)), mean(points.iter().map(|point| point.1)));
     let along = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>();
     along / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()

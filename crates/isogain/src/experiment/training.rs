@@ -8,32 +8,32 @@ use isogain_core::recipe::{Recipe, expand, parse};
 
 use super::Lab;
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Dataset, Samples};
 use crate::train::{Trainer, judge};
 
 /// A recipe with its network and data.
-pub(super) struct Subject {
-    pub(super) recipe: Recipe,
-    pub(super) network: Network,
-    pub(super) data: Arc<Dataset>,
+pub(crate) struct Subject {
+    pub(crate) recipe: Recipe,
+    pub(crate) network: Network,
+    pub(crate) data: Arc<Dataset>,
 }
 
 /// How a training ended.
 #[derive(Clone, Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Loss of each step's batch.
-    pub(super) losses: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
     /// Loss on the whole training part, in evaluation mode.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
     /// Share of the training part that is right.
-    pub(super) accuracy: f64,
+    pub(crate) accuracy: f64,
     /// Share of the test part that is right.
-    pub(super) test_accuracy: f64,
+    pub(crate) test_accuracy: f64,
 }
 
 impl Ended {
     /// Mean loss over the last `steps` batches; not finite where the training broke.
-    pub(super) fn late(&self, steps: usize) -> f64 {
+    pub(crate) fn late(&self, steps: usize) -> f64 {
         let from = self.losses.len().saturating_sub(steps);
         self.losses[from..].iter().sum::<f64>() / self.losses[from..].len().max(1) as f64
     }
@@ -41,7 +41,7 @@ impl Ended {
 
 impl Subject {
     /// From a recipe as it would stand in a file.
-    pub(super) fn new(recipe: &str) -> Result<Self, Error> {
+    pub(crate) fn new(recipe: &str) -> Result<Self, Error> {
         let recipe = parse(recipe, "recipe")?;
         let data = Arc::new(Dataset::load(&recipe.data, Path::new("."))?);
         let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
@@ -49,17 +49,22 @@ impl Subject {
         Ok(Self { recipe, network, data })
     }
 
-    pub(super) fn trainer(&self, seed: u64) -> Trainer {
+    /// The whole training part as one batch.
+    pub(crate) fn everything(&self) -> Samples {
+        self.data.train.select(&(0..self.data.train.len()).collect::<Vec<usize>>())
+    }
+
+    pub(crate) fn trainer(&self, seed: u64) -> Trainer {
         Trainer::new(&self.recipe, &self.network, &self.data, seed)
     }
 
     /// Trains to the end, or to where a value stops being finite.
-    pub(super) fn train(&self, seed: u64, lab: &Lab<'_>) -> Result<Ended, Error> {
+    pub(crate) fn train(&self, seed: u64, lab: &Lab<'_>) -> Result<Ended, Error> {
         self.finish(self.trainer(seed), lab)
     }
 
     /// The same with a network that is there already.
-    pub(super) fn finish(&self, mut trainer: Trainer, lab: &Lab<'_>) -> Result<Ended, Error> {
+    pub(crate) fn finish(&self, mut trainer: Trainer, lab: &Lab<'_>) -> Result<Ended, Error> {
         while trainer.step < self.recipe.run.steps && !trainer.is_broken() {
             lab.stopped()?;
             trainer.advance(&self.data, false);
