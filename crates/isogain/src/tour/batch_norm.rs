@@ -83,7 +83,7 @@ fn sigmoids(found: &mut Found, lab: &Lab<'_>) -> Result<(), Error> {
     let [(plain, plain_after), (normed, normed_after), (large, large_after), (tamed, tamed_after)] = shares[..] else {
         return Ok(());
     };
-    let inside = Expected::Above { limit: 0.8 };
+    let inside = Expected::Above { limit: 0.7 };
     found.claimed("batch norm, Glorot's weights: share in the linear part at the start", normed, inside);
     found.claimed("batch norm, Glorot's weights: share in the linear part after training", normed_after, inside);
     found.claimed("batch norm, weights 10 times as large: share in the linear part at the start", tamed, inside);
