@@ -98,15 +98,26 @@ pub(crate) enum Part {
 /// Formats, lints, tests, documentation, dependencies; the Python package.
 pub(crate) fn test(part: Part) -> Result<()> {
     let mut tally = Tally::default();
-    // First, because the tests of the engine compare with the environment's PyTorch.
-    let python = if part == Part::Rust { None } else { python::interpreter()? };
+    // It downloads while lints compile.
+    let environment = (part != Part::Rust).then(|| std::thread::spawn(python::interpreter));
     let tests = if works("cargo", &["nextest", "--version"]) { TESTS } else { TESTS_WITHOUT_NEXTEST };
     if part != Part::Python {
         // Tests on data that is not there say so, and fail under CI.
         if std::env::var_os("CI").is_some() {
             tally.time(DATA, || data::for_tests().map(|()| true));
         }
-        for step in [FORMAT, LINTS, tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
+        for step in [FORMAT, LINTS] {
+            tally.run(&step, None)?;
+        }
+    }
+    // The tests of the engine compare with the environment's PyTorch.
+    let python = match environment.map(std::thread::JoinHandle::join) {
+        Some(Ok(found)) => found?,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        None => None,
+    };
+    if part != Part::Python {
+        for step in [tests, DOCUMENTATION, FETCH, DEPENDENCIES] {
             tally.run(&step, python.as_deref())?;
         }
     }

@@ -112,7 +112,6 @@ fn the_cause_is_named_before_training() {
 
 /// 0.167 is the error of always answering 1.
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn a_tanh_rnn_that_adds_over_100_steps() {
     cured(&Expected {
         recipe: "rnn-adding-100",
@@ -124,7 +123,6 @@ fn a_tanh_rnn_that_adds_over_100_steps() {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn thirty_convolutions_on_fashion_mnist() {
     cured(&Expected {
         recipe: "convnet-30",
@@ -136,7 +134,6 @@ fn thirty_convolutions_on_fashion_mnist() {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn fifty_six_plain_layers_on_cifar_10() {
     cured(&Expected {
         recipe: "plain-56",
@@ -148,7 +145,6 @@ fn fifty_six_plain_layers_on_cifar_10() {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn an_rnn_that_explodes_through_time() {
     cured(&Expected {
         recipe: "rnn-exploding",
@@ -160,7 +156,6 @@ fn an_rnn_that_explodes_through_time() {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn twenty_four_blocks_with_norms_behind() {
     cured(&Expected {
         recipe: "transformer-post-ln",
@@ -172,7 +167,6 @@ fn twenty_four_blocks_with_norms_behind() {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn stacked_lstms_on_japanese_vowels() {
     cured(&Expected {
         recipe: "lstm-vowels",
@@ -201,31 +195,26 @@ fn healthy(name: &str, learns: fn(&Score) -> bool) {
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn a_resnet_with_batch_norm_is_healthy() {
     healthy("resnet-20", |score| score.train_accuracy.unwrap() > 0.3);
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn a_convnet_with_batch_norm_is_healthy() {
     healthy("vgg-batch-norm", |score| score.train_accuracy.unwrap() > 0.65);
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn a_character_model_with_norms_in_front_is_healthy() {
     healthy("gpt-pre-ln", |score| score.loss.unwrap() < 2.5);
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn an_lstm_with_open_gates_is_healthy() {
     healthy("lstm-adding", |score| score.loss.unwrap() < 0.01);
 }
 
 #[test]
-#[ignore = "trains for minutes, and its figures are not measured yet"]
 fn a_he_initialised_network_is_healthy() {
     healthy("mlp-he", |score| score.train_accuracy.unwrap() > 0.99);
 }
