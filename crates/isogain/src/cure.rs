@@ -17,7 +17,7 @@ use isogain_core::summary::{Curve, Curves, TriedCurves};
 use isogain_core::trial::left_out::{LeftOut, by_budget, ruled_out};
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::random_search::RandomSearch;
-use isogain_core::trial::result::{Finished, Stopped, TrialReport};
+use isogain_core::trial::result::{Finished, PredictionError, Stopped, TrialReport};
 use isogain_core::trial::schedule::Schedule;
 use isogain_core::trial::{Job, Score, learning_rates};
 
@@ -223,6 +223,7 @@ pub fn search<'a>(
     };
     let mut report = finished.so_far(0.0).ok_or_else(|| nothing_known(stopped, options.budget))?;
     (report.left_out, report.stopped) = (left_out, stopped);
+    report.prediction_error = prediction_error(&report, &prescriptions, recipe, &mut datasets)?;
 
     let curves = curves.into_inner().unwrap_or_else(PoisonError::into_inner);
     let of = |arm: usize, rate: f64| -> Vec<Curve> {
@@ -246,6 +247,29 @@ pub fn search<'a>(
     };
     let cured = cure.map(|cure| Subject::new(&cure.recipe, datasets.of(&cure.recipe)?)).transpose()?;
     Ok(Search { subject, findings, prescriptions, report, curves, cured })
+}
+
+/// How far the predictions of what was trained to the end are off on the seeds that they had not seen.
+fn prediction_error(
+    report: &TrialReport,
+    prescriptions: &[Prescription],
+    untreated: &Recipe,
+    datasets: &mut Datasets,
+) -> Result<Option<PredictionError>, Error> {
+    let factor = |treated: &Subject| Prediction::new(&treated.start, &expectation(treated)).factor_per_layer;
+    let mut errors = Vec::new();
+    for (result, prescription) in report.prescriptions.iter().zip(prescriptions) {
+        let predicted = result.predicted.as_ref().and_then(|prediction| prediction.factor_per_layer);
+        let Some(predicted) = predicted.filter(|_| result.steps == untreated.run.steps) else { continue };
+        for run in result.seeds.iter().filter(|run| run.seed != untreated.run.seed) {
+            let mut recipe = prescription.recipe.clone();
+            recipe.run.seed = run.seed;
+            let measured = factor(&Subject::new(&recipe, datasets.of(&recipe)?)?);
+            errors.extend(measured.map(|measured| (measured / predicted).ln().abs()));
+        }
+    }
+    let networks = errors.len();
+    Ok((networks > 0).then(|| PredictionError { mean: errors.iter().sum::<f64>() / networks as f64, networks }))
 }
 
 /// A whole training: arm, bits of the learning rate, seed.

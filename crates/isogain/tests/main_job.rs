@@ -36,6 +36,8 @@ fn the_built_in_recipe_is_cured_on_three_of_three_seeds() {
         let (train, test) = (run.score.train_accuracy.unwrap(), run.score.test_accuracy.unwrap());
         assert!(train >= 0.99 && test >= 0.95, "{run:?}");
     }
+    let error = report.prediction_error.unwrap();
+    assert!(error.networks >= 6 && error.mean < 0.05, "{error:?}");
     let others = report.prescriptions.iter().filter(|result| result.remedy == "change-learning-rate");
     assert!(others.clone().count() > 0);
     assert!(others.into_iter().all(|result| result.verdict != Verdict::Improves));

@@ -106,6 +106,28 @@ fn every_remedy_treats_its_reference_recipe() {
     }
 }
 
+/// Of every remedy on the networks of all pages that the core's own engine runs.
+#[test]
+fn what_is_prescribed_reads_back_as_the_same_recipe() {
+    let mut prescribed = 0;
+    for page in TABLE {
+        let recipe = parse(super::reference_recipe(page), page.name).unwrap();
+        let input = input_of(&recipe);
+        if !input.grid.is_empty() {
+            continue;
+        }
+        let bench = Bench::new(super::reference_recipe(page));
+        for variant in TABLE.iter().flat_map(|remedy| (remedy.prescribe)(&bench.case(), &recipe)) {
+            let told = format!("{:?} on the network of {}: {}", variant.remedies, page.name, variant.parameters);
+            let read = parse(&to_toml(&variant.recipe), "treated").unwrap_or_else(|error| panic!("{told}: {error}"));
+            assert_eq!(read, variant.recipe, "{told}");
+            crate::recipe::expand::network(&read, input.clone(), 10).unwrap_or_else(|error| panic!("{told}: {error}"));
+            prescribed += 1;
+        }
+    }
+    assert!(prescribed > 200, "{prescribed}");
+}
+
 #[test]
 fn the_scale_that_fits_the_activation_comes_first() {
     let first = |activation: &str| parameters("rescale-init", &plain(30, activation, "\"pytorch-default\""))[0].clone();

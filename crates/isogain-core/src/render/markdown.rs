@@ -58,7 +58,7 @@ pub fn cure(report: &CureReport) -> String {
         };
         page += &line(&[], tried, &when);
     }
-    for line in words::left_out(&report.trial) {
+    for line in words::left_out(&report.trial).into_iter().chain(words::prediction_error(&report.trial)) {
         page += &format!("\n{}.\n", escape(&capital(&line)));
     }
     let spent = &report.trial.spent;

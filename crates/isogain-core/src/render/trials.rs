@@ -45,7 +45,7 @@ pub(super) fn table(report: &CureReport, style: Style) -> String {
         let line = format!("{variants} dropped on the way: {}", names(&dropped));
         text += &format!("{INDENT}{}\n", wrapped(&line, LINE_WIDTH - INDENT.len(), INDENT));
     }
-    for line in words::left_out(&report.trial) {
+    for line in words::left_out(&report.trial).into_iter().chain(words::prediction_error(&report.trial)) {
         text += &format!("{INDENT}{}\n", wrapped(&printable(&line), LINE_WIDTH - INDENT.len(), INDENT));
     }
     let outcome = printable(&words::outcome(report));

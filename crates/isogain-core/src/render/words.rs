@@ -9,7 +9,7 @@ use crate::theory::limits::Ceiling;
 use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
-use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, percent, plural};
+use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, number, percent, plural};
 
 /// Causes with a smaller share of the total are not worth a word.
 const SMALLEST_SHARE: f64 = 0.01;
@@ -243,6 +243,16 @@ pub fn left_out(trial: &TrialReport) -> Vec<String> {
         Stopped::Budget => "the time was over before the search was: the best so far",
     });
     reasons.into_iter().map(sentence).chain(stopped.map(str::to_owned)).collect()
+}
+
+/// How far predictions were off; `None` where that was not measured.
+pub fn prediction_error(trial: &TrialReport) -> Option<String> {
+    let error = trial.prediction_error?;
+    let networks = plural(error.networks, "network");
+    Some(format!(
+        "predicted factors were off by {} nepers per layer on average ({networks} of other seeds, before training)",
+        number(error.mean)
+    ))
 }
 
 /// A prescription's name with what was chosen: `rescale-init (init = he-normal)`.

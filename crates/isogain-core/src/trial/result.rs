@@ -30,9 +30,21 @@ pub struct TrialReport {
     /// What was not done, and why; known to the caller only.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub left_out: Vec<LeftOut>,
+    /// How far predictions were off; known to the caller only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prediction_error: Option<PredictionError>,
     /// What ended the search before it was through: then this is what was known by then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stopped: Option<Stopped>,
+}
+
+/// How far the predicted gradient was off before training, on seeds that the prediction had not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionError {
+    /// Mean over networks of |ln(measured / predicted)| of the factor per layer, nepers.
+    pub mean: f64,
+    /// Networks: what was trained to the end, on each other seed.
+    pub networks: usize,
 }
 
 /// What ended a search before it was through.
@@ -173,6 +185,7 @@ impl Finished<'_> {
             cure,
             spent: Spent { seconds, trials, steps },
             left_out: Vec::new(),
+            prediction_error: None,
             stopped: None,
         })
     }
