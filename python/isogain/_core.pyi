@@ -6,7 +6,7 @@ one and not to the other fails there.
 
 import os
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 __all__ = [
     "Checked",
@@ -78,6 +78,7 @@ class Cured:
 
 @final
 class RecordedRun:
+    EVENTS: ClassVar[str]
     def __new__(cls, path: str | os.PathLike[str]) -> RecordedRun: ...
     @property
     def ok(self) -> bool: ...

@@ -334,4 +334,20 @@ def test_export(isogain, tmp_path: Path):
     assert (written.status, written.out) == (0, "")
     assert json.loads(out.read_text())["header"]["data"]["source"] == "digits"
     assert isogain("export", run).status == 2  # argparse says that --to is missing
-    assert isogain("export", run, "--to", "parquet").status == 2
+    assert isogain("export", run, "--to", "xlsx").status == 2
+
+
+def test_export_for_other_programs(isogain, tmp_path: Path):
+    run = write_run(tmp_path / "r", depth=3, steps=4)
+    table = tmp_path / "run.parquet"
+    assert isogain("export", run, "--to", "parquet", "--out", table).status == 0
+    duckdb = pytest.importorskip("duckdb")
+    query = f"select step, value from '{table}' where statistic = 'loss' order by step"
+    assert [row[0] for row in duckdb.sql(query).fetchall()] == [0, 1, 2, 3]
+    assert isogain("export", run, "--to", "tensorboard").status == 0
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [0, 1, 2, 3]
+    # What was exported for TensorBoard is read back like a run of another program.
+    assert "4 steps" in isogain("view", run / "tensorboard").out or "step 3" in isogain("view", run / "tensorboard").out

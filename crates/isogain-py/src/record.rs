@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 use isogain_core::recipe::Level;
 use isogain_core::record::compare::compare as side_by_side;
-use isogain_core::record::export::{csv, json};
-use isogain_core::record::{RecordError, Run, read};
+use isogain_core::record::export::{csv, json, parquet, tensorboard};
+use isogain_core::record::{RecordError, Run, import};
 use isogain_core::render::{self, Context, Format, Style};
 
 /// A run that was recorded, finished or not.
@@ -20,7 +20,12 @@ pub(crate) struct RecordedRun {
 
 #[pymethods]
 impl RecordedRun {
-    /// Reads the run in a folder, or in a file of its own.
+    /// Name of the file that TensorBoard takes its events from.
+    #[classattr]
+    const EVENTS: &'static str = tensorboard::FILE_NAME;
+
+    /// Reads the run in a folder, or in a file of its own; or the curves that another program wrote, as CSV or for
+    /// TensorBoard.
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         py.detach(|| opened(&path)).map(|(name, run)| Self { run, name })
@@ -43,13 +48,15 @@ impl RecordedRun {
         py.detach(|| isogain_report::run_html(&self.run, &self.name)).map_err(crate::invalid)
     }
 
-    /// The run as `csv`, one number a row, or as `json`.
+    /// The run as `csv` or `parquet`, one number a row, as `json`, or as events for `tensorboard`.
     fn export(&self, py: Python<'_>, to: &str) -> PyResult<Vec<u8>> {
         let mut written = Vec::new();
         py.detach(|| match to {
             "csv" => csv::to_csv(&self.run, &mut written).map_err(crate::invalid),
             "json" => json::to_json(&self.run, &mut written).map_err(crate::invalid),
-            _ => Err(crate::invalid(format!("cannot export to '{to}'; known: csv, json"))),
+            "parquet" => parquet::to_parquet(&self.run, &mut written).map_err(crate::invalid),
+            "tensorboard" => tensorboard::to_tensorboard(&self.run, &mut written).map_err(crate::invalid),
+            _ => Err(crate::invalid(format!("cannot export to '{to}'; known: csv, json, parquet, tensorboard"))),
         })?;
         Ok(written)
     }
@@ -77,7 +84,7 @@ pub(crate) fn explain(name: Option<&str>, format: &str) -> PyResult<String> {
 }
 
 fn opened(path: &Path) -> PyResult<(String, Run)> {
-    let run = read(path).map_err(|error: RecordError| PyValueError::new_err(error.to_string()))?;
+    let run = import::open(path).map_err(|error: RecordError| PyValueError::new_err(error.to_string()))?;
     Ok((path.display().to_string(), run))
 }
 
