@@ -350,5 +350,5 @@ def test_export_for_other_programs(isogain, tmp_path: Path):
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == [0, 1, 2, 3]
     # What was exported for TensorBoard is read back like a run of another program.
-    seen = isogain("view", run / "tensorboard").out
+    seen = " ".join(isogain("view", run / "tensorboard").out.split())
     assert "at step 3, running or stopped, loss " in seen and "another program wrote" in seen
