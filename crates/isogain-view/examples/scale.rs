@@ -36,7 +36,8 @@ fn main() -> Result<(), Failed> {
     let start = Instant::now();
     let page = get(&server, &path)?;
     println!("the page opens after {:.2?}: {:.0} kB", start.elapsed(), page.len() as f64 / 1e3);
-    let last = format!("at step {}", steps - 1);
+    // It begins a sentence.
+    let last = format!("At step {}", steps - 1);
     wait(&mut events(&server, &path)?, &last)?;
     println!("everything is read after {:.1?}; most memory {}", start.elapsed(), memory());
     let start = Instant::now();
