@@ -368,8 +368,8 @@ pub(crate) struct Reproduce {
 The stops, in order: chain-product, three-terms, saturation, dead-units, skip-adds-one, start-scales, batch-norm, \
 batch-size, explosion, clipping, no-free-trick. All of them take seconds.
 
-The account is not right in everything: three-terms, dead-units, start-scales and batch-norm have numbers that contradict it, and so the whole tour \
-ends with status 1.
+The account is not right in everything: three-terms, dead-units, start-scales and batch-norm have numbers that \
+contradict it, and so the whole tour ends with status 1.
 
     isogain tour
     isogain tour chain-product
