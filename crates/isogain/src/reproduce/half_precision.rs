@@ -17,7 +17,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Small gradients are zero in fp16, and a loss scale brings them back",
     source: "Micikevicius et al. 2018; IEEE 754",
     setting: "normal gradients rounded to fp16; ReLU layers of width 400 with PyTorch's initialisation from a gradient of \
-              0.001; digits, 12 of them, trained in emulated fp16 without and with a loss scale of 65536",
+              0.001; digits, 5 sigmoid layers under the squared error at a batch of 1024, trained in emulated fp16 without \
+              and with a loss scale of 65536, and in f32",
     disproof: None,
     seconds: 40,
     run,
@@ -26,7 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const DRAWS: usize = 1_000_000;
 
 fn run(lab: &Lab<'_>) -> Result<Found, Error> {
-    lab.at(0, 4)?;
+    lab.at(0, 5)?;
     let mut found = Found::default();
     let normals = Sampler::new(0).normals(DRAWS, 1.0);
     let mut measured = Vec::new();
@@ -51,23 +52,29 @@ fn run(lab: &Lab<'_>) -> Result<Found, Error> {
         .with("theory", Mark::Theory, curve)
         .with("measured", Mark::Dots, measured),
     );
-    lab.at(1, 4)?;
+    lab.at(1, 5)?;
     found.rows.push(depth()?);
-    for (index, (name, scale, expected)) in [
-        ("without a loss scale", "", Expected::Below { limit: 0.2 }),
-        ("with a loss scale of 65536", "loss_scale = 65536.0\n", Expected::Above { limit: 0.9 }),
+    for (index, (name, run, expected)) in [
+        ("f32", "", Expected::Above { limit: 0.9 }),
+        ("fp16", "precision = \"fp16\"\n", Expected::Below { limit: 0.2 }),
+        (
+            "fp16 with a loss scale of 65536",
+            "precision = \"fp16\"\nloss_scale = 65536.0\n",
+            Expected::Above { limit: 0.9 },
+        ),
     ]
     .into_iter()
     .enumerate()
     {
-        lab.at(2 + index, 4)?;
+        lab.at(2 + index, 5)?;
+        // Cotangents of about 1e-8: the mean over a large batch makes them small, and nothing else is wrong.
         let recipe = format!(
-            "[network]\nkind = \"mlp\"\ndepth = 12\nwidth = 64\nactivation = \"relu\"\ninit = \"pytorch-default\"\n[optimizer]\nname = \
-             \"adam\"\nlearning_rate = 0.001\neps = 1e-30\n[run]\nsteps = 800\nprecision = \"fp16\"\n{scale}"
+            "[data]\nbatch = 1024\nloss = \"mean-squared-error\"\n[network]\nkind = \"mlp\"\ndepth = 5\nwidth = 64\n\
+             activation = \"sigmoid\"\n[optimizer]\nname = \"adam\"\nlearning_rate = 0.01\neps = 1e-30\n[run]\nsteps = \
+             300\n{run}"
         );
         let ended = Subject::new(&recipe)?.train(0, lab)?;
-        let what = format!("digits, 12 layers in fp16 {name}: accuracy");
-        found.rows.push(Row::new(what, ended.accuracy, expected, Basis::Claimed));
+        found.claimed(format!("digits, 5 layers in {name}: accuracy"), ended.accuracy, expected);
     }
     Ok(found)
 }
