@@ -199,6 +199,14 @@ pub(crate) struct Train {
     /// Go on with the run in that folder, to the same losses bit for bit
     #[arg(long, conflicts_with = "seed")]
     pub(crate) resume: bool,
+    /// Answer what is found on the way by the repair that helps most
+    ///
+    /// Each is tried on a copy of the training, over the batches that come next, beside a copy that nothing was done
+    /// to: clipping, learning rate, eps, loss scale, layers balanced without changing what the network computes, dead
+    /// units reset, or the same from an earlier state. The best one is applied if it makes the loss 10 % smaller, and
+    /// the record tells what was tried and what was done
+    #[arg(long)]
+    pub(crate) heal: bool,
     /// How the findings are written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use burn::tensor::DType;
 use isogain_core::network::Network;
-use isogain_core::recipe::Recipe;
-use isogain_core::record::{NonFinite, StepRecord};
+use isogain_core::recipe::{self, Recipe, Run};
+use isogain_core::record::{Healed, NonFinite, StepRecord};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ struct Position {
     /// The loss scale; a checkpoint of an earlier version has none.
     #[serde(default)]
     scaler: Option<Scaler>,
+    /// What was done about findings while it went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    healed: Option<Vec<Healed>>,
 }
 
 /// A named tensor as bytes.
@@ -71,6 +74,7 @@ pub fn save(trainer: &Trainer, unwritten: &[&StepRecord], path: &Path) -> Result
         seed: trainer.seed(),
         first_non_finite: trainer.first_non_finite.clone(),
         scaler: trainer.recipe().run.loss_scale.map(|_| trainer.scaler.clone()),
+        healed: trainer.healed.clone(),
     };
     let problem = |error: serde_json::Error| Error::Checkpoint { path: path.to_path_buf(), message: error.to_string() };
     let position = serde_json::to_string(&position).map_err(problem)?;
@@ -100,6 +104,15 @@ pub fn load(
         serde_json::from_str(position).map_err(|error| problem(format!("damaged: where it stands: {error}")))?;
 
     let mut trainer = Trainer::new(recipe, network, data, position.seed);
+    // What was changed on the way is in force.
+    let changed = position.healed.iter().flatten().filter_map(|healed| healed.recipe.as_ref()).next_back();
+    if let Some(changed) = changed {
+        let changed = recipe::parse(changed, "the checkpoint's recipe")?;
+        // Of the rest of the recipe the file has the last word.
+        let (data, run) = (recipe.data.clone(), Run { loss_scale: changed.run.loss_scale, ..recipe.run.clone() });
+        trainer.change_settings(&Recipe { data, run, rules: recipe.rules.clone(), ..changed });
+    }
+    trainer.healed = position.healed;
     let (dtype, device) = (trainer.model.dtype, trainer.model.device.clone());
     let read = |name: &str, like: &Value| -> Result<Value, Error> {
         let view = file.tensor(name).map_err(|_| problem(format!("has no '{name}'; it belongs to another network")))?;

@@ -9,13 +9,14 @@ use isogain_core::recipe::{self, Recipe, to_toml};
 use isogain_core::record::cadence::{is_taken_apart, is_written};
 use isogain_core::record::line::{Resumed, SCHEMA};
 use isogain_core::record::{
-    self, Header, Line, Outcome, RECIPE_FILE, RUN_FILE, Recorder, Run, Snapshot, StepRecord, Writer,
+    self, Header, Healed, Line, Outcome, RECIPE_FILE, RUN_FILE, Recorder, Run, Snapshot, StepRecord, Writer,
 };
 use isogain_core::rules::{Case, Finding, diagnose};
 
 use crate::Error;
 use crate::check::Subject;
 use crate::checkpoint;
+use crate::heal::{Healer, Healing, Surroundings};
 use crate::train::{Trainer, first_batch};
 
 /// Time between checkpoints, so that a crash costs little.
@@ -51,6 +52,11 @@ impl RunFolder {
         self.0.join("weights.safetensors")
     }
 
+    /// States that repairs may go back to, the older first.
+    fn kept(&self) -> [PathBuf; 2] {
+        ["kept-1.safetensors", "kept-2.safetensors"].map(|name| self.0.join(name))
+    }
+
     /// Whether nothing is recorded yet: a full disk leaves a record without its header.
     fn record_is_empty(&self) -> bool {
         std::fs::metadata(self.0.join(RUN_FILE)).is_ok_and(|record| record.len() == 0)
@@ -66,6 +72,10 @@ pub struct Watch<'a> {
     pub progress: &'a (dyn Fn(usize, f64) + Sync),
     /// Called with each finding when it first appears.
     pub finding: &'a (dyn Fn(&Finding) + Sync),
+    /// Whether findings are answered by repairs that help. A run that was begun like that goes on like that.
+    pub heal: bool,
+    /// Called as repairs begin and end.
+    pub healing: &'a (dyn Fn(Healing<'_>) + Sync),
 }
 
 /// A run that came to its end.
@@ -75,6 +85,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What is wrong, all evidence considered.
     pub findings: Vec<Finding>,
+    /// What was done about findings on the way.
+    pub healed: Vec<Healed>,
     /// Whether it had come to its end before, so that there was nothing left to do.
     pub was_over: bool,
 }
@@ -85,7 +97,9 @@ pub struct Ended {
 /// When the folder cannot be written; [`Error::Interrupted`] when stopped, with everything on disk.
 pub fn fresh(subject: &Subject, data_folder: &Path, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
     let writer = Writer::create(folder.path(), header(subject, data_folder)?)?;
-    Training::new(subject, begin(subject)).drive(writer, folder, watch)
+    let mut trainer = begin(subject);
+    trainer.healed = watch.heal.then(Vec::new);
+    Training::new(subject, trainer).drive(writer, folder, watch)
 }
 
 /// What a record says about this subject before its first step.
@@ -176,18 +190,25 @@ pub fn resume(subject: &Subject, folder: &RunFolder, watch: Watch<'_>) -> Result
     }
     let now = at_home(&subject.recipe, folder.path())?;
     unchanged(&now, &recorded.header.recipe, folder)?;
-    let (trainer, unwritten) = if has_checkpoint {
-        checkpoint::load(&subject.recipe, &subject.network, &subject.data, &folder.checkpoint())?
-    } else {
-        (begin(subject), Vec::new())
-    };
-    let training = Training::new(subject, trainer).remembering(&recorded, unwritten);
+    let load = |path: &Path| checkpoint::load(&subject.recipe, &subject.network, &subject.data, path);
+    let (mut trainer, unwritten) =
+        if has_checkpoint { load(&folder.checkpoint())? } else { (begin(subject), Vec::new()) };
+    // A run that was begun with repairs goes on with them.
+    trainer.healed = trainer.healed.or(watch.heal.then(Vec::new));
+    let kept = folder.kept().into_iter().filter(|path| trainer.healed.is_some() && path.exists());
+    let kept = kept.map(|path| Ok(load(&path)?.0)).collect::<Result<Vec<Trainer>, Error>>()?;
+    let mut training = Training::new(subject, trainer).remembering(&recorded, unwritten);
+    training.healer = training.healer.with_kept(kept.into_iter().filter(|kept| kept.step <= training.trainer.step));
     if training.is_over() && recorded.outcome.is_some() {
         let (outcome, findings) = training.judged()?;
-        return Ok(Ended { outcome, findings, was_over: true });
+        return Ok(Ended { outcome, findings, healed: training.healed(), was_over: true });
     }
     let mut writer = Writer::append(folder.path())?;
     writer.write(&Line::Resumed(Resumed { step: training.trainer.step as u64 }))?;
+    // A crash between checkpoint and record may have left the last one out.
+    for healed in training.healed().into_iter().skip(recorded.healed.len()) {
+        writer.write(&Line::Healed(Box::new(healed)))?;
+    }
     training.drive(writer, folder, watch)
 }
 
@@ -230,21 +251,31 @@ struct Training<'a> {
     announced: Vec<String>,
     /// Of the steps before this part of the run, the last ones that are not in the record.
     unwritten: Vec<StepRecord>,
+    /// Answers findings, where somebody wants that.
+    healer: Healer,
+    /// What a batch last showed on the way, for repairs: units that died since the start are seen there alone.
+    latest: Option<Snapshot>,
 }
 
 impl<'a> Training<'a> {
     fn new(subject: &'a Subject, trainer: Trainer) -> Self {
-        Self { subject, trainer, history: Vec::new(), announced: Vec::new(), unwritten: Vec::new() }
+        let healer = Healer::new(subject.recipe.run.steps);
+        let (history, announced, unwritten) = (Vec::new(), Vec::new(), Vec::new());
+        Self { subject, trainer, history, announced, unwritten, healer, latest: None }
     }
 
     /// Takes over what an earlier part of the run has seen, so that it is judged as one run.
     fn remembering(mut self, recorded: &Run, mut unwritten: Vec<StepRecord>) -> Self {
         let step = self.trainer.step as u64;
         let last = self.last_step();
-        let seen = recorded.steps.iter().filter(|record| record.step < step);
+        let since = self.repaired_at()..step;
+        let seen = recorded.steps.iter().filter(|record| since.contains(&record.step));
+        if self.trainer.healed.is_some() {
+            self.latest = seen.clone().filter_map(|record| record.snapshot.clone()).next_back();
+        }
         let kept = seen.filter(|record| record.has_non_finite() || is_written(record.step, last)).cloned();
         self.history = kept.map(as_judged).collect();
-        let found = recorded.findings.iter().filter(|finding| finding.step < step);
+        let found = recorded.findings.iter().filter(|finding| since.contains(&finding.step));
         self.announced = found.map(|finding| finding.rule.clone()).collect();
         // A run that was cut off may have written some of them after its last checkpoint.
         unwritten.retain(|kept| recorded.steps.binary_search_by_key(&kept.step, |record| record.step).is_err());
@@ -265,7 +296,61 @@ impl<'a> Training<'a> {
     }
 
     fn case<'b>(&'b self, end: Option<&'b Snapshot>, outcome: Option<&'b Outcome>) -> Case<'b> {
-        Case { history: &self.history, end, outcome, ..self.subject.case() }
+        Case { recipe: self.trainer.recipe(), history: &self.history, end, outcome, ..self.subject.case() }
+    }
+
+    /// What was done about findings so far.
+    fn healed(&self) -> Vec<Healed> {
+        self.trainer.healed.clone().unwrap_or_default()
+    }
+
+    /// The step from which on the run is as it is: evidence of before is of another one.
+    fn repaired_at(&self) -> u64 {
+        let healed = self.trainer.healed.iter().flatten();
+        healed.filter(|healed| healed.applied.is_some()).map(|healed| healed.step).next_back().unwrap_or_default()
+    }
+
+    /// Whether a finding says something new: not announced yet, and not about what was repaired since.
+    fn is_news(&self, finding: &Finding) -> bool {
+        !self.announced.contains(&finding.rule) && (finding.step >= self.repaired_at())
+    }
+
+    /// Answers a finding with the repair that helps most, if one does; whether the run is another one now.
+    fn heal(
+        &mut self,
+        finding: &Finding,
+        recorder: &mut Recorder,
+        folder: &RunFolder,
+        watch: Watch<'_>,
+    ) -> Result<bool, Error> {
+        let stopped = || watch.stop.load(Ordering::Relaxed);
+        let case = self.case(self.latest.as_ref(), None);
+        let around =
+            Surroundings { subject: self.subject, case, stopped: &stopped, told: &|healing| (watch.healing)(healing) };
+        let next = match self.healer.answer(&self.trainer, finding, &around) {
+            // The next step's look at the request to stop ends the run in good order.
+            Err(Error::Interrupted) => return Ok(false),
+            next => next?,
+        };
+        let Some(next) = next else { return Ok(false) };
+        let before = std::mem::replace(&mut self.trainer, next);
+        self.healer.back(self.trainer.step);
+        let Some(healed) = self.trainer.healed.iter().flatten().next_back().cloned() else { return Ok(false) };
+        let is_other = healed.applied.is_some();
+        if is_other {
+            self.history.clear();
+            self.announced.clear();
+            self.latest = None;
+        }
+        // The checkpoint first: it holds the same line, and a run that goes on from it writes what the record lacks.
+        recorder.sync()?;
+        let unwritten = if is_other { Vec::new() } else { recorder.unwritten() };
+        checkpoint::save(&self.trainer, &unwritten, &folder.checkpoint())?;
+        if self.trainer.step < before.step {
+            recorder.back(self.trainer.step as u64)?;
+        }
+        recorder.write(&Line::Healed(Box::new(healed)))?;
+        Ok(is_other)
     }
 
     /// How it ended, and what is wrong, all evidence considered.
@@ -282,6 +367,9 @@ impl<'a> Training<'a> {
     /// The record first: a checkpoint ahead of it would leave a gap where the disk is full.
     fn save(&self, recorder: &mut Recorder, folder: &RunFolder) -> Result<(), Error> {
         recorder.sync()?;
+        for (kept, path) in self.healer.kept().zip(folder.kept()) {
+            checkpoint::save(kept, &[], &path)?;
+        }
         checkpoint::save(&self.trainer, &recorder.unwritten(), &folder.checkpoint())
     }
 
@@ -296,11 +384,17 @@ impl<'a> Training<'a> {
                 recorder.finish()?;
                 return Err(Error::Interrupted);
             }
+            if self.trainer.healed.is_some() {
+                self.healer.watch(&self.trainer);
+            }
             let batch = self.trainer.next_batch(&self.subject.data);
             let apart = is_taken_apart(self.trainer.step as u64, last).then(|| self.trainer.taken_apart(&batch));
             let (_, Some(mut record)) = self.trainer.advance_on(&batch, true) else { break };
             // What is not finite cannot be taken apart; the record says where that began.
             if let Some((snapshot, histograms)) = apart.transpose()?.filter(|_| !record.has_non_finite()) {
+                if self.trainer.healed.is_some() {
+                    self.latest = Some(snapshot.clone());
+                }
                 record.snapshot = Some(snapshot);
                 record.histograms = histograms;
             }
@@ -308,13 +402,16 @@ impl<'a> Training<'a> {
             recorder.step(&record)?;
             if record.has_non_finite() || self.trainer.is_broken() || is_written(record.step, last) {
                 self.history.push(as_judged(record));
-                for finding in diagnose(&self.case(None, None)) {
-                    if self.announced.contains(&finding.rule) {
+                for finding in diagnose(&self.case(self.latest.as_ref(), None)) {
+                    if !self.is_news(&finding) {
                         continue;
                     }
                     recorder.finding(&finding)?;
                     (watch.finding)(&finding);
-                    self.announced.push(finding.rule);
+                    self.announced.push(finding.rule.clone());
+                    if self.heal(&finding, &mut recorder, folder, watch)? {
+                        break;
+                    }
                 }
             }
             if saved.elapsed() > CHECKPOINT_EVERY {
@@ -330,6 +427,6 @@ impl<'a> Training<'a> {
         }
         recorder.write(&Line::Outcome(outcome.clone()))?;
         recorder.finish()?;
-        Ok(Ended { outcome, findings, was_over: false })
+        Ok(Ended { outcome, findings, healed: self.healed(), was_over: false })
     }
 }

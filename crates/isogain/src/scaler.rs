@@ -31,6 +31,11 @@ impl Scaler {
         Self { scale: recipe.map_or(1.0, LossScale::first), skipped: 0, good: 0, is_dynamic }
     }
 
+    /// Of another recipe from here on.
+    pub fn changed(&self, recipe: Option<LossScale>) -> Self {
+        Self { skipped: self.skipped, ..Self::new(recipe) }
+    }
+
     /// Whether these gradients overflowed and the step is to be left out. A scale that does not change leaves no step
     /// out.
     pub fn overflows(&self, gradients: &Gradients) -> bool {

@@ -2,7 +2,9 @@
 
 use isogain_core::network::Network;
 use isogain_core::recipe::{ClipKind, LossScale, Recipe};
-use isogain_core::record::{HistogramRecord, NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord};
+use isogain_core::record::{
+    Healed, HistogramRecord, NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord,
+};
 use isogain_core::statistics::Moments;
 
 use crate::Error;
@@ -32,6 +34,8 @@ pub struct Trainer {
     pub scaler: Scaler,
     /// Where the first non-finite value appeared.
     pub first_non_finite: Option<NonFinite>,
+    /// What was done about findings while it went on; `None` where nobody wants anything done.
+    pub healed: Option<Vec<Healed>>,
     recipe: Recipe,
     seed: u64,
     order: EpochOrder,
@@ -51,10 +55,24 @@ impl Trainer {
             losses: Vec::new(),
             scaler,
             first_non_finite: None,
+            healed: None,
             recipe: recipe.clone(),
             seed,
             order: EpochOrder::default(),
         }
+    }
+
+    /// Goes on with other settings of the same network on the same data: what remembers something keeps it where its own
+    /// settings stay.
+    pub fn change_settings(&mut self, recipe: &Recipe) {
+        self.optimizer.change_settings(&recipe.optimizer);
+        if recipe.clip != self.recipe.clip {
+            self.clipper = Clipper::new(&recipe.clip).of(&self.model.network);
+        }
+        if recipe.run.loss_scale != self.recipe.run.loss_scale {
+            self.scaler = self.scaler.changed(recipe.run.loss_scale);
+        }
+        self.recipe = recipe.clone();
     }
 
     /// The batch of the next step.

@@ -68,7 +68,7 @@ impl Seed {
         let subject = Subject::load(&recipe, &folder()).unwrap().with_sharpness();
         let place = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
-        let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {} };
+        let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
         let run = RunFolder::new(place.path().join("run"));
         let ended = run::fresh(&subject, &folder(), &run, watch).unwrap();
         let loss = ended.outcome.loss.map_or(f64::INFINITY, |loss| loss / subject.data.summary.baseline_loss);

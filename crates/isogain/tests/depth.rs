@@ -87,7 +87,7 @@ fn stages(depth: usize) -> Vec<(&'static str, Vec<u64>)> {
     short.recipe.run.steps = 3;
     let place = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
-    let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {} };
+    let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
     let folder = RunFolder::new(place.path().join("run"));
     run::fresh(&short, Path::new("."), &folder, watch).unwrap();
     let written = std::fs::read(folder.path().join(RUN_FILE)).unwrap();

@@ -28,7 +28,7 @@ fn findings(rule: &Rule, example: &Example<'_>) -> Vec<Finding> {
         }
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
-        let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {} };
+        let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
         run::fresh(&subject, &recipes(), &RunFolder::new(folder.path().join("run")), watch).unwrap().findings
     })
 }

@@ -80,7 +80,7 @@ fn until<T: Send>(steps: usize, work: impl FnOnce(Watch<'_>) -> T + Send) -> T {
         done.store(step, Ordering::Relaxed);
         stop.store(step >= steps, Ordering::Relaxed);
     };
-    support::alone(|| work(Watch { stop: &stop, progress: &progress, finding: &|_| {} }))
+    support::alone(|| work(Watch { stop: &stop, progress: &progress, finding: &|_| {}, heal: false, healing: &|_| {} }))
 }
 
 #[test]

@@ -15,7 +15,7 @@ A recorded run in the format of another program.
 
 csv, parquet  step,name,kind,statistic,value: one number a row. `kind` is activation, cotangent, weight,
               gradient, update, clip, flow or step; `name` is the operation or parameter, or run.
-json          {schema, header, findings, trials, outcome, notes, resumed, truncated, steps}
+json          {schema, header, findings, trials, outcome, notes, healed, resumed, truncated, steps}
 tensorboard   a file of events in the folder --out, or in RUN/tensorboard
 """
 EPILOGUE = """\

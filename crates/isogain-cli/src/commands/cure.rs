@@ -135,7 +135,13 @@ fn record_both(untreated: &Subject, cured: Option<&Subject>, input: &Input, out:
 
 /// Trains a network once more on the first seed, watched, for its record and its weights.
 fn watched(subject: &Subject, input: &Input, out: &Path) -> Result<()> {
-    let silent = run::Watch { stop: interrupt::flag(), progress: &|_, _| {}, finding: &|_: &Finding| {} };
+    let silent = run::Watch {
+        stop: interrupt::flag(),
+        progress: &|_, _| {},
+        finding: &|_: &Finding| {},
+        heal: false,
+        healing: &|_| {},
+    };
     progress::single_thread()?.install(|| run::fresh(subject, &input.folder, &RunFolder::new(out), silent))?;
     Ok(())
 }

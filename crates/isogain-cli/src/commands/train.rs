@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use isogain::check::Subject;
+use isogain::heal::Healing;
 use isogain::run::{self, Ended, RunFolder, Watch};
 use isogain_core::record::RUN_FILE;
 use isogain_core::render::{self, Format};
@@ -41,7 +42,18 @@ pub(crate) fn run(options: &Train) -> Result<Status> {
         }
     };
     interrupt::orderly();
-    let watch = Watch { stop: interrupt::flag(), progress: &report, finding: &announce };
+    let heal = |healing: Healing<'_>| {
+        if quiet {
+            return;
+        }
+        match healing {
+            Healing::Begins { finding, copies, steps } => line
+                .set_message(format!("{}: trying {copies} repairs on copies, up to {steps} steps each", finding.rule)),
+            Healing::Ended(healed) => line.suspend(|| output::note(&healed.sentence())),
+        }
+    };
+    let stop = interrupt::flag();
+    let watch = Watch { stop, progress: &report, finding: &announce, heal: options.heal, healing: &heal };
     let ended = pool.install(|| {
         if options.resume {
             run::resume(&subject, &folder, watch)
@@ -100,6 +112,9 @@ fn show(options: &Train, input: &Input, subject: Subject, ended: &Ended, folder:
             write!(text, ", accuracy {train:.3} (training), {test:.3} (test)")?;
         } else {
             write!(text, " (training), {} (test)", number(outcome.test_loss))?;
+        }
+        for healed in &ended.healed {
+            write!(text, "\nhealed: {}", healed.sentence())?;
         }
         writeln!(text, "\nrecord, checkpoint, weights and report.html: {}", folder.path().display())?;
     }

@@ -7,7 +7,7 @@ use crate::recipe::Precision;
 use crate::rules::Finding;
 use crate::trial::{Job, Score};
 
-use super::{DataSummary, Outcome, StepRecord};
+use super::{DataSummary, Healed, Outcome, StepRecord};
 
 /// Version of the lines' format. It rises when an older reader would misunderstand a newer file.
 pub const SCHEMA: u32 = 1;
@@ -30,6 +30,8 @@ pub enum Line {
     Note(Note),
     /// The run went on from a checkpoint: what stands above for this step and later ones was left behind.
     Resumed(Resumed),
+    /// What was done about a finding while the run went on.
+    Healed(Box<Healed>),
 }
 
 /// What was run.
@@ -116,8 +118,9 @@ impl Line {
             "outcome" => read("outcome", bytes).map(Self::Outcome),
             "note" => read("note", bytes).map(Self::Note),
             "resumed" => read("resumed", bytes).map(Self::Resumed),
+            "healed" => read("healed", bytes).map(|healed| Self::Healed(Box::new(healed))),
             _ => Err(format!(
-                "unknown kind of line {kind:?}; known are header, step, finding, trial, outcome, note and resumed"
+                "unknown kind of line {kind:?}; known are header, step, finding, trial, outcome, note, resumed and healed"
             )),
         }
     }

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod error;
 pub mod export;
 pub mod flight;
+pub mod healed;
 pub mod import;
 pub mod line;
 mod number;
@@ -18,6 +19,7 @@ mod snapshot;
 pub mod writer;
 
 pub use error::RecordError;
+pub use healed::Healed;
 pub use line::{Header, Line};
 pub use reader::{Reader, Run, read};
 pub use recorder::Recorder;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::rules::Finding;
 
 use super::line::{Header, Line, TrialRecord};
-use super::{Outcome, RUN_FILE, RecordError, StepRecord};
+use super::{Healed, Outcome, RUN_FILE, RecordError, StepRecord};
 
 /// Longest line that is read, bytes; a longer one is no line of a run.
 pub const LONGEST_LINE: u64 = 64 * 1024 * 1024;
@@ -27,6 +27,8 @@ pub struct Run {
     pub outcome: Option<Outcome>,
     /// Notes, in order.
     pub notes: Vec<String>,
+    /// What was done about findings while the run went on, in order.
+    pub healed: Vec<Healed>,
     /// The steps at which the run was resumed, in order.
     pub resumed: Vec<u64>,
     /// Whether the file ends in the middle of a line.
@@ -43,6 +45,7 @@ impl Run {
             trials: Vec::new(),
             outcome: None,
             notes: Vec::new(),
+            healed: Vec::new(),
             resumed: Vec::new(),
             truncated: false,
         }
@@ -61,6 +64,7 @@ impl Run {
             Line::Trial(trial) => self.trials.push(trial),
             Line::Outcome(outcome) => self.outcome = Some(outcome),
             Line::Note(note) => self.notes.push(note.text),
+            Line::Healed(healed) => self.healed.push(*healed),
             Line::Resumed(resumed) => {
                 self.steps.retain(|step| step.step < resumed.step);
                 self.findings.retain(|finding| finding.step < resumed.step);

@@ -6,6 +6,7 @@ use crate::rules::Finding;
 
 use super::cadence::is_written;
 use super::flight::{self, FlightRecorder};
+use super::line::Resumed;
 use super::{Line, RecordError, StepRecord, Writer};
 
 /// A writer with its cadence and flight recorder.
@@ -94,6 +95,16 @@ impl Recorder {
             Some(step) => self.writer.write(&Line::Step(Box::new(step))),
             None => Ok(()),
         }
+    }
+
+    /// The run goes back to an earlier step and on from there: what was written of later ones is left behind.
+    ///
+    /// # Errors
+    /// What [`Writer::write`] reports.
+    pub fn back(&mut self, step: u64) -> Result<(), RecordError> {
+        self.flight = FlightRecorder::restored(flight::DEFAULT_STEPS, step, Vec::new());
+        self.broken = false;
+        self.writer.write(&Line::Resumed(Resumed { step }))
     }
 
     /// Writes any other line.

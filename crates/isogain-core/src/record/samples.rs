@@ -10,6 +10,7 @@ use crate::statistics::Moments;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 
+use super::healed::{Attempt, Healed};
 use super::line::{Header, SCHEMA};
 use super::{
     ClipRecord, DataSummary, HistogramRecord, JointRecord, NonFinite, Outcome, ParameterRecord, Sharpness, Snapshot,
@@ -26,6 +27,30 @@ pub(crate) fn moments() -> Moments {
         abs_max: 1.25,
         zeros: 2,
         non_finite: 1,
+    }
+}
+
+pub(crate) fn healed() -> Healed {
+    let attempt = |remedy: &str, parameters: &str, step, loss| Attempt {
+        remedy: remedy.into(),
+        parameters: parameters.into(),
+        step,
+        until: 140,
+        loss,
+    };
+    Healed {
+        rule: "diverging-loss".into(),
+        found: 40,
+        step: 25,
+        until: 140,
+        over: 50,
+        untreated: Some(2.5),
+        tried: vec![
+            attempt("change-learning-rate", "learning_rate = 0.01", 40, Some(1.5)),
+            attempt("clip-by-global-norm", "threshold = 0.5", 25, Some(0.25)),
+        ],
+        applied: Some(1),
+        recipe: Some("[run]\n".into()),
     }
 }
 

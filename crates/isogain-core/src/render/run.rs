@@ -32,6 +32,9 @@ pub fn run(name: &str, run: &Run, format: Format, context: &Context<'_>) -> std:
     for note in &run.notes {
         page += &format!("{INDENT}note: {}\n", wrapped(&printable_lines(note), LINE_WIDTH - 9, "         "));
     }
+    for healed in &run.healed {
+        page += &format!("{INDENT}healed: {}\n", wrapped(&printable(&healed.sentence()), LINE_WIDTH - 9, "          "));
+    }
     let ill = run.findings.iter().any(|finding| finding.level > crate::recipe::Level::Note);
     page += &if ill { style.bold(&text::tally(&run.findings)) } else { style.good("ok") };
     Ok(page + "\n")

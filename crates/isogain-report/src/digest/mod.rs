@@ -107,6 +107,7 @@ impl Digest {
         run.findings.iter().for_each(|finding| digest.absorb(Line::Finding(finding.clone())));
         run.trials.iter().for_each(|trial| digest.absorb(Line::Trial(trial.clone())));
         run.notes.iter().for_each(|text| digest.absorb(Line::Note(Note { text: text.clone() })));
+        run.healed.iter().for_each(|healed| digest.absorb(Line::Healed(Box::new(healed.clone()))));
         digest.run.resumed = run.resumed.clone();
         digest.run.truncated = run.truncated;
         if let Some(outcome) = run.outcome.clone() {
@@ -167,6 +168,8 @@ impl Digest {
                 self.run.absorb(Line::Note(note));
             }
             Line::Trial(_) => self.run.absorb(line),
+            // A page tells it among the notes.
+            Line::Healed(healed) => self.absorb(Line::Note(Note { text: healed.sentence() })),
         }
     }
 

@@ -6,11 +6,27 @@ use isogain_core::theory::dormant::dormant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::set;
+use super::edit::set;
+use super::{Repair, Situation, Treated};
 use crate::data::Samples;
 use crate::model::Mode;
 use crate::probe::{Keep, Kept, Probes};
 use crate::train::Trainer;
+
+pub(super) const REPAIR: Repair = Repair { answers: Some(&["dead-units", "exactly-zero-gradient"]), treat };
+
+/// Where units are silent on the coming batch; only those that are dead, since a unit that is merely quiet may be needed.
+fn treat(trainer: &Trainer, situation: &Situation<'_>) -> Vec<Treated> {
+    let mut treated = trainer.clone();
+    let batch = trainer.clone().next_batch(&situation.subject.data);
+    let found = reset(&mut treated, &batch, 0.0, trainer.seed() ^ trainer.step as u64);
+    let units: usize = found.iter().map(|reset| reset.units.len()).sum();
+    if units == 0 {
+        return Vec::new();
+    }
+    let parameters = format!("{units} dead units of {} layers", found.len());
+    vec![Treated { remedy: "reset-dormant", parameters, trainer: treated }]
+}
 
 /// Units of one layer that started again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,4 @@
-//! Repairs of a partly trained network: what acts on weights and optimizer state, and not on the recipe.
-
-pub mod dormant;
-pub mod gauge;
+//! Numbers of parameters and optimizer state, changed in place.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +6,7 @@ use crate::model::Value;
 use crate::ops::{Buffer, Real, by_type, scale};
 
 /// Multiplies all numbers of one entry, where there is one.
-fn multiply(values: &mut BTreeMap<String, Value>, name: &str, factor: f64) {
+pub(super) fn multiply(values: &mut BTreeMap<String, Value>, name: &str, factor: f64) {
     if let Some((name, value)) = values.remove_entry(name) {
         values.insert(name, value.with_buffer(|buffer| by_type!(buffer, multiply_buffer(buffer, factor))));
     }
@@ -20,7 +17,7 @@ fn multiply_buffer<T: Real>(buffer: &mut Buffer, factor: f64) {
 }
 
 /// Sets some numbers of one entry, where there is one.
-fn set(values: &mut BTreeMap<String, Value>, name: &str, numbers: impl Iterator<Item = (usize, f64)>) {
+pub(super) fn set(values: &mut BTreeMap<String, Value>, name: &str, numbers: impl Iterator<Item = (usize, f64)>) {
     if let Some((name, value)) = values.remove_entry(name) {
         let numbers: Vec<(usize, f64)> = numbers.collect();
         values.insert(name, value.with_buffer(|buffer| by_type!(buffer, set_buffer(buffer, &numbers))));
@@ -33,6 +30,3 @@ fn set_buffer<T: Real>(buffer: &mut Buffer, numbers: &[(usize, f64)]) {
         values[*index] = T::of(*number);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,12 +8,49 @@ use isogain_core::network::{Network, OpKind, PoolKind};
 use isogain_core::recipe::OptimizerName;
 use isogain_core::theory::gauge::{Factors, balance, factors};
 
-use super::multiply;
+use super::edit::multiply;
+use super::{Repair, Situation, Treated};
 use crate::Error;
 use crate::data::Samples;
 use crate::model::Value;
 use crate::snapshot::loss_and_gradients;
 use crate::train::Trainer;
+
+/// From this spread of relative gradients on, nepers, there is something to balance.
+const NOTICEABLE: f64 = 1.0;
+
+/// Batches whose mean gradient is balanced.
+const BATCHES: usize = 4;
+
+pub(super) const REPAIR: Repair = Repair {
+    answers: Some(&["frozen-layer", "vanishing-gradient", "exploding-gradient", "exploding-activation"]),
+    treat,
+};
+
+/// Factors on the learning rate after it: the layer that changed fastest, which held the rate down, is slower now.
+const FASTER: [f64; 3] = [1.0, 5.0, 25.0];
+
+/// Where a gauge exists and layers change at rates that are further apart than e.
+fn treat(trainer: &Trainer, situation: &Situation<'_>) -> Vec<Treated> {
+    let mut treated = trainer.clone();
+    // The coming batches, drawn by a copy so that the training itself stands where it stood.
+    let mut ahead = trainer.clone();
+    let batches: Vec<Samples> = (0..BATCHES).map(|_| ahead.next_batch(&situation.subject.data)).collect();
+    let Ok(balanced) = repair(&mut treated, &batches) else { return Vec::new() };
+    if balanced.spread() < NOTICEABLE {
+        return Vec::new();
+    }
+    let at = |factor: f64| {
+        let mut trainer = treated.clone();
+        let mut recipe = trainer.recipe().clone();
+        recipe.optimizer.learning_rate *= factor;
+        trainer.change_settings(&recipe);
+        let rate = if factor > 1.0 { format!(", learning rate x{factor}") } else { String::new() };
+        let parameters = format!("relative gradients {:.1} nepers apart made equal{rate}", balanced.spread());
+        Treated { remedy: "balance-layers", parameters, trainer }
+    };
+    FASTER.into_iter().map(at).collect()
+}
 
 /// Largest |ln s| of a layer: e^20 leaves single precision enough room on both sides.
 const MOST: f64 = 20.0;

@@ -1,6 +1,6 @@
 use isogain_core::recipe::parse;
 
-use super::{dormant, gauge};
+use super::{dormant, edit, gauge};
 use crate::check::Subject;
 use crate::data::{Dataset, Samples};
 use crate::model::{Mode, Value, to_f64};
@@ -34,7 +34,7 @@ fn a_gauge_balances_all_layers_and_changes_no_output() {
         let (mut trainer, subject, batch) = trained(network, optimizer, 3);
         for layer in 1..=12 {
             let factor = (f64::from(layer * 5 % 7) / 3.0 - 1.0).exp();
-            super::multiply(&mut trainer.model.parameters, &format!("fc{layer}.weight"), factor);
+            edit::multiply(&mut trainer.model.parameters, &format!("fc{layer}.weight"), factor);
         }
         let before = outputs(&trainer, &batch);
         let batches = [batch.clone()];
@@ -98,7 +98,7 @@ fn dead_units_start_again_and_change_nothing_yet() {
     let (mut trainer, subject, batch) = trained(network, "name = \"adam\"\nlearning_rate = 0.001", 3);
     // Three units of the first layer off for good.
     let dead = [4, 17, 33];
-    super::set(&mut trainer.model.parameters, "fc1.bias", dead.iter().map(|unit| (*unit, -1e6)));
+    edit::set(&mut trainer.model.parameters, "fc1.bias", dead.iter().map(|unit| (*unit, -1e6)));
     let before = outputs(&trainer, &batch);
     let found = dormant::reset(&mut trainer, &batch, 0.0, 7);
     let first = found.iter().find(|reset| reset.activation == "relu1").unwrap();

@@ -65,6 +65,11 @@ impl Optimizer {
         Self { recipe: recipe.clone(), first: BTreeMap::new(), second: BTreeMap::new() }
     }
 
+    /// Goes on with other settings of the same rule.
+    pub fn change_settings(&mut self, recipe: &OptimizerRecipe) {
+        self.recipe = recipe.clone();
+    }
+
     /// Updates every parameter in place, given all gradients. When `watched`, also what went in and what it did,
     /// parameter by parameter.
     pub fn step(

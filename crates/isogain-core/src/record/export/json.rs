@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::record::line::{Header, TrialRecord};
-use crate::record::{Outcome, Run, StepRecord};
+use crate::record::{Healed, Outcome, Run, StepRecord};
 use crate::rules::Finding;
 
 /// Name and version of the document.
@@ -20,6 +20,7 @@ pub struct Overview<'a> {
     trials: &'a [TrialRecord],
     outcome: Option<&'a Outcome>,
     notes: &'a [String],
+    healed: &'a [Healed],
     resumed: &'a [u64],
     truncated: bool,
 }
@@ -34,6 +35,7 @@ impl<'a> Overview<'a> {
             trials: &run.trials,
             outcome: run.outcome.as_ref(),
             notes: &run.notes,
+            healed: &run.healed,
             resumed: &run.resumed,
             truncated: run.truncated,
         }
@@ -47,7 +49,7 @@ struct Document<'a> {
     steps: &'a [StepRecord],
 }
 
-/// Writes `{schema, header, findings, trials, outcome, notes, resumed, truncated, steps}` and a newline.
+/// Writes `{schema, header, findings, trials, outcome, notes, healed, resumed, truncated, steps}` and a newline.
 ///
 /// # Errors
 /// When `output` cannot be written.

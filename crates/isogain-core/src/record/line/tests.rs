@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::samples::{finding, full_step, header, moments, outcome, step};
+use super::super::samples::{finding, full_step, header, healed, moments, outcome, step};
 use super::*;
 use crate::record::{ClipRecord, JointRecord, Sharpness};
 
@@ -22,6 +22,7 @@ fn every_kind() -> Vec<Line> {
         Line::Outcome(outcome()),
         Line::Note(Note { text: "a\nnote".into() }),
         Line::Resumed(Resumed { step: 400 }),
+        Line::Healed(Box::new(healed())),
     ]
 }
 
@@ -44,7 +45,7 @@ fn the_kind_stands_in_the_key_line() {
         .iter()
         .map(|line| serde_json::to_value(line).unwrap()["line"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(kinds, ["header", "step", "finding", "trial", "outcome", "note", "resumed"]);
+    assert_eq!(kinds, ["header", "step", "finding", "trial", "outcome", "note", "resumed", "healed"]);
 }
 
 /// Paths of all floating-point numbers in a JSON value.
@@ -152,7 +153,7 @@ fn errors_say_what_is_wrong_and_where() {
     let error = |text: &str| Line::parse(text.as_bytes()).unwrap_err();
     insta::assert_snapshot!(error(r#"{"line":"resumed","step":-1}"#), @"not a resumed line: invalid value: integer `-1`, expected u64 (column 27)");
     insta::assert_snapshot!(error(r#"{"line":"resumed"}"#), @"not a resumed line: missing field `step` (column 18)");
-    insta::assert_snapshot!(error(r#"{"line":"reboot"}"#), @r#"unknown kind of line "reboot"; known are header, step, finding, trial, outcome, note and resumed"#);
+    insta::assert_snapshot!(error(r#"{"line":"reboot"}"#), @r#"unknown kind of line "reboot"; known are header, step, finding, trial, outcome, note, resumed and healed"#);
     insta::assert_snapshot!(error(r#"{"line":"note","text""#), @"not JSON: EOF while parsing an object (column 21)");
     insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":"inf"}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity", found "inf" (column 37)"#);
     insta::assert_snapshot!(error(r#"{"line":"step","step":0,"loss":[1]}"#), @r#"not a step line: expected a number, null, "Infinity" or "-Infinity" (column 35)"#);
