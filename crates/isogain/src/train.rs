@@ -44,7 +44,12 @@ pub struct Trainer {
 impl Trainer {
     /// A fresh network, initialised from the seed.
     pub fn new(recipe: &Recipe, network: &Network, data: &Dataset, seed: u64) -> Self {
-        let mut model = Model::new(network, seed, dtype(recipe.run.precision), &first_batch(recipe, data, seed));
+        Self::with_first_batch(recipe, network, &first_batch(recipe, data, seed), seed)
+    }
+
+    /// The same where data comes from elsewhere: some initialisers look at the first batch.
+    pub fn with_first_batch(recipe: &Recipe, network: &Network, first: &Samples, seed: u64) -> Self {
+        let mut model = Model::new(network, seed, dtype(recipe.run.precision), first);
         let scaler = Scaler::new(recipe.run.loss_scale);
         model.arithmetic = Arithmetic { narrow: Narrow::of(recipe.run.precision), loss_scale: scaler.scale };
         Self {

@@ -1,0 +1,79 @@
+//! Ratios, never absolute times: each is taken between two things measured in the same run. Tables are printed as they
+//! stand in `docs/performance.md`.
+
+mod build;
+mod depth;
+mod program;
+mod steps;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::steps::say;
+use program::example;
+
+pub(crate) use build::build_time;
+pub(crate) use depth::depth;
+
+/// Statistics kernel, step against PyTorch and watched, depth.
+pub(crate) fn all() -> Result<()> {
+    machine()?;
+    let kernel = example("isogain-core", "kernel_bench", &[])?;
+    say(&format!("statistics kernel at 64 MB ({}):", text(&kernel, "path")));
+    ratio("moments / streaming read", number(&kernel, "ratio")?, Goal::AtLeast(0.95));
+    ratio("with exponent histogram / streaming read", number(&kernel, "ratio_histogram")?, Goal::AtLeast(0.25));
+    steps::tables()?;
+    depth()
+}
+
+/// Prints what everything is measured on.
+fn machine() -> Result<()> {
+    say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
+    Ok(())
+}
+
+enum Goal {
+    AtLeast(f64),
+}
+
+fn ratio(what: &str, value: f64, goal: Goal) {
+    let Goal::AtLeast(bound) = goal;
+    let verdict = if value >= bound { "met" } else { "missed" };
+    say(&format!("  {what}: {value:.3} (goal >= {bound}: {verdict})"));
+}
+
+fn number(value: &Value, key: &str) -> Result<f64> {
+    value[key].as_f64().with_context(|| format!("no number '{key}' in {value}"))
+}
+
+fn numbers(value: &Value, key: &str) -> Result<Vec<f64>> {
+    let list = value[key].as_array().with_context(|| format!("no list '{key}' in {value}"))?;
+    list.iter().map(|each| each.as_f64().with_context(|| format!("no number but {each} in '{key}'"))).collect()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or("?")
+}
+
+/// The smallest of some times.
+fn smallest(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The middle one; of an even number the upper of the two.
+fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Smallest and median of some times.
+fn range(times: &[f64]) -> String {
+    format!("{:.2} / {:.2}", smallest(times), median(times))
+}
+
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|line| line.split_once(": "));
+    model.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.to_string())
+}
