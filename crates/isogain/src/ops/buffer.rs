@@ -1,5 +1,6 @@
 //! Buffers of Burn's CPU tensors, read and written in place.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -12,6 +13,7 @@ use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::{moments, moments_f64};
 
 use super::elementary;
+use super::workspace::Store;
 
 /// A tensor of the CPU backend.
 pub(crate) type Buffer = FloatTensor<Flex>;
@@ -49,6 +51,13 @@ pub(crate) trait Real:
     fn write(buffer: &mut Buffer) -> &mut [Self];
     /// Moments of values.
     fn moments(values: &[Self]) -> Moments;
+    /// Gives the thread's store of unused memory to a function.
+    fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R;
+}
+
+thread_local! {
+    static STORE_F32: RefCell<Store<f32>> = const { RefCell::new(Vec::new()) };
+    static STORE_F64: RefCell<Store<f64>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Real for f32 {
@@ -78,6 +87,9 @@ impl Real for f32 {
     fn moments(values: &[Self]) -> Moments {
         moments(values)
     }
+    fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
+        STORE_F32.with_borrow_mut(work)
+    }
 }
 
 impl Real for f64 {
@@ -104,6 +116,9 @@ impl Real for f64 {
     }
     fn moments(values: &[Self]) -> Moments {
         moments_f64(values)
+    }
+    fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
+        STORE_F64.with_borrow_mut(work)
     }
 }
 

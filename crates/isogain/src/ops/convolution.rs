@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 
 use isogain_core::network::Window;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated, vectorised};
-use super::linear::ColumnSums;
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated};
+use super::linear::column_sums;
 use super::matmul::{Matrix, add_product, multiply_into};
 use super::site::Site;
 use super::tape::apply;
@@ -62,7 +62,7 @@ fn backward<T: Real>(
         }
     }
     site.matrix_gradient("weight", filled(weight_gradient, &[patches.width, channels]));
-    site.vector_gradient("bias", filled(vectorised(ColumnSums::<T>(T::read(cotangent), channels)), &[channels]));
+    site.vector_gradient("bias", filled(column_sums::<T>(T::read(cotangent), channels), &[channels]));
     is_read.then(|| filled(returned, &[samples * patches.positions_in, patches.channels]))
 }
 

@@ -32,25 +32,30 @@ fn backward<T: Real>(x: &Buffer, weight: &Buffer, cotangent: &Buffer, is_read: b
     let (_, fan_in) = extent(x);
     let weight_gradient = product(Matrix::<T>::of(x).transposed(), Matrix::of(cotangent));
     site.matrix_gradient("weight", filled(weight_gradient, &[fan_in, fan_out]));
-    site.vector_gradient("bias", filled(vectorised(ColumnSums::<T>(T::read(cotangent), fan_out)), &[fan_out]));
+    site.vector_gradient("bias", filled(column_sums::<T>(T::read(cotangent), fan_out), &[fan_out]));
     is_read.then(|| filled(product(Matrix::<T>::of(cotangent), Matrix::of(weight).transposed()), &[batch, fan_in]))
 }
 
-/// Sum of each column, row by row.
-pub(super) struct ColumnSums<'a, T>(pub(super) &'a [T], pub(super) usize);
+/// Sum of each column.
+pub(super) fn column_sums<T: Real>(values: &[T], columns: usize) -> Vec<T> {
+    let mut sums = vec![T::default(); columns];
+    vectorised(AddRows(values, &mut sums));
+    sums
+}
 
-impl<T: Real> Loop for ColumnSums<'_, T> {
-    type Output = Vec<T>;
+/// Adds rows, one after the other, to sums.
+pub(super) struct AddRows<'a, T>(pub(super) &'a [T], pub(super) &'a mut [T]);
+
+impl<T: Real> Loop for AddRows<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Vec<T> {
-        let Self(values, columns) = self;
-        let mut sums = vec![T::default(); columns];
-        for row in values.chunks_exact(columns.max(1)) {
+    fn run(self) {
+        let Self(values, sums) = self;
+        for row in values.chunks_exact(sums.len().max(1)) {
             for (sum, &value) in sums.iter_mut().zip(row) {
                 *sum += value;
             }
         }
-        sums
     }
 }

@@ -37,6 +37,26 @@ impl<'a, T> Matrix<'a, T> {
         Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
     }
 
+    /// A copy, row-major. In squares: a column at a time would fetch every line of memory again for each value.
+    pub(super) fn to_vec(self) -> Vec<T>
+    where
+        T: Real,
+    {
+        const SIDE: usize = 16;
+        let mut output = vec![T::default(); self.rows * self.columns];
+        for top in (0..self.rows).step_by(SIDE) {
+            for left in (0..self.columns).step_by(SIDE) {
+                for row in top..(top + SIDE).min(self.rows) {
+                    for column in left..(left + SIDE).min(self.columns) {
+                        output[row * self.columns + column] =
+                            self.values[row * self.strides[0] + column * self.strides[1]];
+                    }
+                }
+            }
+        }
+        output
+    }
+
     /// Some of the columns; nothing is copied.
     ///
     /// # Panics
@@ -139,6 +159,13 @@ mod tests {
 
         let transposed = product(Matrix::new(&b, 3, 4).transposed(), Matrix::new(&a, 2, 3).transposed());
         assert!((0..8).all(|index| transposed[index] == expected[4 * (index % 2) + index / 2]));
+    }
+
+    #[test]
+    fn a_copy_of_a_transposed_matrix_has_its_rows() {
+        let values: Vec<f64> = (0..35 * 18).map(f64::from).collect();
+        let turned = Matrix::new(&values, 35, 18).transposed().to_vec();
+        assert!((0..35 * 18).all(|index| turned[index % 18 * 35 + index / 18] == values[index]));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod residual;
 mod site;
 mod softmax;
 mod tape;
+mod workspace;
 
 pub(crate) use activation::activation;
 pub(crate) use attention::attention;

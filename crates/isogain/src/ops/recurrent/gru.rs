@@ -2,28 +2,29 @@
 //! reset after the product).
 
 use super::super::buffer::{Loop, Real, vectorised};
-use super::{State, StateMut, Step};
+use super::{Brought, State, StateMut, Step};
 
 /// Gated recurrent unit; keeps r, u, n in `gates` and the state's part of the candidate in `hidden`.
 pub(super) struct Gru;
 
 impl<T: Real> Step<T> for Gru {
     const HAS_CELL: bool = false;
+    const SUMS: bool = false;
 
-    fn forward(&self, units: usize, gates: &mut [T], hidden: &mut [T], before: State<'_, T>, after: StateMut<'_, T>) {
+    fn forward(&self, units: usize, gates: &mut [T], hidden: &[T], before: State<'_, T>, after: StateMut<'_, T>) {
         vectorised(Forward { units, gates, hidden, before: before.h, after: after.h });
     }
 
     fn backward(
         &self,
         units: usize,
-        gates: &mut [T],
-        hidden: &mut [T],
+        kept: Brought<&[T]>,
         states: [State<'_, T>; 2],
-        slopes: State<'_, T>,
+        slopes: &[T],
+        brought: Brought<&mut [T]>,
         carry: StateMut<'_, T>,
     ) {
-        vectorised(Backward { units, gates, hidden, before: states[0].h, slopes: slopes.h, carry: carry.h });
+        vectorised(Backward { units, kept, before: states[0].h, slopes, brought, carry: carry.h });
     }
 }
 
@@ -50,9 +51,11 @@ impl<T: Real> Loop for Forward<'_, T> {
                 *gate = (*gate + hidden).logistic();
             }
             let (reset, update) = switches.split_at(units);
-            for unit in 0..units {
-                candidate[unit] = (candidate[unit] + reset[unit] * hidden[2 * units + unit]).hyperbolic_tangent();
-                after[unit] = (T::of(1.0) - update[unit]) * candidate[unit] + update[unit] * before[unit];
+            for ((candidate, &reset), &hidden) in candidate.iter_mut().zip(reset).zip(&hidden[2 * units..]) {
+                *candidate = (*candidate + reset * hidden).hyperbolic_tangent();
+            }
+            for (((after, &candidate), &update), &before) in after.iter_mut().zip(&*candidate).zip(update).zip(before) {
+                *after = (T::of(1.0) - update) * candidate + update * before;
             }
         }
     }
@@ -60,10 +63,10 @@ impl<T: Real> Loop for Forward<'_, T> {
 
 struct Backward<'a, T> {
     units: usize,
-    gates: &'a mut [T],
-    hidden: &'a mut [T],
+    kept: Brought<&'a [T]>,
     before: &'a [T],
     slopes: &'a [T],
+    brought: Brought<&'a mut [T]>,
     carry: &'a mut [T],
 }
 
@@ -72,26 +75,35 @@ impl<T: Real> Loop for Backward<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { units, gates, hidden, before, slopes, carry } = self;
+        let Self { units, kept, before, slopes, brought, carry } = self;
         let one = T::of(1.0);
-        for (row, (gates, hidden)) in
-            gates.chunks_exact_mut(3 * units).zip(hidden.chunks_exact_mut(3 * units)).enumerate()
-        {
+        let kept = kept.gates.chunks_exact(3 * units).zip(kept.hidden.chunks_exact(3 * units));
+        let brought = brought.gates.chunks_exact_mut(3 * units).zip(brought.hidden.chunks_exact_mut(3 * units));
+        for (row, ((kept, kept_hidden), (gates, hidden))) in kept.zip(brought).enumerate() {
             let part = row * units..(row + 1) * units;
             let (before, slopes, carry) = (&before[part.clone()], &slopes[part.clone()], &mut carry[part]);
-            for unit in 0..units {
-                let (r, u, n) = (gates[unit], gates[units + unit], gates[2 * units + unit]);
-                let slope = slopes[unit];
-                let candidate = slope * (one - u) * (one - n * n);
-                let update = slope * (before[unit] - n) * u * (one - u);
-                let reset = candidate * hidden[2 * units + unit] * r * (one - r);
-                carry[unit] = slope * u;
-                gates[unit] = reset;
-                gates[units + unit] = update;
-                gates[2 * units + unit] = candidate;
-                hidden[unit] = reset;
-                hidden[units + unit] = update;
-                hidden[2 * units + unit] = candidate * r;
+            let (r, rest) = kept.split_at(units);
+            let (u, n) = rest.split_at(units);
+            let (reset, rest) = gates.split_at_mut(units);
+            let (update, candidate) = rest.split_at_mut(units);
+            // A loop for each result: one that writes to all of them does not become vector instructions.
+            for (((candidate, &slope), &u), &n) in candidate.iter_mut().zip(slopes).zip(u).zip(n) {
+                *candidate = slope * (one - u) * (one - n * n);
+            }
+            for ((((update, &slope), &u), &n), &before) in update.iter_mut().zip(slopes).zip(u).zip(n).zip(before) {
+                *update = slope * (before - n) * u * (one - u);
+            }
+            for (((reset, &candidate), &r), &hidden) in
+                reset.iter_mut().zip(&*candidate).zip(r).zip(&kept_hidden[2 * units..])
+            {
+                *reset = candidate * hidden * r * (one - r);
+            }
+            for ((carry, &slope), &u) in carry.iter_mut().zip(slopes).zip(u) {
+                *carry = slope * u;
+            }
+            hidden.copy_from_slice(gates);
+            for (hidden, &r) in hidden[2 * units..].iter_mut().zip(r) {
+                *hidden = *hidden * r;
             }
         }
     }

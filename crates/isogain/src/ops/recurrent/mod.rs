@@ -1,23 +1,28 @@
-//! Recurrent layers with back-propagation through time written out: all products of inputs with weights at once, those of
-//! states step by step.
+//! Recurrent layers with back-propagation through time written out. A step's gates are one small matrix, which is made from
+//! input and state, read and put away while it is in the cache; gradients of weights grow some steps at a time.
 
 mod gru;
 mod lstm;
 mod rnn;
+#[cfg(test)]
+mod tests;
+mod watched;
 
 use burn::tensor::Tensor;
 
 use isogain_core::network::{Cell, Recurrent};
-use isogain_core::record::{Detail, GateRecord};
+use isogain_core::record::Detail;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated, vectorised};
-use super::linear::ColumnSums;
-use super::matmul::{Matrix, add_product, multiply_into, product};
-use super::site::{PathThroughTime, Site, ThroughTime};
+use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
+use super::linear::AddRows;
+use super::matmul::{Matrix, add_product, multiply_into};
+use super::site::Site;
 use super::tape::{Pull, apply};
+use super::workspace::Workspace;
 use gru::Gru;
 use lstm::Lstm;
 use rnn::Rnn;
+use watched::{Gates, Watched};
 
 /// States `[batch x steps, units]` of inputs `[batch x steps, inputs]`, from a state of zeros. `weights` are those of the
 /// input `[inputs, gates x units]` and of the state `[units, gates x units]`, `biases` belong to each; their gradients
@@ -60,27 +65,39 @@ struct Parameters {
 trait Step<T: Real>: Send + Sync + 'static {
     /// Whether there is a second state, the cell.
     const HAS_CELL: bool;
+    /// Whether every gate reads the sum of what input and state bring: then `gates` holds it, and `hidden` is empty.
+    const SUMS: bool;
 
     /// From what the input (`gates`) and the state (`hidden`) bring to the gates `[batch, gates x units]` to the next
     /// state and cell `[batch, units]`. What the way back needs stays in both.
-    fn forward(&self, units: usize, gates: &mut [T], hidden: &mut [T], before: State<'_, T>, after: StateMut<'_, T>);
+    fn forward(&self, units: usize, gates: &mut [T], hidden: &[T], before: State<'_, T>, after: StateMut<'_, T>);
 
-    /// From the cotangents of the next state and cell to those of what input and state bring to the gates (in `gates`
-    /// and `hidden`), and to what goes straight to the state and the cell before (in `carry`).
+    /// From the cotangents of the next state and cell to those of what input and state bring to the gates (in `brought`),
+    /// and to what goes straight to the state and the cell before (in `carry`, which has the cell's cotangent already).
     fn backward(
         &self,
         units: usize,
-        gates: &mut [T],
-        hidden: &mut [T],
+        kept: Brought<&[T]>,
         states: [State<'_, T>; 2],
-        slopes: State<'_, T>,
+        slopes: &[T],
+        brought: Brought<&mut [T]>,
         carry: StateMut<'_, T>,
     );
 
     /// Value and slope of a gate, from what [`Step::forward`] left: the value itself, a sigmoid but for the candidate.
+    #[inline(always)]
     fn gate(&self, gate: usize, kept: f64) -> (f64, f64) {
         (kept, if gate == CANDIDATE { 1.0 - kept * kept } else { kept * (1.0 - kept) })
     }
+}
+
+/// Place of the candidate, a tanh, among the gates of LSTM and GRU.
+const CANDIDATE: usize = 2;
+
+/// What input and state bring to the gates, or the cotangents of that.
+struct Brought<S> {
+    gates: S,
+    hidden: S,
 }
 
 /// A state and, of an LSTM, its cell; empty otherwise.
@@ -96,14 +113,16 @@ struct StateMut<'a, T> {
 }
 
 /// What a pass keeps, step after step.
-struct Kept<T> {
+struct Kept<T: Real> {
+    /// Inputs `[steps, batch, inputs]`.
+    x: Workspace<T>,
     /// States `[steps + 1, batch, units]`, zeros first.
-    h: Vec<T>,
+    h: Workspace<T>,
     /// Cells, likewise; empty without.
-    c: Vec<T>,
+    c: Workspace<T>,
     /// `[steps, batch, gates x units]`.
-    gates: Vec<T>,
-    hidden: Vec<T>,
+    gates: Workspace<T>,
+    hidden: Workspace<T>,
 }
 
 /// Sizes of one layer on one batch.
@@ -111,10 +130,18 @@ struct Kept<T> {
 struct Sizes {
     batch: usize,
     steps: usize,
+    inputs: usize,
     units: usize,
     /// Width of all gates together.
     width: usize,
+    /// Values of the second state; 0 without.
+    cells: usize,
+    /// Values of one step in `hidden`; 0 where gates read the sum.
+    hidden: usize,
 }
+
+/// Rows that make an addition to a weight's gradient worth reading and writing all of it.
+const ENOUGH_ROWS: usize = 64;
 
 impl Sizes {
     fn state(self) -> usize {
@@ -125,24 +152,36 @@ impl Sizes {
         self.batch * self.width
     }
 
-    /// From one row for each sample and step to one for each step and sample.
-    fn by_step<T: Real>(self, rows: &[T], width: usize) -> Vec<T> {
-        transposed(rows, [self.batch, self.steps], width)
+    /// Steps after which the gradients of weights are added to.
+    fn together(self) -> usize {
+        ENOUGH_ROWS.div_ceil(self.batch.max(1)).min(self.steps)
     }
 
-    fn by_sample<T: Real>(self, rows: &[T], width: usize) -> Vec<T> {
-        transposed(rows, [self.steps, self.batch], width)
+    /// Some steps of what is kept for each step and sample.
+    fn step<T>(self, values: &[T], at: usize, steps: usize, width: usize) -> &[T] {
+        &values[at * self.batch * width..][..steps * self.batch * width]
+    }
+
+    /// A row of one step for each sample, out of one for each sample and step.
+    fn read<T: Copy>(self, rows: &[T], at: usize, step: &mut [T], width: usize) {
+        let samples = rows.chunks_exact(self.steps * width);
+        step.chunks_exact_mut(width).zip(samples).for_each(|(row, sample)| {
+            row.copy_from_slice(&sample[at * width..][..width]);
+        });
+    }
+
+    /// The other way round.
+    fn write<T: Copy>(self, rows: &mut [T], at: usize, step: &[T], width: usize) {
+        let samples = rows.chunks_exact_mut(self.steps * width);
+        step.chunks_exact(width).zip(samples).for_each(|(row, sample)| {
+            sample[at * width..][..width].copy_from_slice(row);
+        });
     }
 }
 
-fn transposed<T: Real>(rows: &[T], [outer, inner]: [usize; 2], width: usize) -> Vec<T> {
-    let mut output = Vec::with_capacity(rows.len());
-    for at in 0..inner {
-        for block in 0..outer {
-            output.extend_from_slice(&rows[(block * inner + at) * width..][..width]);
-        }
-    }
-    output
+/// Writes the same row again and again.
+fn fill_rows<T: Copy>(rows: &mut [T], row: &[T]) {
+    rows.chunks_exact_mut(row.len().max(1)).for_each(|each| each.copy_from_slice(row));
 }
 
 fn forward<T: Real, S: Step<T>>(
@@ -152,175 +191,136 @@ fn forward<T: Real, S: Step<T>>(
     parameters: Parameters,
     site: Site,
 ) -> (Buffer, Pull) {
-    let rows = extent(&x).0;
-    let Parameters { weights: [weight, hidden_weight], biases: [bias, hidden_bias] } = &parameters;
-    let sizes = Sizes { batch: rows / layer.steps, steps: layer.steps, units: layer.units, width: T::read(bias).len() };
-    let (input, weight) = (Matrix::<T>::of(&x), Matrix::<T>::of(weight));
-    let mut gates = repeated(T::read(bias), rows);
-    add_product(&mut gates, input, weight);
-    let cells = if S::HAS_CELL { sizes.state() } else { 0 };
+    let (rows, inputs) = extent(&x);
+    let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
+    let [mut bias, hidden_bias] = parameters.biases.each_ref().map(|bias| T::read(bias).to_vec());
+    if S::SUMS {
+        bias.iter_mut().zip(&hidden_bias).for_each(|(bias, &hidden)| *bias += hidden);
+    }
+    let (batch, units, width) = (rows / layer.steps, layer.units, bias.len());
+    let cells = if S::HAS_CELL { batch * units } else { 0 };
+    let hidden = if S::SUMS { 0 } else { batch * width };
+    let sizes = Sizes { batch, steps: layer.steps, inputs, units, width, cells, hidden };
     let mut kept = Kept {
-        h: vec![T::default(); (sizes.steps + 1) * sizes.state()],
-        c: vec![T::default(); (sizes.steps + 1) * cells],
-        gates: sizes.by_step(&gates, sizes.width),
-        hidden: repeated(T::read(hidden_bias), rows),
+        x: Workspace::new(rows * inputs),
+        h: Workspace::new((sizes.steps + 1) * sizes.state()),
+        c: Workspace::new((sizes.steps + 1) * cells),
+        gates: Workspace::new(rows * width),
+        hidden: Workspace::new(sizes.steps * hidden),
     };
+    kept.h[..sizes.state()].fill(T::default());
+    kept.c[..cells].fill(T::default());
+    let mut output = vec![T::default(); rows * units];
+    let mut standing = site.is_watched().then(|| Gates::new(layer.cell));
     for at in 0..sizes.steps {
+        let x_now = &mut kept.x[at * batch * inputs..][..batch * inputs];
+        sizes.read(T::read(&x), at, x_now, inputs);
         let (h_before, h_after) = kept.h[at * sizes.state()..][..2 * sizes.state()].split_at_mut(sizes.state());
         let (c_before, c_after) = kept.c[at * cells..][..2 * cells].split_at_mut(cells);
         let gates = &mut kept.gates[at * sizes.gates()..][..sizes.gates()];
-        let hidden = &mut kept.hidden[at * sizes.gates()..][..sizes.gates()];
-        add_product(hidden, Matrix::new(h_before, sizes.batch, sizes.units), Matrix::of(hidden_weight));
+        let hidden = &mut kept.hidden[at * hidden..][..hidden];
+        let state = Matrix::new(h_before, batch, units);
+        fill_rows(gates, &bias);
+        add_product(gates, Matrix::new(x_now, batch, inputs), weight);
+        if S::SUMS {
+            add_product(gates, state, hidden_weight);
+        } else {
+            fill_rows(hidden, &hidden_bias);
+            add_product(hidden, state, hidden_weight);
+        }
         let before = State { h: h_before, c: c_before };
-        step.forward(sizes.units, gates, hidden, before, StateMut { h: h_after, c: c_after });
+        step.forward(units, gates, hidden, before, StateMut { h: &mut *h_after, c: c_after });
+        if let Some(standing) = &mut standing {
+            standing.add(&step, sizes, gates);
+        }
+        sizes.write(&mut output, at, h_after, units);
     }
-    if site.is_watched() {
-        site.detail(Detail::Gates(gate_records(&step, &kept, layer.cell, sizes)));
+    if let Some(standing) = standing {
+        site.detail(Detail::Gates(standing.records(layer.cell)));
     }
-    let output = filled(sizes.by_sample(&kept.h[sizes.state()..], sizes.units), &[rows, sizes.units]);
     let pull = move |cotangent: Buffer, is_read| {
-        backward(&step, &x, &layer, &parameters, &kept, sizes, &cotangent, is_read, &site)
+        backward(&step, layer.cell, &parameters, &kept, sizes, T::read(&cotangent), is_read, &site)
     };
-    (output, Box::new(pull))
+    (filled(output, &[rows, units]), Box::new(pull))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what the forward pass knows, handed over by a closure")]
 fn backward<T: Real, S: Step<T>>(
     step: &S,
-    x: &Buffer,
-    layer: &Recurrent,
+    cell: Cell,
     parameters: &Parameters,
     kept: &Kept<T>,
     sizes: Sizes,
-    cotangent: &Buffer,
+    cotangent: &[T],
     is_read: bool,
     site: &Site,
 ) -> Option<Buffer> {
-    let (rows, inputs) = extent(x);
+    let Sizes { batch, steps, inputs, units, width, cells, .. } = sizes;
     let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
-    let cells = if S::HAS_CELL { sizes.state() } else { 0 };
-    let outer = sizes.by_step(T::read(cotangent), sizes.units);
-    let (mut gates, mut hidden) = (kept.gates.clone(), kept.hidden.clone());
-    let (mut carried, mut cell) = (vec![T::default(); sizes.state()], vec![T::default(); cells]);
-    let mut slopes = vec![T::default(); sizes.state()];
-    let mut watched = site.keeps_values().then(|| Watched::new(layer.cell, sizes));
-    for at in (0..sizes.steps).rev() {
-        for ((slope, &outer), &carried) in slopes.iter_mut().zip(&outer[at * sizes.state()..]).zip(&carried) {
-            *slope = outer + carried;
+    let [turned, hidden_turned] = [weight, hidden_weight].map(|weight| weight.transposed().to_vec());
+    let (turned, hidden_turned) = (Matrix::new(&turned, width, inputs), Matrix::new(&hidden_turned, width, units));
+    let mut gradient = vec![T::default(); inputs * width];
+    let mut hidden_gradient = vec![T::default(); units * width];
+    let (mut bias, mut hidden_bias) = (vec![T::default(); width], vec![T::default(); width]);
+    let mut returned = vec![T::default(); if is_read { batch * steps * inputs } else { 0 }];
+
+    let together = sizes.together();
+    let mut gates = Workspace::new(together * sizes.gates());
+    let mut hidden = Workspace::new(together * sizes.hidden);
+    let mut inputs_slopes = Workspace::new(if is_read { together * batch * inputs } else { 0 });
+    let (mut carried, mut cell_slopes) = (Workspace::zeros(sizes.state()), Workspace::zeros(cells));
+    let mut slopes = Workspace::new(sizes.state());
+    let mut watched = site.keeps_values().then(|| Watched::new(cell, sizes));
+    for start in (0..steps).step_by(together).rev() {
+        let count = together.min(steps - start);
+        for at in (start..start + count).rev() {
+            sizes.read(cotangent, at, &mut slopes, units);
+            slopes.iter_mut().zip(&*carried).for_each(|(slope, &carried)| *slope += carried);
+            if let Some(watched) = &mut watched {
+                watched.state(&slopes, &cell_slopes);
+            }
+            let state = |at: usize| State { h: sizes.step(&kept.h, at, 1, units), c: &kept.c[at * cells..][..cells] };
+            let place = (at - start) * sizes.gates();
+            let gates = &mut gates[place..][..sizes.gates()];
+            let hidden = &mut hidden[(at - start) * sizes.hidden..][..sizes.hidden];
+            let left = Brought {
+                gates: sizes.step(&kept.gates, at, 1, width),
+                hidden: &kept.hidden[at * sizes.hidden..][..sizes.hidden],
+            };
+            let brought = Brought { gates: &mut *gates, hidden: &mut *hidden };
+            let carry = StateMut { h: &mut carried, c: &mut cell_slopes };
+            step.backward(units, left, [state(at), state(at + 1)], &slopes, brought, carry);
+            let hidden = Matrix::new(if S::SUMS { gates } else { hidden }, batch, width);
+            if let Some(watched) = &mut watched
+                && at > 0
+            {
+                watched.paths(hidden, hidden_weight, &carried, &cell_slopes);
+            }
+            add_product(&mut carried, hidden, hidden_turned);
         }
-        if let Some(watched) = &mut watched {
-            watched.state(&slopes, &cell);
+        let rows = count * batch;
+        let gates = &gates[..rows * width];
+        let hidden = if S::SUMS { gates } else { &hidden[..rows * width] };
+        let x = Matrix::new(sizes.step(&kept.x, start, count, inputs), rows, inputs);
+        let states = Matrix::new(sizes.step(&kept.h, start, count, units), rows, units);
+        add_product(&mut gradient, x.transposed(), Matrix::new(gates, rows, width));
+        add_product(&mut hidden_gradient, states.transposed(), Matrix::new(hidden, rows, width));
+        vectorised(AddRows(gates, &mut bias));
+        vectorised(AddRows(hidden, &mut hidden_bias));
+        if is_read {
+            let slopes = &mut inputs_slopes[..rows * inputs];
+            multiply_into(slopes, Matrix::new(gates, rows, width), turned);
+            for at in start..start + count {
+                sizes.write(&mut returned, at, sizes.step(slopes, at - start, 1, inputs), inputs);
+            }
         }
-        let state =
-            |at: usize| State { h: &kept.h[at * sizes.state()..][..sizes.state()], c: &kept.c[at * cells..][..cells] };
-        let gates = &mut gates[at * sizes.gates()..][..sizes.gates()];
-        let hidden = &mut hidden[at * sizes.gates()..][..sizes.gates()];
-        let incoming = cell.clone();
-        let carry = StateMut { h: &mut carried, c: &mut cell };
-        step.backward(
-            sizes.units,
-            gates,
-            hidden,
-            [state(at), state(at + 1)],
-            State { h: &slopes, c: &incoming },
-            carry,
-        );
-        if let Some(watched) = &mut watched
-            && at > 0
-        {
-            watched.paths(Matrix::new(hidden, sizes.batch, sizes.width), hidden_weight, &carried, &cell);
-        }
-        add_product(&mut carried, Matrix::new(hidden, sizes.batch, sizes.width), hidden_weight.transposed());
     }
     if let Some(watched) = watched {
         site.through_time(watched.finish());
     }
-
-    let states = Matrix::new(&kept.h[..sizes.steps * sizes.state()], rows, sizes.units);
-    let hidden_gradient = product(states.transposed(), Matrix::new(&hidden, rows, sizes.width));
-    site.matrix_gradient("hidden_weight", filled(hidden_gradient, &[sizes.units, sizes.width]));
-    let column_sums = |values: &[T]| filled(vectorised(ColumnSums::<T>(values, sizes.width)), &[sizes.width]);
-    site.vector_gradient("hidden_bias", column_sums(&hidden));
-    site.vector_gradient("bias", column_sums(&gates));
-    let gates = sizes.by_sample(&gates, sizes.width);
-    let gates = Matrix::new(&gates, rows, sizes.width);
-    site.matrix_gradient("weight", filled(product(Matrix::<T>::of(x).transposed(), gates), &[inputs, sizes.width]));
-    is_read.then(|| filled(product(gates, weight.transposed()), &[rows, inputs]))
-}
-
-/// Place of the candidate, a tanh, among the gates of LSTM and GRU.
-const CANDIDATE: usize = 2;
-
-/// Slopes below this count as saturated.
-const SATURATED_SLOPE: f64 = 0.01;
-
-fn gate_records<T: Real, S: Step<T>>(step: &S, kept: &Kept<T>, cell: Cell, sizes: Sizes) -> Vec<GateRecord> {
-    let record = |(index, gate): (usize, &&str)| {
-        let (mut sum, mut saturated, mut count) = (0.0, 0_usize, 0_usize);
-        for row in kept.gates.chunks_exact(sizes.width) {
-            for kept in &row[index * sizes.units..][..sizes.units] {
-                let (value, slope) = step.gate(index, kept.wide());
-                sum += value.abs();
-                saturated += usize::from(slope.abs() < SATURATED_SLOPE);
-                count += 1;
-            }
-        }
-        let count = count.max(1) as f64;
-        GateRecord { gate: (*gate).into(), mean: sum / count, saturated_fraction: saturated as f64 / count }
-    };
-    cell.gates().iter().enumerate().map(record).collect()
-}
-
-/// Gathers, last step first, the cotangent of each state and the ways it takes to the one before.
-struct Watched<T> {
-    sizes: Sizes,
-    has_cell: bool,
-    states: Vec<Vec<T>>,
-    /// For each gate, then the direct way: name and cotangents.
-    paths: Vec<(&'static str, Vec<Vec<T>>)>,
-}
-
-impl<T: Real> Watched<T> {
-    fn new(cell: Cell, sizes: Sizes) -> Self {
-        let direct: &[&'static str] = match cell {
-            Cell::Rnn => &[],
-            Cell::Lstm => &["cell"],
-            Cell::Gru => &["carry"],
-        };
-        let names = cell.gates().iter().chain(direct);
-        let paths = names.map(|&name| (name, Vec::new())).collect();
-        Self { sizes, has_cell: cell == Cell::Lstm, states: Vec::new(), paths }
-    }
-
-    /// h and c side by side, whole batches after each other.
-    fn both(h: &[T], c: &[T]) -> Vec<T> {
-        [h, c].concat()
-    }
-
-    fn state(&mut self, h: &[T], c: &[T]) {
-        self.states.push(Self::both(h, c));
-    }
-
-    fn paths(&mut self, hidden: Matrix<'_, T>, weight: Matrix<'_, T>, carry: &[T], cell: &[T]) {
-        let Self { sizes, has_cell, paths, .. } = self;
-        let gates = sizes.width / sizes.units;
-        let none = vec![T::default(); if *has_cell { sizes.state() } else { 0 }];
-        for (gate, (_, found)) in paths[..gates].iter_mut().enumerate() {
-            let mut returned = vec![T::default(); sizes.state()];
-            let (from, units) = (gate * sizes.units, sizes.units);
-            multiply_into(&mut returned, hidden.columns(from, units), weight.columns(from, units).transposed());
-            found.push(Self::both(&returned, &none));
-        }
-        if let Some((_, found)) = paths.get_mut(gates) {
-            let zeros = vec![T::default(); sizes.state()];
-            found.push(if *has_cell { Self::both(&zeros, cell) } else { carry.to_vec() });
-        }
-    }
-
-    fn finish(self) -> ThroughTime {
-        let wide = |values: Vec<T>| values.into_iter().map(|value| value.wide()).collect::<Vec<f64>>();
-        let forward = |steps: Vec<Vec<T>>| steps.into_iter().rev().map(wide).collect::<Vec<Vec<f64>>>();
-        let path = |(name, steps): (&str, _)| PathThroughTime { name: name.to_owned(), cotangents: forward(steps) };
-        ThroughTime { states: forward(self.states), paths: self.paths.into_iter().map(path).collect() }
-    }
+    site.matrix_gradient("weight", filled(gradient, &[inputs, width]));
+    site.matrix_gradient("hidden_weight", filled(hidden_gradient, &[units, width]));
+    site.vector_gradient("bias", filled(bias, &[width]));
+    site.vector_gradient("hidden_bias", filled(hidden_bias, &[width]));
+    is_read.then(|| filled(returned, &[batch * steps, inputs]))
 }

@@ -3,7 +3,7 @@
 use isogain_core::theory::activations::Activation;
 
 use super::super::buffer::{Loop, Real, vectorised};
-use super::{State, StateMut, Step};
+use super::{Brought, State, StateMut, Step};
 
 /// The plain recurrence; keeps z in `gates`.
 pub(super) struct Rnn {
@@ -30,21 +30,22 @@ impl Rnn {
 
 impl<T: Real> Step<T> for Rnn {
     const HAS_CELL: bool = false;
+    const SUMS: bool = true;
 
-    fn forward(&self, _: usize, gates: &mut [T], hidden: &mut [T], _: State<'_, T>, after: StateMut<'_, T>) {
-        vectorised(Forward(self.phi(), gates, hidden, after.h));
+    fn forward(&self, _: usize, gates: &mut [T], _: &[T], _: State<'_, T>, after: StateMut<'_, T>) {
+        vectorised(Forward(self.phi(), gates, after.h));
     }
 
     fn backward(
         &self,
         _: usize,
-        gates: &mut [T],
-        hidden: &mut [T],
+        kept: Brought<&[T]>,
         _: [State<'_, T>; 2],
-        slopes: State<'_, T>,
+        slopes: &[T],
+        brought: Brought<&mut [T]>,
         carry: StateMut<'_, T>,
     ) {
-        vectorised(Backward(self.phi(), gates, hidden, slopes.h));
+        vectorised(Backward(self.phi(), kept.gates, slopes, brought.gates));
         carry.h.fill(T::default());
     }
 
@@ -53,54 +54,46 @@ impl<T: Real> Step<T> for Rnn {
     }
 }
 
-struct Forward<'a, T>(Phi, &'a mut [T], &'a [T], &'a mut [T]);
+struct Forward<'a, T>(Phi, &'a [T], &'a mut [T]);
 
 impl<T: Real> Loop for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self(phi, gates, hidden, h) = self;
-        for (z, &hidden) in gates.iter_mut().zip(hidden) {
-            *z += hidden;
-        }
+        let Self(phi, gates, h) = self;
         match phi {
-            Phi::Tanh => h.iter_mut().zip(&*gates).for_each(|(h, z)| *h = z.hyperbolic_tangent()),
+            Phi::Tanh => h.iter_mut().zip(gates).for_each(|(h, z)| *h = z.hyperbolic_tangent()),
             // Written so that a NaN stays one.
             Phi::Rectifier => {
                 let zero = T::default();
-                h.iter_mut().zip(&*gates).for_each(|(h, &z)| *h = if z <= zero { zero } else { z });
+                h.iter_mut().zip(gates).for_each(|(h, &z)| *h = if z <= zero { zero } else { z });
             }
-            Phi::Other(phi) => h.iter_mut().zip(&*gates).for_each(|(h, z)| *h = T::of(phi.value(z.wide()))),
+            Phi::Other(phi) => h.iter_mut().zip(gates).for_each(|(h, z)| *h = T::of(phi.value(z.wide()))),
         }
     }
 }
 
-struct Backward<'a, T>(Phi, &'a mut [T], &'a mut [T], &'a [T]);
+/// Kept gates, cotangent of the state, cotangent of the gates.
+struct Backward<'a, T>(Phi, &'a [T], &'a [T], &'a mut [T]);
 
 impl<T: Real> Loop for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self(phi, gates, hidden, slopes) = self;
+        let Self(phi, kept, slopes, gates) = self;
+        let rows = gates.iter_mut().zip(kept).zip(slopes);
         match phi {
-            Phi::Tanh => {
-                for (z, &slope) in gates.iter_mut().zip(slopes) {
-                    let h = z.hyperbolic_tangent();
-                    *z = slope * (T::of(1.0) - h * h);
-                }
-            }
+            Phi::Tanh => rows.for_each(|((gate, z), &slope)| {
+                let h = z.hyperbolic_tangent();
+                *gate = slope * (T::of(1.0) - h * h);
+            }),
             Phi::Rectifier => {
                 let zero = T::default();
-                gates.iter_mut().zip(slopes).for_each(|(z, &slope)| *z = if *z > zero { slope } else { zero });
+                rows.for_each(|((gate, &z), &slope)| *gate = if z > zero { slope } else { zero });
             }
-            Phi::Other(phi) => {
-                for (z, &slope) in gates.iter_mut().zip(slopes) {
-                    *z = slope * T::of(phi.derivative(z.wide()));
-                }
-            }
+            Phi::Other(phi) => rows.for_each(|((gate, z), &slope)| *gate = slope * T::of(phi.derivative(z.wide()))),
         }
-        hidden.copy_from_slice(gates);
     }
 }

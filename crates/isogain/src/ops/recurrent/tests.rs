@@ -1,0 +1,91 @@
+//! Back-propagation through time against differences of the loss, where the steps do not fit into one addition to the
+//! gradients, or into several of the same length.
+
+use burn::tensor::{DType, Device, Tensor};
+use isogain_core::network::{Cell, Recurrent};
+use isogain_core::theory::{Activation, Initializer};
+
+use super::super::{Collected, Site};
+use super::recurrent;
+use crate::model::{matrix, to_f64, vector};
+
+const INPUTS: usize = 2;
+const UNITS: usize = 3;
+
+/// Values between -1 and 1 without a pattern that a sum could cancel.
+fn numbers(count: usize, phase: f64) -> Vec<f64> {
+    (0..count).map(|k| (1.7 * k as f64 + phase).sin() * (0.31 * k as f64).cos()).collect()
+}
+
+/// Inputs, both weights, both biases: row-major.
+type Arguments = [Vec<f64>; 5];
+
+fn tensors(arguments: &Arguments) -> (Tensor<2>, [Tensor<2>; 2], [Tensor<1>; 2]) {
+    let [x, weight, hidden_weight, bias, hidden_bias] = arguments;
+    let (device, width) = (Device::flex(), bias.len());
+    let of = |values: &[f64], columns: usize| matrix(values, values.len() / columns, columns, DType::F64, &device);
+    let biases = [bias, hidden_bias].map(|bias| vector(bias, DType::F64, &device));
+    (of(x, INPUTS), [of(weight, width), of(hidden_weight, width)], biases)
+}
+
+fn output(layer: &Recurrent, arguments: &Arguments) -> Vec<f64> {
+    let (x, weights, biases) = tensors(arguments);
+    let site = Site::new("rnn", None, &Collected::default());
+    to_f64(recurrent(x, layer, weights, biases, site).into_data())
+}
+
+#[test]
+fn gradients_are_differences_of_the_loss() {
+    // 64 rows together: 13 steps of 5 samples, with 4 left over; every step of 70 on its own.
+    for (batch, steps) in [(5, 30), (70, 3)] {
+        for (cell, gates) in [(Cell::Rnn, 1), (Cell::Lstm, 4), (Cell::Gru, 3)] {
+            let layer = Recurrent {
+                cell,
+                inputs: INPUTS,
+                units: UNITS,
+                steps,
+                init: Initializer::pytorch_default(),
+                hidden_init: Initializer::pytorch_default(),
+                activation: Activation::named("tanh").expect("tanh is known"),
+                forget_bias: None,
+            };
+            let width = gates * UNITS;
+            let counts = [batch * steps * INPUTS, INPUTS * width, UNITS * width, width, width];
+            let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
+            let factors = numbers(batch * steps * UNITS, 0.7);
+
+            let collected = Collected::default();
+            let (x, weights, biases) = tensors(&arguments);
+            let leaf = x.autodiff().require_grad();
+            let states = recurrent(leaf.clone() * 1.0, &layer, weights, biases, Site::new("rnn", None, &collected));
+            let factor = matrix(&factors, batch * steps, UNITS, DType::F64, &Device::flex()).autodiff();
+            let gradients = (states * factor).sum().backward();
+            let mut found = vec![to_f64(leaf.grad(&gradients).expect("the input has a cotangent").into_data())];
+            let parameters = collected.take_gradients();
+            for name in ["weight", "hidden_weight", "bias", "hidden_bias"] {
+                found.push(parameters[&format!("rnn.{name}")].to_f64());
+            }
+
+            let loss = |arguments: &Arguments| -> f64 {
+                output(&layer, arguments).iter().zip(&factors).map(|(state, factor)| state * factor).sum()
+            };
+            for (argument, found) in found.iter().enumerate() {
+                // Spread over the whole of it.
+                for index in (0..counts[argument]).step_by(counts[argument].div_ceil(7)) {
+                    let moved = |by: f64| {
+                        let mut moved = arguments.clone();
+                        moved[argument][index] += by;
+                        loss(&moved)
+                    };
+                    // The error of the difference is some 1e-12 of the third derivative.
+                    let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                    assert!(
+                        (found[index] - difference).abs() < 1e-7 * (1.0 + difference.abs()),
+                        "{cell:?}, {batch} samples, argument {argument} at {index}: {} is not {difference}",
+                        found[index]
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What is seen of a recurrent layer beside its states: how its gates stand, and the ways back through time.
+
+use isogain_core::network::Cell;
+use isogain_core::record::GateRecord;
+
+use super::super::buffer::{Loop, Real, vectorised};
+use super::super::matmul::{Matrix, multiply_into};
+use super::super::site::{PathThroughTime, ThroughTime};
+use super::{Sizes, Step};
+
+/// Slopes below this count as saturated.
+const SATURATED_SLOPE: f64 = 0.01;
+
+/// Gathers, step by step, where the gates stand.
+pub(super) struct Gates(Vec<Standing>);
+
+/// Of one gate.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    sum: f64,
+    saturated: u64,
+    count: usize,
+}
+
+impl Gates {
+    pub(super) fn new(cell: Cell) -> Self {
+        Self(vec![Standing::default(); cell.gates().len()])
+    }
+
+    /// One more step, from what it left in `gates`.
+    pub(super) fn add<T: Real, S: Step<T>>(&mut self, step: &S, sizes: Sizes, gates: &[T]) {
+        for (gate, standing) in self.0.iter_mut().enumerate() {
+            for row in gates.chunks_exact(sizes.width) {
+                let found = vectorised(Stand { step, gate, kept: &row[gate * sizes.units..][..sizes.units] });
+                standing.sum += found.sum;
+                standing.saturated += found.saturated;
+                standing.count += found.count;
+            }
+        }
+    }
+
+    pub(super) fn records(self, cell: Cell) -> Vec<GateRecord> {
+        let record = |(gate, standing): (&&str, Standing)| {
+            let count = standing.count.max(1) as f64;
+            GateRecord {
+                gate: (*gate).into(),
+                mean: standing.sum / count,
+                saturated_fraction: standing.saturated as f64 / count,
+            }
+        };
+        cell.gates().iter().zip(self.0).map(record).collect()
+    }
+}
+
+/// Partial sums kept apart, so that the additions need not wait for each other.
+const LANES: usize = 16;
+
+struct Stand<'a, T, S> {
+    step: &'a S,
+    gate: usize,
+    kept: &'a [T],
+}
+
+impl<T: Real, S: Step<T>> Loop for Stand<'_, T, S> {
+    type Output = Standing;
+
+    #[inline(always)]
+    fn run(self) -> Standing {
+        let Self { step, gate, kept } = self;
+        let (mut sums, mut saturated) = ([0.0; LANES], [0_u64; LANES]);
+        for group in kept.chunks(LANES) {
+            for ((sum, saturated), kept) in sums.iter_mut().zip(&mut saturated).zip(group) {
+                let (value, slope) = step.gate(gate, kept.wide());
+                *sum += value.abs();
+                *saturated += u64::from(slope.abs() < SATURATED_SLOPE);
+            }
+        }
+        Standing { sum: sums.iter().sum(), saturated: saturated.iter().sum(), count: kept.len() }
+    }
+}
+
+/// Gathers, last step first, the cotangent of each state and the ways it takes to the one before.
+pub(super) struct Watched<T> {
+    sizes: Sizes,
+    has_cell: bool,
+    states: Vec<Vec<T>>,
+    /// For each gate, then the direct way: name and cotangents.
+    paths: Vec<(&'static str, Vec<Vec<T>>)>,
+}
+
+impl<T: Real> Watched<T> {
+    pub(super) fn new(cell: Cell, sizes: Sizes) -> Self {
+        let direct: &[&'static str] = match cell {
+            Cell::Rnn => &[],
+            Cell::Lstm => &["cell"],
+            Cell::Gru => &["carry"],
+        };
+        let names = cell.gates().iter().chain(direct);
+        let paths = names.map(|&name| (name, Vec::new())).collect();
+        Self { sizes, has_cell: cell == Cell::Lstm, states: Vec::new(), paths }
+    }
+
+    /// h and c side by side, whole batches after each other.
+    fn both(h: &[T], c: &[T]) -> Vec<T> {
+        [h, c].concat()
+    }
+
+    pub(super) fn state(&mut self, h: &[T], c: &[T]) {
+        self.states.push(Self::both(h, c));
+    }
+
+    pub(super) fn paths(&mut self, hidden: Matrix<'_, T>, weight: Matrix<'_, T>, carry: &[T], cell: &[T]) {
+        let Self { sizes, has_cell, paths, .. } = self;
+        let gates = sizes.width / sizes.units;
+        let none = vec![T::default(); if *has_cell { sizes.state() } else { 0 }];
+        for (gate, (_, found)) in paths[..gates].iter_mut().enumerate() {
+            let mut returned = vec![T::default(); sizes.state()];
+            let (from, units) = (gate * sizes.units, sizes.units);
+            multiply_into(&mut returned, hidden.columns(from, units), weight.columns(from, units).transposed());
+            found.push(Self::both(&returned, &none));
+        }
+        if let Some((_, found)) = paths.get_mut(gates) {
+            let zeros = vec![T::default(); sizes.state()];
+            found.push(if *has_cell { Self::both(&zeros, cell) } else { carry.to_vec() });
+        }
+    }
+
+    pub(super) fn finish(self) -> ThroughTime {
+        let wide = |values: Vec<T>| values.into_iter().map(|value| value.wide()).collect::<Vec<f64>>();
+        let forward = |steps: Vec<Vec<T>>| steps.into_iter().rev().map(wide).collect::<Vec<Vec<f64>>>();
+        let path = |(name, steps): (&str, _)| PathThroughTime { name: name.to_owned(), cotangents: forward(steps) };
+        ThroughTime { states: forward(self.states), paths: self.paths.into_iter().map(path).collect() }
+    }
+}
