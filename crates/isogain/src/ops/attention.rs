@@ -9,10 +9,11 @@ use burn::tensor::Tensor;
 use isogain_core::network::Attention;
 use isogain_core::record::{AttentionRecord, Detail};
 
-use super::buffer::{Buffer, Real, by_type, extent, filled};
-use super::matmul::{Matrix, multiply_into, product};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, largest_of, sum_of, vectorised};
+use super::matmul::{Matrix, multiply_into, multiply_within};
 use super::site::Site;
 use super::tape::{Pull, apply};
+use super::workspace::Workspace;
 
 /// `[batch x steps, 3 x features]` (queries, keys, values side by side) to `[batch x steps, features]`.
 pub(crate) fn attention(x: Tensor<2>, attention: &Attention, site: Site) -> Tensor<2> {
@@ -20,74 +21,55 @@ pub(crate) fn attention(x: Tensor<2>, attention: &Attention, site: Site) -> Tens
     apply(x, site, move |x| by_type!(x, forward(x, &attention, &here)))
 }
 
-/// Queries, keys and values of one head of one sample, `[steps, width]` each.
-struct Head<T> {
-    parts: [Vec<T>; 3],
-    /// Softmax, `[steps, steps]`.
-    weights: Vec<T>,
-}
-
-fn forward<T: Real>(x: Buffer, attention: &Attention, site: &Site) -> (Buffer, Pull) {
+fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffer, Pull) {
     let layout = Layout::new(attention);
     let samples = extent(&x).0 / layout.steps;
+    let rows = samples * layout.steps;
     let turns = attention.rotary.then(|| turns(&layout));
-    let mut output = vec![T::default(); samples * layout.steps * attention.features];
+    if let Some(turns) = &turns {
+        turn(T::write(&mut x), turns, &layout, 1.0);
+    }
+    let mut output = vec![T::default(); rows * layout.features];
+    // Softmax of every head, `[steps, steps]` each.
+    let size = layout.steps * layout.steps;
+    let mut weights = Workspace::<T>::new(samples * layout.heads * size);
     let mut spread = site.is_watched().then(Spread::default);
-    let mut heads = Vec::with_capacity(samples * attention.heads);
-    for sample in 0..samples {
-        for head in 0..attention.heads {
-            let mut parts = [0, 1, 2].map(|part| layout.read(T::read(&x), sample, head, part));
-            if let Some(turns) = &turns {
-                parts[..2].iter_mut().for_each(|part| turn(part, turns, layout.width, 1.0));
-            }
-            let [queries, keys, values] = [&parts[0], &parts[1], &parts[2]].map(|part| layout.matrix(part));
-            let mut weights = product(queries, keys.transposed());
-            softmax(&mut weights, &layout, attention.causal, spread.as_mut());
-            let mixed = product(Matrix::new(&weights, layout.steps, layout.steps), values);
-            layout.write_output(&mut output, &mixed, sample, head);
-            heads.push(Head { parts, weights });
-        }
+    for (head, weights) in layout.places(samples).zip(weights.chunks_exact_mut(size)) {
+        let [queries, keys, values] = layout.parts(T::read(&x), head);
+        multiply_into(weights, queries, keys.transposed());
+        let (steps, scale) = (layout.steps, layout.scale());
+        vectorised(Softmax { logits: weights, steps, scale, causal: attention.causal, spread: spread.as_mut() });
+        let weights = Matrix::new(weights, layout.steps, layout.steps);
+        multiply_within(&mut output, layout.output(head), layout.features, weights, values);
     }
     if let Some(spread) = spread {
         site.detail(Detail::Attention(spread.record()));
     }
-    let rows = samples * layout.steps;
-    let pull = move |cotangent: Buffer, _| Some(backward(&heads, &layout, turns.as_deref(), &cotangent));
-    (filled(output, &[rows, attention.features]), Box::new(pull))
+    let features = layout.features;
+    let pull = move |cotangent: Buffer, _| Some(backward::<T>(&x, &weights, &layout, turns.as_deref(), &cotangent));
+    (filled(output, &[rows, features]), Box::new(pull))
 }
 
-fn backward<T: Real>(heads: &[Head<T>], layout: &Layout, turns: Option<&[f64]>, cotangent: &Buffer) -> Buffer {
-    let steps = layout.steps;
+fn backward<T: Real>(x: &Buffer, weights: &[T], layout: &Layout, turns: Option<&[f64]>, cotangent: &Buffer) -> Buffer {
+    let (steps, width, stride) = (layout.steps, layout.width, 3 * layout.features);
     let rows = extent(cotangent).0;
-    let mut returned = vec![T::default(); rows * 3 * layout.features];
-    let scale = layout.scale();
-    let mut slopes = vec![T::default(); steps * steps];
-    for (index, head) in heads.iter().enumerate() {
-        let (sample, place) = (index / layout.heads, index % layout.heads);
-        let incoming = layout.read_output(T::read(cotangent), sample, place);
-        let incoming = layout.matrix(&incoming);
-        let [queries, keys, values] = [&head.parts[0], &head.parts[1], &head.parts[2]].map(|part| layout.matrix(part));
-        let weights = Matrix::new(&head.weights, steps, steps);
-        let value_slopes = product(weights.transposed(), incoming);
+    let mut returned = vec![T::default(); rows * stride];
+    let mut slopes = Workspace::<T>::new(steps * steps);
+    for (head, weights) in layout.places(rows / steps).zip(weights.chunks_exact(steps * steps)) {
+        let [queries, keys, values] = layout.parts(T::read(x), head);
+        let incoming = Matrix::within(T::read(cotangent), layout.output(head), [steps, width], layout.features);
+        let [to_queries, to_keys, to_values] = [0, 1, 2].map(|part| layout.input(head, part));
+        multiply_within(&mut returned, to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
         multiply_into(&mut slopes, incoming, values.transposed());
-        for (slopes, weights) in slopes.chunks_exact_mut(steps).zip(head.weights.chunks_exact(steps)) {
-            let mean: f64 = slopes.iter().zip(weights).map(|(slope, weight)| slope.wide() * weight.wide()).sum();
-            for (slope, weight) in slopes.iter_mut().zip(weights) {
-                *slope = T::of(weight.wide() * (slope.wide() - mean) * scale);
-            }
-        }
+        vectorised(PullBack { slopes: &mut slopes, weights, steps, scale: layout.scale() });
         let slopes = Matrix::new(&slopes, steps, steps);
-        let mut query_slopes = product(slopes, keys);
-        let mut key_slopes = product(slopes.transposed(), queries);
-        if let Some(turns) = turns {
-            turn(&mut query_slopes, turns, layout.width, -1.0);
-            turn(&mut key_slopes, turns, layout.width, -1.0);
-        }
-        for (part, slopes) in [query_slopes, key_slopes, value_slopes].iter().enumerate() {
-            layout.write(&mut returned, slopes, sample, place, part);
-        }
+        multiply_within(&mut returned, to_queries, stride, slopes, keys);
+        multiply_within(&mut returned, to_keys, stride, slopes.transposed(), queries);
     }
-    filled(returned, &[rows, 3 * layout.features])
+    if let Some(turns) = turns {
+        turn(&mut returned, turns, layout, -1.0);
+    }
+    filled(returned, &[rows, stride])
 }
 
 /// Where a head's numbers are.
@@ -97,6 +79,13 @@ struct Layout {
     steps: usize,
     /// Features of one head.
     width: usize,
+}
+
+/// One head of one sample.
+#[derive(Clone, Copy)]
+struct Place {
+    sample: usize,
+    head: usize,
 }
 
 impl Layout {
@@ -109,61 +98,88 @@ impl Layout {
         (self.width as f64).sqrt().recip()
     }
 
-    fn matrix<'a, T>(&self, values: &'a [T]) -> Matrix<'a, T> {
-        Matrix::new(values, self.steps, self.width)
+    fn places(&self, samples: usize) -> impl Iterator<Item = Place> + use<> {
+        let heads = self.heads;
+        (0..samples).flat_map(move |sample| (0..heads).map(move |head| Place { sample, head }))
     }
 
-    /// One of the three parts of one head of one sample.
-    fn read<T: Real>(&self, x: &[T], sample: usize, head: usize, part: usize) -> Vec<T> {
-        self.columns(x, 3 * self.features, sample, part * self.features + head * self.width)
+    /// First of a head's queries, keys or values.
+    fn input(&self, Place { sample, head }: Place, part: usize) -> usize {
+        (sample * self.steps * 3 + part) * self.features + head * self.width
     }
 
-    fn read_output<T: Real>(&self, output: &[T], sample: usize, head: usize) -> Vec<T> {
-        self.columns(output, self.features, sample, head * self.width)
+    /// First of a head's outputs.
+    fn output(&self, Place { sample, head }: Place) -> usize {
+        sample * self.steps * self.features + head * self.width
     }
 
-    fn columns<T: Real>(&self, rows: &[T], columns: usize, sample: usize, from: usize) -> Vec<T> {
-        let rows = rows[sample * self.steps * columns..][..self.steps * columns].chunks_exact(columns);
-        rows.flat_map(|row| row[from..from + self.width].iter().copied()).collect()
-    }
-
-    fn write<T: Real>(&self, x: &mut [T], values: &[T], sample: usize, head: usize, part: usize) {
-        self.fill(x, 3 * self.features, values, sample, part * self.features + head * self.width);
-    }
-
-    fn write_output<T: Real>(&self, output: &mut [T], values: &[T], sample: usize, head: usize) {
-        self.fill(output, self.features, values, sample, head * self.width);
-    }
-
-    fn fill<T: Real>(&self, rows: &mut [T], columns: usize, values: &[T], sample: usize, from: usize) {
-        let rows = rows[sample * self.steps * columns..][..self.steps * columns].chunks_exact_mut(columns);
-        for (row, values) in rows.zip(values.chunks_exact(self.width)) {
-            row[from..from + self.width].copy_from_slice(values);
-        }
+    /// Queries, keys and values of one head of one sample, `[steps, width]` each.
+    fn parts<'a, T>(&self, x: &'a [T], place: Place) -> [Matrix<'a, T>; 3] {
+        let part = |part| Matrix::within(x, self.input(place, part), [self.steps, self.width], 3 * self.features);
+        [0, 1, 2].map(part)
     }
 }
 
 /// Scales the logits and turns them into weights, row by row; a step sees all steps, or those up to itself.
-fn softmax<T: Real>(logits: &mut [T], layout: &Layout, causal: bool, mut spread: Option<&mut Spread>) {
-    let scale = layout.scale();
-    let mut exponentials = vec![0.0; layout.steps];
-    for (step, row) in logits.chunks_exact_mut(layout.steps).enumerate() {
-        let visible = if causal { step + 1 } else { layout.steps };
-        let largest = row[..visible].iter().map(|logit| logit.wide() * scale).fold(f64::NEG_INFINITY, f64::max);
-        if let Some(spread) = spread.as_deref_mut() {
-            spread.logits(row[..visible].iter().map(|logit| logit.wide() * scale));
+struct Softmax<'a, T> {
+    logits: &'a mut [T],
+    steps: usize,
+    scale: f64,
+    causal: bool,
+    spread: Option<&'a mut Spread>,
+}
+
+impl<T: Real> Loop for Softmax<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { logits, steps, scale, causal, mut spread } = self;
+        let factor = T::of(scale);
+        for (step, row) in logits.chunks_exact_mut(steps).enumerate() {
+            let (row, beyond) = row.split_at_mut(if causal { step + 1 } else { steps });
+            for logit in &mut *row {
+                *logit = *logit * factor;
+            }
+            let largest = largest_of(row, |logit| logit);
+            if let Some(spread) = spread.as_deref_mut() {
+                spread.logits(row, largest);
+            }
+            for weight in &mut *row {
+                *weight = (*weight - largest).exponential();
+            }
+            let sum = sum_of(row, row, |weight, _| weight.wide());
+            let share = T::of(1.0 / sum);
+            for weight in &mut *row {
+                *weight = *weight * share;
+            }
+            beyond.fill(T::default());
+            if let Some(spread) = spread.as_deref_mut() {
+                spread.row(row.len(), sum);
+            }
         }
-        let mut sum = 0.0;
-        for (exponential, logit) in exponentials.iter_mut().zip(&row[..visible]) {
-            *exponential = (logit.wide() * scale - largest).exp();
-            sum += *exponential;
-        }
-        for (weight, exponential) in row[..visible].iter_mut().zip(&exponentials) {
-            *weight = T::of(exponential / sum);
-        }
-        row[visible..].fill(T::default());
-        if let Some(spread) = spread.as_deref_mut() {
-            spread.weights(&row[..visible]);
+    }
+}
+
+/// From the cotangents of weights to those of logits before they were scaled.
+struct PullBack<'a, T> {
+    slopes: &'a mut [T],
+    weights: &'a [T],
+    steps: usize,
+    scale: f64,
+}
+
+impl<T: Real> Loop for PullBack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { slopes, weights, steps, scale } = self;
+        for (slopes, weights) in slopes.chunks_exact_mut(steps).zip(weights.chunks_exact(steps)) {
+            let mean = sum_of(slopes, weights, |slope, weight| slope.wide() * weight.wide());
+            for (slope, weight) in slopes.iter_mut().zip(weights) {
+                *slope = T::of(weight.wide() * (slope.wide() - mean) * scale);
+            }
         }
     }
 }
@@ -176,28 +192,33 @@ struct Spread {
     logit_squares: f64,
     logits: usize,
     largest: f64,
+    /// Sum of e^d d over the row at hand, d how far a logit is below the largest.
+    falling: f64,
 }
 
 impl Spread {
-    fn logits(&mut self, logits: impl ExactSizeIterator<Item = f64> + Clone) {
-        let count = logits.len();
-        let mean = logits.clone().sum::<f64>() / count as f64;
-        for logit in logits {
-            self.logit_squares += (logit - mean) * (logit - mean);
-            self.largest = self.largest.max(logit.abs());
-        }
-        self.logits += count;
+    #[inline(always)]
+    fn logits<T: Real>(&mut self, row: &[T], largest: T) {
+        let mean = sum_of(row, row, |logit, _| logit.wide()) / row.len() as f64;
+        self.logit_squares += sum_of(row, row, |logit, _| (logit.wide() - mean) * (logit.wide() - mean));
+        let magnitude = |logit: T| if logit < T::default() { -logit } else { logit };
+        self.largest = self.largest.max(largest_of(row, magnitude).wide());
+        self.logits += row.len();
+        self.falling = sum_of(row, row, |logit, _| {
+            let below = logit - largest;
+            let weight = below.exponential();
+            // Of a weight that is zero nothing is left, however far the logit is below.
+            if weight > T::default() { weight.wide() * below.wide() } else { 0.0 }
+        });
     }
 
-    fn weights<T: Real>(&mut self, weights: &[T]) {
-        if weights.len() < 2 {
+    /// With weights e^d / sum, their entropy is ln sum - mean of d.
+    #[inline(always)]
+    fn row(&mut self, steps: usize, sum: f64) {
+        if steps < 2 {
             return;
         }
-        let term = |weight: &T| {
-            let weight = weight.wide();
-            if weight > 0.0 { -weight * weight.ln() } else { 0.0 }
-        };
-        self.entropies += weights.iter().map(term).sum::<f64>() / (weights.len() as f64).ln();
+        self.entropies += (sum.ln() - self.falling / sum) / (steps as f64).ln();
         self.rows += 1;
     }
 
@@ -218,15 +239,21 @@ fn turns(layout: &Layout) -> Vec<f64> {
     (0..layout.steps).flat_map(|step| (0..pairs).flat_map(move |pair| both(step, pair))).collect()
 }
 
-/// Turns the features of the first half against those of the second, by plus or minus the angle.
-fn turn<T: Real>(rows: &mut [T], turns: &[f64], width: usize, sign: f64) {
+/// Turns, in queries and keys of `[batch x steps, 3 x features]`, the features of a head's first half against those of its
+/// second, by plus or minus the angle.
+fn turn<T: Real>(rows: &mut [T], turns: &[f64], layout: &Layout, sign: f64) {
+    let Layout { features, width, .. } = *layout;
     let pairs = width / 2;
-    for (row, turns) in rows.chunks_exact_mut(width).zip(turns.chunks_exact(2 * pairs)) {
-        for (pair, turn) in turns.chunks_exact(2).enumerate() {
-            let (cosine, sine) = (turn[0], sign * turn[1]);
-            let (a, b) = (row[pair].wide(), row[pair + pairs].wide());
-            row[pair] = T::of(cosine * a - sine * b);
-            row[pair + pairs] = T::of(sine * a + cosine * b);
+    for sample in rows.chunks_exact_mut(layout.steps * 3 * features) {
+        for (row, turns) in sample.chunks_exact_mut(3 * features).zip(turns.chunks_exact(2 * pairs)) {
+            for head in row[..2 * features].chunks_exact_mut(width) {
+                for (pair, turn) in turns.chunks_exact(2).enumerate() {
+                    let (cosine, sine) = (turn[0], sign * turn[1]);
+                    let (a, b) = (head[pair].wide(), head[pair + pairs].wide());
+                    head[pair] = T::of(cosine * a - sine * b);
+                    head[pair + pairs] = T::of(sine * a + cosine * b);
+                }
+            }
         }
     }
 }

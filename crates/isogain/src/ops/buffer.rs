@@ -41,6 +41,8 @@ pub(crate) trait Real:
     fn wide(self) -> f64;
     /// Square root.
     fn root(self) -> Self;
+    /// e^x.
+    fn exponential(self) -> Self;
     /// 1 / (1 + e^-x).
     fn logistic(self) -> Self;
     /// tanh x.
@@ -69,6 +71,10 @@ impl Real for f32 {
     }
     fn root(self) -> Self {
         self.sqrt()
+    }
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        elementary::exp(self)
     }
     #[inline(always)]
     fn logistic(self) -> Self {
@@ -101,6 +107,9 @@ impl Real for f64 {
     }
     fn root(self) -> Self {
         self.sqrt()
+    }
+    fn exponential(self) -> Self {
+        self.exp()
     }
     fn logistic(self) -> Self {
         1.0 / (1.0 + (-self).exp())
@@ -198,6 +207,37 @@ impl<L: Loop> pulp::NullaryFnOnce for Vectorised<L> {
     fn call(self) -> L::Output {
         self.0.run()
     }
+}
+
+/// Partial sums kept apart, so that the additions need not wait for each other.
+const LANES: usize = 16;
+
+/// Sum in f64 of a term over pairs of values, in interleaved parts; for use in a [`Loop`].
+#[inline(always)]
+pub(super) fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += term(a, b);
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a, b)).sum::<f64>()
+}
+
+/// The largest of what a function makes of values, -infinity where there is none; a NaN counts as nothing. For use in a
+/// [`Loop`].
+#[inline(always)]
+pub(super) fn largest_of<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::of(f64::NEG_INFINITY); LANES];
+    let (groups, rest) = values.as_chunks::<LANES>();
+    for group in groups {
+        for (lane, &value) in lanes.iter_mut().zip(group) {
+            *lane = larger(*lane, term(value));
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&value| term(value))).fold(T::of(f64::NEG_INFINITY), larger)
 }
 
 /// Multiplies every value.

@@ -5,11 +5,12 @@ use burn::tensor::Tensor;
 
 use isogain_core::network::Window;
 
-use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, repeated};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, repeated, vectorised};
 use super::linear::column_sums;
 use super::matmul::{Matrix, add_product, multiply_into};
 use super::site::Site;
 use super::tape::apply;
+use super::workspace::Workspace;
 
 /// Outputs `[batch x positions, channels out]` of a grid `[batch x positions, channels in]`; gradients of `weight`
 /// `[taps x channels in, channels out]` and `bias` `[channels out]` leave through the site.
@@ -29,10 +30,12 @@ fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) 
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
     let weight = Matrix::new(T::read(weight), patches.width, bias.len());
     let mut output = repeated(bias, samples * patches.positions_out);
-    let mut rows = vec![T::default(); patches.positions_out * patches.width];
+    // Beyond the edge it stays zero from sample to sample.
+    let mut rows = Workspace::zeros(patches.positions_out * patches.width);
     let outputs = output.chunks_exact_mut(patches.positions_out * bias.len());
     for (sample, output) in T::read(x).chunks_exact(patches.values_in()).zip(outputs) {
-        add_product(output, patches.gather(sample, &mut rows), weight);
+        vectorised(Gather(&patches, sample, &mut rows));
+        add_product(output, patches.matrix(&rows), weight);
     }
     filled(output, &[samples * patches.positions_out, bias.len()])
 }
@@ -48,23 +51,39 @@ fn backward<T: Real>(
     let patches = Patches::new(window, extent(x).1);
     let channels = extent(cotangent).1;
     let samples = extent(x).0 / patches.positions_in;
-    let weight = Matrix::new(T::read(weight), patches.width, channels);
-    let mut weight_gradient = vec![T::default(); patches.width * channels];
+    let turned = Matrix::new(T::read(weight), patches.width, channels).transposed().to_vec();
+    let turned = Matrix::new(&turned, channels, patches.width);
+    // The product is fastest along rows of many columns.
+    let is_turned = channels < ENOUGH_CHANNELS && channels < patches.width;
+    let mut gradient = vec![T::default(); patches.width * channels];
     let mut returned = vec![T::default(); if is_read { samples * patches.values_in() } else { 0 }];
-    let mut rows = vec![T::default(); patches.positions_out * patches.width];
+    let size = patches.positions_out * patches.width;
+    let (mut rows, mut slopes) = (Workspace::zeros(size), Workspace::new(if is_read { size } else { 0 }));
     let cotangents = T::read(cotangent).chunks_exact(patches.positions_out * channels);
     for (index, (sample, cotangent)) in T::read(x).chunks_exact(patches.values_in()).zip(cotangents).enumerate() {
         let cotangent = Matrix::new(cotangent, patches.positions_out, channels);
-        add_product(&mut weight_gradient, patches.gather(sample, &mut rows).transposed(), cotangent);
+        vectorised(Gather(&patches, sample, &mut rows));
+        let rows = patches.matrix(&rows);
+        if is_turned {
+            add_product(&mut gradient, cotangent.transposed(), rows);
+        } else {
+            add_product(&mut gradient, rows.transposed(), cotangent);
+        }
         if is_read {
-            multiply_into(&mut rows, cotangent, weight.transposed());
-            patches.scatter(&rows, &mut returned[index * patches.values_in()..][..patches.values_in()]);
+            multiply_into(&mut slopes, cotangent, turned);
+            vectorised(Scatter(&patches, &slopes, &mut returned[index * patches.values_in()..][..patches.values_in()]));
         }
     }
-    site.matrix_gradient("weight", filled(weight_gradient, &[patches.width, channels]));
+    if is_turned {
+        gradient = Matrix::new(&gradient, channels, patches.width).transposed().to_vec();
+    }
+    site.matrix_gradient("weight", filled(gradient, &[patches.width, channels]));
     site.vector_gradient("bias", filled(column_sums::<T>(T::read(cotangent), channels), &[channels]));
     is_read.then(|| filled(returned, &[samples * patches.positions_in, patches.channels]))
 }
+
+/// Channels that fill the registers of a product.
+const ENOUGH_CHANNELS: usize = 32;
 
 /// Where each output position finds its inputs.
 struct Patches {
@@ -112,18 +131,53 @@ impl Patches {
         }
     }
 
-    /// The patches of a sample as rows of a matrix `[positions out, taps x channels]`; zeros beyond the edge.
-    fn gather<'r, T: Real>(&self, sample: &[T], rows: &'r mut [T]) -> Matrix<'r, T> {
-        if self.window.padding != [0, 0] {
-            rows.fill(T::default());
-        }
-        self.each_run(|to, from, length| rows[to..to + length].copy_from_slice(&sample[from..from + length]));
+    /// Rows of patches as a matrix `[positions out, taps x channels]`.
+    fn matrix<'r, T>(&self, rows: &'r [T]) -> Matrix<'r, T> {
         Matrix::new(rows, self.positions_out, self.width)
     }
+}
 
-    /// Adds such rows back to where they came from.
-    fn scatter<T: Real>(&self, rows: &[T], sample: &mut [T]) {
-        self.each_run(|from, to, length| {
+/// Writes the patches of a sample to rows; what lies beyond the edge is left as it is.
+struct Gather<'a, T>(&'a Patches, &'a [T], &'a mut [T]);
+
+impl<T: Real> Loop for Gather<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(patches, sample, rows) = self;
+        patches.each_run(|to, from, length| copy(&sample[from..from + length], &mut rows[to..to + length]));
+    }
+}
+
+/// Copies a run. Of usual lengths without a call, which would take longer than the copy.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    macro_rules! of_length {
+        ($($length:literal)*) => {
+            match from.len() {
+                $($length => {
+                    if let (Some(from), Some(to)) = (from.first_chunk::<$length>(), to.first_chunk_mut::<$length>()) {
+                        *to = *from;
+                    }
+                })*
+                _ => to.copy_from_slice(from),
+            }
+        };
+    }
+    of_length!(1 2 3 6 9 16 32 48 64 96)
+}
+
+/// Adds rows of patches back to where they came from.
+struct Scatter<'a, T>(&'a Patches, &'a [T], &'a mut [T]);
+
+impl<T: Real> Loop for Scatter<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(patches, rows, sample) = self;
+        patches.each_run(|from, to, length| {
             for (sum, &value) in sample[to..to + length].iter_mut().zip(&rows[from..from + length]) {
                 *sum += value;
             }

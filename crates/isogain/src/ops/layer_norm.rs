@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 
 use super::batch_norm::ParameterGradients;
-use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, vectorised};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, sum_of, vectorised};
 use super::site::Site;
 use super::tape::{Pull, apply};
 
@@ -56,8 +56,8 @@ impl<T: Real> Loop for Normalise<'_, T> {
         let mut normal = vec![T::default(); x.len()];
         let rows = x.chunks_exact(features).zip(normal.chunks_exact_mut(features));
         let factors = rows.map(|(x, normal)| {
-            let mean = if is_centred { share * sum(x, x, |x, _| x.wide()) } else { 0.0 };
-            let square = sum(x, x, |x, _| (x.wide() - mean) * (x.wide() - mean));
+            let mean = if is_centred { share * sum_of(x, x, |x, _| x.wide()) } else { 0.0 };
+            let square = sum_of(x, x, |x, _| (x.wide() - mean) * (x.wide() - mean));
             let factor = 1.0 / (share * square + eps).sqrt();
             for (normal, x) in normal.iter_mut().zip(x) {
                 *normal = T::of((x.wide() - mean) * factor);
@@ -108,27 +108,11 @@ impl<T: Real> Loop for PullBack<'_, T> {
             for (slope, &gamma) in slopes.iter_mut().zip(gamma) {
                 *slope = *slope * gamma;
             }
-            let mean = if is_centred { share * sum(slopes, normal, |slope, _| slope.wide()) } else { 0.0 };
-            let along = share * sum(slopes, normal, |slope, normal| slope.wide() * normal.wide());
+            let mean = if is_centred { share * sum_of(slopes, normal, |slope, _| slope.wide()) } else { 0.0 };
+            let along = share * sum_of(slopes, normal, |slope, normal| slope.wide() * normal.wide());
             for (slope, normal) in slopes.iter_mut().zip(normal) {
                 *slope = T::of(factor * (slope.wide() - mean - normal.wide() * along));
             }
         }
     }
-}
-
-/// Partial sums kept apart, so that the additions need not wait for each other.
-const LANES: usize = 16;
-
-/// Sum of a term over pairs of values, in [`LANES`] interleaved parts.
-#[inline(always)]
-fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
-    let mut sums = [0.0; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += term(a, b);
-        }
-    }
-    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a, b)).sum::<f64>()
 }

@@ -22,6 +22,15 @@ impl<'a, T> Matrix<'a, T> {
         Self { values, rows, columns, strides: [columns, 1] }
     }
 
+    /// `[rows, columns]` within longer rows: the first value is at `from`, a row `stride` values after the one before.
+    ///
+    /// # Panics
+    /// When there are not as many values.
+    pub(super) fn within(values: &'a [T], from: usize, [rows, columns]: [usize; 2], stride: usize) -> Self {
+        let values = &values[from..][..reach(rows, columns, stride)];
+        Self { values, rows, columns, strides: [stride, 1] }
+    }
+
     /// A dense buffer `[rows, columns]`.
     pub(super) fn of(buffer: &'a Buffer) -> Self
     where
@@ -68,6 +77,11 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
+/// Values from the first to the last of a matrix within longer rows.
+fn reach(rows: usize, columns: usize, stride: usize) -> usize {
+    if rows == 0 { 0 } else { (rows - 1) * stride + columns }
+}
+
 /// Operations above which a product is worth more than one thread (of the pool that the caller runs in).
 const PARALLEL: usize = 192 * 192 * 192;
 
@@ -80,7 +94,7 @@ pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     let mut output = Vec::with_capacity(size);
     // SAFETY: room for `size` values, all of them written and none read.
     unsafe {
-        multiply(output.as_mut_ptr(), false, a, b);
+        multiply(output.as_mut_ptr(), b.columns, false, a, b);
         output.set_len(size);
     }
     output
@@ -93,7 +107,24 @@ pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
 pub(super) fn multiply_into<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
     // SAFETY: as many values as the product has.
-    unsafe { multiply(output.as_mut_ptr(), false, a, b) }
+    unsafe { multiply(output.as_mut_ptr(), b.columns, false, a, b) }
+}
+
+/// Writes the product a b into longer rows: its first value to `from`, a row `stride` values after the one before.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn multiply_within<T: Real>(
+    output: &mut [T],
+    from: usize,
+    stride: usize,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
+    let output = &mut output[from..][..reach(a.rows, b.columns, stride)];
+    // SAFETY: the slice reaches to the last value of the product.
+    unsafe { multiply(output.as_mut_ptr(), stride, false, a, b) }
 }
 
 /// Adds the product a b to row-major `output`.
@@ -103,12 +134,12 @@ pub(super) fn multiply_into<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matr
 pub(super) fn add_product<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
     // SAFETY: as many values as the product has, all initialised.
-    unsafe { multiply(output.as_mut_ptr(), true, a, b) }
+    unsafe { multiply(output.as_mut_ptr(), b.columns, true, a, b) }
 }
 
 /// # Safety
-/// `output` must have room for the product, and hold its values where they are to be `added` to.
-unsafe fn multiply<T: Real>(output: *mut T, added: bool, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+/// `output` must have room for the product in rows of `stride` values, and hold its values where they are to be `added` to.
+unsafe fn multiply<T: Real>(output: *mut T, stride: usize, added: bool, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     assert_eq!(a.columns, b.rows, "the inner dimension");
     let (one, zero) = (T::of(1.0), T::of(0.0));
     let work = a.rows * a.columns * b.columns;
@@ -123,7 +154,7 @@ unsafe fn multiply<T: Real>(output: *mut T, added: bool, a: Matrix<'_, T>, b: Ma
             a.columns,
             output,
             1,
-            b.columns as isize,
+            stride as isize,
             added,
             a.values.as_ptr(),
             a_column,
@@ -159,6 +190,20 @@ mod tests {
 
         let transposed = product(Matrix::new(&b, 3, 4).transposed(), Matrix::new(&a, 2, 3).transposed());
         assert!((0..8).all(|index| transposed[index] == expected[4 * (index % 2) + index / 2]));
+    }
+
+    #[test]
+    fn matrices_within_longer_rows() {
+        let values: Vec<f64> = (0..5 * 7).map(f64::from).collect();
+        let (a, b) = (Matrix::within(&values, 2, [4, 3], 7), Matrix::within(&values, 7, [3, 2], 5));
+        let entry = |i: usize, j: usize| (0..3).map(|k| values[2 + 7 * i + k] * values[7 + 5 * k + j]).sum::<f64>();
+        let mut output = vec![-1.0; 40];
+        multiply_within(&mut output, 3, 9, a, b);
+        for (index, value) in output.iter().enumerate() {
+            let (row, column) = (index.wrapping_sub(3) / 9, index.wrapping_sub(3) % 9);
+            let expected = if index >= 3 && row < 4 && column < 2 { entry(row, column) } else { -1.0 };
+            assert_eq!(*value, expected, "at {index}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use isogain_core::network::{Pool, PoolKind, Window};
 
-use super::buffer::{Buffer, Real, by_type, extent, filled};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, vectorised};
 use super::site::Site;
 use super::tape::{Pull, apply};
 
@@ -19,7 +19,7 @@ fn forward<T: Real>(x: &Buffer, pool: &Pool) -> (Buffer, Pull) {
     let groups = groups(pool);
     let samples = rows / pool.positions;
     match pool.pool {
-        PoolKind::Max => largest::<T>(x, samples, features, pool.positions, &groups),
+        PoolKind::Max => largest::<T>(x, samples, features, pool.positions, groups),
         PoolKind::Average | PoolKind::Last => mean::<T>(x, samples, features, pool.positions, groups),
     }
 }
@@ -89,35 +89,81 @@ fn largest<T: Real>(
     samples: usize,
     features: usize,
     positions: usize,
-    groups: &[Vec<usize>],
+    groups: Vec<Vec<usize>>,
 ) -> (Buffer, Pull) {
     let size = groups.len() * features;
-    let mut output = Vec::with_capacity(samples * size);
-    // Where in the input each output was found.
-    let mut found = Vec::with_capacity(samples * size);
-    for (index, sample) in T::read(x).chunks_exact(positions * features).enumerate() {
-        for group in groups {
-            for feature in 0..features {
-                let (mut best, mut at) = (T::of(f64::NEG_INFINITY), group[0] * features + feature);
-                for &position in group {
-                    let value = sample[position * features + feature];
-                    // A NaN is the largest: it must not vanish.
-                    if value > best || value.wide().is_nan() {
-                        (best, at) = (value, position * features + feature);
-                    }
-                }
-                output.push(best);
-                found.push(index * positions * features + at);
-            }
-        }
+    let mut output = vec![T::of(f64::NEG_INFINITY); samples * size];
+    // Which of the group's positions each output was found at.
+    let mut found = vec![0_u32; samples * size];
+    let parts = output.chunks_exact_mut(size).zip(found.chunks_exact_mut(size));
+    for (sample, (output, found)) in T::read(x).chunks_exact(positions * features).zip(parts) {
+        vectorised(Find { sample, groups: &groups, features, output, found });
     }
     let output = filled(output, &[samples * groups.len(), features]);
     let pull = move |cotangent: Buffer, _| {
         let mut returned = vec![T::default(); samples * positions * features];
-        for (&at, &value) in found.iter().zip(T::read(&cotangent)) {
-            returned[at] += value;
+        let parts = T::read(&cotangent).chunks_exact(size).zip(found.chunks_exact(size));
+        for (sample, (cotangent, found)) in returned.chunks_exact_mut(positions * features).zip(parts) {
+            vectorised(Return { sample, groups: &groups, features, cotangent, found });
         }
         Some(filled(returned, &[samples * positions, features]))
     };
     (output, Box::new(pull))
+}
+
+/// Finds the largest values of one sample, all features of a position at once. `output` starts at -infinity.
+struct Find<'a, T> {
+    sample: &'a [T],
+    groups: &'a [Vec<usize>],
+    features: usize,
+    output: &'a mut [T],
+    found: &'a mut [u32],
+}
+
+impl<T: Real> Loop for Find<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { sample, groups, features, output, found } = self;
+        let parts = output.chunks_exact_mut(features).zip(found.chunks_exact_mut(features));
+        for (group, (output, found)) in groups.iter().zip(parts) {
+            for (place, position) in (0_u32..).zip(group) {
+                let values = &sample[position * features..][..features];
+                for ((best, found), &value) in output.iter_mut().zip(&mut *found).zip(values) {
+                    // A NaN is the largest: it must not vanish.
+                    let is_better = value > *best || value.wide().is_nan();
+                    *best = if is_better { value } else { *best };
+                    *found = if is_better { place } else { *found };
+                }
+            }
+        }
+    }
+}
+
+/// Brings cotangents back to where the largest values were found. `sample` starts at 0.
+struct Return<'a, T> {
+    sample: &'a mut [T],
+    groups: &'a [Vec<usize>],
+    features: usize,
+    cotangent: &'a [T],
+    found: &'a [u32],
+}
+
+impl<T: Real> Loop for Return<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { sample, groups, features, cotangent, found } = self;
+        let parts = cotangent.chunks_exact(features).zip(found.chunks_exact(features));
+        for (group, (cotangent, found)) in groups.iter().zip(parts) {
+            for (place, position) in (0_u32..).zip(group) {
+                let sums = &mut sample[position * features..][..features];
+                for ((sum, &value), &found) in sums.iter_mut().zip(cotangent).zip(found) {
+                    *sum += if found == place { value } else { T::default() };
+                }
+            }
+        }
+    }
 }
