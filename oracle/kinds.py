@@ -117,7 +117,7 @@ class Case:
         ops.append({"name": name, "kind": "flatten", "positions": math.prod(x.shape[1:-1])})
         return self.keep(name, x.reshape(x.shape[0], -1))
 
-    def residual(self, ops: list, name: str, x: Tensor, branch, shortcut=None, scale: float = 1.0) -> Tensor:
+    def residual(self, ops: list, name: str, x: Tensor, branch, shortcut=None, scale: float = 1.0, per_channel: bool = False) -> Tensor:
         inner: list = []
         skip: list = []
         y = branch(inner, x)
@@ -126,7 +126,12 @@ class Case:
         if skip:
             op["shortcut"] = skip
         ops.append(op)
-        return self.keep(name, s + scale * y)
+        if per_channel:
+            op |= {"learnable": True, "channels": y.shape[-1]}
+            y = self.parameter(f"{name}.scale", [y.shape[-1]], 0.5 * scale, scale) * y
+        else:
+            y = scale * y
+        return self.keep(name, s + y)
 
     def embedding(self, ops: list, name: str, tokens: Tensor, vocabulary: int, features: int, positions: bool) -> Tensor:
         steps = tokens.shape[1]
@@ -310,7 +315,7 @@ def transformer(pre: bool, rotary: bool, tied: bool) -> dict:
     return case.finish(classes(11, [3, 5], vocabulary), classes(12, [3, 5], vocabulary), run)
 
 
-def encoder() -> dict:
+def encoder(per_channel: bool = False) -> dict:
     case = Case(13, [5], 3, 4)
 
     def branch(ops: list, x: Tensor) -> Tensor:
@@ -318,7 +323,8 @@ def encoder() -> dict:
         return case.linear(ops, "block1.proj", case.attention(ops, "block1.attention", x, 3, False, False), 6)
 
     def run(ops: list, x: Tensor) -> Tensor:
-        x = case.residual(ops, "block1", case.linear(ops, "fc_in", x, 6), branch)
+        scale = 0.3 if per_channel else 1.0
+        x = case.residual(ops, "block1", case.linear(ops, "fc_in", x, 6), branch, scale=scale, per_channel=per_channel)
         return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
 
     return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
@@ -335,6 +341,7 @@ CASES = {
     "transformer_post": lambda: transformer(False, False, False),
     "transformer_rotary_rms": lambda: transformer(True, True, False),
     "encoder": encoder,
+    "encoder_layer_scale": lambda: encoder(per_channel=True),
 }
 
 

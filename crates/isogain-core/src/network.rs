@@ -150,7 +150,7 @@ impl OpKind {
             Self::Norm(norm) => vec![("gamma", vec![norm.features]), ("beta", vec![norm.features])],
             Self::Residual(residual) => {
                 if residual.learnable {
-                    vec![("scale", vec![1])]
+                    vec![("scale", vec![residual.channels.max(1)])]
                 } else {
                     Vec::new()
                 }
@@ -327,12 +327,15 @@ pub struct Residual {
     pub scale: f64,
     /// Whether the factor is trained (SkipInit, ReZero).
     pub learnable: bool,
+    /// Features of the branch's output, where each has a trained factor of its own (LayerScale); 0 for one factor for all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub channels: usize,
 }
 
 impl Residual {
     /// With the identity for its skip.
     pub fn new(branch: Vec<Op>, scale: f64, learnable: bool) -> Self {
-        Self { branch, shortcut: Vec::new(), scale, learnable }
+        Self { branch, shortcut: Vec::new(), scale, learnable, channels: 0 }
     }
 }
 

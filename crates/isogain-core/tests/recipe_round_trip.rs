@@ -114,12 +114,13 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     ];
     let layer = leaf.prop_recursive(4, 24, 4, |inner| {
         let list = || collection::vec(inner.clone(), 1..4);
-        (list(), option::of(list()), option::of(finite()), any::<bool>()).prop_map(
-            |(branch, shortcut, scale, learnable)| LayerRecipe {
+        (list(), option::of(list()), option::of(finite()), any::<bool>(), any::<bool>()).prop_map(
+            |(branch, shortcut, scale, learnable, per_channel)| LayerRecipe {
                 residual: Some(branch),
                 shortcut,
                 scale,
                 learnable,
+                per_channel: learnable && per_channel,
                 ..LayerRecipe::default()
             },
         )
@@ -145,10 +146,11 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
 /// What all shapes have, and the numbers that most have.
 fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
-    let shape = (2..50_usize, 1..50_usize, branch_scale(), any::<bool>(), option::of(output()));
+    let factor = (branch_scale(), any::<bool>(), any::<bool>());
+    let shape = (2..50_usize, 1..50_usize, factor, option::of(output()));
     (common, shape, 0.0..1.0, 1..9_usize).prop_map(move |(common, shape, dropout, norm_groups)| {
         let (activation, init, head_init, norm, norm_eps) = common;
-        let (depth, width, branch_scale, learnable_scale, output_activation) = shape;
+        let (depth, width, (branch_scale, learnable_scale, per_channel), output_activation) = shape;
         let width = width * norm_groups;
         let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
         let default = NetworkRecipe::of(kind);
@@ -166,6 +168,7 @@ fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
             norm_eps,
             branch_scale,
             learnable_scale,
+            scale_per_channel: learnable_scale && per_channel,
             output_activation,
             dropout,
             ..default
@@ -189,7 +192,8 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
         if skip {
             return NetworkRecipe { depth, block, ..net };
         }
-        NetworkRecipe { depth, skip, branch_scale: BranchScale::Number(1.0), learnable_scale: false, ..net }
+        let branch_scale = BranchScale::Number(1.0);
+        NetworkRecipe { depth, skip, branch_scale, learnable_scale: false, scale_per_channel: false, ..net }
     })
 }
 
@@ -242,6 +246,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 residual_init: (scales && !is_deep).then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
+                scale_per_channel: net.scale_per_channel && !is_deep,
                 ..net
             }
         },

@@ -48,7 +48,7 @@ impl Model {
                     }
                 }
                 OpKind::Residual(residual) if residual.learnable => {
-                    keep("scale", constant(residual.scale, 1));
+                    keep("scale", constant(residual.scale, residual.channels.max(1)));
                 }
                 OpKind::Embedding(embedding) => {
                     let mut table = |rows: usize| {

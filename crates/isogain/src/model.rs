@@ -244,6 +244,9 @@ impl Model {
             let skip = pass.watch(&skip_joint(name), x);
             self.run(&residual.shortcut, pass, skip)
         };
+        if residual.learnable && residual.channels > 0 {
+            return ops::layer_scale(skip, branch, pass.vector(name, "scale"), pass.site(name));
+        }
         let learnable = residual.learnable.then(|| pass.vector(name, "scale"));
         ops::residual(skip, branch, residual.scale, learnable, pass.site(name))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use isogain_core::flow::Values;
-use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
+use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
 use isogain_core::network::{Linear, Op, OpKind};
 use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapshot, TensorKind};
@@ -220,7 +220,7 @@ impl Captures<'_> {
                 let scale = self.model.parameters.get(&named("scale")).map(Value::to_f64);
                 let inside = |joint: &str, ops: &[Op]| self.of(ops, &Start { joint, features: start.features });
                 OpCaptureKind::Residual {
-                    scale: scale.and_then(|scale| scale.first().copied()).unwrap_or(residual.scale),
+                    scale: scale.map_or(residual.scale, |factors| one_factor(&factors)),
                     branch: inside(&branch, &residual.branch),
                     branch_cotangent_in: kept(&self.seen.backward, &branch),
                     shortcut: inside(&skip, &residual.shortcut),

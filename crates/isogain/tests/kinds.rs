@@ -14,9 +14,10 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "convnet",
     "encoder",
+    "encoder_layer_scale",
     "gru_every",
     "lstm",
     "resnet",

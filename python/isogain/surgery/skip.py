@@ -51,6 +51,8 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
     """Wraps what keeps its shape. `scale` is a number, or `depth` for 1/sqrt(number of branches)."""
     if inputs is None:
         raise CannotApply("skip", "needs a batch, to see which shapes are kept")
+    if skip.get("per_channel"):
+        raise CannotApply("skip", "a factor for each channel has to be made in the model's own code")
     finder = _Finder(model, layout)
     places = [place for place in finder.places(model, "") if not _has_way_around(model, place, inputs)]
     if not places:

@@ -73,7 +73,7 @@ pub enum OpCaptureKind {
     },
     /// `y = S(x) + scale F(x)`.
     Residual {
-        /// The factor as it is now.
+        /// The factor as it is now; of one for each channel see [`one_factor`].
         scale: f64,
         /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`.
         branch: Vec<OpCapture>,
@@ -109,6 +109,14 @@ pub struct PathCapture {
     /// For each step: its part of the cotangent of the state before. The parts of all paths add up to what the recurrence
     /// carries.
     pub cotangents: Vec<Values>,
+}
+
+/// What stands for the factors of a residual branch: the factor, or the RMS of one for each channel.
+pub fn one_factor(factors: &[f64]) -> f64 {
+    match factors {
+        [factor] => *factor,
+        factors => super::values::rms(factors),
+    }
 }
 
 /// Why a capture makes no sense.

@@ -145,7 +145,8 @@ pub struct Branch {
     /// cos(s, b); 0 when b is zero.
     #[serde(deserialize_with = "number_or_nan")]
     pub cosine: f64,
-    /// The operations of the branch; their log-gains add up to ln(|b|/|s|) - ln|scale| where the skip is the identity.
+    /// The operations of the branch; their log-gains add up to ln(|b|/|s|) - ln|scale| where the skip is the
+    /// identity and one factor scales all channels.
     pub joints: Vec<Joint>,
     /// The operations of the skip, where it is not the identity.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

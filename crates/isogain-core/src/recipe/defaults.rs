@@ -62,6 +62,7 @@ impl Default for NetworkRecipe {
             norm_eps: 1e-5,
             branch_scale: BranchScale::Number(1.0),
             learnable_scale: false,
+            scale_per_channel: false,
             output_activation: None,
             dropout: 0.0,
             kernel: 3,

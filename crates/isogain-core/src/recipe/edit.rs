@@ -138,6 +138,7 @@ pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool
             network.skip = true;
             network.branch_scale = scale;
             network.learnable_scale = learnable;
+            network.scale_per_channel = false;
             return Ok(());
         }
     }
@@ -198,6 +199,7 @@ pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable
     if network.kind != NetworkKind::Layers {
         network.branch_scale = scale;
         network.learnable_scale = learnable;
+        network.scale_per_channel = false;
         return Ok(());
     }
     let blocks = network.layers.iter().filter(|layer| layer.residual.is_some()).count();
@@ -205,6 +207,21 @@ pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable
     for layer in network.layers.iter_mut().filter(|layer| layer.residual.is_some()) {
         layer.scale = (factor != 1.0).then_some(factor);
         layer.learnable = learnable;
+        layer.per_channel = false;
+    }
+    Ok(())
+}
+
+/// Gives every channel of every residual branch (in an explicit list of those that are not inside another one) a trained
+/// factor of its own that starts at `scale` (LayerScale).
+///
+/// # Errors
+/// As [`set_skip_scale`].
+pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), CannotApply> {
+    set_skip_scale(network, BranchScale::Number(scale), true)?;
+    network.scale_per_channel = network.kind != NetworkKind::Layers;
+    for layer in network.layers.iter_mut().filter(|layer| layer.residual.is_some()) {
+        layer.per_channel = true;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 26] = [
+const KEYS: [(&str, &[NetworkKind]); 27] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -16,6 +16,7 @@ const KEYS: [(&str, &[NetworkKind]); 26] = [
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
     ("learnable_scale", &[Residual, Resnet, Transformer]),
+    ("scale_per_channel", &[Residual, Resnet, Transformer]),
     ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("dropout", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("kernel", &[Convnet]),
@@ -56,7 +57,7 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
             "only for norm = \"group\""
         }
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
-        "block" | "branch_scale" | "learnable_scale" if kind == Resnet && !network.skip => {
+        "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" if kind == Resnet && !network.skip => {
             "with skip = false there are no blocks"
         }
         "branch_scale" | "learnable_scale" | "residual_init"
@@ -64,6 +65,7 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         {
             "norm_placement = \"deepnorm\" sets branches and weights"
         }
+        "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",
         _ => return None,
     };

@@ -84,6 +84,9 @@ pub struct LayerRecipe {
     /// Whether that factor is trained.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub learnable: bool,
+    /// Whether each channel has a trained factor of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub per_channel: bool,
 }
 
 /// Zeros around a grid.
@@ -182,6 +185,7 @@ impl LayerRecipe {
             ("shortcut", self.shortcut.is_some(), is(&[Residual]), "residual"),
             ("scale", self.scale.is_some(), is(&[Residual]), "residual"),
             ("learnable", self.learnable, is(&[Residual]), "residual"),
+            ("per_channel", self.per_channel, is(&[Residual]) && self.learnable, "residual with learnable = true"),
         ]
         .into_iter()
         .find_map(|(key, is_set, has_effect, beside)| (is_set && !has_effect).then_some((key, beside)))

@@ -40,6 +40,9 @@ pub struct NetworkRecipe {
     pub branch_scale: BranchScale,
     /// Whether that factor is trained.
     pub learnable_scale: bool,
+    /// Whether each channel has a trained factor of its own (LayerScale).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scale_per_channel: bool,
     /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_activation: Option<OutputActivation>,

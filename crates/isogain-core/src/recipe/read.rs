@@ -152,6 +152,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,
+        scale_per_channel: table.get("scale_per_channel", default.scale_per_channel, Entry::flag)?,
         output_activation: table.optional("output_activation", output_activation)?,
         dropout: table.get("dropout", default.dropout, Entry::number)?,
         kernel: table.get("kernel", default.kernel, Entry::whole)?,
@@ -244,6 +245,7 @@ fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeErro
         shortcut: table.optional("shortcut", |entry| layers(entry, nesting + 1))?,
         scale: table.optional("scale", Entry::number)?,
         learnable: table.get("learnable", false, Entry::flag)?,
+        per_channel: table.get("per_channel", false, Entry::flag)?,
     };
     if let Some((key, beside)) = layer.idle().filter(|_| layer.entry().is_some()) {
         table.refuse(&[key], &format!("has no effect: only beside {beside}"))?;

@@ -127,6 +127,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("skip", &network.skip, &default.skip);
     settings.changed("branch_scale", &network.branch_scale, &default.branch_scale);
     settings.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
+    settings.changed("scale_per_channel", &network.scale_per_channel, &default.scale_per_channel);
     settings.changed("heads", &network.heads, &default.heads);
     settings.changed("mlp_ratio", &network.mlp_ratio, &default.mlp_ratio);
     settings.changed("positions", &network.positions, &default.positions);
@@ -175,6 +176,7 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
         list("shortcut", &layer.shortcut),
         part("scale", &layer.scale),
         part("learnable", &flag(layer.learnable)),
+        part("per_channel", &flag(layer.per_channel)),
     ];
     format!("{{ {} }}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }

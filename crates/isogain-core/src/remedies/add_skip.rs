@@ -1,4 +1,4 @@
-//! Add skip connections, or scale those that are there.
+//! Add skip connections.
 
 use super::{Prescription, Remedy};
 use crate::recipe::{BranchScale, NamedScale, Recipe, edit};
@@ -6,7 +6,7 @@ use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
     name: "add-skip",
-    summary: "add skip connections y = x + a F(x), or scale those that are there",
+    summary: "add skip connections y = x + a F(x) around the layers",
     page: include_str!("add-skip.md"),
     prescribe,
 };
@@ -22,11 +22,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         .into_iter()
         .filter_map(|(parameters, scale, learnable)| {
             let mut treated = recipe.clone();
-            let changed = if edit::has_skip(&recipe.network) {
-                edit::set_skip_scale(&mut treated.network, scale, learnable)
-            } else {
-                edit::add_skip(&mut treated.network, scale, learnable)
-            };
+            let changed = edit::add_skip(&mut treated.network, scale, learnable);
             (changed.is_ok() && treated != *recipe).then(|| REMEDY.variant(parameters, treated))
         })
         .collect()

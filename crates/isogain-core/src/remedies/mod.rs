@@ -33,6 +33,7 @@ mod plain_net;
 pub mod prediction;
 pub mod prescriptions;
 mod rescale_init;
+mod scale_branches;
 mod scale_input;
 mod self_normalise;
 mod smaller_eps;
@@ -68,9 +69,10 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 29] = [
+pub static TABLE: [&Remedy; 30] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
+    &scale_branches::REMEDY,
     &insert_batch_norm::REMEDY,
     &insert_layer_norm::REMEDY,
     &swap_activation::REMEDY,

@@ -20,11 +20,13 @@ const MOST_PAIRED_VARIANTS: usize = 2;
 const PLACES_FOR_PAIRS: usize = 8;
 
 /// Pairs whose parts repair different things, in the order applied: the second is chosen for the recipe the first gives.
-const PAIRS: [[&str; 2]; 12] = [
+const PAIRS: [[&str; 2]; 14] = [
     ["rescale-init", "add-skip"],
+    ["rescale-init", "scale-branches"],
     ["swap-activation", "orthogonal-init"],
     ["rescale-init", "insert-batch-norm"],
     ["add-skip", "insert-layer-norm"],
+    ["scale-branches", "insert-layer-norm"],
     ["rescale-init", "insert-layer-norm"],
     ["swap-activation", "add-skip"],
     ["rescale-init", "scale-input"],

@@ -5,7 +5,7 @@ use super::prediction::{Expectation, Prediction};
 use super::prescriptions::{MOST, prescriptions};
 use super::{Prescription, TABLE, named};
 use crate::network::Shape;
-use crate::recipe::{Level, NetworkKind};
+use crate::recipe::{BranchScale, Level, NetworkKind};
 use crate::recipe::{Recipe, edit, parse, to_toml};
 use crate::rules::fixture::Bench;
 use crate::rules::{self, Finding};
@@ -184,8 +184,21 @@ fn skips_are_added_or_scaled() {
     assert_eq!(prescribe("add-skip", &bench).len(), 3);
     assert!(prescribe("add-skip", &bench).iter().all(|variant| edit::has_skip(&variant.recipe.network)));
     let residual = Bench::new("[network]\nkind = \"residual\"\ndepth = 8\nwidth = 16\ninit = \"he-normal\"\n");
-    let variants = parameters("add-skip", &residual);
-    assert_eq!(variants, ["branch_scale = depth", "branch_scale = 0.0, learnable_scale = true"]);
+    assert!(prescribe("add-skip", &residual).is_empty());
+    assert!(prescribe("scale-branches", &bench).is_empty());
+    let variants = parameters("scale-branches", &residual);
+    let per_channel = "branch_scale = 0.1, learnable_scale = true, scale_per_channel = true";
+    assert_eq!(variants, ["branch_scale = depth", "branch_scale = 0.0, learnable_scale = true", per_channel]);
+    // The published starts: 0.1 to 18 blocks, 1e-5 to 24, 1e-6 beyond; a transformer's block has two branches.
+    let start = |network: &str| {
+        let recipe = parse(&format!("[network]\n{network}\n"), "net.toml").unwrap();
+        (named("scale-branches").unwrap().prescribe)(&bench.case(), &recipe)[2].recipe.network.branch_scale
+    };
+    let number = BranchScale::Number;
+    assert_eq!(start("kind = \"residual\"\ndepth = 24"), number(1e-5));
+    assert_eq!(start("kind = \"residual\"\ndepth = 100"), number(1e-6));
+    assert_eq!(start("kind = \"transformer\"\ndepth = 18"), number(0.1));
+    assert_eq!(start("kind = \"resnet\"\ndepth = 62"), number(1e-6));
 }
 
 #[test]

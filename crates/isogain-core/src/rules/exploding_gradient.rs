@@ -69,6 +69,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .remedies(&[
             "rescale-init",
             "add-skip",
+            "scale-branches",
             "orthogonal-init",
             "clip-by-global-norm",
             "clip-by-norm",

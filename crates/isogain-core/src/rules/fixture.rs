@@ -197,7 +197,7 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
             }
             OpKind::Residual(residual) => {
                 if residual.learnable {
-                    put("scale", vec![residual.scale]);
+                    put("scale", vec![residual.scale; residual.channels.max(1)]);
                 }
                 parameters.extend(draw(&residual.branch, rng));
             }

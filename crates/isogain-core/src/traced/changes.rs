@@ -49,6 +49,9 @@ pub struct Skip {
     pub scale: f64,
     /// Whether it is trained.
     pub learnable: bool,
+    /// Whether each channel has one of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub per_channel: bool,
 }
 
 /// Settings of the optimizer that change.
@@ -69,7 +72,9 @@ impl Subject {
     pub fn changes(&self, treated: &Recipe) -> Changes {
         let (before, after) = (&self.recipe, treated);
         let (old, new) = (&before.network, &after.network);
-        let skip = |network: &NetworkRecipe| (network.kind, network.branch_scale, network.learnable_scale);
+        let skip = |network: &NetworkRecipe| {
+            (network.kind, network.branch_scale, network.learnable_scale, network.scale_per_channel)
+        };
         let settings = Settings {
             learning_rate: changed(&before.optimizer.learning_rate, &after.optimizer.learning_rate),
             eps: changed(&before.optimizer.eps, &after.optimizer.eps),
@@ -86,6 +91,7 @@ impl Subject {
                 // A stem comes before the blocks.
                 scale: branch_scale(new.branch_scale, new.depth.saturating_sub(1)),
                 learnable: new.learnable_scale,
+                per_channel: new.scale_per_channel,
             }),
             output_activation: (old.output_activation.is_some() && new.output_activation.is_none()).then_some(()),
             optimizer: (settings.learning_rate.is_some() || settings.eps.is_some()).then_some(settings),

@@ -197,6 +197,20 @@ fn residual_adds_a_scaled_branch() {
 }
 
 #[test]
+fn layer_scale_has_a_factor_for_each_channel() {
+    for dtype in [DType::F32, DType::F64] {
+        let (x, factors) = (some_matrix(BATCH, FEATURES, 0.0, dtype), some_vector(FEATURES, 1.0, dtype));
+        compare(
+            "layer scale",
+            &x,
+            &[("scale", factors)],
+            |x, leaves, site| layer_scale(x.clone(), x.clone() * x, leaves[0].clone(), site),
+            |x, leaves| x.clone() + x.clone() * x * leaves[0].clone().unsqueeze::<2>(),
+        );
+    }
+}
+
+#[test]
 fn loss_heads_are_their_formulas() {
     let labels: Vec<usize> = (0..BATCH).map(|row| row * 5 % 7).collect();
     let one_hot: Vec<f64> =

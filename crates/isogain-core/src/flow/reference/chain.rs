@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::matmul::{product, transpose};
 use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, softmax, values};
 use crate::flow::Values;
-use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::flow::capture::{OpCapture, OpCaptureKind, one_factor};
 use crate::network::{Linear, Op, OpKind, Residual};
 
 /// One operation of the way forward.
@@ -39,8 +39,9 @@ pub(super) fn forward<'a>(
                 branch = forward(&residual.branch, parameters, input.clone(), batch)?;
                 let returned = branch.last().map_or(&input, |step| &step.output);
                 expect(&format!("the branch of {}", op.name), returned.len(), input.len())?;
-                let scale = scale(op, residual, parameters)?;
-                input.iter().zip(returned.iter()).map(|(x, f)| x + scale * f).collect()
+                let factors = factors(op, residual, parameters)?;
+                let added = factors.iter().cycle().zip(returned.iter()).map(|(factor, f)| factor * f);
+                input.iter().zip(added).map(|(x, added)| x + added).collect()
             }
             _ => return Err(unsupported(op)),
         };
@@ -74,13 +75,18 @@ pub(super) fn backward(
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
             OpKind::Residual(residual) => {
-                let scale = scale(op, residual, parameters)?;
+                let factors = factors(op, residual, parameters)?;
                 if residual.learnable {
                     let returned = step.branch.last().map_or(&step.input, |last| &last.output);
-                    let gradient: f64 = cotangent.iter().zip(returned.iter()).map(|(g, f)| g * f).sum();
-                    gradients.insert(format!("{name}.scale"), vec![gradient]);
+                    let mut gradient = vec![0.0; factors.len()];
+                    for (index, (g, f)) in cotangent.iter().zip(returned.iter()).enumerate() {
+                        gradient[index % factors.len()] += g * f;
+                    }
+                    gradients.insert(format!("{name}.scale"), gradient);
                 }
-                let scaled: Shared = Arc::new(cotangent.iter().map(|g| scale * g).collect());
+                let scaled = factors.iter().cycle().zip(cotangent.iter()).map(|(factor, g)| factor * g);
+                let scaled: Shared = Arc::new(scaled.collect());
+                let scale = one_factor(&factors);
                 let branch = backward(&step.branch, parameters, scaled.clone(), batch, gradients)?;
                 let back = branch.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
                 let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
@@ -104,11 +110,12 @@ pub(super) fn backward(
     Ok(captured)
 }
 
-fn scale(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<f64, ReferenceError> {
+/// The factor on a branch, or one for each of its channels; `[rows, channels]` cycle through them.
+fn factors(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<Vec<f64>, ReferenceError> {
     if !residual.learnable {
-        return Ok(residual.scale);
+        return Ok(vec![residual.scale]);
     }
-    Ok(parameter(parameters, &op.name, "scale", 1)?[0])
+    Ok(parameter(parameters, &op.name, "scale", residual.channels.max(1))?.to_vec())
 }
 
 fn linear_forward(

@@ -18,6 +18,21 @@ pub(super) struct Chain<'n> {
     pub(super) ops: Vec<Op>,
 }
 
+/// The factor on a residual branch.
+#[derive(Clone, Copy)]
+pub(super) struct Factor {
+    pub(super) start: f64,
+    pub(super) learnable: bool,
+    pub(super) per_channel: bool,
+}
+
+impl Factor {
+    /// As the network has it, starting at `start`.
+    pub(super) fn of(net: &NetworkRecipe, start: f64) -> Self {
+        Self { start, learnable: net.learnable_scale, per_channel: net.scale_per_channel }
+    }
+}
+
 /// A square patch, the steps between patches, the zeros around the grid.
 #[derive(Clone, Copy)]
 pub(super) struct Patch {
@@ -156,16 +171,11 @@ impl<'n> Chain<'n> {
     }
 
     /// `S(x) + scale F(x)`.
-    pub(super) fn residual(
-        &mut self,
-        name: impl Into<String>,
-        branch: Self,
-        shortcut: Vec<Op>,
-        scale: f64,
-        learnable: bool,
-    ) {
+    pub(super) fn residual(&mut self, name: impl Into<String>, branch: Self, shortcut: Vec<Op>, factor: Factor) {
         self.shape = branch.shape;
-        self.push(name, OpKind::Residual(Residual { shortcut, ..Residual::new(branch.ops, scale, learnable) }));
+        let channels = if factor.per_channel { self.shape.features } else { 0 };
+        let residual = Residual::new(branch.ops, factor.start, factor.learnable);
+        self.push(name, OpKind::Residual(Residual { shortcut, channels, ..residual }));
     }
 
     /// What the head reads, the head, and what follows it.

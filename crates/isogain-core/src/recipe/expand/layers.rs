@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Inputs;
-use super::chain::{Chain, Patch, embedding_init};
+use super::chain::{Chain, Factor, Patch, embedding_init};
 use super::recurrent::Layers;
 use crate::network::{Dropout, NormKind, Op, OpKind, PoolKind};
 use crate::recipe::error::RecipeError;
@@ -175,7 +175,9 @@ impl Explicit {
             };
             return Err(RecipeError::missing(key, expected));
         }
-        chain.residual(name, through, past.ops, layer.scale.unwrap_or(1.0), layer.learnable);
+        let start = layer.scale.unwrap_or(1.0);
+        let factor = Factor { start, learnable: layer.learnable, per_channel: layer.per_channel };
+        chain.residual(name, through, past.ops, factor);
         Ok(count_weighted(branch))
     }
 

@@ -1,6 +1,6 @@
 //! Fully connected networks, plain and residual.
 
-use super::chain::Chain;
+use super::chain::{Chain, Factor};
 use super::{Inputs, branch_scale};
 use crate::network::Op;
 use crate::recipe::NetworkRecipe;
@@ -30,7 +30,7 @@ pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> 
         branch.activation(format!("{name}.{}", phi.name()), phi);
         branch.own_dropout(format!("{name}.dropout"));
         branch.linear(format!("{name}.fc"), net.width, net.init, phi);
-        chain.residual(name, branch, Vec::new(), scale, net.learnable_scale);
+        chain.residual(name, branch, Vec::new(), Factor::of(net, scale));
     }
     chain.activation(phi.name(), phi);
     chain.own_dropout("dropout");

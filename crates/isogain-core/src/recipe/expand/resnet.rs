@@ -2,7 +2,7 @@
 //! of two 3x3 convolutions, the mean over positions, a head: 6n + 2 layers. Shortcuts that change the shape are 1x1
 //! convolutions (option B).
 
-use super::chain::{Chain, Patch};
+use super::chain::{Chain, Factor, Patch};
 use super::{Inputs, branch_scale};
 use crate::network::Op;
 use crate::recipe::error::RecipeError;
@@ -54,7 +54,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
                 shortcut.own_norm(format!("{name}.shortcut.norm"));
             }
         }
-        chain.residual(name, branch, shortcut.ops, scale, net.learnable_scale);
+        chain.residual(name, branch, shortcut.ops, Factor::of(net, scale));
         if is_basic {
             activation(&mut chain, "", &(block + 1).to_string());
         }

@@ -1,7 +1,7 @@
 //! Blocks of attention and a feed-forward network, each a residual operation (Vaswani et al. 2017; GPT-2, Radford et al.
 //! 2019; DeepNorm, Wang et al. 2022). Images are read position by position, row by row.
 
-use super::chain::begin;
+use super::chain::{Factor, begin};
 use super::{Inputs, branch_scale};
 use crate::network::{Linear, Op};
 use crate::recipe::error::RecipeError;
@@ -38,7 +38,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
             }
             branch.linear(format!("{name}.proj"), net.width, weights.last, Activation::linear());
             branch.own_dropout(format!("{name}.dropout"));
-            chain.residual(name, branch, Vec::new(), weights.scale, net.learnable_scale);
+            chain.residual(name, branch, Vec::new(), Factor::of(net, weights.scale));
             if !is_pre {
                 chain.own_norm(format!("block{block}.norm{half}"));
             }
