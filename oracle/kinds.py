@@ -142,15 +142,33 @@ class Case:
             y = y + self.parameter(f"{name}.position", [steps, features], 0.5)
         return self.keep(name, y)
 
-    def attention(self, ops: list, name: str, x: Tensor, heads: int, causal: bool, rotary: bool) -> Tensor:
+    def qk_norm(self, ops: list, name: str, x: Tensor, heads: int) -> Tensor:
+        features = x.shape[-1] // 3
+        width = features // heads
+        ops.append({"name": name, "kind": "qk-norm", "features": features, "heads": heads, "eps": 1e-5})
+        q, k, v = x.split(features, dim=-1)
+        gammas = [self.parameter(f"{name}.{part}_gamma", [width], 0.3, 1.0) for part in ("query", "key")]
+        parts = [functional.rms_norm(part.unflatten(-1, (heads, width)), [width], gamma, 1e-5).flatten(-2)
+                 for part, gamma in zip((q, k), gammas)]
+        return self.keep(name, torch.cat([*parts, v], dim=-1))
+
+    def attention(self, ops: list, name: str, x: Tensor, heads: int, causal: bool, rotary: bool, cap: float | None = None) -> Tensor:
         batch, steps, width = x.shape
         features = width // 3
-        ops.append({"name": name, "kind": "attention", "features": features, "heads": heads, "steps": steps,
-                    "causal": causal, "rotary": rotary})
+        op = {"name": name, "kind": "attention", "features": features, "heads": heads, "steps": steps,
+              "causal": causal, "rotary": rotary}
+        ops.append(op)
+        if cap:
+            op["logit_cap"] = cap
         q, k, v = (part.reshape(batch, steps, heads, -1).transpose(1, 2) for part in x.split(features, dim=-1))
         if rotary:
             q, k = rotate(q), rotate(k)
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        if cap:
+            logits = cap * torch.tanh(q @ k.transpose(-1, -2) / math.sqrt(features // heads) / cap)
+            hidden = torch.ones(steps, steps, dtype=torch.bool).triu(1) & causal
+            y = torch.softmax(logits.masked_fill(hidden, -math.inf), dim=-1) @ v
+        else:
+            y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
     def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh") -> Tensor:
@@ -277,7 +295,7 @@ def stacked(cell: str, function: str = "tanh", every: bool = False) -> dict:
     return case.finish(numbers(8, [4, 6, 2]), targets, run)
 
 
-def transformer(pre: bool, rotary: bool, tied: bool) -> dict:
+def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap: float | None = None) -> dict:
     width, vocabulary = 8, 7
     case = Case(10, [5], 1, vocabulary)
 
@@ -286,7 +304,9 @@ def transformer(pre: bool, rotary: bool, tied: bool) -> dict:
             if norm:
                 x = case.norm(ops, f"{name}.norm", x, norm)
             x = case.linear(ops, f"{name}.qkv", x, 3 * width)
-            x = case.attention(ops, f"{name}.attention", x, 2, True, rotary)
+            if qk_norm:
+                x = case.qk_norm(ops, f"{name}.qk_norm", x, 2)
+            x = case.attention(ops, f"{name}.attention", x, 2, True, rotary, cap)
             return case.linear(ops, f"{name}.proj", x, width)
 
         return branch
@@ -340,6 +360,8 @@ CASES = {
     "transformer_pre_tied": lambda: transformer(True, False, True),
     "transformer_post": lambda: transformer(False, False, False),
     "transformer_rotary_rms": lambda: transformer(True, True, False),
+    "transformer_qk_norm": lambda: transformer(True, True, False, qk_norm=True),
+    "transformer_capped": lambda: transformer(True, True, False, cap=0.7),
     "encoder": encoder,
     "encoder_layer_scale": lambda: encoder(per_channel=True),
 }

@@ -81,7 +81,7 @@ pub struct Op {
 }
 
 /// What an operation does. Parameters are named `<op>.weight`, `<op>.bias`, `<op>.gamma`, `<op>.beta`, `<op>.scale`,
-/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`.
+/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`, `<op>.query_gamma`, `<op>.key_gamma`.
 ///
 /// Where a sample has positions (pixels, steps), an operation that says nothing of them does the same at each: a batch
 /// is then a matrix with one row for every position of every sample.
@@ -114,6 +114,8 @@ pub enum OpKind {
     Embedding(Embedding),
     /// A recurrent layer, over all steps.
     Recurrent(Recurrent),
+    /// Queries and keys, side by side with the values, divided by their RMS head by head.
+    QkNorm(QkNorm),
     /// Softmax attention among the positions of a sample: queries, keys and values side by side go in.
     Attention(Attention),
     /// What none of the others describes, taken whole: an operation of another framework.
@@ -133,6 +135,7 @@ impl OpKind {
             Self::Activation { .. }
             | Self::Softmax
             | Self::Norm(_)
+            | Self::QkNorm(_)
             | Self::Pool(_)
             | Self::Dropout(_)
             | Self::Other(_) => input,
@@ -169,6 +172,7 @@ impl OpKind {
                     ("hidden_bias", vec![gates]),
                 ]
             }
+            Self::QkNorm(norm) => ["query_gamma", "key_gamma"].map(|name| (name, vec![norm.head_width()])).to_vec(),
             Self::Activation { .. }
             | Self::Softmax
             | Self::Pool(_)
@@ -460,7 +464,7 @@ pub enum NamedBias {
 
 /// Multi-head attention without weights: `[steps, 3 x features]` (queries, keys, values) to `[steps, features]`, logits
 /// divided by the root of a head's width (Vaswani et al. 2017).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
     /// Features of all heads together.
     pub features: usize,
@@ -472,6 +476,28 @@ pub struct Attention {
     pub causal: bool,
     /// Whether queries and keys are turned by angles that grow with the step (Su et al. 2021).
     pub rotary: bool,
+    /// The bound c of logits that go through c tanh(z / c) before the softmax (Gemma 2); they do not where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_cap: Option<f64>,
+}
+
+/// RMS norm of each head's query and key, with a learnable gamma for the features of a head that all heads share (starts
+/// at 1); values pass (Dehghani et al. 2023, ViT-22B). Rows of `3 x features`: queries, keys, values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QkNorm {
+    /// Features of all heads together.
+    pub features: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Added to the mean square.
+    pub eps: f64,
+}
+
+impl QkNorm {
+    /// Features of one head.
+    pub fn head_width(&self) -> usize {
+        self.features / self.heads.max(1)
+    }
 }
 
 /// An operation that is measured as a whole.

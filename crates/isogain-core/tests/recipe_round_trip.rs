@@ -104,12 +104,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
             layer.stride = layer.size;
         })),
         recurrent(),
-        (sample::select(vec![1_usize, 2, 4]), any::<bool>(), any::<bool>()).prop_map(|(heads, causal, is_rotary)| {
-            layer_of(|layer| {
-                (layer.attention, layer.causal) = (Some(heads), causal);
-                layer.positions = is_rotary.then_some(Positions::Rotary);
-            })
-        }),
+        attention(),
         (0.0..1.0).prop_map(|fraction| LayerRecipe { dropout: Some(fraction), ..LayerRecipe::default() }),
     ];
     let layer = leaf.prop_recursive(4, 24, 4, |inner| {
@@ -140,6 +135,16 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
         layers.push(LayerRecipe { linear: Some(8), ..LayerRecipe::default() });
         layers.push(LayerRecipe { activation: Some(phi), ..LayerRecipe::default() });
         layers
+    })
+}
+
+fn attention() -> impl Strategy<Value = LayerRecipe> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (sample::select(vec![1_usize, 2, 4]), flags).prop_map(|(heads, (causal, is_rotary, qk_norm))| {
+        layer_of(|layer| {
+            (layer.attention, layer.causal, layer.qk_norm) = (Some(heads), causal, qk_norm);
+            layer.positions = is_rotary.then_some(Positions::Rotary);
+        })
     })
 }
 
@@ -224,16 +229,17 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
     let placement = sample::select(vec![NormPlacement::Pre, NormPlacement::Post, NormPlacement::Deepnorm]);
     let positions = option::of(sample::select(vec![Positions::Learned, Positions::Rotary, Positions::None]));
     let head = option::of(sample::select(vec![Head::Every, Head::Mean, Head::Last]));
-    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let shape = (1..5_usize, 1..8_usize);
     (shaped(NetworkKind::Transformer), scalable(), placement, positions, head, flags, shape).prop_map(
-        |(net, init, norm_placement, positions, head, (causal, tied, scales, is_rms), (heads, mlp_ratio))| {
+        |(net, init, norm_placement, positions, head, (causal, tied, scales, is_rms, qk_norm), (heads, mlp_ratio))| {
             let default = NetworkRecipe::of(NetworkKind::Transformer);
             let is_deep = norm_placement == NormPlacement::Deepnorm;
             NetworkRecipe {
                 init,
                 width: 2 * heads * net.width,
                 heads,
+                qk_norm,
                 mlp_ratio,
                 norm: Some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
                 norm_groups: default.norm_groups,

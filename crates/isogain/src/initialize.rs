@@ -47,6 +47,10 @@ impl Model {
                         running.insert(op.name.clone(), Running { mean, variance });
                     }
                 }
+                OpKind::QkNorm(norm) => {
+                    keep("query_gamma", constant(1.0, norm.head_width()));
+                    keep("key_gamma", constant(1.0, norm.head_width()));
+                }
                 OpKind::Residual(residual) if residual.learnable => {
                     keep("scale", constant(residual.scale, residual.channels.max(1)));
                 }

@@ -224,6 +224,10 @@ impl Model {
                     let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));
                     ops::recurrent(x, recurrent, weights, biases, pass.site(name))
                 }
+                OpKind::QkNorm(norm) => {
+                    let gammas = ["query_gamma", "key_gamma"].map(|parameter| pass.vector(name, parameter));
+                    ops::qk_norm(x, norm, gammas, pass.site(name))
+                }
                 OpKind::Attention(attention) => ops::attention(x, attention, pass.site(name)),
                 OpKind::Convolution(Convolution { window: None, .. }) | OpKind::Other(_) => {
                     unreachable!("no recipe expands to {name}")

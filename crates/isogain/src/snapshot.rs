@@ -235,6 +235,9 @@ impl Captures<'_> {
                     paths: through_time.paths.into_iter().map(path).collect(),
                 }
             }
+            OpKind::QkNorm(norm) => {
+                OpCaptureKind::QkNorm { gammas: ["query_gamma", "key_gamma"].map(value), eps: norm.eps }
+            }
             OpKind::Attention(attention) => OpCaptureKind::Attention { features: [attention.features; 3] },
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {

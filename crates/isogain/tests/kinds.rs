@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "convnet",
     "encoder",
     "encoder_layer_scale",
@@ -23,8 +23,10 @@ const KINDS: [&str; 11] = [
     "resnet",
     "rnn_relu_every",
     "rnn_tanh",
+    "transformer_capped",
     "transformer_post",
     "transformer_pre_tied",
+    "transformer_qk_norm",
     "transformer_rotary_rms",
 ];
 

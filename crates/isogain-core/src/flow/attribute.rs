@@ -2,7 +2,9 @@
 
 use super::Values;
 use super::capture::{Capture, OpCapture, OpCaptureKind, PathCapture};
-use super::{Cause, Flow, Joint, Part, activation, attention, head, linear, norm, recurrent, residual, weight};
+use super::{
+    Cause, Flow, Joint, Part, activation, attention, head, linear, norm, qk_norm, recurrent, residual, weight,
+};
 
 /// Takes one batch's gradient apart, operation by operation.
 ///
@@ -43,6 +45,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
             norm::split(&statistics, gamma, op, rms_out, gain)
         }
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
+        OpCaptureKind::QkNorm { gammas, eps } => qk_norm::split(gammas, *eps, op, rms_out, gain),
         OpCaptureKind::Attention { features } => attention::split(*features, op, gain),
         OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
             vec![Part { cause: Cause::Whole, log_gain: gain }]

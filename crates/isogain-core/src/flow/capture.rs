@@ -89,6 +89,13 @@ pub enum OpCaptureKind {
         /// The ways from each state to the one before.
         paths: Vec<PathCapture>,
     },
+    /// RMS norm of each head's query and key; values pass.
+    QkNorm {
+        /// Learnable factors of queries and of keys, `[features of a head]` each, shared by the heads.
+        gammas: [Values; 2],
+        /// Added to the mean square.
+        eps: f64,
+    },
     /// Softmax attention; the input's features are queries, keys and values side by side.
     Attention {
         /// Features of queries, keys and values; those of keys and values may be fewer, several heads sharing them.
@@ -199,7 +206,7 @@ impl OpCapture {
             OpCaptureKind::Linear { .. } => "linear",
             OpCaptureKind::Convolution { .. } => "convolution",
             OpCaptureKind::Activation(_) => "activation",
-            OpCaptureKind::Norm { .. } => "norm",
+            OpCaptureKind::Norm { .. } | OpCaptureKind::QkNorm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
@@ -247,6 +254,14 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
             OpCaptureKind::Norm { gamma, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("gamma", gamma, fan_in)?;
+            }
+            OpCaptureKind::QkNorm { gammas, .. } => {
+                op.expect("output", &op.output, op.input.len())?;
+                let width = gammas[0].len();
+                op.expect("query_gamma", &gammas[0], width.max(1))?;
+                op.expect("key_gamma", &gammas[1], width)?;
+                // Queries, keys and values of whole heads.
+                op.expect("input", &op.input, op.input.len() / (3 * width * rows) * (3 * width * rows))?;
             }
             OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
                 if shortcut.is_empty() {

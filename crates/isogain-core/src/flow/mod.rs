@@ -17,6 +17,7 @@ mod head;
 mod linear;
 mod norm;
 pub mod profile;
+mod qk_norm;
 mod recurrent;
 pub mod reference;
 mod residual;

@@ -35,6 +35,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
             }
             OpCaptureKind::Activation(_)
             | OpCaptureKind::Norm { .. }
+            | OpCaptureKind::QkNorm { .. }
             | OpCaptureKind::Recurrent { .. }
             | OpCaptureKind::Attention { .. }
             | OpCaptureKind::Other { .. } => {}

@@ -74,6 +74,8 @@ impl Default for NetworkRecipe {
             hidden_init: None,
             forget_bias: None,
             heads: 4,
+            qk_norm: false,
+            logit_cap: None,
             mlp_ratio: 4,
             norm_placement: NormPlacement::Pre,
             positions: None,

@@ -226,6 +226,58 @@ pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), 
     Ok(())
 }
 
+/// Divides queries and keys of every attention by their RMS.
+///
+/// # Errors
+/// A network without attention; one whose attentions all do.
+pub fn set_qk_norm(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
+    fn set(list: &mut [LayerRecipe]) -> bool {
+        let mut is_changed = false;
+        for layer in list {
+            if layer.attention.is_some() && !layer.qk_norm {
+                layer.qk_norm = true;
+                is_changed = true;
+            }
+            is_changed |= set(layer.residual.as_deref_mut().unwrap_or_default());
+            is_changed |= set(layer.shortcut.as_deref_mut().unwrap_or_default());
+        }
+        is_changed
+    }
+    let is_changed = match network.kind {
+        NetworkKind::Transformer => !std::mem::replace(&mut network.qk_norm, true),
+        _ => set(&mut network.layers),
+    };
+    if is_changed {
+        Ok(())
+    } else {
+        Err(CannotApply("the network has no attention without a norm of queries and keys"))
+    }
+}
+
+/// Sends the logits of every attention through c tanh(z / c) with c = `cap`.
+///
+/// # Errors
+/// A network without attention.
+pub fn set_logit_cap(network: &mut NetworkRecipe, cap: f64) -> Result<(), CannotApply> {
+    fn set(list: &mut [LayerRecipe], cap: f64) {
+        for layer in list {
+            if layer.attention.is_some() {
+                layer.logit_cap = Some(cap);
+            }
+            set(layer.residual.as_deref_mut().unwrap_or_default(), cap);
+            set(layer.shortcut.as_deref_mut().unwrap_or_default(), cap);
+        }
+    }
+    if network.kind == NetworkKind::Transformer {
+        network.logit_cap = Some(cap);
+    } else if any(&network.layers, &|layer| layer.attention.is_some()) {
+        set(&mut network.layers, cap);
+    } else {
+        return Err(CannotApply("the network has no attention"));
+    }
+    Ok(())
+}
+
 /// Takes away what follows the head, so that it gives the loss its bare sums.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 27] = [
+const KEYS: [(&str, &[NetworkKind]); 29] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -28,6 +28,8 @@ const KEYS: [(&str, &[NetworkKind]); 27] = [
     ("hidden_init", &[Rnn, Lstm, Gru]),
     ("forget_bias", &[Lstm, Gru]),
     ("heads", &[Transformer]),
+    ("qk_norm", &[Transformer]),
+    ("logit_cap", &[Transformer]),
     ("mlp_ratio", &[Transformer]),
     ("norm_placement", &[Transformer]),
     ("positions", &[Transformer]),

@@ -63,6 +63,12 @@ pub struct LayerRecipe {
     /// Heads of an attention, with its linear layers before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<usize>,
+    /// Whether an attention divides queries and keys by their RMS, head by head.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub qk_norm: bool,
+    /// The bound c of an attention's logits, which then go through c tanh(z / c).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_cap: Option<f64>,
     /// Whether a step of an attention sees only itself and those before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub causal: bool,
@@ -180,6 +186,8 @@ impl LayerRecipe {
                 is(&[Recurrent]) && is_gated,
                 "recurrent = \"lstm\" or \"gru\"",
             ),
+            ("qk_norm", self.qk_norm, is(&[Attention]), "attention"),
+            ("logit_cap", self.logit_cap.is_some(), is(&[Attention]), "attention"),
             ("causal", self.causal, is(&[Attention]), "attention"),
             ("positions", self.positions.is_some(), is(&[Embedding, Attention]), "embedding or attention"),
             ("shortcut", self.shortcut.is_some(), is(&[Residual]), "residual"),

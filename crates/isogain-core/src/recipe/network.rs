@@ -77,6 +77,12 @@ pub struct NetworkRecipe {
     /// Heads of each attention.
     #[serde(skip_serializing_if = "is_four")]
     pub heads: usize,
+    /// Whether queries and keys are divided by their RMS, head by head.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub qk_norm: bool,
+    /// The bound c of attention logits that go through c tanh(z / c); they do not when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_cap: Option<f64>,
     /// Units of a block's feed-forward layer over `width`.
     #[serde(skip_serializing_if = "is_four")]
     pub mlp_ratio: usize,

@@ -129,6 +129,8 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
     settings.changed("scale_per_channel", &network.scale_per_channel, &default.scale_per_channel);
     settings.changed("heads", &network.heads, &default.heads);
+    settings.changed("qk_norm", &network.qk_norm, &default.qk_norm);
+    settings.changed("logit_cap", &network.logit_cap, &default.logit_cap);
     settings.changed("mlp_ratio", &network.mlp_ratio, &default.mlp_ratio);
     settings.changed("positions", &network.positions, &default.positions);
     settings.changed("causal", &network.causal, &default.causal);
@@ -164,6 +166,8 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
         part("units", &layer.units),
         part("embedding", &layer.embedding),
         part("attention", &layer.attention),
+        part("qk_norm", &flag(layer.qk_norm)),
+        part("logit_cap", &layer.logit_cap),
         part("causal", &flag(layer.causal)),
         part("positions", &layer.positions),
         part("dropout", &layer.dropout),

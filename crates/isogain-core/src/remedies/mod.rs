@@ -7,6 +7,7 @@ use crate::rules::Case;
 
 mod add_skip;
 mod asymmetric_init;
+mod cap_logits;
 mod change_learning_rate;
 mod clip_by_global_norm;
 mod clip_by_history;
@@ -32,6 +33,7 @@ mod orthogonal_init;
 mod plain_net;
 pub mod prediction;
 pub mod prescriptions;
+mod qk_norm;
 mod rescale_init;
 mod scale_branches;
 mod scale_input;
@@ -69,7 +71,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 30] = [
+pub static TABLE: [&Remedy; 32] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -81,6 +83,8 @@ pub static TABLE: [&Remedy; 30] = [
     &gated_cell::REMEDY,
     &open_forget_gate::REMEDY,
     &move_norm::REMEDY,
+    &qk_norm::REMEDY,
+    &cap_logits::REMEDY,
     &lsuv_init::REMEDY,
     &fixed_variance_init::REMEDY,
     &insert_rms_norm::REMEDY,

@@ -68,8 +68,14 @@ pub(super) mod tests {
     /// A healthy network whose first operation is called attention among 32 steps, with this to say of it.
     pub(in crate::rules) fn bench(record: AttentionRecord) -> Bench {
         let mut bench = Bench::new("[network]\ndepth = 3\nwidth = 32\ninit = \"he-normal\"\n");
-        bench.network.ops[0].kind =
-            OpKind::Attention(Attention { features: 32, heads: 4, steps: 32, causal: true, rotary: false });
+        bench.network.ops[0].kind = OpKind::Attention(Attention {
+            features: 32,
+            heads: 4,
+            steps: 32,
+            causal: true,
+            rotary: false,
+            logit_cap: None,
+        });
         bench.joint("fc1").detail = Some(Detail::Attention(record));
         bench
     }

@@ -94,6 +94,7 @@ fn segments<'a>(case: &Case<'a>) -> Vec<Segment<'a>> {
             | OpKind::Residual(_)
             | OpKind::Embedding(_)
             | OpKind::Recurrent(_)
+            | OpKind::QkNorm(_)
             | OpKind::Attention(_)
             | OpKind::Softmax
             | OpKind::Other(_) => {

@@ -88,6 +88,7 @@ fn before_gates<'a>(
             | OpKind::Flatten(_)
             | OpKind::Dropout(_)
             | OpKind::Embedding(_)
+            | OpKind::QkNorm(_)
             | OpKind::Attention(_) => {}
         }
     }

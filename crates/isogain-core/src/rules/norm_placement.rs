@@ -120,7 +120,8 @@ mod tests {
         for (index, mut op) in std::mem::take(&mut bench.network.ops).into_iter().enumerate() {
             let behind = matches!(op.kind, OpKind::Residual(_));
             if let OpKind::Residual(residual) = &mut op.kind {
-                let attention = Attention { features: 32, heads: 4, steps: 8, causal: false, rotary: false };
+                let attention =
+                    Attention { features: 32, heads: 4, steps: 8, causal: false, rotary: false, logit_cap: None };
                 residual.branch.insert(0, Op { name: format!("attend{index}"), kind: OpKind::Attention(attention) });
             }
             ops.push(op);

@@ -474,6 +474,7 @@ fn ops(
             steps: attention.positions,
             causal: attention.causal,
             rotary: false,
+            logit_cap: None,
         }),
         TracedKind::Recurrent { cell, activation, inputs, units, states, forget_bias, .. } => {
             OpKind::Recurrent(Recurrent {

@@ -2,7 +2,7 @@
 //!
 //! With P = softmax(Q K^T / sqrt d), O = P V and the cotangent G of O: dV = P^T G, dP = G V^T,
 //! dS = P (dP - rowsum(dP P)), dQ = dS K / sqrt d, dK = dS^T Q / sqrt d. Rotary positions turn Q and K by an orthogonal
-//! matrix, and their cotangents back.
+//! matrix, and their cotangents back; a bound on the logits multiplies dS by its slopes.
 
 use burn::tensor::Tensor;
 
@@ -12,6 +12,7 @@ use isogain_core::record::{AttentionRecord, Detail};
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, largest_of, sum_of, vectorised};
 use super::matmul::{Matrix, multiply_into, multiply_within};
 use super::site::Site;
+use super::soft_cap::{self, soft_cap};
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
 
@@ -33,10 +34,15 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
     // Softmax of every head, `[steps, steps]` each.
     let size = layout.steps * layout.steps;
     let mut weights = Workspace::<T>::new(samples * layout.heads * size);
+    // Slopes of the bound on the logits, likewise, where there is one.
+    let mut bounds = Vec::new();
     let mut spread = site.is_watched().then(Spread::default);
     for (head, weights) in layout.places(samples).zip(weights.chunks_exact_mut(size)) {
         let [queries, keys, values] = layout.parts(T::read(&x), head);
         multiply_into(weights, queries, keys.transposed());
+        if let Some(cap) = attention.logit_cap {
+            bounds.extend(soft_cap(weights, layout.scale(), cap));
+        }
         let (steps, scale) = (layout.steps, layout.scale());
         vectorised(Softmax { logits: weights, steps, scale, causal: attention.causal, spread: spread.as_mut() });
         let weights = Matrix::new(weights, layout.steps, layout.steps);
@@ -46,15 +52,31 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
         site.detail(Detail::Attention(spread.record()));
     }
     let features = layout.features;
-    let pull = move |cotangent: Buffer, _| Some(backward::<T>(&x, &weights, &layout, turns.as_deref(), &cotangent));
+    let pull = move |cotangent: Buffer, _| {
+        let kept = Kept { x: &x, weights: &weights, bounds: &bounds, turns: turns.as_deref() };
+        Some(backward::<T>(&kept, &layout, &cotangent))
+    };
     (filled(output, &[rows, features]), Box::new(pull))
 }
 
-fn backward<T: Real>(x: &Buffer, weights: &[T], layout: &Layout, turns: Option<&[f64]>, cotangent: &Buffer) -> Buffer {
+/// What the way back needs of the way forward.
+struct Kept<'a, T> {
+    /// Queries, keys and values, turned.
+    x: &'a Buffer,
+    /// Softmax of every head.
+    weights: &'a [T],
+    /// Slopes of the bound on the logits of every head; empty without one.
+    bounds: &'a [T],
+    turns: Option<&'a [f64]>,
+}
+
+fn backward<T: Real>(kept: &Kept<'_, T>, layout: &Layout, cotangent: &Buffer) -> Buffer {
+    let Kept { x, weights, bounds, turns } = *kept;
     let (steps, width, stride) = (layout.steps, layout.width, 3 * layout.features);
     let rows = extent(cotangent).0;
     let mut returned = vec![T::default(); rows * stride];
     let mut slopes = Workspace::<T>::new(steps * steps);
+    let mut bounds = bounds.chunks_exact(steps * steps);
     for (head, weights) in layout.places(rows / steps).zip(weights.chunks_exact(steps * steps)) {
         let [queries, keys, values] = layout.parts(T::read(x), head);
         let incoming = Matrix::within(T::read(cotangent), layout.output(head), [steps, width], layout.features);
@@ -62,6 +84,9 @@ fn backward<T: Real>(x: &Buffer, weights: &[T], layout: &Layout, turns: Option<&
         multiply_within(&mut returned, to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
         multiply_into(&mut slopes, incoming, values.transposed());
         vectorised(PullBack { slopes: &mut slopes, weights, steps, scale: layout.scale() });
+        if let Some(bound) = bounds.next() {
+            soft_cap::pull(&mut slopes, bound);
+        }
         let slopes = Matrix::new(&slopes, steps, steps);
         multiply_within(&mut returned, to_queries, stride, slopes, keys);
         multiply_within(&mut returned, to_keys, stride, slopes.transposed(), queries);

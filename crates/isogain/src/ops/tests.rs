@@ -2,6 +2,7 @@
 //! parameters' gradients, in both precisions.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, activation as burn_activation};
+use isogain_core::network::{Attention, QkNorm};
 use isogain_core::theory::activations::Activation;
 
 use super::*;
@@ -193,6 +194,53 @@ fn residual_adds_a_scaled_branch() {
         let weights = read(some_matrix(BATCH, FEATURES, 0.7, dtype));
         let expected = read(x).iter().zip(weights).map(|(x, weight)| x * x * weight).sum();
         assert_close("scale", dtype, collected.take_gradients()["block.scale"].to_f64(), vec![expected]);
+    }
+}
+
+#[test]
+fn queries_and_keys_are_divided_by_their_rms_and_values_pass() {
+    let (heads, width) = (3, 4);
+    let norm = QkNorm { features: heads * width, heads, eps: 1e-5 };
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(BATCH, 3 * heads * width, 0.0, dtype) * 3.0;
+        let gammas = [("query_gamma", some_vector(width, 1.0, dtype)), ("key_gamma", some_vector(width, 2.0, dtype))];
+        compare(
+            "QK norm",
+            &x,
+            &gammas,
+            |x, leaves, site| qk_norm(x, &norm, [leaves[0].clone(), leaves[1].clone()], site),
+            |x, leaves| {
+                let parts = x.reshape([(BATCH * 3) as i32, heads as i32, width as i32]);
+                let square = (parts.clone() * parts.clone()).mean_dim(2);
+                let normal = (parts.clone() / (square + 1e-5).sqrt()).reshape([BATCH, 3, heads, width]);
+                let parts = parts.reshape([BATCH, 3, heads, width]);
+                let part = |tensor: &Tensor<4>, index: usize| tensor.clone().narrow(1, index, 1);
+                let scaled = |index: usize| part(&normal, index) * leaves[index].clone().unsqueeze::<4>();
+                Tensor::cat(vec![scaled(0), scaled(1), part(&parts, 2)], 1).reshape([BATCH, 3 * heads * width])
+            },
+        );
+    }
+}
+
+#[test]
+fn a_bound_on_the_logits_is_a_tanh_before_the_softmax() {
+    let (steps, features, cap) = (5, 4, 1.5);
+    let attending = Attention { features, heads: 1, steps, causal: false, rotary: false, logit_cap: Some(cap) };
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(3 * steps, 3 * features, 0.0, dtype) * 2.0;
+        compare(
+            "attention with bounded logits",
+            &x,
+            &[],
+            |x, _, site| attention(x, &attending, site),
+            |x, _| {
+                let x = x.reshape([3, steps, 3 * features]);
+                let part = |index: usize| x.clone().narrow(2, index * features, features);
+                let logits = part(0).matmul(part(1).swap_dims(1, 2)) * (features as f64).sqrt().recip();
+                let weights = burn_activation::softmax((logits * cap.recip()).tanh() * cap, 2);
+                weights.matmul(part(2)).reshape([3 * steps, features])
+            },
+        );
     }
 }
 

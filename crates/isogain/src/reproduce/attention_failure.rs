@@ -56,7 +56,8 @@ fn softmax(deviation: f64) -> (f64, f64) {
 fn attention(skip: bool) -> Result<Network, Error> {
     let (lecun, phi) = (init("lecun-normal", &[])?, phi("linear")?);
     let layer = |layer: usize| {
-        let heads = Attention { features: WIDTH, heads: 1, steps: TOKENS, causal: false, rotary: false };
+        let heads =
+            Attention { features: WIDTH, heads: 1, steps: TOKENS, causal: false, rotary: false, logit_cap: None };
         let branch = vec![
             linear(format!("qkv{layer}"), [WIDTH, 3 * WIDTH], lecun, phi),
             Op { name: format!("attention{layer}"), kind: OpKind::Attention(heads) },

@@ -2,8 +2,8 @@
 
 use super::Inputs;
 use crate::network::{
-    Attention, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool, PoolKind, Residual,
-    Shape, Window,
+    Attention, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool, PoolKind, QkNorm,
+    Residual, Shape, Window,
 };
 use crate::recipe::error::RecipeError;
 use crate::recipe::network::NamedOutput;
@@ -31,6 +31,15 @@ impl Factor {
     pub(super) fn of(net: &NetworkRecipe, start: f64) -> Self {
         Self { start, learnable: net.learnable_scale, per_channel: net.scale_per_channel }
     }
+}
+
+/// An attention without what follows from its input.
+#[derive(Clone, Copy)]
+pub(super) struct Attending {
+    pub(super) heads: usize,
+    pub(super) causal: bool,
+    pub(super) rotary: bool,
+    pub(super) logit_cap: Option<f64>,
 }
 
 /// A square patch, the steps between patches, the zeros around the grid.
@@ -163,11 +172,18 @@ impl<'n> Chain<'n> {
         self.push(name, OpKind::Embedding(embedding));
     }
 
+    /// RMS norm of queries and keys, in front of their attention.
+    pub(super) fn qk_norm(&mut self, name: impl Into<String>, heads: usize) {
+        let norm = QkNorm { features: self.shape.features / 3, heads, eps: self.net.norm_eps };
+        self.push(name, OpKind::QkNorm(norm));
+    }
+
     /// Attention over queries, keys and values side by side.
-    pub(super) fn attention(&mut self, name: impl Into<String>, heads: usize, causal: bool, rotary: bool) {
+    pub(super) fn attention(&mut self, name: impl Into<String>, attending: Attending) {
         self.shape.features /= 3;
         let (features, steps) = (self.shape.features, self.shape.positions());
-        self.push(name, OpKind::Attention(Attention { features, heads, steps, causal, rotary }));
+        let Attending { heads, causal, rotary, logit_cap } = attending;
+        self.push(name, OpKind::Attention(Attention { features, heads, steps, causal, rotary, logit_cap }));
     }
 
     /// `S(x) + scale F(x)`.

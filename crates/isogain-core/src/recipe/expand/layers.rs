@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Inputs;
-use super::chain::{Chain, Factor, Patch, embedding_init};
+use super::chain::{Attending, Chain, Factor, Patch, embedding_init};
 use super::recurrent::Layers;
 use crate::network::{Dropout, NormKind, Op, OpKind, PoolKind};
 use crate::recipe::error::RecipeError;
@@ -131,10 +131,15 @@ impl Explicit {
                     needs_steps(chain, &key)?;
                     validate::layers::heads_fit(layer, &key, heads, features)?;
                     let rotary = layer.positions == Some(Positions::Rotary);
+                    let qk_norm = layer.qk_norm.then(|| name("qk_norm"));
                     let names = ["qkv", "attention", "proj"].map(&mut name);
                     let [qkv, attention, proj] = names;
                     chain.linear(qkv, 3 * features, init, self.next_activation());
-                    chain.attention(attention, heads, layer.causal, rotary);
+                    if let Some(name) = qk_norm {
+                        chain.qk_norm(name, heads);
+                    }
+                    let attending = Attending { heads, causal: layer.causal, rotary, logit_cap: layer.logit_cap };
+                    chain.attention(attention, attending);
                     chain.linear(proj, features, init, self.next_activation());
                 }
                 Entry::Residual => {

@@ -50,7 +50,7 @@ impl From<Shape> for Inputs {
 ///   `head`. Without skips `conv1`, `norm1`, `relu1`, `conv2` ...
 /// * `rnn`, `lstm`, `gru`: `embedding` where the inputs are tokens, `lstm1`, `lstm2`, ..., `last` or `mean`, `head`.
 /// * `transformer`: `embedding`, or `fc_in` where the inputs are numbers; `block1.attention` with
-///   `block1.attention.norm`, `.qkv`, `.attention`, `.proj`, `block1.mlp` with `.norm`, `.fc`, `.gelu`, `.proj`; `norm`,
+///   `block1.attention.norm`, `.qkv`, `.qk_norm` (if asked for), `.attention`, `.proj`, `block1.mlp` with `.norm`, `.fc`, `.gelu`, `.proj`; `norm`,
 ///   `head`. After a sum the norm is `block1.norm1` or `block1.norm2`.
 /// * `layers`: as listed; layers with weights are counted, `conv1`, `fc2`, ..., the last linear one is `head`; blocks are
 ///   numbered by the first layer in them; a number inside a branch is left out where there is only one of the kind. A list
@@ -198,6 +198,7 @@ pub fn value_count(network: &Network) -> u64 {
                 OpKind::Activation { .. }
                 | OpKind::Softmax
                 | OpKind::Norm(_)
+                | OpKind::QkNorm(_)
                 | OpKind::Dropout(_)
                 | OpKind::Other(_) => {}
             }

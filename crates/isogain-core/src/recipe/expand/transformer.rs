@@ -1,7 +1,7 @@
 //! Blocks of attention and a feed-forward network, each a residual operation (Vaswani et al. 2017; GPT-2, Radford et al.
 //! 2019; DeepNorm, Wang et al. 2022). Images are read position by position, row by row.
 
-use super::chain::{Factor, begin};
+use super::chain::{Attending, Factor, begin};
 use super::{Inputs, branch_scale};
 use crate::network::{Linear, Op};
 use crate::recipe::error::RecipeError;
@@ -31,7 +31,13 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
                 let init = net.init.reading_no_pairs();
                 let qkv = Linear::new(net.width, 3 * net.width, init, Activation::linear());
                 branch.push_linear(format!("{name}.qkv"), Linear { value_gain: weights.value_gain, ..qkv });
-                branch.attention(format!("{name}.attention"), net.heads, net.causal(), positions == Positions::Rotary);
+                if net.qk_norm {
+                    branch.qk_norm(format!("{name}.qk_norm"), net.heads);
+                }
+                let NetworkRecipe { heads, logit_cap, .. } = *net;
+                let rotary = positions == Positions::Rotary;
+                let attending = Attending { heads, causal: net.causal(), rotary, logit_cap };
+                branch.attention(format!("{name}.attention"), attending);
             } else {
                 branch.linear(format!("{name}.fc"), net.mlp_ratio * net.width, weights.inner, net.activation);
                 branch.activation(format!("{name}.{}", net.activation.name()), net.activation);

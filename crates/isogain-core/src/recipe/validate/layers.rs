@@ -1,6 +1,6 @@
 //! What an explicit list of layers may say.
 
-use super::network::{forget_bias, recurrent_init};
+use super::network::{forget_bias, logit_cap, recurrent_init};
 use super::{MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, must, norm_groups, parameters, within};
 use crate::network::NormKind;
 use crate::recipe::error::RecipeError;
@@ -214,6 +214,7 @@ fn attention(layer: &LayerRecipe, path: &str, features: Option<usize>) -> Result
     let (key, heads) = (format!("{path}.attention"), layer.attention.unwrap_or(0));
     within(&key, heads, MAX_WIDTH)?;
     positions(layer, path, Positions::Rotary)?;
+    logit_cap(&format!("{path}.logit_cap"), layer.logit_cap)?;
     features.map_or(Ok(()), |features| heads_fit(layer, &key, heads, features))
 }
 

@@ -129,6 +129,7 @@ fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
     if network.positions == Some(Positions::Rotary) {
         rotary(network)?;
     }
+    logit_cap("network.logit_cap", network.logit_cap)?;
     head(network, &[Head::Every, Head::Mean, Head::Last])?;
     let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
     if scales && network.init.scaled(1.0).is_none() {
@@ -137,6 +138,12 @@ fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
         return Err(RecipeError::value("network.init", format!("\"{}\"", network.init), expected));
     }
     Ok(())
+}
+
+/// Refuses a bound that leaves no logits.
+pub(super) fn logit_cap(key: &str, cap: Option<f64>) -> Result<(), RecipeError> {
+    let Some(cap) = cap else { return Ok(()) };
+    must(key, cap, cap.is_finite() && cap > 0.0, "must be a finite number above 0: logits stay between -c and c")
 }
 
 /// Refuses heads that rotary positions cannot turn.
