@@ -49,7 +49,19 @@ class Case:
 
     # Each of these takes [batch, positions..., features].
 
-    def linear(self, ops: list, name: str, x: Tensor, units: int, tied: str | None = None) -> Tensor:
+    def computed(self, op: dict, name: str, weight: Tensor, kind: str | None) -> Tensor:
+        """The weight `[fan_in, units]` that a layer multiplies by, from the one that is trained."""
+        if kind is None:
+            return weight
+        op["weight_norm"] = kind
+        gain = self.parameter(f"{name}.gain", [weight.shape[1]], 0.5, 1.0)
+        if kind == "norm":
+            return torch._weight_norm(weight, gain[None], 1)
+        centred = weight - weight.mean(0)
+        return gain * centred * torch.rsqrt(weight.var(0, unbiased=False) * weight.shape[0])
+
+    def linear(self, ops: list, name: str, x: Tensor, units: int, tied: str | None = None,
+               weight_norm: str | None = None) -> Tensor:
         fan_in = x.shape[-1]
         op = {"name": name, "kind": "linear", "fan_in": fan_in, "fan_out": units, "init": INIT, "activation": "linear"}
         if tied:
@@ -57,16 +69,19 @@ class Case:
             weight = self.parameters[f"{tied}.weight"].T
         else:
             weight = self.parameter(f"{name}.weight", [fan_in, units], 1.5 / math.sqrt(fan_in))
+            weight = self.computed(op, name, weight, weight_norm)
         ops.append(op)
         return self.keep(name, x @ weight + self.parameter(f"{name}.bias", [units], 0.3))
 
-    def convolution(self, ops: list, name: str, x: Tensor, channels: int, size: list[int], stride: int, padding: list[int]) -> Tensor:
+    def convolution(self, ops: list, name: str, x: Tensor, channels: int, size: list[int], stride: int, padding: list[int],
+                    weight_norm: str | None = None) -> Tensor:
         batch, height, width, inputs = x.shape
         taps = size[0] * size[1]
         window = {"grid": [height, width], "size": size, "stride": [stride, stride], "padding": padding}
         ops.append({"name": name, "kind": "convolution", "fan_in": taps * inputs, "fan_out": channels, "init": INIT,
                     "activation": "linear", "window": window})
         weight = self.parameter(f"{name}.weight", [taps * inputs, channels], 2.0 / math.sqrt(taps * inputs))
+        weight = self.computed(ops[-1], name, weight, weight_norm)
         bias = self.parameter(f"{name}.bias", [channels], 0.3)
         kernel = weight.reshape(size[0], size[1], inputs, channels).permute(3, 2, 0, 1)
         y = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride=stride, padding=tuple(padding))
@@ -350,7 +365,22 @@ def encoder(per_channel: bool = False) -> dict:
     return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
 
 
+def computed_weights() -> dict:
+    case = Case(16, [6, 5], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.convolution(ops, "conv1", x, 4, [3, 3], 1, [1, 1], "standardised")
+        x = case.convolution(ops, "conv2", case.activation(ops, "relu1", x, "relu"), 5, [3, 2], 2, [1, 0], "norm")
+        x = case.flatten(ops, "flatten", case.activation(ops, "tanh2", x, "tanh"))
+        x = case.activation(ops, "gelu3", case.linear(ops, "fc3", x, 8, weight_norm="standardised"), "gelu")
+        x = case.activation(ops, "tanh4", case.linear(ops, "fc4", x, 7, weight_norm="norm"), "tanh")
+        return case.linear(ops, "head", x, 3)
+
+    return case.finish(numbers(17, [4, 6, 5, 2]), classes(18, [4], 3), run)
+
+
 CASES = {
+    "computed_weights": computed_weights,
     "convnet": convnet,
     "resnet": resnet,
     "rnn_tanh": lambda: stacked("rnn"),

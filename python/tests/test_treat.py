@@ -154,6 +154,8 @@ CHANGES: list[dict[str, Any]] = [
     {"norm": "batch"},
     {"norm": "group(groups = 2)"},
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
+    {"weight_norm": "standardised(gain = 1.7129)"},
+    {"weight_norm": "norm", "init": "he-normal", "input": "standardise"},
     {"skip": {"scale": "depth", "learnable": False}},
     {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},
     {"input": "standardise", "init": "lsuv", "clip": {"kind": "norm", "threshold": 2.0}},
@@ -331,6 +333,39 @@ def test_a_shared_activation_is_swapped_once_and_normed_per_layer() -> None:
     normed = checked(model, {"norm": "layer"}, X).model
     assert isinstance(normed.stem, nn.Sequential) and isinstance(normed.stem[1], nn.LayerNorm)
     assert isinstance(normed.act, nn.ReLU)
+
+
+def test_standardised_weights_have_mean_zero_and_the_norm_of_their_gain() -> None:
+    for model, batch, layers in ((seeded(mlp), X, (0, 2, 4, 6)), (seeded(ConvNet), IMAGES, ("features.0", "features.3"))):
+        treated = treat(model, {"weight_norm": "standardised(gain = 1.5)"}, batch=(batch, None)).model
+        for name in layers:
+            weight: Any = treated.get_submodule(str(name)).weight.flatten(1)
+            assert weight.mean(1).abs().max() < 1e-7
+            assert torch.allclose(weight.norm(dim=1), torch.tensor(1.5), atol=1e-6)
+    assert not hasattr(treated.head, "parametrizations"), "the head keeps weights of its own"
+
+
+def test_normalised_weights_start_as_they_were() -> None:
+    model = seeded(mlp)
+    treated = treat(model, {"weight_norm": "norm"}, batch=(X, None)).model
+    assert torch.allclose(treated(X), model(X), atol=1e-6)
+    assert sum(name.endswith("original0") for name, _ in treated.named_parameters()) == 4
+
+
+def test_what_cannot_be_computed_from_others_says_so() -> None:
+    for changes, why in (
+        ({"weight_norm": "spectral"}, "unknown; known: norm, standardised"),
+        ({"weight_norm": "norm", "init": "lsuv"}, "no size to scale on a batch"),
+    ):
+        with pytest.raises(CannotApply, match=why):
+            treat(seeded(mlp), changes, batch=(X, None))
+    with pytest.raises(CannotApply, match="no hidden Linear or convolution"):
+        treat(nn.Sequential(nn.Linear(8, 3)), {"weight_norm": "norm"}, batch=(X, None))
+
+
+def test_a_factor_for_each_channel_is_left_to_the_model() -> None:
+    with pytest.raises(CannotApply, match="in the model's own code"):
+        treat(seeded(mlp), {"skip": {"scale": 0.1, "learnable": True, "per_channel": True}}, batch=(X, None))
 
 
 def test_skips_begin_with_the_activation_and_leave_stem_and_head() -> None:

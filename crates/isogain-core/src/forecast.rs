@@ -212,9 +212,7 @@ mod tests {
         for op in network.walk() {
             match &op.kind {
                 OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
-                    let deviation =
-                        linear.init.weight_variance(linear.fan_in, linear.fan_out, linear.activation).sqrt();
-                    parameters.push(record(format!("{}.weight", op.name), deviation));
+                    parameters.push(record(format!("{}.weight", op.name), linear.weight_variance().sqrt()));
                     parameters.push(record(format!("{}.bias", op.name), 0.0));
                 }
                 OpKind::Recurrent(layer) => {

@@ -17,4 +17,5 @@ pub mod summary;
 pub mod theory;
 pub mod traced;
 pub mod trial;
+pub mod weight_norm;
 pub mod weights;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// Shape of one sample: positions, each with so many features. A batch is a matrix `[batch, positions x features]`,
 /// positions in row-major order and the features of one position side by side (channels last).
@@ -81,7 +82,8 @@ pub struct Op {
 }
 
 /// What an operation does. Parameters are named `<op>.weight`, `<op>.bias`, `<op>.gamma`, `<op>.beta`, `<op>.scale`,
-/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`, `<op>.query_gamma`, `<op>.key_gamma`.
+/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`, `<op>.query_gamma`, `<op>.key_gamma`,
+/// `<op>.gain`.
 ///
 /// Where a sample has positions (pixels, steps), an operation that says nothing of them does the same at each: a batch
 /// is then a matrix with one row for every position of every sample.
@@ -147,7 +149,8 @@ impl OpKind {
         match self {
             Self::Linear(linear) | Self::Convolution(Convolution { linear, .. }) => {
                 let weight = linear.tied.is_none().then(|| ("weight", vec![linear.fan_in, linear.fan_out]));
-                weight.into_iter().chain([("bias", vec![linear.fan_out])]).collect()
+                let gain = linear.weight_norm.map(|_| ("gain", vec![linear.fan_out]));
+                weight.into_iter().chain([("bias", vec![linear.fan_out])]).chain(gain).collect()
             }
             Self::Norm(Norm { norm: NormKind::Rms, features, .. }) => vec![("gamma", vec![*features])],
             Self::Norm(norm) => vec![("gamma", vec![norm.features]), ("beta", vec![norm.features])],
@@ -201,12 +204,26 @@ pub struct Linear {
     /// Factor at the start on the last third of the columns, the values beside queries and keys (DeepNorm).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_gain: Option<f64>,
+    /// How the weight is computed from what is trained, where it is not trained itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_norm: Option<WeightNorm>,
 }
 
 impl Linear {
     /// A layer with a weight of its own.
     pub fn new(fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Self {
-        Self { fan_in, fan_out, init, activation, tied: None, value_gain: None }
+        Self { fan_in, fan_out, init, activation, tied: None, value_gain: None, weight_norm: None }
+    }
+
+    /// Variance of what multiplies the inputs, before training.
+    pub fn weight_variance(&self) -> f64 {
+        match self.weight_norm {
+            Some(norm @ WeightNorm::Standardised) => {
+                let gain = norm.start(&[], 1, self.activation).first().copied().unwrap_or(1.0);
+                gain * gain / self.fan_in as f64
+            }
+            Some(WeightNorm::Norm) | None => self.init.weight_variance(self.fan_in, self.fan_out, self.activation),
+        }
     }
 
     /// Draws weight, row-major `[fan_in, fan_out]`, and bias; `taps` are the positions of a convolution's patch, 1

@@ -10,6 +10,7 @@ use isogain_core::recipe::{
     validate::MAX_SEED,
 };
 use isogain_core::theory::{Activation, Initializer};
+use isogain_core::weight_norm::WeightNorm;
 use proptest::prelude::*;
 use proptest::{collection, option, sample};
 
@@ -138,6 +139,10 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     })
 }
 
+fn weight_norm() -> impl Strategy<Value = WeightNorm> {
+    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm])
+}
+
 fn attention() -> impl Strategy<Value = LayerRecipe> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (sample::select(vec![1_usize, 2, 4]), flags).prop_map(|(heads, (causal, is_rotary, qk_norm))| {
@@ -151,11 +156,11 @@ fn attention() -> impl Strategy<Value = LayerRecipe> {
 /// What all shapes have, and the numbers that most have.
 fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
-    let factor = (branch_scale(), any::<bool>(), any::<bool>());
+    let factor = (branch_scale(), any::<bool>(), any::<bool>(), option::of(weight_norm()));
     let shape = (2..50_usize, 1..50_usize, factor, option::of(output()));
     (common, shape, 0.0..1.0, 1..9_usize).prop_map(move |(common, shape, dropout, norm_groups)| {
         let (activation, init, head_init, norm, norm_eps) = common;
-        let (depth, width, (branch_scale, learnable_scale, per_channel), output_activation) = shape;
+        let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm), output_activation) = shape;
         let width = width * norm_groups;
         let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
         let default = NetworkRecipe::of(kind);
@@ -171,6 +176,7 @@ fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
             norm,
             norm_groups,
             norm_eps,
+            weight_norm,
             branch_scale,
             learnable_scale,
             scale_per_channel: learnable_scale && per_channel,
@@ -217,6 +223,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 forget_bias: forget_bias.filter(|_| !is_plain),
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
+                weight_norm: None,
                 norm_groups: default.norm_groups,
                 norm_eps: default.norm_eps,
                 ..net
@@ -244,6 +251,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 norm: Some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
                 norm_groups: default.norm_groups,
                 norm_placement,
+                weight_norm: None,
                 positions,
                 head,
                 causal,
@@ -262,7 +270,8 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
 fn listed() -> impl Strategy<Value = NetworkRecipe> {
     // Recurrent layers cannot have an initialiser that needs data, and may take the network's.
     (layers(), scalable(), option::of(initializer()), 0.0..1.0).prop_map(|(layers, init, head_init, norm_eps)| {
-        NetworkRecipe { layers, init, head_init, norm_eps, ..NetworkRecipe::of(NetworkKind::Layers) }
+        let default = NetworkRecipe::of(NetworkKind::Layers);
+        NetworkRecipe { layers, init, head_init, norm_eps, weight_norm: Some(WeightNorm::Norm), ..default }
     })
 }
 

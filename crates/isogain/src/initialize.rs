@@ -31,6 +31,10 @@ impl Model {
                     let bias = if linear.tied.is_none() {
                         let (weight, bias) = linear.sample(taps, &mut generator);
                         keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
+                        if let Some(norm) = linear.weight_norm {
+                            let gains = norm.start(&weight, columns, linear.activation);
+                            keep("gain", Value::Vector(vector(&gains, dtype, &device)));
+                        }
                         bias
                     } else {
                         linear.init.sample_bias(rows, columns, linear.activation, &mut generator)
@@ -108,8 +112,13 @@ impl Model {
                 if variance <= 0.0 || !variance.is_finite() || (variance - 1.0).abs() <= TOLERANCE {
                     break;
                 }
-                if let Some(Value::Matrix(weight)) = self.parameters.get_mut(&format!("{layer}.weight")) {
-                    *weight = weight.clone() / variance.sqrt();
+                // Weights that are computed from others have the size of their gain.
+                let names = ["gain", "weight"].map(|parameter| format!("{layer}.{parameter}"));
+                let Some(name) = names.into_iter().find(|name| self.parameters.contains_key(name)) else { break };
+                match self.parameters.get_mut(&name) {
+                    Some(Value::Matrix(weight)) => *weight = weight.clone() / variance.sqrt(),
+                    Some(Value::Vector(gain)) => *gain = gain.clone() / variance.sqrt(),
+                    None => {}
                 }
             }
         }

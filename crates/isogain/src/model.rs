@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use isogain_core::network::{Convolution, Embedding, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use isogain_core::flow::Values;
+use isogain_core::network::{Convolution, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
 use isogain_core::recipe::Precision;
+use isogain_core::weight_norm::WeightNorm;
 
 use crate::data::{Samples, Targets};
 use crate::ops::{self, Arithmetic, BatchStatistics, Buffer, Collected, Groups, Real, Site, by_type};
@@ -190,13 +192,13 @@ impl Model {
                 OpKind::Linear(linear) => {
                     let weight = match &linear.tied {
                         Some(embedding) => pass.matrix(embedding, "weight").transpose(),
-                        None => pass.matrix(name, "weight"),
+                        None => pass.weight(name, linear),
                     };
                     ops::linear(x, weight, pass.vector(name, "bias"), pass.site(name))
                 }
-                OpKind::Convolution(Convolution { window: Some(window), .. }) => {
+                OpKind::Convolution(Convolution { window: Some(window), linear }) => {
                     pass.positions = window.output().iter().product();
-                    let (weight, bias) = (pass.matrix(name, "weight"), pass.vector(name, "bias"));
+                    let (weight, bias) = (pass.weight(name, linear), pass.vector(name, "bias"));
                     ops::convolution(x, *window, weight, bias, pass.site(name))
                 }
                 OpKind::Activation { activation } => ops::activation(*activation, x, pass.site(name)),
@@ -275,6 +277,13 @@ impl Model {
         }
     }
 
+    /// What a layer multiplies by, `[fan_in, fan_out]` row-major, where it is computed from what is trained.
+    pub(crate) fn computed_weight(&self, op: &str, norm: WeightNorm) -> Vec<f64> {
+        let [weight, gains] =
+            ["weight", "gain"].map(|parameter| self.parameters[format!("{op}.{parameter}").as_str()].to_f64());
+        norm.weight(&weight, &gains)
+    }
+
     /// Mean loss over the batch, `[1]`.
     pub fn loss(&self, outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
         let site = Site::new("loss", None, &Collected::default());
@@ -351,6 +360,13 @@ impl Pass<'_> {
         op.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
+    /// What a layer multiplies by.
+    fn weight(&self, op: &str, linear: &Linear) -> Tensor<2> {
+        let Some(norm) = linear.weight_norm else { return self.matrix(op, "weight") };
+        let (Model { dtype, device, .. }, values) = (self.model, self.model.computed_weight(op, norm));
+        self.rounded(matrix(&values, linear.fan_in, linear.fan_out, *dtype, device))
+    }
+
     fn matrix(&self, op: &str, parameter: &str) -> Tensor<2> {
         match self.parameter(op, parameter) {
             Value::Matrix(tensor) => self.rounded(tensor.clone()),
@@ -408,6 +424,7 @@ impl Pass<'_> {
                 gradients.insert(table, Value::Matrix(sum));
             }
         }
+        self.pull_weights(&mut gradients);
         if scale != 1.0 {
             let unscaled = |(name, value): (String, Value)| {
                 (name, value.with_buffer(|gradient| by_type!(gradient, unscale(gradient, scale))))
@@ -420,6 +437,28 @@ impl Pass<'_> {
             }
         }
         gradients
+    }
+
+    /// Turns gradients of weights that are computed from others into those of what is trained.
+    fn pull_weights(&self, gradients: &mut BTreeMap<String, Value>) {
+        for (op, linear) in self.model.network.linears() {
+            let name = |parameter: &str| format!("{}.{parameter}", op.name);
+            let (Some(norm), Some(gradient)) = (linear.weight_norm, gradients.remove(&name("weight"))) else {
+                continue;
+            };
+            let gradient = gradient.to_f64();
+            if let Some(probes) = self.probes.filter(|probes| probes.keeps_values()) {
+                let unscaled = gradient.iter().map(|value| value / self.model.arithmetic.loss_scale);
+                probes.keep_weight_gradient(&op.name, Values::from(unscaled.collect::<Vec<f64>>()));
+            }
+            let trained = ["weight", "gain"].map(|parameter| &self.model.parameters[name(parameter).as_str()]);
+            let (of_weight, of_gains) = norm.pull(&trained[0].to_f64(), &trained[1].to_f64(), &gradient);
+            for (parameter, (value, pulled)) in
+                ["weight", "gain"].into_iter().zip(trained.into_iter().zip([of_weight, of_gains]))
+            {
+                gradients.insert(name(parameter), value.with(&pulled, self.model.dtype, &self.model.device));
+            }
+        }
     }
 
     /// Batch statistics seen by the norms.

@@ -81,6 +81,8 @@ pub struct Seen {
     pub details: BTreeMap<Arc<str>, Detail>,
     /// Recurrent layers' cotangents step by step, where whole tensors are kept.
     pub(crate) through_time: BTreeMap<Arc<str>, ThroughTime>,
+    /// Gradients of what layers multiply by, where that is computed from what is trained and whole tensors are kept.
+    pub(crate) weight_gradients: BTreeMap<String, Values>,
 }
 
 /// The probes of one pass.
@@ -121,6 +123,11 @@ impl Probes {
     /// Keeps what an operation tells beside its output.
     pub(crate) fn keep_detail(&self, joint: &Arc<str>, detail: Detail) {
         self.lock().details.insert(Arc::clone(joint), detail);
+    }
+
+    /// Keeps the gradient of what a layer multiplies by.
+    pub(crate) fn keep_weight_gradient(&self, op: &str, gradient: Values) {
+        self.lock().weight_gradients.insert(op.to_owned(), gradient);
     }
 
     /// Keeps how the cotangent went back through time.

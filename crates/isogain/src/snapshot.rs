@@ -196,16 +196,19 @@ impl Captures<'_> {
     fn kind(&self, op: &Op, start: &Start<'_>) -> OpCaptureKind {
         let named = |name: &str| format!("{}.{name}", op.name);
         let value = |name: &str| parameter(self.model.parameters.get(&named(name)));
-        let gradient = |name: &str| parameter(self.gradients.get(&named(name)));
         match &op.kind {
             OpKind::Linear(Linear { tied: Some(embedding), fan_in, fan_out, .. }) => {
                 let table = self.model.parameters.get(&format!("{embedding}.weight")).map(Value::to_f64);
                 let weight = transposed(&table.unwrap_or_default(), *fan_out, *fan_in);
                 OpCaptureKind::Linear { weight: Values::from(weight), weight_gradient: self.own_gradient(op, start) }
             }
-            OpKind::Linear(_) => OpCaptureKind::Linear { weight: value("weight"), weight_gradient: gradient("weight") },
-            OpKind::Convolution(_) => {
-                OpCaptureKind::Convolution { weight: value("weight"), weight_gradient: gradient("weight") }
+            OpKind::Linear(linear) => {
+                let [weight, weight_gradient] = self.multiplier(op, linear);
+                OpCaptureKind::Linear { weight, weight_gradient }
+            }
+            OpKind::Convolution(convolution) => {
+                let [weight, weight_gradient] = self.multiplier(op, &convolution.linear);
+                OpCaptureKind::Convolution { weight, weight_gradient }
             }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
             OpKind::Norm(norm) => OpCaptureKind::Norm {
@@ -242,6 +245,20 @@ impl Captures<'_> {
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
                 OpCaptureKind::Other { weighted: false }
+            }
+        }
+    }
+
+    /// What a layer multiplies by, and its gradient.
+    fn multiplier(&self, op: &Op, linear: &Linear) -> [Values; 2] {
+        match linear.weight_norm {
+            Some(norm) => [
+                Values::from(self.model.computed_weight(&op.name, norm)),
+                self.seen.weight_gradients.get(&op.name).cloned().unwrap_or_else(|| parameter(None)),
+            ],
+            None => {
+                let name = format!("{}.weight", op.name);
+                [parameter(self.model.parameters.get(&name)), parameter(self.gradients.get(&name))]
             }
         }
     }

@@ -14,7 +14,8 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
+    "computed_weights",
     "convnet",
     "encoder",
     "encoder_layer_scale",

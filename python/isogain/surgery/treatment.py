@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from isogain.surgery import activation, init, norm, output, settings, skip, standardise
+from isogain.surgery import activation, init, norm, output, settings, skip, standardise, weight
 from isogain.surgery.code import sources
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
@@ -22,7 +22,19 @@ from isogain.surgery.settings import Clip
 from isogain.surgery.standardise import Scaling
 from isogain.surgery.steps import Do, Step, Told, joined
 
-KNOWN = ("init", "head_init", "activation", "norm", "skip", "output_activation", "optimizer", "clip", "input", "target")
+KNOWN = (
+    "init",
+    "head_init",
+    "activation",
+    "norm",
+    "weight_norm",
+    "skip",
+    "output_activation",
+    "optimizer",
+    "clip",
+    "input",
+    "target",
+)
 
 
 @dataclass
@@ -60,8 +72,8 @@ def treat(
 ) -> Treatment:
     """Applies changes to a copy of the model, or with `in_place` to the model itself.
 
-    `changes` has any of `init`, `head_init`, `activation`, `norm`, `skip`, `output_activation`, `optimizer`, `clip`,
-    `input`, `target`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs:
+    `changes` has any of `init`, `head_init`, `activation`, `norm`, `weight_norm`, `skip`, `output_activation`,
+    `optimizer`, `clip`, `input`, `target`, as `isogain.check(...).prescriptions` lists them. `batch` is (inputs, targets) or bare inputs:
     with it the model is seen running, and the result is checked to run and to give the same shapes; without it a
     model is taken to call its modules in the order in which it holds them. `seed` is that of the weights drawn anew.
     `training_inputs` and `training_targets` are those to take mean and deviation of, by default the batch's.
@@ -166,10 +178,15 @@ class _Surgery:
             with kept_random():
                 torch.manual_seed(self.seed)
                 self.apply(draws)
+        if changes.get("weight_norm"):
+            # After the draws: what was drawn is what is trained.
+            self.apply(weight.steps(self.model, self.layout(), changes["weight_norm"]))
         if changes.get("input"):
             inputs = self.inputs if training_inputs is None else training_inputs
             self.apply(standardise.steps(inputs), inputs)
         finish = init.unit_variance(draws, "1." if changes.get("input") else "")
+        if finish and changes.get("weight_norm"):
+            raise CannotApply("init = lsuv", "weights that are computed from others have no size to scale on a batch")
         if finish:
             self.needs_batch("init = lsuv")
             self.apply(finish, self.inputs)

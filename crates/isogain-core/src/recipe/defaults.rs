@@ -60,6 +60,7 @@ impl Default for NetworkRecipe {
             norm: None,
             norm_groups: 8,
             norm_eps: 1e-5,
+            weight_norm: None,
             branch_scale: BranchScale::Number(1.0),
             learnable_scale: false,
             scale_per_channel: false,

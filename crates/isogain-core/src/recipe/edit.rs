@@ -6,6 +6,7 @@ use super::{BranchScale, LayerRecipe, NetworkKind, NetworkRecipe, NormPlacement}
 use crate::network::NormKind;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// Why a change cannot be made to this network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -224,6 +225,30 @@ pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), 
         layer.per_channel = true;
     }
     Ok(())
+}
+
+/// Computes each hidden layer's and convolution's weights from what is trained.
+///
+/// # Errors
+/// A network that does so already; kinds that have no such key; a list without such a layer.
+pub fn set_weight_norm(network: &mut NetworkRecipe, norm: WeightNorm) -> Result<(), CannotApply> {
+    let hidden = hidden_layers(&network.layers);
+    let is_weighted = |layer: &LayerRecipe| layer.linear.or(layer.convolution).is_some();
+    let has_place = match network.kind {
+        NetworkKind::Mlp | NetworkKind::Residual | NetworkKind::Convnet | NetworkKind::Resnet => true,
+        NetworkKind::Layers => any(&network.layers[..hidden], &is_weighted),
+        NetworkKind::Transformer | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
+    };
+    if !has_place {
+        return Err(CannotApply("the network has no hidden linear layer or convolution of its own"));
+    }
+    match network.weight_norm.replace(norm) {
+        None => Ok(()),
+        Some(known) => {
+            network.weight_norm = Some(known);
+            Err(CannotApply("the network computes its weights from others already"))
+        }
+    }
 }
 
 /// Divides queries and keys of every attention by their RMS.

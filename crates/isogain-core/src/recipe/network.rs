@@ -6,6 +6,7 @@ use super::layer::LayerRecipe;
 use crate::network::{ForgetBias, NormKind};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// The network, by shape or as an explicit list of layers. Which keys count for which kind is in `recipe/keys.rs`.
 ///
@@ -36,6 +37,9 @@ pub struct NetworkRecipe {
     pub norm_groups: usize,
     /// Added to the variance in a normalisation.
     pub norm_eps: f64,
+    /// How each hidden layer's or convolution's weights are computed from what is trained; trained themselves when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_norm: Option<WeightNorm>,
     /// Factor on each residual branch: a number, or `depth` for 1/sqrt(number of branches).
     pub branch_scale: BranchScale,
     /// Whether that factor is trained.

@@ -150,6 +150,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         norm: table.optional("norm", |entry| entry.choice("norm"))?.or(default.norm),
         norm_groups: table.get("norm_groups", default.norm_groups, Entry::whole)?,
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
+        weight_norm: table.optional("weight_norm", |entry| entry.choice("weight norm"))?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,
         scale_per_channel: table.get("scale_per_channel", default.scale_per_channel, Entry::flag)?,

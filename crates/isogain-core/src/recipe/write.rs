@@ -13,6 +13,7 @@ use super::{
 use crate::network::{Cell, ForgetBias, NormKind};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// The recipe as TOML, such that [`super::parse`] gives the same recipe.
 ///
@@ -120,6 +121,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("norm_groups", &network.norm_groups, &default.norm_groups);
     settings.changed("norm_placement", &network.norm_placement, &default.norm_placement);
     settings.changed("norm_eps", &network.norm_eps, &default.norm_eps);
+    settings.changed("weight_norm", &network.weight_norm, &default.weight_norm);
     settings.changed("kernel", &network.kernel, &default.kernel);
     settings.changed("stages", &network.stages, &default.stages);
     settings.changed("pool", &network.pool, &default.pool);
@@ -353,7 +355,7 @@ macro_rules! written_by_name {
     };
 }
 
-written_by_name!(Block, Cell, Head, NamedScale, NetworkKind, NormKind, NormPlacement, Pooling, Positions);
+written_by_name!(Block, Cell, Head, NamedScale, NetworkKind, NormKind, NormPlacement, Pooling, Positions, WeightNorm);
 
 impl Written for String {
     fn written(&self) -> String {

@@ -28,6 +28,7 @@ mod looks_linear_init;
 mod loss_scaling;
 mod lsuv_init;
 mod move_norm;
+mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
 mod plain_net;
@@ -39,6 +40,7 @@ mod scale_branches;
 mod scale_input;
 mod self_normalise;
 mod smaller_eps;
+mod standardise_weights;
 mod swap_activation;
 mod warm_up;
 
@@ -71,7 +73,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 32] = [
+pub static TABLE: [&Remedy; 34] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -89,6 +91,8 @@ pub static TABLE: [&Remedy; 32] = [
     &fixed_variance_init::REMEDY,
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,
+    &standardise_weights::REMEDY,
+    &normalise_weights::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,
     &self_normalise::REMEDY,

@@ -188,6 +188,9 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
         match &op.kind {
             OpKind::Linear(linear) => {
                 let (weight, bias) = linear.sample(1, rng);
+                if let Some(norm) = linear.weight_norm {
+                    put("gain", norm.start(&weight, linear.fan_out, linear.activation));
+                }
                 put("weight", weight);
                 put("bias", bias);
             }

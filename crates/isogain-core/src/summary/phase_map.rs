@@ -110,8 +110,7 @@ impl MapPlace {
         let inner = hidden.iter().filter(|(_, linear)| linear.fan_in == linear.fan_out);
         // The first layer reads the data and not an activation.
         let (name, linear) = inner.clone().nth(1).or_else(|| inner.clone().next()).or_else(|| hidden.last())?;
-        let weight =
-            linear.fan_in as f64 * linear.init.weight_variance(linear.fan_in, linear.fan_out, linear.activation);
+        let weight = linear.fan_in as f64 * linear.weight_variance();
         let bias = linear.init.bias_variance(linear.fan_in, linear.activation);
         Some(Self { layer: (*name).to_owned(), depth: hidden.len(), point: MapPoint::new(activation, weight, bias) })
     }

@@ -6,6 +6,7 @@ use super::Subject;
 use crate::network::NormKind;
 use crate::recipe::expand::branch_scale;
 use crate::recipe::{Clip, NetworkKind, NetworkRecipe, Recipe};
+use crate::weight_norm::WeightNorm;
 
 /// The differences between the recipe of a model and a treated one. What stays as it is, is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -22,6 +23,9 @@ pub struct Changes {
     /// A normalisation to insert: `batch`, `group(groups = 8)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<String>,
+    /// How hidden layers' weights are to be computed from what is trained: `norm`, `standardised(gain = 1.7)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_norm: Option<String>,
     /// Skip connections to add, or their new scale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
@@ -86,6 +90,13 @@ impl Subject {
             norm: new.norm.filter(|_| old.norm != new.norm).map(|norm| match norm {
                 NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
                 _ => norm.to_string(),
+            }),
+            weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| match norm {
+                WeightNorm::Standardised => {
+                    let gain = norm.start(&[], 1, new.activation).first().copied().unwrap_or(1.0);
+                    format!("standardised(gain = {gain:.4})")
+                }
+                WeightNorm::Norm => "norm".to_owned(),
             }),
             skip: (new.kind == NetworkKind::Residual && skip(old) != skip(new)).then(|| Skip {
                 // A stem comes before the blocks.

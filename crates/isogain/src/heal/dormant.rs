@@ -47,7 +47,10 @@ struct Between<'n> {
 fn between(network: &Network) -> Vec<Between<'_>> {
     let plain: Vec<_> = network.ops.iter().filter(|op| !matches!(op.kind, OpKind::Dropout(_))).collect();
     let windows = plain.windows(3).filter_map(|ops| match (&ops[0].kind, &ops[1].kind, &ops[2].kind) {
-        (OpKind::Linear(before), OpKind::Activation { .. }, OpKind::Linear(after)) if after.tied.is_none() => {
+        // Weights that are computed from others are not what would be drawn anew.
+        (OpKind::Linear(before), OpKind::Activation { .. }, OpKind::Linear(after))
+            if after.tied.is_none() && before.weight_norm.is_none() && after.weight_norm.is_none() =>
+        {
             let (before, after) = ((ops[0].name.as_str(), before), (ops[2].name.as_str(), after));
             Some(Between { before, activation: &ops[1].name, after })
         }

@@ -4,7 +4,7 @@
 //! Nothing that was learned is lost. It balances; where the mean of the relative gradients is tiny, it stays tiny, and
 //! another remedy is needed. Weight decay acts on the rescaled weights, so that with it the run is another one.
 
-use isogain_core::network::{Network, OpKind, PoolKind};
+use isogain_core::network::{Convolution, Network, OpKind, PoolKind};
 use isogain_core::recipe::OptimizerName;
 use isogain_core::theory::gauge::{Factors, balance, factors};
 
@@ -88,6 +88,11 @@ pub fn layers(network: &Network) -> Result<Vec<String>, Error> {
     for op in &network.ops[..=head] {
         let why = match &op.kind {
             OpKind::Linear(linear) if linear.tied.is_some() => "its weight is another operation's",
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. })
+                if linear.weight_norm.is_some() =>
+            {
+                "its weight is computed from others"
+            }
             OpKind::Linear(_) | OpKind::Convolution(_) => {
                 found.push(op.name.clone());
                 continue;

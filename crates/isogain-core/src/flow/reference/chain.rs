@@ -1,5 +1,6 @@
 //! A chain of operations forward, remembering what the way back needs, and backward.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::matmul::{product, transpose};
@@ -118,6 +119,15 @@ fn factors(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<Vec<
     Ok(parameter(parameters, &op.name, "scale", residual.channels.max(1))?.to_vec())
 }
 
+/// What the layer multiplies by, `[fan_in, fan_out]`.
+fn weight<'p>(op: &Op, linear: &Linear, parameters: &'p Parameters) -> Result<Cow<'p, [f64]>, ReferenceError> {
+    let weight = parameter(parameters, &op.name, "weight", linear.fan_in * linear.fan_out)?;
+    Ok(match linear.weight_norm {
+        Some(norm) => Cow::Owned(norm.weight(weight, parameter(parameters, &op.name, "gain", linear.fan_out)?)),
+        None => Cow::Borrowed(weight),
+    })
+}
+
 fn linear_forward(
     op: &Op,
     linear: &Linear,
@@ -126,9 +136,9 @@ fn linear_forward(
     batch: usize,
 ) -> Result<Vec<f64>, ReferenceError> {
     expect(&format!("the input of {}", op.name), input.len(), batch * linear.fan_in)?;
-    let weight = parameter(parameters, &op.name, "weight", linear.fan_in * linear.fan_out)?;
+    let weight = weight(op, linear, parameters)?;
     let bias = parameter(parameters, &op.name, "bias", linear.fan_out)?;
-    let mut output = product(input, weight, [batch, linear.fan_in, linear.fan_out]);
+    let mut output = product(input, &weight, [batch, linear.fan_in, linear.fan_out]);
     for row in output.chunks_exact_mut(linear.fan_out) {
         for (y, b) in row.iter_mut().zip(bias) {
             *y += b;
@@ -146,7 +156,7 @@ fn linear_backward(
     gradients: &mut Parameters,
 ) -> Result<(OpCaptureKind, Vec<f64>), ReferenceError> {
     let (name, fan_in, fan_out) = (&step.op.name, linear.fan_in, linear.fan_out);
-    let weight = parameter(parameters, name, "weight", fan_in * fan_out)?;
+    let weight = weight(step.op, linear, parameters)?;
     let mut bias_gradient = vec![0.0; fan_out];
     for row in cotangent.chunks_exact(fan_out) {
         for (sum, g) in bias_gradient.iter_mut().zip(row) {
@@ -154,9 +164,16 @@ fn linear_backward(
         }
     }
     let weight_gradient = product(&transpose(&step.input, batch, fan_in), cotangent, [fan_in, batch, fan_out]);
-    let back = product(cotangent, &transpose(weight, fan_in, fan_out), [batch, fan_out, fan_in]);
+    let back = product(cotangent, &transpose(&weight, fan_in, fan_out), [batch, fan_out, fan_in]);
     gradients.insert(format!("{name}.bias"), bias_gradient);
-    gradients.insert(format!("{name}.weight"), weight_gradient.clone());
+    if let Some(norm) = linear.weight_norm {
+        let trained = parameter(parameters, name, "weight", fan_in * fan_out)?;
+        let (of_weight, of_gains) = norm.pull(trained, parameter(parameters, name, "gain", fan_out)?, &weight_gradient);
+        gradients.insert(format!("{name}.weight"), of_weight);
+        gradients.insert(format!("{name}.gain"), of_gains);
+    } else {
+        gradients.insert(format!("{name}.weight"), weight_gradient.clone());
+    }
     let kind =
         OpCaptureKind::Linear { weight: Values::from(weight.to_vec()), weight_gradient: Values::from(weight_gradient) };
     Ok((kind, back))

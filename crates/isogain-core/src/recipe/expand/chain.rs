@@ -64,7 +64,20 @@ impl<'n> Chain<'n> {
         self.ops.push(Op { name: name.into(), kind });
     }
 
+    /// A hidden layer.
     pub(super) fn linear(&mut self, name: impl Into<String>, units: usize, init: Initializer, activation: Activation) {
+        let linear = Linear::new(self.shape.features, units, self.fitted(init), activation);
+        self.push_linear(name, Linear { weight_norm: self.net.weight_norm, ..linear });
+    }
+
+    /// A layer whose weights are trained themselves, whatever the hidden ones do.
+    pub(super) fn bare_linear(
+        &mut self,
+        name: impl Into<String>,
+        units: usize,
+        init: Initializer,
+        activation: Activation,
+    ) {
         let init = self.fitted(init);
         self.push_linear(name, Linear::new(self.shape.features, units, init, activation));
     }
@@ -99,6 +112,7 @@ impl<'n> Chain<'n> {
         let window = self.window(key, patch)?;
         let init = self.fitted(init);
         let linear = Linear::new(window.taps() * self.shape.features, channels, init, activation);
+        let linear = Linear { weight_norm: self.net.weight_norm, ..linear };
         self.move_over(window);
         self.shape.features = channels;
         self.push(name, OpKind::Convolution(Convolution { linear, window: Some(window) }));

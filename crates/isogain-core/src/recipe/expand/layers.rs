@@ -69,8 +69,12 @@ impl Explicit {
             let init = layer.init.unwrap_or(network_init);
             match entry {
                 Entry::Linear => {
-                    let name = if is_head { self.unique("head".into()) } else { name("fc") };
-                    chain.linear(name, layer.linear.unwrap_or(0), init, self.next_activation());
+                    let units = layer.linear.unwrap_or(0);
+                    if is_head {
+                        chain.bare_linear(self.unique("head".into()), units, init, self.next_activation());
+                    } else {
+                        chain.linear(name("fc"), units, init, self.next_activation());
+                    }
                 }
                 Entry::Convolution => {
                     let patch = Patch {
@@ -134,13 +138,13 @@ impl Explicit {
                     let qk_norm = layer.qk_norm.then(|| name("qk_norm"));
                     let names = ["qkv", "attention", "proj"].map(&mut name);
                     let [qkv, attention, proj] = names;
-                    chain.linear(qkv, 3 * features, init, self.next_activation());
+                    chain.bare_linear(qkv, 3 * features, init, self.next_activation());
                     if let Some(name) = qk_norm {
                         chain.qk_norm(name, heads);
                     }
                     let attending = Attending { heads, causal: layer.causal, rotary, logit_cap: layer.logit_cap };
                     chain.attention(attention, attending);
-                    chain.linear(proj, features, init, self.next_activation());
+                    chain.bare_linear(proj, features, init, self.next_activation());
                 }
                 Entry::Residual => {
                     let name = name("block");

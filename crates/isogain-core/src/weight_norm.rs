@@ -1,0 +1,177 @@
+//! Weights that are computed from others: what is trained is V and, mostly, a gain for each unit; what the layer multiplies
+//! by is W. One file for the formulas, so that every engine computes the same.
+//!
+//! Weights are row-major `[fan_in, fan_out]`, a column for each unit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::theory::activations::Activation;
+use crate::theory::gains::Gains;
+
+/// Smallest sum of squares that a unit's centred weights are divided by the root of (as in the authors' code).
+const SMALLEST_SQUARE: f64 = 1e-4;
+
+/// Smallest norm that a unit's weights are divided by.
+const SMALLEST_NORM: f64 = 1e-12;
+
+/// How W follows from V.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightNorm {
+    /// Scaled weight standardisation: unit by unit W = gain (V - mean V) / (deviation sqrt(fan_in)) (Brock et al. 2021). The
+    /// gain starts at that of norm-free nets, 1 / sqrt(Var phi(Z)), so that every pre-activation keeps its variance.
+    Standardised,
+    /// Unit by unit W = gain V / |V| (Salimans & Kingma 2016). The gain starts at |V|: the network is what it was.
+    Norm,
+}
+
+impl WeightNorm {
+    /// Where the gains start, one for each unit.
+    pub fn start(self, weight: &[f64], fan_out: usize, activation: Activation) -> Vec<f64> {
+        match self {
+            Self::Standardised => vec![Gains::at(activation, 1.0).norm_free(); fan_out],
+            Self::Norm => columns(weight, fan_out).map(|unit| square(&unit).sqrt()).collect(),
+        }
+    }
+
+    /// W of V and the gains, `[fan_in, fan_out]`.
+    pub fn weight(self, weight: &[f64], gains: &[f64]) -> Vec<f64> {
+        let mut result = vec![0.0; weight.len()];
+        for (unit, (column, gain)) in columns(weight, gains.len()).zip(gains).enumerate() {
+            let (centred, scale, _) = self.divided(column);
+            for (w, v) in result[unit..].iter_mut().step_by(gains.len()).zip(centred) {
+                *w = gain * scale * v;
+            }
+        }
+        result
+    }
+
+    /// Gradients of V, `[fan_in, fan_out]`, and of the gains, from that of W.
+    ///
+    /// With c = V (less its mean where it is taken out), s = 1 / |c| and d = dL/dW: dL/dgain = s <d, c>,
+    /// dL/dc = gain s (d - s^2 <d, c> c), and dL/dV is that less its mean where the mean is taken out.
+    pub fn pull(self, weight: &[f64], gains: &[f64], gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let units = gains.len();
+        let mut of_weight = vec![0.0; weight.len()];
+        let mut of_gains = Vec::with_capacity(units);
+        let both = columns(weight, units).zip(columns(gradient, units));
+        for (unit, ((column, slopes), gain)) in both.zip(gains).enumerate() {
+            let (centred, scale, is_divided) = self.divided(column);
+            let along: f64 = centred.iter().zip(&slopes).map(|(v, d)| v * d).sum();
+            of_gains.push(scale * along);
+            // Below the smallest size the scale is a constant.
+            let back = if is_divided { scale * scale * along } else { 0.0 };
+            let mut pulled: Vec<f64> =
+                centred.iter().zip(&slopes).map(|(v, d)| gain * scale * (d - back * v)).collect();
+            if self == Self::Standardised {
+                take_mean_out(&mut pulled);
+            }
+            for (result, value) in of_weight[unit..].iter_mut().step_by(units).zip(pulled) {
+                *result = value;
+            }
+        }
+        (of_weight, of_gains)
+    }
+
+    /// A unit's weights, their mean taken out where that is done; what they are multiplied with; whether that depends on
+    /// them.
+    fn divided(self, mut column: Vec<f64>) -> (Vec<f64>, f64, bool) {
+        if self == Self::Standardised {
+            take_mean_out(&mut column);
+        }
+        let smallest = match self {
+            Self::Standardised => SMALLEST_SQUARE,
+            Self::Norm => SMALLEST_NORM * SMALLEST_NORM,
+        };
+        let square = square(&column);
+        (column, square.max(smallest).sqrt().recip(), square > smallest)
+    }
+}
+
+/// The columns of a row-major matrix.
+fn columns(matrix: &[f64], count: usize) -> impl Iterator<Item = Vec<f64>> {
+    (0..count).map(move |column| matrix[column..].iter().step_by(count.max(1)).copied().collect())
+}
+
+fn square(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum()
+}
+
+fn take_mean_out(values: &mut [f64]) {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    values.iter_mut().for_each(|value| *value -= mean);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAN_IN: usize = 7;
+    const UNITS: usize = 3;
+    const KINDS: [WeightNorm; 2] = [WeightNorm::Standardised, WeightNorm::Norm];
+
+    fn numbers(count: usize, phase: f64) -> Vec<f64> {
+        (0..count).map(|k| 1.3 * (1.7 * k as f64 + phase).sin() + 0.4 * (0.31 * k as f64).cos()).collect()
+    }
+
+    #[test]
+    fn units_have_the_norm_that_their_gain_says() {
+        let (v, gains) = (numbers(FAN_IN * UNITS, 0.0), [2.0, -0.5, 1.0]);
+        for kind in KINDS {
+            let w = kind.weight(&v, &gains);
+            for (unit, (column, gain)) in columns(&w, UNITS).zip(gains).enumerate() {
+                assert!((square(&column).sqrt() - gain.abs()).abs() < 1e-14, "{kind:?} unit {unit}");
+                let mean = column.iter().sum::<f64>();
+                assert_eq!(mean.abs() < 1e-14, kind == WeightNorm::Standardised, "{kind:?}: {mean}");
+            }
+        }
+        let unchanged = WeightNorm::Norm.weight(&v, &WeightNorm::Norm.start(&v, UNITS, Activation::relu()));
+        assert!(v.iter().zip(unchanged).all(|(v, w)| (v - w).abs() < 1e-14));
+        // sqrt(2 pi / (pi - 1)) for ReLU.
+        let pi = std::f64::consts::PI;
+        let start = WeightNorm::Standardised.start(&v, UNITS, Activation::relu());
+        assert!(start.iter().all(|gain| (gain - (2.0 * pi / (pi - 1.0)).sqrt()).abs() < 1e-8), "{start:?}");
+    }
+
+    /// Central differences of sum(W * a) for fixed numbers a.
+    #[test]
+    fn gradients_are_difference_quotients() {
+        let (v, gains) = (numbers(FAN_IN * UNITS, 0.0), vec![2.0, -0.5, 1.0]);
+        let slopes = numbers(FAN_IN * UNITS, 2.0);
+        let step = 1e-5;
+        for kind in KINDS {
+            let loss = |v: &[f64], gains: &[f64]| -> f64 {
+                kind.weight(v, gains).iter().zip(&slopes).map(|(w, a)| w * a).sum()
+            };
+            let (of_weight, of_gains) = kind.pull(&v, &gains, &slopes);
+            let moved = |values: &[f64], index: usize, by: f64| {
+                let mut values = values.to_vec();
+                values[index] += by;
+                values
+            };
+            for (index, found) in of_weight.iter().enumerate() {
+                let difference = loss(&moved(&v, index, step), &gains) - loss(&moved(&v, index, -step), &gains);
+                assert!((found - difference / (2.0 * step)).abs() < 1e-8, "{kind:?} weight {index}: {found}");
+            }
+            for (index, found) in of_gains.iter().enumerate() {
+                let difference = loss(&v, &moved(&gains, index, step)) - loss(&v, &moved(&gains, index, -step));
+                assert!((found - difference / (2.0 * step)).abs() < 1e-8, "{kind:?} gain {index}: {found}");
+            }
+            // W does not depend on the size of a unit's V: its gradient is at right angles to it.
+            for (v, g) in columns(&v, UNITS).zip(columns(&of_weight, UNITS)) {
+                let along: f64 = v.iter().zip(g).map(|(v, g)| v * g).sum();
+                assert!(along.abs() < 1e-13, "{kind:?}: {along}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_zero_stay_finite() {
+        let (v, gains, slopes) = ([0.0; 4], [1.0, 1.0], [1.0, 2.0, 3.0, 4.0]);
+        for kind in KINDS {
+            let (of_weight, of_gains) = kind.pull(&v, &gains, &slopes);
+            assert!(kind.weight(&v, &gains).iter().all(|w| *w == 0.0));
+            assert!(of_weight.iter().chain(&of_gains).all(|value| value.is_finite()), "{kind:?}: {of_weight:?}");
+        }
+    }
+}

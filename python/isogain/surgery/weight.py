@@ -1,0 +1,69 @@
+"""Weights of hidden layers computed from what is trained, through torch's parametrizations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+from isogain.surgery.code import Call
+from isogain.surgery.errors import CannotApply
+from isogain.surgery.norm import untouchable
+from isogain.surgery.observe import Layout
+from isogain.surgery.steps import Do, Step
+
+_KNOWN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class Standardised(nn.Module):
+    """Scaled weight standardisation (Brock et al. 2021): gain (V - mean V) / |V - mean V|, unit by unit; V is
+    `[out, in, ...]`, and each unit has a gain of its own."""
+
+    def __init__(self, weight: torch.Tensor, gain: float) -> None:
+        super().__init__()
+        shape = (len(weight), *(1 for _ in weight.shape[1:]))
+        self.gain = nn.Parameter(torch.full(shape, gain, dtype=weight.dtype, device=weight.device))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        centred = weight - weight.flatten(1).mean(1).view_as(self.gain)
+        square = centred.flatten(1).square().sum(1).view_as(self.gain)
+        return self.gain * centred * square.clamp_min(1e-4).rsqrt()
+
+
+def standardise_weights(model: nn.Module, names: list[str], gain: float) -> None:
+    """Standardises the weights of the named layers."""
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        nn.utils.parametrize.register_parametrization(layer, "weight", Standardised(layer.weight, gain))
+
+
+def normalise_weights(model: nn.Module, names: list[str]) -> None:
+    """Trains direction and length of each unit's weights in the named layers apart."""
+    for name in names:
+        nn.utils.parametrizations.weight_norm(model.get_submodule(name))
+
+
+def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
+    """Computes the weights of hidden layers as `standardised(gain = ...)` or `norm` says."""
+    read = re.fullmatch(r"(norm)|standardised\(gain = ([-+.e\d]+)\)", text)
+    if read is None:
+        raise CannotApply(f"weight_norm = {text}", "unknown; known: norm, standardised(gain = 1.7)")
+    closed = untouchable(model)
+    names = list(
+        dict.fromkeys(
+            layer.path
+            for layer in layout.hidden()
+            if type(layer.module) in _KNOWN and layer.path not in closed and layer.module.weight.requires_grad
+        )
+    )
+    if not names:
+        why = "no hidden Linear or convolution whose weights are trained themselves"
+        raise CannotApply(f"weight_norm = {text}", why)
+    call = Call(normalise_weights, names) if read[1] else Call(standardise_weights, names, float(read[2]))
+    told = [
+        (name, type(model.get_submodule(name)).__name__, f"computes its weight: {text}, a gain for each unit")
+        for name in names
+    ]
+    return [Do(call, told)]
