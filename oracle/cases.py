@@ -140,6 +140,11 @@ TRAINED = {
     },
     "adagrad": {"optimizer": {"kind": "adagrad", "lr": 0.01, "eps": 1e-10}},
     "adagrad_weight_decay": {"optimizer": {"kind": "adagrad", "lr": 0.01, "eps": 1e-2, "weight_decay": 0.1}},
+    "adam_clip_update": {"optimizer": {"kind": "adam", **ADAM, "lr": 0.05, "clip_update": True}},
+    "adamw_clip_update": {
+        "optimizer": {"kind": "adamw", **ADAM, "lr": 0.05, "beta1": 0.5, "weight_decay": 0.1, "clip_update": True}
+    },
+    "adam_spikes": {"optimizer": {"kind": "adam", **ADAM, "lr": 0.02, "spike_limit": 100.0, "reset_every": 7}},
     "sgd_clip_value": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "value", "limit": 0.01}},
     "sgd_clip_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "norm", "limit": 0.05}},
     "sgd_clip_global_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "global-norm", "limit": 0.05}},

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 import generator
+import optimizers
 from activations import FUNCTIONS
 
 RUNNING_MOMENTUM = 0.1
@@ -157,6 +158,8 @@ def measure(case):
 
 
 def build_optimizer(settings, parameters):
+    if optimizers.is_own(settings):
+        return optimizers.Rule(settings, parameters)
     kind, lr, decay = settings["kind"], settings["lr"], settings.get("weight_decay", 0.0)
     momentum = settings.get("momentum", 0.0)
     if kind == "sgd":

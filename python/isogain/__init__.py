@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from isogain._core import __version__
 
 if TYPE_CHECKING:
-    from isogain import clip
+    from isogain import clip, updates
     from isogain.curing import cure
     from isogain.diagnose import check
     from isogain.findings import Finding, FindingError, FindingWarning
@@ -40,6 +40,7 @@ __all__ = [
     "clip",
     "cure",
     "treat",
+    "updates",
     "watch",
 ]
 
@@ -59,6 +60,7 @@ _HOMES = {
     "clip": "isogain.clip",
     "cure": "isogain.curing",
     "treat": "isogain.surgery",
+    "updates": "isogain.updates",
     "watch": "isogain.watching",
 }
 

@@ -309,6 +309,9 @@ fn optimizers_and_clipping_take_pytorchs_steps() {
         "rmsprop_momentum",
         "adagrad",
         "adagrad_weight_decay",
+        "adam_clip_update",
+        "adamw_clip_update",
+        "adam_spikes",
         "sgd_clip_value",
         "sgd_clip_norm",
         "sgd_clip_global_norm",
@@ -354,6 +357,9 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         alpha: rule["alpha"].as_f64().unwrap_or(0.99),
         eps: rule["eps"].as_f64().unwrap_or(1e-8),
         weight_decay: rule["weight_decay"].as_f64().unwrap_or(0.0),
+        clip_update: rule["clip_update"] == true,
+        spike_limit: rule["spike_limit"].as_f64(),
+        reset_every: rule["reset_every"].as_u64().map(|steps| steps as usize),
         ..OptimizerRecipe::named(name)
     };
     let limits = match case["clip"]["kind"].as_str() {

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn, optim
 
+from isogain import updates
 from isogain.surgery.errors import CannotApply
 
 _CLIPS = ("value", "norm", "global-norm")
@@ -56,17 +57,27 @@ class Clip:
 _KEYS = {"learning_rate": "lr", "eps": "eps"}
 
 
+# Those that are no number of a group, but done at every step; with the source of it. `{}` is the value.
+_AT_EVERY_STEP = {
+    "clip_update": "isogain.updates.clip_updates(optimizer)",
+    "spike_limit": "isogain.updates.limit_spikes(optimizer, limit={!r}, reset_every=None)",
+    "reset_every": "isogain.updates.limit_spikes(optimizer, limit=None, reset_every={:.0f})",
+}
+
+
 def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
     """The parameter group with the most numbers: its learning rate is what is meant by the optimizer's."""
     return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
 
 
 def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> None:
-    """Sets numbers of an optimizer. Several groups keep the ratio of their learning rates.
+    """Sets numbers of an optimizer, and what it does at every step. Several groups keep the ratio of their rates.
 
     Raises `CannotApply` for a number that this optimizer does not have.
     """
     for name, value in settings.items():
+        if name in _AT_EVERY_STEP:
+            continue
         key = _KEYS.get(name)
         if key is None or any(key not in group for group in optimizer.param_groups):
             raise CannotApply(f"optimizer {name} = {value:g}", f"{type(optimizer).__name__} has no such setting")
@@ -74,14 +85,37 @@ def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> 
         for group in optimizer.param_groups:
             is_scaled = name == "learning_rate" and group[key] != main
             group[key] = value * group[key] / main if is_scaled else value
+    try:
+        if settings.get("clip_update"):
+            updates.clip_updates(optimizer)
+        limit, every = settings.get("spike_limit"), settings.get("reset_every")
+        if limit is not None or every is not None:
+            updates.limit_spikes(optimizer, limit, None if every is None else int(every))
+    except ValueError as error:
+        told = ", ".join(f"{name} = {value:g}" for name, value in settings.items() if name in _AT_EVERY_STEP)
+        raise CannotApply(f"optimizer {told}", str(error)) from error
+
+
+def told(name: str, value: float) -> tuple[str, str, str]:
+    """A line of the diff for a setting."""
+    what = {
+        "clip_update": "are shortened while the second moment is behind the gradient",
+        "spike_limit": f"follow no gradient whose square is above {value:g} times its second moment",
+        "reset_every": f"begin with fresh moments every {value:g} updates",
+    }
+    if name in what:
+        return ("optimizer", "steps", what[name])
+    return ("optimizer", name.replace("_", " "), f"becomes {value:g}")
 
 
 def code(settings: Mapping[str, float], clip: Clip | None, scales_targets: bool) -> list[str]:
     """What to do around the training loop, as comments: it does not happen when the model is built."""
     lines = []
-    if settings:
+    numbers = {name: value for name, value in settings.items() if name not in _AT_EVERY_STEP}
+    if numbers:
         lines += ["for group in optimizer.param_groups:"]
-        lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in settings.items()]
+        lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in numbers.items()]
+    lines += [_AT_EVERY_STEP[name].format(value) for name, value in settings.items() if name in _AT_EVERY_STEP]
     if clip is not None:
         lines += ["between loss.backward() and optimizer.step():", *clip.code()]
     if scales_targets:

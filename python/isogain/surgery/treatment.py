@@ -94,7 +94,7 @@ def treat(
     numbers = {name: float(value) for name, value in (changes.get("optimizer") or {}).items()}
     clip = Clip.read(changes["clip"]) if changes.get("clip") else None
     told = [line for step in surgery.steps for line in step.told()]
-    told += [("optimizer", name.replace("_", " "), f"becomes {value:g}") for name, value in numbers.items()]
+    told += [settings.told(name, value) for name, value in numbers.items()]
     if clip is not None:
         told.append(("training", "gradient", f"is clipped by {clip.kind} at {clip.threshold:g}"))
     target = None

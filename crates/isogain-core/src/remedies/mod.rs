@@ -15,6 +15,7 @@ mod clip_by_norm;
 mod clip_by_unit;
 mod clip_by_value;
 mod clip_each_by_history;
+mod clip_update;
 mod clipping;
 mod delta_orthogonal_init;
 mod fixed_variance_init;
@@ -24,6 +25,7 @@ mod insert_batch_norm;
 mod insert_group_norm;
 mod insert_layer_norm;
 mod insert_rms_norm;
+mod limit_spikes;
 mod looks_linear_init;
 mod loss_scaling;
 mod lsuv_init;
@@ -73,7 +75,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 34] = [
+pub static TABLE: [&Remedy; 36] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -102,6 +104,8 @@ pub static TABLE: [&Remedy; 34] = [
     &warm_up::REMEDY,
     &smaller_eps::REMEDY,
     &loss_scaling::REMEDY,
+    &clip_update::REMEDY,
+    &limit_spikes::REMEDY,
     &clip_by_global_norm::REMEDY,
     &clip_by_norm::REMEDY,
     &clip_by_value::REMEDY,

@@ -59,7 +59,7 @@ pub struct Skip {
 }
 
 /// Settings of the optimizer that change.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Settings {
     /// Step size.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +67,15 @@ pub struct Settings {
     /// Adam's epsilon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eps: Option<f64>,
+    /// Whether steps are shortened while Adam's second moment is behind the gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_update: Option<bool>,
+    /// How many times its second moment the square of a gradient may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spike_limit: Option<f64>,
+    /// Updates after which Adam's moments start again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_every: Option<usize>,
 }
 
 const STANDARDISE: &str = "standardise";
@@ -82,6 +91,9 @@ impl Subject {
         let settings = Settings {
             learning_rate: changed(&before.optimizer.learning_rate, &after.optimizer.learning_rate),
             eps: changed(&before.optimizer.eps, &after.optimizer.eps),
+            clip_update: changed(&before.optimizer.clip_update, &after.optimizer.clip_update),
+            spike_limit: after.optimizer.spike_limit.filter(|_| before.optimizer.spike_limit.is_none()),
+            reset_every: after.optimizer.reset_every.filter(|_| before.optimizer.reset_every.is_none()),
         };
         Changes {
             init: (old.init != new.init).then(|| new.init.to_string()),
@@ -105,7 +117,7 @@ impl Subject {
                 per_channel: new.scale_per_channel,
             }),
             output_activation: (old.output_activation.is_some() && new.output_activation.is_none()).then_some(()),
-            optimizer: (settings.learning_rate.is_some() || settings.eps.is_some()).then_some(settings),
+            optimizer: (settings != Settings::default()).then_some(settings),
             clip: changed(&before.clip, &after.clip),
             input: (after.data.standardize && !before.data.standardize).then_some(STANDARDISE),
             target: (after.data.standardize_target && !before.data.standardize_target).then_some(STANDARDISE),

@@ -84,6 +84,11 @@ fn what_a_prescription_changes() {
     assert_eq!(changes("insert-layer-norm"), json!({ "norm": "layer" }));
     assert_eq!(changes("swap-activation"), json!({ "activation": "tanh", "init": "edge-of-chaos" }));
     assert!(prescribed.iter().all(|found| subject.changes(&found.recipe) != Changes::default()));
+    let mut adam = subject.recipe.clone();
+    (adam.optimizer.clip_update, adam.optimizer.spike_limit) = (true, Some(5000.0));
+    adam.optimizer.reset_every = Some(100);
+    let expected = json!({ "optimizer": { "clip_update": true, "spike_limit": 5000.0, "reset_every": 100 } });
+    assert_eq!(serde_json::to_value(subject.changes(&adam)).unwrap(), expected);
 }
 
 #[test]

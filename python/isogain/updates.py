@@ -1,0 +1,159 @@
+"""Steps of a PyTorch optimizer, changed as it takes them.
+
+    from isogain import updates
+    updates.clip_updates(optimizer)                  # StableAdamW: no step longer than Adam's second moment vouches for
+    updates.limit_spikes(optimizer, reset_every=500) # SPAM: spikes are cut, and the moments start again at times
+
+Call one once, after the optimizer is built. It puts hooks on every `optimizer.step()` and leaves the optimizer's class,
+its state and its parameter groups as they are; `remove()` of what it returns takes the hooks away again. They want
+gradients that are whole: unscaled and clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, optim
+
+_CLIMB = 150
+"""Steps over which the learning rate climbs again after a reset, as in SPAM."""
+
+
+class Updates:
+    """Hooks on an optimizer's step."""
+
+    def __init__(self, optimizer: optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self._handles = [
+            optimizer.register_step_pre_hook(lambda *_: self._before()),
+            optimizer.register_step_post_hook(lambda *_: self._after()),
+        ]
+
+    def remove(self) -> None:
+        """Leaves the optimizer as it was."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(self) -> None:
+        """Right before the step."""
+
+    def _after(self) -> None:
+        """Right after it."""
+
+
+class ClipUpdates(Updates):
+    """The step of a tensor over max(1, RMS), RMS the root of the mean of g^2 / max(v, eps^2) over it, with v Adam's
+    second moment after this gradient (Wortsman et al. 2023)."""
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        self._long: list[tuple[Tensor, Tensor, float]] = []
+        for parameter, gradient, group in _with_gradients(self.optimizer):
+            state = self.optimizer.state.get(parameter, {})
+            if "exp_avg_sq" not in state:
+                continue  # the first step, whose second moment is this gradient's own
+            beta = float(group["betas"][1])
+            steps = float(state["step"]) + 1.0
+            fresh = (gradient + _pull(self.optimizer, group) * parameter).double().square()
+            moment = (beta * state["exp_avg_sq"].double() + (1.0 - beta) * fresh) / (1.0 - beta**steps)
+            ratios = fresh / moment.clamp(min=float(group["eps"]) ** 2)
+            # 0 / 0 where there never was a gradient, and no eps.
+            excess = float(torch.where(fresh == 0.0, fresh, ratios).mean().sqrt())
+            if 1.0 < excess < math.inf:
+                self._long.append((parameter, parameter.detach().clone(), 1.0 / excess))
+
+    @torch.no_grad()
+    def _after(self) -> None:
+        for parameter, before, part in self._long:
+            parameter.copy_(torch.lerp(before, parameter, part))
+        self._long = []
+
+
+class LimitSpikes(Updates):
+    """Numbers of a gradient with g^2 > limit v become sign(g) sqrt(limit v), v Adam's second moment before it; every
+    `reset_every` updates both moments start again from zero, and the learning rate climbs by a half cosine (Huang et
+    al. 2025). `updates` counts; a run that is resumed sets it to what was done before."""
+
+    def __init__(self, optimizer: optim.Optimizer, limit: float | None, reset_every: int | None) -> None:
+        if limit is not None and not 0.0 < limit < math.inf:
+            raise ValueError(f"limit is {limit}: must be above 0, or None for no limit")
+        if reset_every is not None and reset_every < 1:
+            raise ValueError(f"reset_every is {reset_every}: must be at least 1, or None for no resets")
+        self.limit, self.reset_every, self.updates = limit, reset_every, 0
+        self._rates: list[Any] = []
+        super().__init__(optimizer)
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        since = self.updates if self.reset_every is None else self.updates % self.reset_every
+        if self.reset_every is not None and self.updates > 0 and since == 0:
+            for state in self.optimizer.state.values():
+                for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"):
+                    if name in state:
+                        state[name].zero_()
+        if self.limit is not None and since > 0:
+            for parameter, gradient, group in _with_gradients(self.optimizer):
+                square = self.optimizer.state.get(parameter, {}).get("exp_avg_sq")
+                if square is not None:
+                    most, pull = self.limit * square, _pull(self.optimizer, group) * parameter
+                    seen = gradient + pull
+                    cut = (seen.square() > most) & (square > 0.0)
+                    gradient.copy_(torch.where(cut, seen.sign() * most.sqrt() - pull, gradient))
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["lr"] * self._climb(since)
+
+    def _climb(self, since: int) -> float:
+        if self.reset_every is None or self.updates < self.reset_every:
+            return 1.0
+        steps = min(_CLIMB, self.reset_every // 3)
+        return 1.0 if since + 1 >= steps else (1.0 - math.cos(math.pi * (since + 1) / steps)) / 2.0
+
+    def _after(self) -> None:
+        self.updates += 1
+        for group, rate in zip(self.optimizer.param_groups, self._rates):
+            group["lr"] = rate
+
+
+def clip_updates(optimizer: optim.Optimizer) -> ClipUpdates:
+    """No step longer than Adam's second moment vouches for (`isogain explain clip-update`).
+
+    Raises `ValueError` for an optimizer other than Adam and AdamW, which have that moment.
+    """
+    _needs_adam(optimizer, "clip_updates")
+    return ClipUpdates(optimizer)
+
+
+def limit_spikes(
+    optimizer: optim.Optimizer, limit: float | None = 5000.0, reset_every: int | None = 500
+) -> LimitSpikes:
+    """Spikes are cut, and the moments start again from time to time (`isogain explain limit-spikes`).
+
+    Raises `ValueError` for an optimizer other than Adam and AdamW, and for numbers out of range.
+    """
+    _needs_adam(optimizer, "limit_spikes")
+    return LimitSpikes(optimizer, limit, reset_every)
+
+
+def _needs_adam(optimizer: optim.Optimizer, what: str) -> None:
+    if not isinstance(optimizer, optim.Adam | optim.AdamW):
+        name = type(optimizer).__name__
+        raise ValueError(f"{what} needs torch.optim.Adam or AdamW, whose second moment it reads, not {name}")
+
+
+def _pull(optimizer: optim.Optimizer, group: dict[str, Any]) -> float:
+    """The weight decay that the optimizer adds to a gradient; AdamW adds none."""
+    is_decoupled = isinstance(optimizer, optim.AdamW) or group.get("decoupled_weight_decay", False)
+    return 0.0 if is_decoupled else float(group.get("weight_decay", 0.0))
+
+
+def _with_gradients(optimizer: optim.Optimizer) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """The parameters that this step will move, their gradients, and their groups."""
+    return [
+        (parameter, parameter.grad, group)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]

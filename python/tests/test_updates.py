@@ -1,0 +1,132 @@
+"""Steps of PyTorch's optimizers with hooks, against the papers' formulas in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from isogain import updates
+from isogain.surgery import CannotApply, set_optimizer, treat
+
+BETAS, EPS, RATE = (0.5, 0.9), 1e-8, 0.1
+GRADIENTS = [
+    [0.3, -0.1, 0.0],
+    [0.2, 0.1, 1e-3],
+    [30.0, -0.2, 2e-3],
+    [0.1, 0.3, -50.0],
+    [-0.2, 0.1, 0.1],
+    [0.4, 9.0, 0.2],
+]
+START = [1.0, -2.0, 0.5]
+
+
+def steps(make: Callable[[list[Tensor]], torch.optim.Optimizer], hook: Callable[[Any], Any]) -> list[list[float]]:
+    """The parameter after each step."""
+    parameter = nn.Parameter(torch.tensor(START, dtype=torch.float64))
+    optimizer = make([parameter])
+    hook(optimizer)
+    path = []
+    for gradient in GRADIENTS:
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        path.append(parameter.detach().tolist())
+    return path
+
+
+def by_formula(
+    decay: float = 0.0,
+    decoupled: bool = False,
+    clip: bool = False,
+    limit: float | None = None,
+    every: int | None = None,
+) -> list[list[float]]:
+    w, m, v, path, count = list(START), [0.0] * 3, [0.0] * 3, [], 0
+    for done, gradient in enumerate(GRADIENTS):
+        rate = RATE
+        if every is not None and done >= every:
+            count = 0 if done % every == 0 else count
+            climb = min(150, every // 3)
+            if count + 1 < climb:
+                rate *= (1 - math.cos(math.pi * (count + 1) / climb)) / 2
+        if every is not None and done > 0 and done % every == 0:
+            m, v = [0.0] * 3, [0.0] * 3
+        g = [x if decoupled else x + decay * y for x, y in zip(gradient, w)]
+        if limit is not None and count > 0:
+            g = [math.copysign(math.sqrt(limit * s), x) if s > 0 and x * x > limit * s else x for x, s in zip(g, v)]
+        count += 1
+        m = [BETAS[0] * a + (1 - BETAS[0]) * x for a, x in zip(m, g)]
+        v = [BETAS[1] * a + (1 - BETAS[1]) * x * x for a, x in zip(v, g)]
+        hats = [s / (1 - BETAS[1] ** count) for s in v]
+        rms = math.sqrt(sum(x * x / max(h, EPS**2) for x, h in zip(g, hats)) / 3)
+        rate /= max(1.0, rms) if clip else 1.0
+        for i in range(3):
+            step = m[i] / (1 - BETAS[0] ** count) / (math.sqrt(hats[i]) + EPS)
+            w[i] -= rate * (step + (decay * w[i] if decoupled else 0.0))
+        path.append(list(w))
+    return path
+
+
+def adam(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=RATE, betas=BETAS, eps=EPS, weight_decay=0.1)
+
+
+def adamw(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=RATE, betas=BETAS, eps=EPS, weight_decay=0.1)
+
+
+def same(found: list[list[float]], expected: list[list[float]]) -> bool:
+    return torch.allclose(torch.tensor(found).double(), torch.tensor(expected).double(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("make", "decoupled"), [(adam, False), (adamw, True)])
+def test_steps_are_those_of_the_papers(make: Callable[..., Any], decoupled: bool) -> None:
+    plain = by_formula(0.1, decoupled)
+    clipped = by_formula(0.1, decoupled, clip=True)
+    spam = by_formula(0.1, decoupled, limit=3.0, every=3)
+    limited = by_formula(0.1, decoupled, limit=3.0)
+    assert same(steps(make, lambda optimizer: None), plain)
+    assert not same(clipped, plain) and not same(spam, plain) and not same(limited, spam)
+    assert same(steps(make, updates.clip_updates), clipped)
+    assert same(steps(make, lambda optimizer: updates.limit_spikes(optimizer, 3.0, 3)), spam)
+    assert same(steps(make, lambda optimizer: updates.limit_spikes(optimizer, 3.0, None)), limited)
+
+
+def test_hooks_leave_the_optimizer_as_it_was() -> None:
+    parameter = nn.Parameter(torch.tensor(START))
+    optimizer = adam([parameter])
+    hooks = [updates.clip_updates(optimizer), updates.limit_spikes(optimizer, 5.0, 9)]
+    for _ in range(11):
+        parameter.grad = torch.ones(3)
+        optimizer.step()
+        assert optimizer.param_groups[0]["lr"] == RATE
+    for hook in hooks:
+        hook.remove()
+    assert not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks
+
+
+@pytest.mark.parametrize("settings", [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}])
+def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    treatment = treat(model, {"optimizer": settings})
+    assert treatment.optimizer == settings
+    (line,) = treatment.diff
+    assert line.startswith("optimizer: steps ")
+    assert "isogain.updates." in treatment.code and "param_groups" not in treatment.code
+    optimizer = torch.optim.Adam(model.parameters())
+    set_optimizer(optimizer, settings)
+    assert len(optimizer._optimizer_step_pre_hooks) == 1
+    with pytest.raises(CannotApply, match="needs torch.optim.Adam or AdamW, whose second moment it reads, not SGD"):
+        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings)
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    optimizer = adam([nn.Parameter(torch.zeros(1))])
+    with pytest.raises(ValueError, match=r"limit is -1.0: must be above 0"):
+        updates.limit_spikes(optimizer, -1.0)
+    with pytest.raises(ValueError, match=r"reset_every is 0: must be at least 1"):
+        updates.limit_spikes(optimizer, reset_every=0)
