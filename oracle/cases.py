@@ -145,6 +145,11 @@ TRAINED = {
         "optimizer": {"kind": "adamw", **ADAM, "lr": 0.05, "beta1": 0.5, "weight_decay": 0.1, "clip_update": True}
     },
     "adam_spikes": {"optimizer": {"kind": "adam", **ADAM, "lr": 0.02, "spike_limit": 100.0, "reset_every": 7}},
+    "sgd_trust_ratio": {"optimizer": {"kind": "sgd", "lr": 0.05, "trust_ratio": True}},
+    "momentum_trust_ratio": {
+        "optimizer": {"kind": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.1, "trust_ratio": True}
+    },
+    "adamw_trust_ratio": {"optimizer": {"kind": "adamw", **ADAM, "lr": 0.02, "weight_decay": 0.1, "trust_ratio": True}},
     "sgd_clip_value": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "value", "limit": 0.01}},
     "sgd_clip_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "norm", "limit": 0.05}},
     "sgd_clip_global_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "global-norm", "limit": 0.05}},

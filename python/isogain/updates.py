@@ -3,6 +3,7 @@
     from isogain import updates
     updates.clip_updates(optimizer)                  # StableAdamW: no step longer than Adam's second moment vouches for
     updates.limit_spikes(optimizer, reset_every=500) # SPAM: spikes are cut, and the moments start again at times
+    updates.normalise(optimizer)                     # LARS, LAMB: each step is a part of the weights it moves
 
 Call one once, after the optimizer is built. It puts hooks on every `optimizer.step()` and leaves the optimizer's class,
 its state and its parameter groups as they are; `remove()` of what it returns takes the hooks away again. They want
@@ -117,6 +118,29 @@ class LimitSpikes(Updates):
             group["lr"] = rate
 
 
+class Normalise(Updates):
+    """The step of a tensor of two axes or more becomes as long as the learning rate times the tensor (You et al. 2017,
+    2020). A step or a tensor of length zero, and what is not finite, is left as it is."""
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        self._starts = [
+            (parameter, parameter.detach().clone(), float(group["lr"]))
+            for parameter, _, group in _with_gradients(self.optimizer)
+            if parameter.ndim > 1
+        ]
+
+    @torch.no_grad()
+    def _after(self) -> None:
+        for parameter, start, rate in self._starts:
+            step = parameter.double() - start.double()
+            size, length = float(start.double().norm()), float(step.norm())
+            ratio = rate * size / length if length > 0.0 else 0.0
+            if 0.0 < ratio < math.inf:
+                parameter.copy_(start.double() + ratio * step)
+        self._starts = []
+
+
 def clip_updates(optimizer: optim.Optimizer) -> ClipUpdates:
     """No step longer than Adam's second moment vouches for (`isogain explain clip-update`).
 
@@ -135,6 +159,12 @@ def limit_spikes(
     """
     _needs_adam(optimizer, "limit_spikes")
     return LimitSpikes(optimizer, limit, reset_every)
+
+
+def normalise(optimizer: optim.Optimizer) -> Normalise:
+    """Each step is a part of the weights it moves (`isogain explain normalise-updates`). The steps are read off the
+    parameters: of float16 parameters, where a small step is lost before it can be measured, keep a copy in float32."""
+    return Normalise(optimizer)
 
 
 def _needs_adam(optimizer: optim.Optimizer, what: str) -> None:

@@ -109,7 +109,9 @@ def test_hooks_leave_the_optimizer_as_it_was() -> None:
     assert not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks
 
 
-@pytest.mark.parametrize("settings", [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}])
+@pytest.mark.parametrize(
+    "settings", [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}, {"trust_ratio": 1.0}]
+)
 def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     treatment = treat(model, {"optimizer": settings})
@@ -120,8 +122,41 @@ def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> Non
     optimizer = torch.optim.Adam(model.parameters())
     set_optimizer(optimizer, settings)
     assert len(optimizer._optimizer_step_pre_hooks) == 1
+    if "trust_ratio" in settings:
+        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings)
+        return
     with pytest.raises(CannotApply, match="needs torch.optim.Adam or AdamW, whose second moment it reads, not SGD"):
         set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_normalised_steps_are_a_part_of_the_weights(name: str, scale: float) -> None:
+    weight = nn.Parameter(torch.tensor([[3.0, 0.0], [0.0, -4.0]], dtype=torch.float64))
+    bias = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    twin = nn.Parameter(bias.detach().clone())
+    optimizer = getattr(torch.optim, name)([weight, bias], lr=0.1)
+    plain = getattr(torch.optim, name)([twin], lr=0.1)
+    hook = updates.normalise(optimizer)
+    before = weight.detach().clone()
+    weight.grad = torch.tensor([[1.0, -2.0], [2.0, 4.0]], dtype=torch.float64) * scale
+    bias.grad = torch.full((2,), scale, dtype=torch.float64)
+    twin.grad = bias.grad.clone()
+    optimizer.step()
+    plain.step()
+    moved = weight.detach() - before
+    assert float(moved.norm()) == pytest.approx(0.1 * 5.0, rel=1e-9)
+    assert torch.equal(moved < 0.0, weight.grad > 0.0) and torch.equal(bias, twin)
+    hook.remove()
+
+
+def test_a_step_of_length_zero_stays_so() -> None:
+    weight = nn.Parameter(torch.ones(2, 2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    updates.normalise(optimizer)
+    weight.grad = torch.zeros(2, 2)
+    optimizer.step()
+    assert torch.equal(weight, torch.ones(2, 2))
 
 
 def test_numbers_out_of_range_are_refused() -> None:

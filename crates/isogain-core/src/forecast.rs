@@ -59,7 +59,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
             Precision::Bf16 => numerics::Precision::Bf16,
             Precision::Fp16 => numerics::Precision::F16,
         },
-        adam_epsilon: recipe.optimizer.name.rescales().then_some(recipe.optimizer.eps),
+        adam_epsilon: recipe.optimizer.effective_eps(),
         tolerated_gradient_ratio: TOLERATED_GRADIENT_RATIO,
         recurrence: recurrence(network, start, &weights),
     })

@@ -367,20 +367,22 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
     let decays = (0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1.0);
     let spikes = (any::<bool>(), option::of(positive()), option::of(1..100_000_usize));
     let numbers = (positive(), decays, 0.0..1e-3, 0.0..0.1);
-    (name, numbers, spikes).prop_map(|(name, (learning_rate, decays, eps, weight_decay), spikes)| {
-        let (momentum, betas, alpha) = decays;
-        let (clip_update, spike_limit, reset_every) = spikes;
-        let default = Optimizer { learning_rate, weight_decay, ..Optimizer::named(name) };
-        match name {
-            OptimizerName::Sgd => default,
-            OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
-            OptimizerName::Adam | OptimizerName::AdamW => {
-                Optimizer { betas, eps, clip_update, spike_limit, reset_every, ..default }
+    (name, numbers, spikes, any::<bool>()).prop_map(
+        |(name, (learning_rate, decays, eps, weight_decay), spikes, trust)| {
+            let (momentum, betas, alpha) = decays;
+            let (clip_update, spike_limit, reset_every) = spikes;
+            let default = Optimizer { learning_rate, weight_decay, trust_ratio: trust, ..Optimizer::named(name) };
+            match name {
+                OptimizerName::Sgd => default,
+                OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
+                OptimizerName::Adam | OptimizerName::AdamW => {
+                    Optimizer { betas, eps, clip_update, spike_limit, reset_every, ..default }
+                }
+                OptimizerName::RmsProp => Optimizer { alpha, eps, momentum, ..default },
+                OptimizerName::AdaGrad => Optimizer { eps, ..default },
             }
-            OptimizerName::RmsProp => Optimizer { alpha, eps, momentum, ..default },
-            OptimizerName::AdaGrad => Optimizer { eps, ..default },
-        }
-    })
+        },
+    )
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {

@@ -312,6 +312,9 @@ fn optimizers_and_clipping_take_pytorchs_steps() {
         "adam_clip_update",
         "adamw_clip_update",
         "adam_spikes",
+        "sgd_trust_ratio",
+        "momentum_trust_ratio",
+        "adamw_trust_ratio",
         "sgd_clip_value",
         "sgd_clip_norm",
         "sgd_clip_global_norm",
@@ -360,6 +363,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         clip_update: rule["clip_update"] == true,
         spike_limit: rule["spike_limit"].as_f64(),
         reset_every: rule["reset_every"].as_u64().map(|steps| steps as usize),
+        trust_ratio: rule["trust_ratio"] == true,
         ..OptimizerRecipe::named(name)
     };
     let limits = match case["clip"]["kind"].as_str() {

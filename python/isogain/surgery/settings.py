@@ -61,6 +61,7 @@ _KEYS = {"learning_rate": "lr", "eps": "eps"}
 _AT_EVERY_STEP = {
     "clip_update": "isogain.updates.clip_updates(optimizer)",
     "spike_limit": "isogain.updates.limit_spikes(optimizer, limit={!r}, reset_every=None)",
+    "trust_ratio": "isogain.updates.normalise(optimizer)",
     "reset_every": "isogain.updates.limit_spikes(optimizer, limit=None, reset_every={:.0f})",
 }
 
@@ -88,6 +89,8 @@ def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> 
     try:
         if settings.get("clip_update"):
             updates.clip_updates(optimizer)
+        if settings.get("trust_ratio"):
+            updates.normalise(optimizer)
         limit, every = settings.get("spike_limit"), settings.get("reset_every")
         if limit is not None or every is not None:
             updates.limit_spikes(optimizer, limit, None if every is None else int(every))
@@ -100,6 +103,7 @@ def told(name: str, value: float) -> tuple[str, str, str]:
     """A line of the diff for a setting."""
     what = {
         "clip_update": "are shortened while the second moment is behind the gradient",
+        "trust_ratio": "are as long as the learning rate times the weights",
         "spike_limit": f"follow no gradient whose square is above {value:g} times its second moment",
         "reset_every": f"begin with fresh moments every {value:g} updates",
     }

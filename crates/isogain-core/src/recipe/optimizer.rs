@@ -30,6 +30,9 @@ pub struct Optimizer {
     /// Updates after which both moments start again from zero (SPAM); never where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_every: Option<usize>,
+    /// Whether the step of each weight tensor is as long as the learning rate times the tensor itself (LARS, LAMB).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trust_ratio: bool,
 }
 
 /// Which update rule.
@@ -105,6 +108,7 @@ struct Given {
     clip_update: Option<bool>,
     spike_limit: Option<f64>,
     reset_every: Option<usize>,
+    trust_ratio: Option<bool>,
 }
 
 impl From<Given> for Optimizer {
@@ -121,6 +125,7 @@ impl From<Given> for Optimizer {
             clip_update: given.clip_update.unwrap_or(default.clip_update),
             spike_limit: given.spike_limit,
             reset_every: given.reset_every,
+            trust_ratio: given.trust_ratio.unwrap_or(default.trust_ratio),
         }
     }
 }
@@ -139,12 +144,25 @@ impl Optimizer {
             clip_update: false,
             spike_limit: None,
             reset_every: None,
+            trust_ratio: false,
         }
+    }
+
+    /// Whether a step hardly depends on the size of the gradient, by the rule or by `trust_ratio`.
+    pub fn rescales(&self) -> bool {
+        self.name.rescales() || self.trust_ratio
+    }
+
+    /// The `eps` that a gradient is divided away by where it is smaller; `None` where there is none, or where steps get
+    /// their length back.
+    pub fn effective_eps(&self) -> Option<f64> {
+        (self.name.rescales() && !self.trust_ratio).then_some(self.eps)
     }
 
     /// Size of one step over the learning rate for a steady gradient of this size: the rules that keep a velocity add up
     /// 1 / (1 - momentum) gradients of the same direction; those that divide by the root of a mean square take g / (g +
-    /// eps). For `adagrad` that of the first step, see [`Self::travel`].
+    /// eps). For `adagrad` that of the first step, see [`Self::travel`]. Without `trust_ratio`, which makes it that of the
+    /// weights.
     pub fn gain(&self, gradient: f64) -> f64 {
         let size = if self.name.rescales() { gradient / (gradient + self.eps) } else { gradient };
         let has_velocity = self.name.settings().contains(&"momentum");
@@ -153,7 +171,7 @@ impl Optimizer {
 
     /// How many first steps `steps` steps of a steady gradient add up to. AdaGrad's shrink like 1/sqrt(t).
     pub fn travel(&self, steps: f64) -> f64 {
-        if self.name == OptimizerName::AdaGrad { 2.0 * steps.sqrt() } else { steps }
+        if self.name == OptimizerName::AdaGrad && !self.trust_ratio { 2.0 * steps.sqrt() } else { steps }
     }
 }
 

@@ -273,6 +273,7 @@ fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
         clip_update: table.get("clip_update", default.clip_update, Entry::flag)?,
         spike_limit: table.optional("spike_limit", Entry::number)?,
         reset_every: table.optional("reset_every", Entry::whole)?,
+        trust_ratio: table.get("trust_ratio", default.trust_ratio, Entry::flag)?,
     };
     for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every"] {
         if !name.settings().contains(&setting) {

@@ -226,6 +226,7 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
     if has("reset_every") {
         lines.changed("reset_every", &optimizer.reset_every, &default.reset_every);
     }
+    lines.changed("trust_ratio", &optimizer.trust_ratio, &default.trust_ratio);
     lines
 }
 

@@ -30,6 +30,7 @@ mod looks_linear_init;
 mod loss_scaling;
 mod lsuv_init;
 mod move_norm;
+mod normalise_updates;
 mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
@@ -75,7 +76,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 36] = [
+pub static TABLE: [&Remedy; 37] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -103,6 +104,7 @@ pub static TABLE: [&Remedy; 36] = [
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,
     &smaller_eps::REMEDY,
+    &normalise_updates::REMEDY,
     &loss_scaling::REMEDY,
     &clip_update::REMEDY,
     &limit_spikes::REMEDY,

@@ -23,7 +23,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let smallest =
         weights.filter_map(|parameter| parameter.gradient.rms()).filter(|rms| *rms > 0.0).min_by(f64::total_cmp);
     let is_hidden = smallest.is_some_and(|rms| recipe.optimizer.eps > NOTICEABLE * rms);
-    if !recipe.optimizer.name.rescales() || !is_hidden || recipe.optimizer.eps <= SMALLEST {
+    if recipe.optimizer.effective_eps().is_none() || !is_hidden || recipe.optimizer.eps <= SMALLEST {
         return Vec::new();
     }
     let mut treated = recipe.clone();

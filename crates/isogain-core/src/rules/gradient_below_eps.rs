@@ -20,10 +20,7 @@ const HALF: f64 = 1.0;
 const SWALLOWED: f64 = 1e-2;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let eps = case.recipe.optimizer.eps;
-    if !case.recipe.optimizer.name.rescales() || eps <= 0.0 {
-        return None;
-    }
+    let eps = case.recipe.optimizer.effective_eps().filter(|eps| *eps > 0.0)?;
     let weights = weights(case);
     // Exact zeros have another cause.
     let ratios: Vec<(&str, f64)> = weights

@@ -40,7 +40,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     let rise = sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / baseline;
     let exploded = case.start.flow.head.loss > EXPLODED * baseline;
     // Adam and its kin divide the gradient by its size, so that the curvature along it is no measure.
-    let plain = !case.recipe.optimizer.name.rescales();
+    let plain = !case.recipe.optimizer.rescales();
     let steep = plain && !exploded && stretch > CATAPULT;
     let rises = rise > RISE;
     let runs_away = rise > AWAY * (sharpness.rehearsal_first / baseline).max(1.0);

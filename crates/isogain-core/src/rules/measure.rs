@@ -83,6 +83,9 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Opti
         ClipKind::None | ClipKind::GlobalNorm | ClipKind::AutoClip | ClipKind::ZClip | ClipKind::AdaGc => gradient,
     };
     let optimizer = &case.recipe.optimizer;
+    if optimizer.trust_ratio {
+        return Some(if gradient > 0.0 { optimizer.learning_rate } else { 0.0 });
+    }
     Some(optimizer.learning_rate * optimizer.gain(gradient) / weight)
 }
 

@@ -70,6 +70,9 @@ pub struct Settings {
     /// Whether steps are shortened while Adam's second moment is behind the gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_update: Option<bool>,
+    /// Whether steps are as long as a part of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_ratio: Option<bool>,
     /// How many times its second moment the square of a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spike_limit: Option<f64>,
@@ -92,6 +95,7 @@ impl Subject {
             learning_rate: changed(&before.optimizer.learning_rate, &after.optimizer.learning_rate),
             eps: changed(&before.optimizer.eps, &after.optimizer.eps),
             clip_update: changed(&before.optimizer.clip_update, &after.optimizer.clip_update),
+            trust_ratio: changed(&before.optimizer.trust_ratio, &after.optimizer.trust_ratio),
             spike_limit: after.optimizer.spike_limit.filter(|_| before.optimizer.spike_limit.is_none()),
             reset_every: after.optimizer.reset_every.filter(|_| before.optimizer.reset_every.is_none()),
         };

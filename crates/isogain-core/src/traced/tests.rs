@@ -86,9 +86,9 @@ fn what_a_prescription_changes() {
     assert!(prescribed.iter().all(|found| subject.changes(&found.recipe) != Changes::default()));
     let mut adam = subject.recipe.clone();
     (adam.optimizer.clip_update, adam.optimizer.spike_limit) = (true, Some(5000.0));
-    adam.optimizer.reset_every = Some(100);
-    let expected = json!({ "optimizer": { "clip_update": true, "spike_limit": 5000.0, "reset_every": 100 } });
-    assert_eq!(serde_json::to_value(subject.changes(&adam)).unwrap(), expected);
+    (adam.optimizer.reset_every, adam.optimizer.trust_ratio) = (Some(100), true);
+    let expected = json!({ "clip_update": true, "trust_ratio": true, "spike_limit": 5000.0, "reset_every": 100 });
+    assert_eq!(serde_json::to_value(subject.changes(&adam)).unwrap(), json!({ "optimizer": expected }));
 }
 
 #[test]

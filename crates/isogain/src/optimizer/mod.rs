@@ -10,6 +10,7 @@ mod nesterov;
 mod rmsprop;
 mod sgd;
 mod spikes;
+mod trust_ratio;
 
 use std::collections::BTreeMap;
 
@@ -118,7 +119,8 @@ impl Optimizer {
     fn update_moments(&self, gradient: &Moments, update: &Buffer, rate: f64) -> Moments {
         let largest = gradient.abs_max * rate.abs();
         let is_in_range = largest == 0.0 || (f64::from(f32::MIN_POSITIVE)..f64::from(f32::MAX)).contains(&largest);
-        let is_plain = self.recipe.name == OptimizerName::Sgd && self.recipe.weight_decay == 0.0;
+        let is_plain =
+            self.recipe.name == OptimizerName::Sgd && self.recipe.weight_decay == 0.0 && !self.recipe.trust_ratio;
         if is_plain && is_in_range { gradient.scaled(-rate) } else { buffer_moments(update) }
     }
 }
@@ -135,7 +137,12 @@ fn update<T: Real>(
     if recipe.weight_decay != 0.0 && recipe.name != OptimizerName::AdamW {
         vectorised(Pull::<T>(T::read(parameter), T::write(gradient), T::of(recipe.weight_decay)));
     }
-    rule::<T>(recipe.name)(recipe, turn, parameter, gradient, state)
+    let rule = rule::<T>(recipe.name);
+    if trust_ratio::applies(recipe, parameter) {
+        trust_ratio::update::<T>(rule, recipe, turn, parameter, gradient, state)
+    } else {
+        rule(recipe, turn, parameter, gradient, state)
+    }
 }
 
 /// As many zeros as the buffer has values.
@@ -313,6 +320,53 @@ mod tests {
                     / ((v / (1.0 - 0.999_f64.powi(count))).sqrt() + plain.eps);
             }
             assert!((parameters[index] - path).abs() < 1e-12, "{index}: {} is not {path}", parameters[index]);
+        }
+    }
+
+    /// A matrix of four, its gradient in two sizes, and the relative length of the step; of a vector what it always was.
+    #[test]
+    fn a_step_is_a_part_of_the_weights_whatever_the_gradient() {
+        let start = [3.0, 0.0, 0.0, -4.0];
+        let step = |name: OptimizerName, trust_ratio: bool, scale: f64, dtype: DType, shape: &[usize]| {
+            let recipe = OptimizerRecipe { trust_ratio, ..recipe(name) };
+            let value = |values: &[f64]| {
+                let buffer = match dtype {
+                    DType::F64 => filled(values.to_vec(), shape),
+                    _ => filled(values.iter().map(|&value| value as f32).collect::<Vec<f32>>(), shape),
+                };
+                if shape.len() > 1 { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) }
+            };
+            let mut parameters = BTreeMap::from([("fc.weight".to_string(), value(&start))]);
+            let gradients =
+                BTreeMap::from([("fc.weight".to_string(), value(&[1.0, -2.0, 2.0, 4.0].map(|g| g * scale)))]);
+            let mut optimizer = Optimizer::new(&recipe);
+            let records =
+                optimizer.step(&mut parameters, gradients, Turn { rate: recipe.learning_rate, updates: 0 }, true);
+            let moved: Vec<f64> =
+                parameters["fc.weight"].to_f64().iter().zip(start).map(|(after, before)| after - before).collect();
+            (moved, records[0].update.norm())
+        };
+        for name in OptimizerName::ALL {
+            for (dtype, scale, tolerance) in [
+                (DType::F64, 1.0, 1e-12),
+                (DType::F64, 1e-60, 1e-12),
+                (DType::F32, 1e-12, 1e-5),
+                (DType::F32, 1e12, 1e-5),
+            ] {
+                let (moved, told) = step(name, true, scale, dtype, &[2, 2]);
+                let length = moved.iter().map(|value| value * value).sum::<f64>().sqrt();
+                // The rate of 0.1 times |W| = 5. Adam and its kin divide by eps where the gradient is far below it, which
+                // is undone too.
+                assert!((length - 0.5).abs() < tolerance, "{name:?} {dtype:?} {scale}: {length}");
+                assert!((told - 0.5).abs() < tolerance, "{name:?} {dtype:?} {scale}: {told}");
+                assert!(moved[0] < 0.0 && moved[1] > 0.0 && moved[2] < 0.0 && moved[3] < 0.0, "{name:?}: {moved:?}");
+            }
+            assert_eq!(
+                step(name, true, 1.0, DType::F64, &[4]).0,
+                step(name, false, 1.0, DType::F64, &[4]).0,
+                "{name:?}: a bias"
+            );
+            assert_eq!(step(name, true, 0.0, DType::F64, &[2, 2]).1, step(name, false, 0.0, DType::F64, &[2, 2]).1);
         }
     }
 
