@@ -59,7 +59,10 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
                 .sum();
             vec![(Cause::Whole, half_log(back / dot(&g, &g)))]
         }
-        OpCaptureKind::Convolution { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention { .. } => {
+        OpCaptureKind::Convolution { .. }
+        | OpCaptureKind::Recurrent { .. }
+        | OpCaptureKind::QkNorm { .. }
+        | OpCaptureKind::Attention { .. } => {
             unreachable!("the reference engine runs none")
         }
         OpCaptureKind::Norm { norm, gamma, eps, .. } => {
@@ -179,6 +182,7 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Convolution { .. }
                 | OpCaptureKind::Recurrent { .. }
+                | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. } => {
                     unreachable!("the reference engine runs none")
                 }
