@@ -141,6 +141,12 @@ pub(crate) struct Cure {
     /// the machine; without a budget the same recipe and seed give the same result.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) budget: Option<Duration>,
+    /// Run every training, also those that an earlier search ran
+    ///
+    /// A training is its recipe, its data and this program: what is known of one is kept beside the results, in
+    /// runs/.trainings, and a search that was stopped or is wanted on more seeds begins where the last one ended.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 /// A number of seconds, minutes or hours: `90s`, `5m`, `1.5h`.

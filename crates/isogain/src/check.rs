@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use isogain_core::forecast;
 use isogain_core::network::Network;
-use isogain_core::recipe::{Recipe, expand};
+use isogain_core::recipe::{OptimizerName, Recipe, expand};
 use isogain_core::record::Snapshot;
+use isogain_core::remedies::prediction::{Expectation, Prediction};
 use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::theory::limits::Limits;
 
@@ -66,6 +67,17 @@ impl Subject {
     /// What rules look at before training.
     pub fn case(&self) -> Case<'_> {
         Case::before_training(&self.network, &self.recipe, &self.data.summary, &self.start, &self.limits)
+    }
+
+    /// What one batch before training says of it: the largest learning rate only where it was measured.
+    pub fn prediction(&self) -> Prediction {
+        let ceiling = self.start.sharpness.map(|sharpness| 2.0 / sharpness.gauss_newton);
+        let expected = Expectation {
+            learning_rate: self.recipe.optimizer.learning_rate,
+            learning_rate_ceiling: ceiling.filter(|_| self.recipe.optimizer.name == OptimizerName::Sgd),
+            trainable_depth: self.limits.trainable_depth,
+        };
+        Prediction::new(&self.start, &expected)
     }
 
     /// What is wrong before training.

@@ -9,7 +9,7 @@ use isogain_core::recipe::Recipe;
 use isogain_core::record::Outcome;
 use isogain_core::record::line::TrialRecord;
 use isogain_core::remedies::Prescription;
-use isogain_core::remedies::prediction::{Expectation, Prediction, best_first};
+use isogain_core::remedies::prediction::{Prediction, best_first};
 use isogain_core::remedies::prescriptions::prescriptions;
 use isogain_core::render::words::named;
 use isogain_core::rules::{Case, Finding, diagnose};
@@ -23,6 +23,7 @@ use isogain_core::trial::{Job, Score, learning_rates};
 
 use crate::Error;
 use crate::budget::{Clock, Pace};
+use crate::cache::Cache;
 use crate::check::Subject;
 use crate::data::Dataset;
 use crate::trials::{AskTell, Drive, Runner, TrialArm};
@@ -69,11 +70,13 @@ pub struct Options<'a> {
     pub random_search: bool,
     /// Called before each trial with the name of what is tried.
     pub begun: &'a (dyn Fn(&str, &Job) + Sync),
+    /// Where trainings of earlier searches are kept, if anywhere.
+    pub cache: Option<&'a Cache>,
 }
 
 impl From<usize> for Options<'_> {
     fn from(seeds: usize) -> Self {
-        Self { seeds, budget: None, random_search: true, begun: &|_, _| {} }
+        Self { seeds, budget: None, random_search: true, begun: &|_, _| {}, cache: None }
     }
 }
 
@@ -118,7 +121,7 @@ pub fn search<'a>(
     (watch.begin)(&subject)?;
 
     let seeds: Vec<u64> = (recipe.run.seed..).take(options.seeds).collect();
-    let quiet = Drive { runner, deadline: clock.deadline(), begun: &|_| {}, known: &|_| None };
+    let quiet = Drive { runner, deadline: clock.deadline(), begun: &|_| {}, known: &|_| None, cache: options.cache };
     let first = First::new(&subject, &before, &seeds, quiet, watch)?;
     if let Some(report) = first.healthy() {
         let curves = Curves { before: first.curves(), ..Curves::default() };
@@ -135,7 +138,7 @@ pub fn search<'a>(
         let data = datasets.of(&prescription.recipe)?;
         // A remedy that the network cannot take (a skip between layers of unlike shape) is not tried.
         let Ok(treated) = Subject::new(&prescription.recipe, data) else { continue };
-        let prediction = Prediction::new(&treated.start, &expectation(&treated));
+        let prediction = treated.prediction();
         let why = ruled_out(recipe, &before, &prescription, &at_every_rate(&treated));
         tried.push((prescription, treated, prediction, why));
     }
@@ -259,7 +262,7 @@ fn prediction_error(
     untreated: &Recipe,
     datasets: &mut Datasets,
 ) -> Result<Option<PredictionError>, Error> {
-    let factor = |treated: &Subject| Prediction::new(&treated.start, &expectation(treated)).factor_per_layer;
+    let factor = |treated: &Subject| treated.prediction().factor_per_layer;
     let mut errors = Vec::new();
     for (result, prescription) in report.prescriptions.iter().zip(prescriptions) {
         let predicted = result.predicted.as_ref().and_then(|prediction| prediction.factor_per_layer);
@@ -328,14 +331,6 @@ fn nothing_known(stopped: Option<Stopped>, budget: Option<Duration>) -> Error {
         )),
         (Some(_), _) => Error::Interrupted,
         (None, _) => Error::Mismatch("the search ended before its schedule was done".into()),
-    }
-}
-
-fn expectation(subject: &Subject) -> Expectation {
-    Expectation {
-        learning_rate: subject.recipe.optimizer.learning_rate,
-        learning_rate_ceiling: None,
-        trainable_depth: subject.limits.trainable_depth,
     }
 }
 

@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 
 mod budget;
+pub mod cache;
 pub mod check;
 pub mod checkpoint;
 pub mod clip;

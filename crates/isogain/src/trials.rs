@@ -14,6 +14,7 @@ use isogain_core::trial::schedule::Schedule;
 use isogain_core::trial::{Job, Score};
 
 use crate::Error;
+use crate::cache::Cache;
 use crate::data::Dataset;
 use crate::train::Trainer;
 
@@ -82,7 +83,7 @@ impl Runner<'_> {
     /// # Errors
     /// [`Error::Interrupted`] when stopped; [`Error::Mismatch`] when the schedule refuses a score.
     pub fn run(&self, schedule: &mut dyn AskTell, arms: &[TrialArm]) -> Result<(), Error> {
-        let drive = Drive { runner: *self, deadline: None, begun: &|_| {}, known: &|_| None };
+        let drive = Drive { runner: *self, deadline: None, begun: &|_| {}, known: &|_| None, cache: None };
         match drive.run(schedule, arms)? {
             None => Ok(()),
             Some(_) => Err(Error::Interrupted),
@@ -100,6 +101,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) begun: &'a (dyn Fn(&Job) + Sync),
     /// The outcome of a trial that was run before.
     pub(crate) known: &'a (dyn Fn(&Job) -> Option<Outcome> + Sync),
+    /// Where trainings of earlier searches are kept.
+    pub(crate) cache: Option<&'a Cache>,
 }
 
 impl Drive<'_> {
@@ -156,9 +159,14 @@ impl Drive<'_> {
             };
             drop(state);
             let arm = &arms[job.arm];
-            let outcome = (self.known)(&job).or_else(|| {
+            let known = || self.cache.and_then(|cache| cache.get(&job, arm));
+            let outcome = (self.known)(&job).or_else(known).or_else(|| {
                 (self.begun)(&job);
-                pool.install(|| run_job(&job, arm, &is_stopped))
+                let outcome = pool.install(|| run_job(&job, arm, &is_stopped))?;
+                if let Some(cache) = self.cache.filter(|_| arm.data.intact().is_ok()) {
+                    cache.put(&job, arm, &outcome);
+                }
+                Some(outcome)
             });
             // What was cut short is no answer.
             let Some(outcome) = outcome else {

@@ -83,3 +83,38 @@ fn tanh_and_sigmoid() {
 fn norms_and_skips() {
     agree(&["11", "12", "13", "14", "15"]);
 }
+
+/// Ranks, the mean of them for equals.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let below = |value: f64| values.iter().filter(|other| other.total_cmp(&value).is_lt()).count() as f64;
+    let equal = |value: f64| values.iter().filter(|other| other.total_cmp(&value).is_eq()).count() as f64;
+    values.iter().map(|value| below(*value) + (equal(*value) - 1.0) / 2.0).collect()
+}
+
+/// Spearman's coefficient.
+fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (ranks(a), ranks(b));
+    let middle = (a.len() as f64 - 1.0) / 2.0;
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum::<f64>();
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+}
+
+/// The score that one batch gives before training orders the fifteen as their trainings do.
+#[test]
+fn predictions_rank_as_trainings_do() {
+    let (mut scores, mut losses) = (Vec::new(), Vec::new());
+    for (number, _) in TRAINS {
+        let path = recipe(number);
+        let (_, median, _) = support::alone(|| judge(&path));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let subject = support::alone(|| Subject::load(&parse(&text, "t17").unwrap(), Path::new("."))).unwrap();
+        let subject = support::alone(|| subject.with_sharpness());
+        let prediction = subject.prediction();
+        println!("{}: score {:.4}, loss {median:.4}", path.file_stem().unwrap().to_string_lossy(), prediction.score);
+        scores.push(prediction.score);
+        losses.push(-median);
+    }
+    let correlation = rank_correlation(&scores, &losses);
+    println!("rank correlation {correlation:.3}");
+    assert!(correlation > 0.8, "{correlation}");
+}

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
+use isogain::cache::Cache;
 use isogain::check::Subject;
 use isogain::cure::{self, Options, Search, Stage};
 use isogain::run::{self, RunFolder};
@@ -17,7 +18,7 @@ use isogain_core::render::{self, Format};
 use isogain_core::rules::Finding;
 use isogain_core::summary::{CheckReport, CureReport};
 use isogain_core::trial::Job;
-use isogain_core::trial::result::Stopped;
+use isogain_core::trial::result::{Stopped, TrialReport};
 
 use crate::args::Cure;
 use crate::folder;
@@ -28,6 +29,9 @@ use crate::{interrupt, progress};
 
 /// Where the results go when nobody says.
 const DEFAULT: &str = "runs/cure";
+
+/// Where trainings are kept, beside the folder of the results.
+const TRAININGS: &str = ".trainings";
 
 pub(crate) fn run(options: &Cure) -> Result<Status> {
     let start = Instant::now();
@@ -48,8 +52,10 @@ pub(crate) fn run(options: &Cure) -> Result<Status> {
 
 fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: Instant) -> Result<Status> {
     let record = SearchRecord::new(out);
-    let search = search(options, input, &record, line)?;
+    let cache = Cache::new(out.parent().unwrap_or(Path::new("")).join(TRAININGS));
+    let search = search(options, input, (!options.no_cache).then_some(&cache), &record, line)?;
     let recorded = record.finish();
+    tell_of(&cache, &search.report, options, line);
     progress::stage(line, "writing", None);
 
     let Search { subject, findings, report: mut trial, curves, cured, .. } = search;
@@ -87,7 +93,24 @@ fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: In
     })
 }
 
-fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressBar) -> Result<Search> {
+/// What came of keeping trainings.
+fn tell_of(cache: &Cache, report: &TrialReport, options: &Cure, line: &ProgressBar) {
+    if let Some(failure) = cache.failure() {
+        line.suspend(|| output::note(&format!("trainings are not kept for a later search: {failure}")));
+    }
+    if cache.found() > 0 && !options.common.quiet {
+        let (found, all) = (cache.found(), report.spent.trials);
+        line.suspend(|| output::note(&format!("{found} of {all} trainings were known from an earlier search")));
+    }
+}
+
+fn search(
+    options: &Cure,
+    input: &Input,
+    cache: Option<&Cache>,
+    record: &SearchRecord,
+    line: &ProgressBar,
+) -> Result<Search> {
     let threads = match options.threads {
         Some(threads) => usize::from(threads),
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -116,8 +139,8 @@ fn search(options: &Cure, input: &Input, record: &SearchRecord, line: &ProgressB
     let begun = |name: &str, job: &Job| {
         line.set_message(format!("{name}, learning rate {}, {} steps", setting(job.learning_rate), job.steps));
     };
-    let options =
-        Options { seeds: usize::from(options.seeds), budget: options.budget, random_search: true, begun: &begun };
+    let (seeds, budget) = (usize::from(options.seeds), options.budget);
+    let options = Options { seeds, budget, random_search: true, begun: &begun, cache };
     let runner = Runner { threads, stop: interrupt::flag(), progress: &told };
     let found =
         progress::single_thread()?.install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));

@@ -50,12 +50,23 @@ mod warm_up;
 /// A changed recipe, and what was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prescription {
-    /// Names of the remedies, in the order applied (one, or a pair).
+    /// Names of the remedies, in the order applied: one, two or three.
     pub remedies: Vec<String>,
     /// What was chosen, for people: `init = he-normal`, `learning_rate = 0.01`.
     pub parameters: String,
     /// The whole treated recipe.
     pub recipe: Recipe,
+}
+
+impl Prescription {
+    /// Both, where the other was chosen for the recipe that this one gives.
+    fn and(self, other: Self) -> Self {
+        Self {
+            remedies: [self.remedies, other.remedies].concat(),
+            parameters: format!("{}; {}", self.parameters, other.parameters),
+            recipe: other.recipe,
+        }
+    }
 }
 
 /// A remedy: one line of the table.

@@ -1,7 +1,7 @@
-//! What to try: the remedies that the findings name, then the others that apply, alone and in pairs.
+//! What to try: the remedies that the findings name, then the others that apply, alone, in pairs, and one for each cause.
 
 use super::{Prescription, Remedy, TABLE, named};
-use crate::recipe::Recipe;
+use crate::recipe::{Level, Recipe};
 use crate::rules::{Case, Finding};
 
 /// Most prescriptions for one trial.
@@ -16,7 +16,10 @@ const MOST_OTHER_VARIANTS: usize = 1;
 /// Variants of each partner in a pair.
 const MOST_PAIRED_VARIANTS: usize = 2;
 
-/// Places that singles leave to pairs.
+/// Causes that are answered together.
+const MOST_TOGETHER: usize = 3;
+
+/// Places that singles leave to pairs and triples.
 const PLACES_FOR_PAIRS: usize = 8;
 
 /// Pairs whose parts repair different things, in the order applied: the second is chosen for the recipe the first gives.
@@ -38,7 +41,8 @@ const PAIRS: [[&str; 2]; 14] = [
 ];
 
 /// What to try on `recipe`, at most [`MOST`], each giving another recipe. First the remedies that `findings` name, in
-/// their order, then the others that apply in the order of the table, then pairs. Deterministic.
+/// their order, then the others that apply in the order of the table, then one remedy for each of several causes together,
+/// then pairs. Deterministic.
 pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
     let named_first = remedies_named(findings);
     let others = TABLE.iter().copied().filter(|remedy| !named_first.iter().any(|named| named.name == remedy.name));
@@ -49,7 +53,9 @@ pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> 
     let mut pairs: Vec<[&str; 2]> = PAIRS.to_vec();
     let is_named = |name: &str| named_first.iter().any(|remedy| remedy.name == name);
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.iter().filter(|name| is_named(name)).count()));
-    let paired = distinct(recipe, pairs.into_iter().flat_map(|names| combinations(names, case, recipe)));
+    let of_causes = one_for_each_cause(case, recipe, findings);
+    let pairs = pairs.into_iter().flat_map(|names| combinations(names, case, recipe));
+    let paired = distinct(recipe, of_causes.into_iter().chain(pairs));
 
     let places = MOST - paired.len().min(PLACES_FOR_PAIRS);
     let all = distinct(recipe, singles.into_iter().take(places).chain(paired));
@@ -75,6 +81,33 @@ fn variants(remedy: &Remedy, case: &Case<'_>, recipe: &Recipe, most: usize) -> V
     variants
 }
 
+/// One remedy for each of the first causes together: of two or three illnesses that do not follow from one another, a remedy
+/// for one leaves the others. Each is chosen for the recipe that the ones before it give; of the first cause the two best
+/// variants, of the others the best.
+fn one_for_each_cause(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
+    let causes: Vec<&Finding> =
+        findings.iter().filter(|cause| cause.level >= Level::Warn).take(MOST_TOGETHER).collect();
+    let Some((first, others)) = causes.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Vec::new();
+    };
+    let answers = |cause: &Finding, recipe: &Recipe, most: usize| {
+        let remedies = cause.remedies.iter().filter_map(|name| named(name));
+        let mut found = remedies.flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
+        found.by_ref().take(most).collect::<Vec<_>>()
+    };
+    let mut together = Vec::new();
+    for start in answers(first, recipe, MOST_PAIRED_VARIANTS) {
+        let whole = others.iter().fold(start, |so_far, cause| match answers(cause, &so_far.recipe, 1).pop() {
+            Some(next) if so_far.remedies != next.remedies => so_far.and(next),
+            _ => so_far,
+        });
+        if whole.remedies.len() > 1 {
+            together.push(whole);
+        }
+    }
+    together
+}
+
 /// Both remedies of a pair, the best variants of each.
 fn combinations(names: [&str; 2], case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let [Some(first), Some(second)] = names.map(named) else {
@@ -82,11 +115,7 @@ fn combinations(names: [&str; 2], case: &Case<'_>, recipe: &Recipe) -> Vec<Presc
     };
     let of_first = variants(first, case, recipe, MOST_PAIRED_VARIANTS);
     let both = of_first.into_iter().flat_map(|start| {
-        variants(second, case, &start.recipe, MOST_PAIRED_VARIANTS).into_iter().map(move |end| Prescription {
-            remedies: [start.remedies.clone(), end.remedies].concat(),
-            parameters: format!("{}; {}", start.parameters, end.parameters),
-            recipe: end.recipe,
-        })
+        variants(second, case, &start.recipe, MOST_PAIRED_VARIANTS).into_iter().map(move |end| start.clone().and(end))
     });
     // The best of the first with each of the second, then one with the second best of the first.
     both.take(MOST_PAIRED_VARIANTS + 1).collect()

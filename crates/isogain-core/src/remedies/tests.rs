@@ -302,6 +302,27 @@ fn prescriptions_begin_with_what_the_findings_name() {
     assert_eq!(all, prescriptions(&bench.case(), &bench.recipe, &findings));
 }
 
+/// Three illnesses that do not follow from one another: one remedy for each, together.
+#[test]
+fn several_causes_are_answered_together() {
+    let bench = plain(30, "relu", "\"pytorch-default\"");
+    let findings =
+        [finding(&["rescale-init"]), finding(&["smaller-eps", "add-skip"]), finding(&["change-learning-rate"])];
+    let all = prescriptions(&bench.case(), &bench.recipe, &findings);
+    let three: Vec<&Prescription> = all.iter().filter(|prescription| prescription.remedies.len() == 3).collect();
+    // Eps is no matter to SGD, so that the second cause's next remedy is taken.
+    assert_eq!(three.len(), 2);
+    for prescription in three {
+        assert_eq!(prescription.remedies, ["rescale-init", "add-skip", "change-learning-rate"]);
+        assert_eq!(prescription.parameters.matches("; ").count(), 2);
+        assert_eq!(parse(&to_toml(&prescription.recipe), "t").unwrap(), prescription.recipe);
+    }
+    // One cause alone asks for no such thing, and a remark is no cause.
+    let remark = Finding { level: Level::Note, ..finding(&["add-skip"]) };
+    let one = prescriptions(&bench.case(), &bench.recipe, &[finding(&["rescale-init"]), remark]);
+    assert!(one.iter().all(|prescription| prescription.remedies.len() < 3));
+}
+
 #[test]
 fn remedies_work_on_an_explicit_list_of_layers() {
     let mut layers = String::new();
