@@ -13,7 +13,7 @@ from torch import optim
 
 from isogain import _core, executors
 from isogain import data as reading
-from isogain.diagnose import check
+from isogain.diagnose import check, examined
 from isogain.progress import Progress
 from isogain.report import Report
 from isogain.result import LeftOut, Result
@@ -181,7 +181,9 @@ class _Case:
         inputs, targets = self.batch
         batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
         try:
-            report: Report = check(treated.model, batch, self.trial.loss_fn, optimizer=optimizer, steps=self.steps)
+            report: Report = examined(
+                treated.model, batch, self.trial.loss_fn, optimizer=optimizer, steps=self.steps
+            )
         except Exception:  # a treated model that cannot be measured may still train: its trials say what is wrong
             return None
         return report.prediction

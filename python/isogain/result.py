@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from isogain import _core
-from isogain.diagnose import check
+from isogain.diagnose import examined
 from isogain.report import Report
 from isogain.search import Search
 from isogain.surgery import Treatment
@@ -178,7 +178,7 @@ class Result:
             treated = self._trial.build(0, self._arm)
             inputs, targets = moved(next(self._trial.data.batches(0)), device_of(treated.model))
             batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
-            return check(treated.model, batch, self._trial.loss_fn).flow
+            return examined(treated.model, batch, self._trial.loss_fn).flow
 
     def render(self, format: str = "text", *, colour: bool = False) -> str:
         """The report as `text`, `json`, `github`, `sarif` or `markdown`."""

@@ -14,7 +14,7 @@ use crate::policy;
 use crate::views::gradient::Theory;
 use crate::views::{
     self, findings, gradient, header, judged, limits, loss, network, phase, phase_map, predicted, recipe, recorded,
-    remedies, reproduced, waterfall,
+    remedies, reproduced, waterfall, what_if,
 };
 
 const STYLE: &str = include_str!("../assets/page.css");
@@ -62,7 +62,11 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
     body += &section(
         "causes",
         "Why: the causes",
-        &format!("{CAUSES}<div class=\"pair\">{}</div>", waterfall::figures(&report.check.flow, after)),
+        &format!(
+            "{CAUSES}<div class=\"pair\">{}</div>\n{}",
+            waterfall::figures(&report.check.flow, after),
+            what_if::table(&report.check.flow)
+        ),
     );
     let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", views::about("phase"));
     let predicted = hinted(&predicted::figure(report), "predicted", PREDICTED);
@@ -89,6 +93,9 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     let strip = network::of_flow(&report.flow, &report.findings);
     let mut body = header::check(report) + &strip + "<main>\n" + &charts;
     body += &section("findings", "What is wrong", &findings::list(report));
+    if report.flow.counterfactual.is_some() {
+        body += &section("what-if", "What if one factor were ideal", &what_if::table(&report.flow));
+    }
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));
     frame("isogain check", &(body + "</main>\n"), report)

@@ -14,7 +14,7 @@ use isogain_core::theory::limits::Limits;
 use crate::Error;
 use crate::data::Dataset;
 use crate::sharpness::sharpness;
-use crate::snapshot::shattering;
+use crate::snapshot::{shattering, what_if};
 use crate::train::{Trainer, first_batch};
 
 /// A recipe with its network and data, measured once before training.
@@ -62,6 +62,19 @@ impl Subject {
     pub fn with_sharpness(mut self) -> Self {
         self.start.sharpness = Some(sharpness(&self.recipe, &self.network, &self.data));
         self
+    }
+
+    /// Also measures what single factors of the gradient's way back would change, which takes one more pass and at most half
+    /// a second.
+    ///
+    /// # Errors
+    /// When the captured buffers do not fit together.
+    pub fn with_counterfactual(mut self) -> Result<Self, Error> {
+        let seed = self.recipe.run.seed;
+        let trainer = Trainer::new(&self.recipe, &self.network, &self.data, seed);
+        let batch = first_batch(&self.recipe, &self.data, seed);
+        self.start.flow.counterfactual = Some(what_if(&trainer.model, &batch)?);
+        Ok(self)
     }
 
     /// What rules look at before training.

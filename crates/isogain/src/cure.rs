@@ -116,7 +116,7 @@ pub fn search<'a>(
     let clock = Clock::new(options.budget);
     let stage = watch.stage;
     stage(Stage::Diagnose);
-    let subject = Subject::load(recipe, folder)?.with_sharpness();
+    let subject = Subject::load(recipe, folder)?.with_sharpness().with_counterfactual()?;
     let before = subject.findings();
     (watch.begin)(&subject)?;
 

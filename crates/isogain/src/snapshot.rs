@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use isogain_core::flow::Values;
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
+use isogain_core::flow::counterfactual::counterfactual;
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
+use isogain_core::flow::{Counterfactual, Values};
 use isogain_core::network::{Linear, Op, OpKind};
 use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapshot, TensorKind};
 use isogain_core::statistics::Moments;
@@ -92,6 +93,11 @@ pub(crate) fn shattering(model: &Model, batch: &Samples) -> Result<Option<Shatte
     };
     let points = Samples { shape: batch.shape.clone(), inputs: arc(ends[0], ends[1], POINTS), targets };
     Ok(Shattering::of(&captured(model, &points)?.capture))
+}
+
+/// What single factors of the gradient's way back would change on this batch.
+pub(crate) fn what_if(model: &Model, batch: &Samples) -> Result<Counterfactual, Error> {
+    Ok(counterfactual(&captured(model, batch)?.capture))
 }
 
 /// One batch forward and back, with full tensors at hand.

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from isogain import _core
-from isogain.diagnose import check
+from isogain.diagnose import examined
 
 __all__ = ["FixedBatch"]
 
@@ -51,7 +51,7 @@ class FixedBatch:
         self.runs = True
         level = self._native.pause()
         try:
-            self._native.put_snapshot(step, check(self._model, self._batch, self._loss_fn)._checked)
+            self._native.put_snapshot(step, examined(self._model, self._batch, self._loss_fn)._checked)
         finally:
             self._native.resume(level)
             self.runs = False

@@ -43,8 +43,8 @@ fn weights(paths: &[PathBuf], options: &Check) -> Result<Status> {
 fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
     let input = Input::of(&Common { recipe, seed: options.seed, quiet: options.quiet })?;
     let line = progress::line("checking", options.quiet);
-    let subject =
-        progress::single_thread()?.install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness));
+    let subject = progress::single_thread()?
+        .install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness)?.with_counterfactual());
     line.finish_and_clear();
     let subject = input.place(subject)?;
     let findings = subject.findings();

@@ -24,6 +24,7 @@ pub fn attribute(capture: &Capture) -> Flow {
         joints: joints(body, batch),
         head: head::head(capture, joints(tail, batch)),
         weights: weight::gradients(capture),
+        counterfactual: None,
     }
 }
 

@@ -215,6 +215,11 @@ impl OpCapture {
         }
     }
 
+    /// Whether people would say that a layer begins here, as [`super::Joint::begins_layer`].
+    pub(super) fn begins_layer(&self) -> bool {
+        !matches!(self.kind_name(), "activation" | "norm" | "attention" | "operation")
+    }
+
     fn expect(&self, buffer: &'static str, found: &Values, expected: usize) -> Result<(), CaptureError> {
         let found = found.len();
         if found == expected {

@@ -13,9 +13,13 @@ use super::{Cause, Part, Values};
 
 /// Scale and alignment.
 pub(super) fn split(weight: &Values, op: &OpCapture, gain: f64) -> Vec<Part> {
+    two_parts(Cause::WeightScale, scale(weight, op), Cause::Alignment, gain)
+}
+
+/// 1/2 ln(|W|_F^2 rows / input values): what the size of the weights does to a cotangent without preferred direction.
+pub(super) fn scale(weight: &Values, op: &OpCapture) -> f64 {
     // |W|_F^2 = values * mean W^2
-    let scale = weight.rms().ln() + 0.5 * (weight.len() as f64 * op.rows as f64 / op.input.len() as f64).ln();
-    two_parts(Cause::WeightScale, scale, Cause::Alignment, gain)
+    weight.rms().ln() + 0.5 * (weight.len() as f64 * op.rows as f64 / op.input.len() as f64).ln()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod activation;
 mod attention;
 mod attribute;
 pub mod capture;
+pub mod counterfactual;
 mod head;
 mod linear;
 mod norm;
@@ -26,6 +27,7 @@ mod values;
 mod weight;
 
 pub use attribute::attribute;
+pub use counterfactual::Counterfactual;
 pub use values::Values;
 
 /// The gradient's way back through one network, measured on one batch.
@@ -41,6 +43,9 @@ pub struct Flow {
     pub head: Head,
     /// The gradient of each weight, taken apart, in forward order.
     pub weights: Vec<WeightGradient>,
+    /// What the first layer's gradient would be if single factors were ideal; `None` where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counterfactual: Option<Counterfactual>,
 }
 
 /// One operation and what it does to the cotangent that passes back through it.

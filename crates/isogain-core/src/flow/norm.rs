@@ -26,12 +26,7 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
     let gamma = gamma.to_f64();
     let input = op.input.to_f64();
     let deviations = statistics.deviations(&input, features);
-    let rows_of_sample = (op.rows / statistics.batch.max(1)).max(1);
-    let place = |row: usize, feature: usize| match statistics.norm {
-        NormKind::Batch => feature,
-        NormKind::Layer | NormKind::Rms => row,
-        NormKind::Group => row / rows_of_sample * statistics.groups + feature * statistics.groups / features,
-    };
+    let place = statistics.place(op.rows, features);
     let rescaled: Vec<f64> = op
         .cotangent_out
         .to_f64()
@@ -46,7 +41,52 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
     two_parts(Cause::Rescale, rescale, Cause::Projection, gain)
 }
 
+/// Any cotangent sent back through the normalisation as it was: with h = gamma g and the normalised values x', over each
+/// group of values that share statistics, (h - mean h - x' mean(h x')) / sigma; RMS norm leaves the mean of h out.
+pub(super) fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
+    let features = gamma.len();
+    let (gamma, input) = (gamma.to_f64(), op.input.to_f64());
+    let deviations = statistics.deviations(&input, features);
+    let place = statistics.place(op.rows, features);
+    let centres = statistics.norm != NormKind::Rms;
+    let groups = deviations.len();
+    let mut count = vec![0.0; groups];
+    let [mut mean_x, mut mean_h, mut along] = [0; 3].map(|_| vec![0.0; groups]);
+    for (index, (x, g)) in input.iter().zip(cotangent).enumerate() {
+        let group = place(index / features, index % features);
+        count[group] += 1.0;
+        mean_x[group] += x;
+        mean_h[group] += gamma[index % features] * g;
+    }
+    for group in 0..groups {
+        mean_x[group] = if centres { mean_x[group] / count[group] } else { 0.0 };
+        mean_h[group] = if centres { mean_h[group] / count[group] } else { 0.0 };
+    }
+    let normalised = |index: usize, group: usize| (input[index] - mean_x[group]) / deviations[group];
+    for (index, g) in cotangent.iter().enumerate() {
+        let group = place(index / features, index % features);
+        along[group] += gamma[index % features] * g * normalised(index, group) / count[group];
+    }
+    let one = |(index, g): (usize, &f64)| {
+        let group = place(index / features, index % features);
+        let h = gamma[index % features] * g;
+        (h - mean_h[group] - normalised(index, group) * along[group]) / deviations[group]
+    };
+    cotangent.iter().enumerate().map(one).collect()
+}
+
 impl Statistics {
+    /// Index into [`Self::deviations`] of what a row's feature is divided by.
+    fn place(&self, rows: usize, features: usize) -> impl Fn(usize, usize) -> usize {
+        let (norm, groups) = (self.norm, self.groups);
+        let rows_of_sample = (rows / self.batch.max(1)).max(1);
+        move |row, feature| match norm {
+            NormKind::Batch => feature,
+            NormKind::Layer | NormKind::Rms => row,
+            NormKind::Group => row / rows_of_sample * groups + feature * groups / features,
+        }
+    }
+
     /// sqrt(variance + eps): one for each feature (batch norm), each row (layer and RMS norm), or each sample's groups.
     fn deviations(&self, input: &[f64], features: usize) -> Vec<f64> {
         let (norm, eps) = (self.norm, self.eps);

@@ -157,7 +157,7 @@ fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, b
         joints: ends,
     };
     let body = if description.is_chain() { chain } else { main_path(chain) };
-    Flow { total_log_gain: None, joints: body, head, weights: Vec::new() }
+    Flow { total_log_gain: None, joints: body, head, weights: Vec::new(), counterfactual: None }
 }
 
 fn kind(kind: &OperationKind) -> &'static str {

@@ -22,6 +22,7 @@ pub mod smoothness;
 pub mod source;
 pub mod text;
 pub mod weights;
+pub mod what_if;
 pub mod words;
 
 mod columns;

@@ -12,7 +12,7 @@ use crate::trial::result::PrescriptionResult;
 use super::escape::{printable, shortened};
 use super::layers::Quantity;
 use super::numbers::{number, number_or_missing, plural, scientific};
-use super::{Context, Door, bars, columns, layers, trials, words};
+use super::{Context, Door, bars, columns, layers, trials, what_if, words};
 
 /// Characters of a full bar.
 const BAR_WIDTH: usize = 16;
@@ -110,6 +110,10 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
     if ills == 0 {
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
+        let told = what_if::block(report.flow.counterfactual.as_ref(), &report.findings);
+        if !told.is_empty() {
+            text += &format!("{told}\n");
+        }
         // A finding's own theory says it already.
         let limit = words::limit(report);
         let is_told =

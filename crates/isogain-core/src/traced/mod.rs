@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, PathCapture};
+use crate::flow::counterfactual::counterfactual;
 use crate::forecast;
 use crate::network::{
     Attention, Cell, Convolution, ForgetBias, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Recurrent,
@@ -61,6 +62,9 @@ pub struct Traced {
     pub seed: u64,
     /// Floating-point type of the parameters.
     pub precision: Precision,
+    /// Whether to tell what single factors of the gradient's way back would change, which takes more ways back.
+    #[serde(default)]
+    pub counterfactual: bool,
 }
 
 /// One operation with its buffers.
@@ -279,6 +283,7 @@ impl Subject {
         let capture = Capture::new(traced.batch, buffers.captures(&traced.ops)?, traced.loss.unwrap_or(f64::NAN))?;
         let parameters = buffers.parameters(&traced.parameters)?;
         let mut start = Snapshot::of(&capture, parameters, 0);
+        start.flow.counterfactual = traced.counterfactual.then(|| counterfactual(&capture));
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
         let initializer = recipe::initializer(&capture);

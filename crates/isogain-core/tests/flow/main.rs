@@ -6,6 +6,7 @@
 mod acceptance;
 mod attribution;
 mod batch_norm;
+mod counterfactual;
 mod glorot;
 mod gradients;
 mod identities;

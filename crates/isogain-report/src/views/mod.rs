@@ -31,6 +31,7 @@ mod split;
 mod time;
 mod units;
 pub(crate) mod waterfall;
+pub(crate) mod what_if;
 
 use crate::digest::Digest;
 

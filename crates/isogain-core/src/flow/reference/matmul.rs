@@ -4,7 +4,7 @@
 const TILE: usize = 4;
 
 /// `a b` for row-major `a` `[m, k]` and `b` `[k, n]`.
-pub(super) fn product(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
+pub(in crate::flow) fn product(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
     let mut out = vec![0.0; m * n];
     let mut panel = vec![[0.0; TILE]; k];
     for first_column in (0..n).step_by(TILE) {
@@ -43,7 +43,7 @@ fn tile(rows: [&[f64]; TILE], panel: &[[f64; TILE]]) -> [[f64; TILE]; TILE] {
 }
 
 /// The transpose of a row-major `[rows, columns]`.
-pub(super) fn transpose(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+pub(in crate::flow) fn transpose(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     let mut out = vec![0.0; values.len()];
     for row in 0..rows {
         for column in 0..columns {

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub(super) use matmul::{product, transpose};
+
 use super::Values;
 use super::capture::{Capture, CaptureError};
 use crate::network::Network;

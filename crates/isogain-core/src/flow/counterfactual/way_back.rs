@@ -1,0 +1,251 @@
+//! The way back with some factors exchanged, for several choices of them at once.
+//!
+//! Most of what is exchanged is a scale, and multiplies the measured cotangent by a number. A cotangent of another direction
+//! is carried as a unit buffer and the logarithm of its size, so that nothing leaves the range of f64; choices that differ
+//! by a scale share the buffer, and with it the work.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use super::Factor;
+use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::flow::reference::{product, transpose};
+use crate::flow::values::rms;
+use crate::flow::{Values, linear, norm};
+use crate::theory::activations::Activation;
+
+/// A cotangent under one choice of factors: e^`log_scale` times a direction.
+#[derive(Clone)]
+pub(super) struct Cotangent {
+    log_scale: f64,
+    direction: Direction,
+}
+
+#[derive(Clone)]
+enum Direction {
+    /// The cotangent that was measured at this joint.
+    Measured,
+    /// Another one, of RMS 1, or zero.
+    Other(Arc<Vec<f64>>),
+}
+
+impl Direction {
+    /// Whether it is the same buffer.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Measured, Self::Measured) => true,
+            (Self::Other(one), Self::Other(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Cotangent {
+    /// ln RMS at a joint where the measured cotangent has this one.
+    pub(super) fn against(&self, measured: f64) -> f64 {
+        match self.direction {
+            Direction::Measured => self.log_scale + measured,
+            Direction::Other(_) => self.log_scale,
+        }
+    }
+
+    /// From any values; zeros have the scale e^-inf.
+    fn of(values: Vec<f64>, log_scale: f64) -> Self {
+        let (values, log_size) = unit(values);
+        Self { log_scale: log_scale + log_size, direction: Direction::Other(Arc::new(values)) }
+    }
+
+    fn scaled(&self, log_factor: f64) -> Self {
+        Self { log_scale: self.log_scale + log_factor, direction: self.direction.clone() }
+    }
+
+    /// Values of RMS 1 and the logarithm of their factor, `measured` being the cotangent that was measured here.
+    fn parts(&self, measured: &Values) -> (Arc<Vec<f64>>, f64) {
+        match &self.direction {
+            Direction::Measured => {
+                let (values, log_size) = unit(measured.to_f64().into_owned());
+                (Arc::new(values), self.log_scale + log_size)
+            }
+            Direction::Other(values) => (Arc::clone(values), self.log_scale),
+        }
+    }
+}
+
+/// Values divided by their RMS, and its logarithm.
+fn unit(mut values: Vec<f64>) -> (Vec<f64>, f64) {
+    let size = rms(&values);
+    if size > 0.0 {
+        values.iter_mut().for_each(|value| *value /= size);
+    }
+    (values, size.ln())
+}
+
+/// A number that is the logarithm of one above 0; 0 for a factor that has no size to take away.
+fn finite_or_zero(log_scale: f64) -> f64 {
+    if log_scale.is_finite() { log_scale } else { 0.0 }
+}
+
+/// Choices of factors.
+pub(super) struct WayBack<'a> {
+    sets: &'a [Vec<Factor>],
+}
+
+impl<'a> WayBack<'a> {
+    /// For these sets of ideal factors.
+    pub(super) fn new(sets: &'a [Vec<Factor>]) -> Self {
+        Self { sets }
+    }
+
+    /// The cotangent before the first of these operations under each choice, the measured one being at the end.
+    ///
+    /// # Errors
+    /// The operation that only the measured cotangent can be sent through, as a sentence.
+    pub(super) fn log_changes(&self, ops: &[OpCapture]) -> Result<Vec<Cotangent>, String> {
+        let at_end = vec![Cotangent { log_scale: 0.0, direction: Direction::Measured }; self.sets.len()];
+        self.through(ops, at_end)
+    }
+
+    fn through(&self, ops: &[OpCapture], mut cotangents: Vec<Cotangent>) -> Result<Vec<Cotangent>, String> {
+        for op in ops.iter().rev() {
+            cotangents = match &op.kind {
+                OpCaptureKind::Linear { weight, .. } => self.linear(op, weight, &cotangents),
+                OpCaptureKind::Activation(activation) => self.activation(op, *activation, &cotangents),
+                OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
+                    let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
+                    self.norm(op, &statistics, gamma, &cotangents)
+                }
+                OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
+                    self.residual(op, *scale, [branch, shortcut], branch_cotangent_in, &cotangents)?
+                }
+                OpCaptureKind::Convolution { weight, .. } => {
+                    only_measured(op, &cotangents)?;
+                    self.divided(Factor::Weights, linear::scale(weight, op), &cotangents)
+                }
+                OpCaptureKind::Attention { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
+                    only_measured(op, &cotangents)?;
+                    cotangents
+                }
+            };
+        }
+        Ok(cotangents)
+    }
+
+    fn is_ideal(&self, choice: usize, factor: Factor) -> bool {
+        self.sets[choice].contains(&factor)
+    }
+
+    /// Without a scale, where the factor is ideal.
+    fn divided(&self, factor: Factor, log_scale: f64, cotangents: &[Cotangent]) -> Vec<Cotangent> {
+        let without = |choice| if self.is_ideal(choice, factor) { -finite_or_zero(log_scale) } else { 0.0 };
+        cotangents.iter().enumerate().map(|(choice, cotangent)| cotangent.scaled(without(choice))).collect()
+    }
+
+    fn linear(&self, op: &OpCapture, weight: &Values, cotangents: &[Cotangent]) -> Vec<Cotangent> {
+        let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
+        let transposed = OnceCell::new();
+        let back = each_once(cotangents, |g| {
+            let weight = transposed.get_or_init(|| transpose(&weight.to_f64(), fan_in, fan_out));
+            product(g, weight, [op.rows, fan_out, fan_in])
+        });
+        self.divided(Factor::Weights, linear::scale(weight, op), &back)
+    }
+
+    fn activation(&self, op: &OpCapture, activation: Activation, cotangents: &[Cotangent]) -> Vec<Cotangent> {
+        let slopes: Vec<f64> = op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
+        let back = each_once(cotangents, |g| g.iter().zip(&slopes).map(|(g, slope)| g * slope).collect());
+        self.divided(Factor::Slopes, rms(&slopes).ln(), &back)
+    }
+
+    fn norm(
+        &self,
+        op: &OpCapture,
+        statistics: &norm::Statistics,
+        gamma: &Values,
+        cotangents: &[Cotangent],
+    ) -> Vec<Cotangent> {
+        let as_it_is = each_once(cotangents, |g| norm::back(statistics, gamma, op, g));
+        let gamma = gamma.to_f64();
+        let bare = once(cotangents, |direction| {
+            let (g, log_size) = Cotangent { log_scale: 0.0, direction: direction.clone() }.parts(&op.cotangent_out);
+            Cotangent::of(g.iter().zip(gamma.iter().cycle()).map(|(g, gamma)| g * gamma).collect(), log_size)
+        });
+        let both = as_it_is.into_iter().zip(bare).enumerate();
+        both.map(|(choice, (as_it_is, bare))| if self.is_ideal(choice, Factor::Norms) { bare } else { as_it_is })
+            .collect()
+    }
+
+    fn residual(
+        &self,
+        op: &OpCapture,
+        scale: f64,
+        [branch, shortcut]: [&[OpCapture]; 2],
+        branch_back: &Values,
+        cotangents: &[Cotangent],
+    ) -> Result<Vec<Cotangent>, String> {
+        // The measured cotangent at the branch's end has the scale in it.
+        let sign = scale.signum();
+        let signed = each_once(cotangents, |g| g.iter().map(|g| sign * g).collect());
+        let scaled = |cotangent: Cotangent| match cotangent.direction {
+            Direction::Measured => cotangent,
+            Direction::Other(_) => cotangent.scaled(scale.abs().ln()),
+        };
+        let through_branch = self.through(branch, signed.into_iter().map(scaled).collect())?;
+        let through_skip = self.through(shortcut, cotangents.to_vec())?;
+        let skip_back = shortcut.first().map_or(&op.cotangent_out, |first| &first.cotangent_in);
+        let sum = |(choice, (branch, skip)): (usize, (Cotangent, Cotangent))| {
+            if self.is_ideal(choice, Factor::Skips) {
+                let (values, log_scale) = branch.parts(branch_back);
+                return Cotangent { log_scale, direction: Direction::Other(values) };
+            }
+            let both = (&branch.direction, &skip.direction);
+            if matches!(both, (Direction::Measured, Direction::Measured)) && branch.log_scale == skip.log_scale {
+                return branch;
+            }
+            let ((b, log_b), (s, log_s)) = (branch.parts(branch_back), skip.parts(skip_back));
+            let largest = log_b.max(log_s);
+            if largest == f64::NEG_INFINITY {
+                return Cotangent { log_scale: largest, direction: Direction::Other(b) };
+            }
+            let [of_b, of_s] = [log_b, log_s].map(|log_size| (log_size - largest).exp());
+            Cotangent::of(b.iter().zip(s.iter()).map(|(b, s)| of_b * b + of_s * s).collect(), largest)
+        };
+        Ok(through_branch.into_iter().zip(through_skip).enumerate().map(sum).collect())
+    }
+}
+
+/// Sends every direction that was not measured back, each once; the measured one comes out as it was measured.
+fn each_once(cotangents: &[Cotangent], mut back: impl FnMut(&[f64]) -> Vec<f64>) -> Vec<Cotangent> {
+    once(cotangents, |direction| match direction {
+        Direction::Measured => Cotangent { log_scale: 0.0, direction: Direction::Measured },
+        Direction::Other(values) => Cotangent::of(back(values), 0.0),
+    })
+}
+
+/// One call for all cotangents of the same direction.
+fn once(cotangents: &[Cotangent], mut back: impl FnMut(&Direction) -> Cotangent) -> Vec<Cotangent> {
+    let mut known: Vec<(&Direction, Cotangent)> = Vec::new();
+    let mut found = Vec::with_capacity(cotangents.len());
+    for Cotangent { log_scale, direction } in cotangents {
+        let sent = known.iter().find(|(known, _)| known.is(direction)).map(|(_, sent)| sent.clone());
+        let sent = sent.unwrap_or_else(|| {
+            let sent = back(direction);
+            known.push((direction, sent.clone()));
+            sent
+        });
+        found.push(sent.scaled(*log_scale));
+    }
+    found
+}
+
+/// Some operations cannot be run backward again from their buffers.
+fn only_measured(op: &OpCapture, cotangents: &[Cotangent]) -> Result<(), String> {
+    if cotangents.iter().all(|cotangent| matches!(cotangent.direction, Direction::Measured)) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} ({}) can be followed backward for the gradient that was measured alone, and norms or skips behind it change \
+         its direction",
+        op.name,
+        op.kind_name()
+    ))
+}
