@@ -66,6 +66,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             STEP,
             "a step as large as the matrix replaces it; counted where the gradient grows by more than 10",
         )
+        .with_slope(case)
         .remedies(&[
             "rescale-init",
             "add-skip",

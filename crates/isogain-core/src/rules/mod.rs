@@ -40,6 +40,7 @@ pub mod severity;
 mod shattered_gradient;
 mod small_batch_norm;
 mod symmetric_weights;
+mod slope;
 mod time;
 mod too_few_steps;
 mod unscaled_input;

@@ -81,6 +81,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         )
         .against(format!("steps x |update| / |W| of {}", weight.op), reach, STUCK, REACH_SOURCE)
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
+        .with_slope(case)
         .remedies(&[
             "rescale-init",
             "swap-activation",

@@ -24,6 +24,7 @@ pub mod recurrent;
 pub mod residual;
 pub mod sampling;
 pub mod tailored;
+pub mod slope;
 
 pub(crate) mod distribution;
 mod named;
