@@ -2,6 +2,7 @@
 //! what to do about it, and what a trial proved. No framework, no sockets, no clock, no printing.
 
 pub mod baseline;
+pub mod conservation;
 pub mod flow;
 pub mod forecast;
 pub mod names;

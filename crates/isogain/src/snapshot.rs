@@ -1,8 +1,10 @@
 //! One batch with full tensors at hand: the chain rule taken apart, what single units do, and every parameter.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, broken, tolerated_share};
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::counterfactual::counterfactual;
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
@@ -51,10 +53,24 @@ pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Sna
     let Captured { capture, gradients, seen } = captured(model, batch)?;
     let histograms = histograms(model, &seen);
     let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
+    snapshot.broken_laws = broken_laws(model, &gradients);
     for joint in &mut snapshot.joints {
         joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
     }
     Ok((snapshot, histograms))
+}
+
+/// The exact laws that weights and gradients contradict.
+fn broken_laws(model: &Model, gradients: &Gradients) -> Vec<BrokenLaw> {
+    let pair = |name: &str| {
+        Some(Pair {
+            weight: Cow::Owned(model.parameters.get(name)?.to_f64()),
+            gradient: Cow::Owned(gradients.get(name).map(Value::to_f64).unwrap_or_default()),
+            units_are_columns: true,
+        })
+    };
+    let tolerated = model.arithmetic.narrow.map_or(TOLERATED_SHARE, |narrow| tolerated_share(narrow.unit_roundoff()));
+    broken(&model.network, pair, tolerated)
 }
 
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {

@@ -81,6 +81,7 @@ impl Known {
             joints,
             sharpness: None,
             shattering: None,
+            broken_laws: Vec::new(),
         }
     }
 

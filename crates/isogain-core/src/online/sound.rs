@@ -22,7 +22,7 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 36] = [
+pub static TABLE: [(&str, When); 37] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
@@ -30,6 +30,7 @@ pub static TABLE: [(&str, When); 36] = [
     ("fan-mismatch", When::Start),
     ("unscaled-residual", When::Never("statistics of operations do not show which of them are branches")),
     ("small-batch-norm", When::Start),
+    ("inconsistent-gradient", When::Never("statistics of weights and of gradients do not show their products")),
     ("norm-placement", When::Never("statistics of operations do not show which of them are branches")),
     ("batch-norm-depth", When::Never("statistics of operations do not show which of them are branches")),
     ("logit-growth", When::Never("statistics of operations do not show logits")),

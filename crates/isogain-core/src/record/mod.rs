@@ -27,6 +27,7 @@ pub use writer::Writer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conservation::BrokenLaw;
 use crate::flow::Flow;
 use crate::flow::shattering::Shattering;
 use crate::statistics::{ExponentHistogram, Moments};
@@ -57,6 +58,10 @@ pub struct Snapshot {
     /// Whether neighbouring inputs still get gradients that are alike; `None` where it was not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shattering: Option<Shattering>,
+    /// Exact laws that weights and gradients contradict, in forward order; empty where none is broken, or none was looked
+    /// at.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub broken_laws: Vec<BrokenLaw>,
 }
 
 /// What the units of one activation do on a batch.

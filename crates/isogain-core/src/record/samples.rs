@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::conservation::{BrokenLaw, Law};
 use crate::flow::shattering::Shattering;
 use crate::network::{Linear, Loss, Network, Op, OpKind, Residual, Shape};
 use crate::recipe::{Level, Precision, Recipe};
@@ -142,6 +143,13 @@ pub(crate) fn full_step() -> StepRecord {
         joints: step(7).joints,
         sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
         shattering: Some(Shattering { gradient_correlation: 0.5, activation_correlation: 0.75 }),
+        broken_laws: vec![BrokenLaw {
+            law: Law::HandedOn,
+            layers: vec!["fc1".into(), "head".into()],
+            left: 0.5,
+            right: 0.25,
+            share: 0.125,
+        }],
     };
     let histogram = HistogramRecord {
         name: "fc1".into(),

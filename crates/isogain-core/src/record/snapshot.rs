@@ -22,6 +22,7 @@ impl Snapshot {
             joints: ops.iter().map(|op| joint_record(op, capture.batch())).collect(),
             sharpness: None,
             shattering: None,
+            broken_laws: Vec::new(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Cases for tests: a recipe's network, run on a made-up classification task by the reference engine.
 
+use std::borrow::Cow;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::{Case, Finding, named};
+use crate::conservation::{Pair, TOLERATED_SHARE, broken};
 use crate::flow::capture::Capture;
 use crate::flow::reference::{self, Parameters, Pass, Targets};
 use crate::flow::shattering::{POINTS, Shattering, arc};
@@ -68,7 +71,7 @@ impl Bench {
         };
         let parameters = draw(&network.ops, &mut rng);
         let pass = reference::run(&network, &parameters, &inputs, &targets).unwrap();
-        let mut start = snapshot(&pass, &parameters);
+        let mut start = snapshot(&network, &pass, &parameters);
         start.shattering = shattering(&network, &parameters, &inputs, &targets);
         let data = DataSummary {
             source: "made up".into(),
@@ -156,8 +159,8 @@ fn shattering(network: &Network, parameters: &Parameters, inputs: &[f64], target
 }
 
 /// A snapshot as an engine in single precision takes it.
-fn snapshot(pass: &Pass, parameters: &Parameters) -> Snapshot {
-    let parameters = parameters
+fn snapshot(network: &Network, pass: &Pass, drawn: &Parameters) -> Snapshot {
+    let parameters = drawn
         .iter()
         .map(|(name, values)| ParameterRecord {
             name: name.clone(),
@@ -166,7 +169,18 @@ fn snapshot(pass: &Pass, parameters: &Parameters) -> Snapshot {
             update: Moments::default(),
         })
         .collect();
+    let pair = |name: &str| {
+        Some(Pair {
+            weight: Cow::Borrowed(drawn.get(name)?.as_slice()),
+            gradient: pass
+                .gradients
+                .get(name)
+                .map_or(Cow::Owned(Vec::new()), |values| Cow::Borrowed(values.as_slice())),
+            units_are_columns: true,
+        })
+    };
     let mut snapshot = Snapshot::of(&pass.capture, parameters, 0);
+    snapshot.broken_laws = broken(network, pair, TOLERATED_SHARE);
     for (joint, op) in snapshot.joints.iter_mut().zip(pass.capture.walk()) {
         joint.activation = rounded(&op.output.to_f64());
         joint.cotangent = rounded(&op.cotangent_out.to_f64());

@@ -8,7 +8,7 @@ use crate::flow::profile::{Layer, Profile, causes};
 use crate::flow::{CauseShare, Joint};
 use crate::network::{Op, OpKind};
 use crate::recipe::{ClipKind, Precision};
-use crate::record::{ParameterRecord, Snapshot};
+use crate::record::{JointRecord, ParameterRecord, Snapshot};
 use crate::statistics::{Moments, NumberFormat};
 use crate::theory::numerics;
 
@@ -42,6 +42,11 @@ pub(super) fn is_zero(moments: &Moments) -> bool {
 /// takes minutes at 10 000 layers.
 pub(super) fn by_name(parameters: &[ParameterRecord]) -> HashMap<&str, &ParameterRecord> {
     parameters.iter().map(|parameter| (parameter.name.as_str(), parameter)).collect()
+}
+
+/// Joints by name, for the same reason.
+pub(super) fn by_joint(joints: &[JointRecord]) -> HashMap<&str, &JointRecord> {
+    joints.iter().map(|joint| (joint.name.as_str(), joint)).collect()
 }
 
 /// The weight matrices before training, in forward order.

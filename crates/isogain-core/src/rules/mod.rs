@@ -25,6 +25,7 @@ mod frozen_embedding;
 mod frozen_layer;
 mod gradient_below_eps;
 pub(crate) mod gradient_underflow;
+mod inconsistent_gradient;
 mod learning_rate_too_high;
 mod learning_rate_too_low;
 mod logit_growth;
@@ -39,8 +40,8 @@ mod saturated_units;
 pub mod severity;
 mod shattered_gradient;
 mod small_batch_norm;
-mod symmetric_weights;
 mod slope;
+mod symmetric_weights;
 mod time;
 mod too_few_steps;
 mod unscaled_input;
@@ -161,7 +162,7 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 36] = [
+pub static TABLE: [&Rule; 37] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
@@ -170,6 +171,7 @@ pub static TABLE: [&Rule; 36] = [
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
     &norm_placement::RULE,
+    &inconsistent_gradient::RULE,
     &batch_norm_depth::RULE,
     &logit_growth::RULE,
     &attention_entropy_collapse::RULE,

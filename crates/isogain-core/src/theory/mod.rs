@@ -23,9 +23,9 @@ pub mod quadrature;
 pub mod recurrent;
 pub mod residual;
 pub mod sampling;
-pub mod tailored;
 pub mod slope;
 
+pub mod tailored;
 pub(crate) mod distribution;
 mod named;
 mod solve;

@@ -6,6 +6,7 @@
 mod acceptance;
 mod attribution;
 mod batch_norm;
+mod conservation;
 mod counterfactual;
 mod glorot;
 mod gradients;

@@ -370,5 +370,6 @@ fn start(record: &StepRecord) -> Snapshot {
         joints: record.joints.clone(),
         sharpness: None,
         shattering: None,
+        broken_laws: Vec::new(),
     }
 }

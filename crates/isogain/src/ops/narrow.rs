@@ -27,6 +27,14 @@ impl Narrow {
         }
     }
 
+    /// Half of the spacing between 1 and the next number.
+    pub(crate) fn unit_roundoff(self) -> f64 {
+        match self {
+            Self::Bf16 => 2.0_f64.powi(-8),
+            Self::Fp16 => 2.0_f64.powi(-11),
+        }
+    }
+
     /// Rounds every value in place; a shared buffer is copied first.
     pub(crate) fn round(self, buffer: &mut Buffer) {
         if buffer.dtype() != DType::F32 {

@@ -66,12 +66,13 @@ fn floats(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Numbers that are finite by construction: settings, which a recipe checks, the largest of finite magnitudes, and the
-/// causes of a log-gain, of which there are none when it is not finite.
+/// Numbers that are finite by construction: settings, which a recipe checks, the largest of finite magnitudes, the causes
+/// of a log-gain, of which there are none when it is not finite, and laws, which are looked at where both sides are.
 fn is_always_finite(path: &str) -> bool {
     path.starts_with("/network")
         || path.starts_with("/job")
         || path.ends_with("/abs_max")
+        || path.contains("/broken_laws/")
         || (path.contains("/split/") && path.ends_with("/log_gain"))
 }
 

@@ -1,0 +1,199 @@
+//! Exact laws that every right gradient obeys, whatever the data and the loss, watched from weights and gradients alone.
+//!
+//! With <W, dW> the sum over all elements of a weight times its gradient, bias included where there is one:
+//!
+//! * **Handing on**: where only operations with f(c x) = c f(x) lie between two layers (ReLU and its kin, pooling, dropout),
+//!   what flows out of the first is what flows into the second: `<W_1, dW_1> + <b_1, db_1> = <W_2, dW_2>` (Du, Hu and Lee
+//!   2018). Attention hands on what its values carry in the same way.
+//! * **Scale invariance**: where a norm follows, the layer's scale is no matter: `<W, dW> + <b, db> = 0`, up to the norm's eps.
+//! * **Queries and keys**: only their product counts: `<W_Q, dW_Q> + <b_Q, db_Q> = <W_K, dW_K> + <b_K, db_K>`.
+//!
+//! Nothing is compared with another implementation, and it costs one read of the parameters. A gradient that breaks a law is
+//! not the derivative of the loss by these weights: it belongs to others, a part of its way was cut off, a value left the
+//! range of the number format, or the norm's eps is no small number.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::{Convolution, Network, Op, OpKind};
+
+/// A parameter with its gradient.
+#[derive(Clone, Debug)]
+pub struct Pair<'a> {
+    /// Its values.
+    pub weight: Cow<'a, [f64]>,
+    /// dL/d of each.
+    pub gradient: Cow<'a, [f64]>,
+    /// Whether a matrix is `[fan_in, fan_out]`, so that a unit is a column; queries and keys that come out of one matrix
+    /// can be told apart only then.
+    pub units_are_columns: bool,
+}
+
+/// Which law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Law {
+    /// A layer hands its signal on to the next one.
+    HandedOn,
+    /// A layer in front of a norm has no scale.
+    ScaleInvariance,
+    /// Queries and keys have the same signal.
+    QueriesAndKeys,
+}
+
+/// A law that weights and gradients contradict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokenLaw {
+    /// Which.
+    pub law: Law,
+    /// The operations concerned, in forward order: the layer, and where another is concerned, that one.
+    pub layers: Vec<String>,
+    /// One side of the equation.
+    pub left: f64,
+    /// The other side.
+    pub right: f64,
+    /// |left - right| over the sum of |W| |dW| of all that stands in it, which no right gradient exceeds: in [0, 1].
+    pub share: f64,
+}
+
+/// The laws that are broken by more than this share, in forward order. `parameter` gives a parameter by name
+/// (`fc1.weight`), with an empty gradient where it has none (a frozen one), and nothing for one that is not there. A law
+/// that needs a gradient that is not there is not looked at.
+pub fn broken<'a>(
+    network: &Network,
+    parameter: impl Fn(&str) -> Option<Pair<'a>>,
+    tolerated_share: f64,
+) -> Vec<BrokenLaw> {
+    let mut watch = Watch { parameter: &parameter, found: Vec::new() };
+    watch.chain(&network.ops);
+    let mut found = watch.found;
+    found.retain(|broken| broken.share > tolerated_share);
+    found
+}
+
+/// The share from which on a law is broken, in f32 and f64. Rounding in f32 leaves some 1e-6.
+pub const TOLERATED_SHARE: f64 = 1e-3;
+
+/// The same for numbers that are right up to `unit_roundoff` of their size: a cotangent that was rounded at many layers.
+pub fn tolerated_share(unit_roundoff: f64) -> f64 {
+    (16.0 * unit_roundoff).max(TOLERATED_SHARE)
+}
+
+/// <W, dW> and |W| |dW|.
+#[derive(Clone, Copy, Default)]
+struct Inner {
+    product: f64,
+    bound: f64,
+}
+
+impl Inner {
+    fn of(values: impl Iterator<Item = (f64, f64)>) -> Self {
+        let [mut product, mut weights, mut gradients] = [0.0; 3];
+        for (w, g) in values {
+            product += w * g;
+            weights += w * w;
+            gradients += g * g;
+        }
+        Self { product, bound: (weights * gradients).sqrt() }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { product: self.product + other.product, bound: self.bound + other.bound }
+    }
+}
+
+/// What the last layer sends on: all of its units, or some.
+#[derive(Clone)]
+struct Source<'n> {
+    op: &'n str,
+    units: usize,
+    part: Range<usize>,
+}
+
+struct Watch<'p, F> {
+    parameter: &'p F,
+    found: Vec<BrokenLaw>,
+}
+
+impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
+    fn chain(&mut self, ops: &[Op]) {
+        let mut source: Option<Source<'_>> = None;
+        for op in ops {
+            source = match &op.kind {
+                OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) if linear.tied.is_none() => {
+                    if let Some(before) = &source {
+                        let whole = 0..linear.fan_out;
+                        let reads = self.parameter_of(&op.name, "weight", linear.fan_out, whole).flatten();
+                        let sides = [self.source(before), reads];
+                        self.law(Law::HandedOn, &[before.op, &op.name], sides);
+                    }
+                    Some(Source { op: &op.name, units: linear.fan_out, part: 0..linear.fan_out })
+                }
+                OpKind::Activation { activation } if activation.is_homogeneous() => source,
+                OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) => source,
+                OpKind::Norm(_) => {
+                    if let Some(before) = &source {
+                        let sides = [self.source(before), Some(Inner::default())];
+                        self.law(Law::ScaleInvariance, &[before.op], sides);
+                    }
+                    None
+                }
+                OpKind::Attention(attention) => source.and_then(|before| {
+                    let third = attention.features;
+                    // All of a layer's units, and nothing in between that would change the product.
+                    let is_whole = before.part == (0..before.units) && before.units == 3 * third;
+                    let part =
+                        |third_of: usize| Source { part: third_of * third..(third_of + 1) * third, ..before.clone() };
+                    if !is_whole {
+                        return None;
+                    }
+                    let sides = [self.source(&part(0)), self.source(&part(1))];
+                    self.law(Law::QueriesAndKeys, &[before.op], sides);
+                    Some(part(2))
+                }),
+                OpKind::Residual(residual) => {
+                    self.chain(&residual.branch);
+                    self.chain(&residual.shortcut);
+                    None
+                }
+                _ => None,
+            };
+        }
+    }
+
+    fn law(&mut self, law: Law, layers: &[&str], [left, right]: [Option<Inner>; 2]) {
+        let (Some(left), Some(right)) = (left, right) else { return };
+        let bound = left.bound + right.bound;
+        let share = (left.product - right.product).abs() / bound;
+        // No gradient at all keeps every law; what is not finite is another rule's.
+        if bound > 0.0 && share.is_finite() {
+            let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
+            self.found.push(BrokenLaw { law, layers, left: left.product, right: right.product, share });
+        }
+    }
+
+    /// Weight and bias of what a source sends on; a layer without a bias has none to add.
+    fn source(&self, Source { op, units, part }: &Source<'_>) -> Option<Inner> {
+        let weight = self.parameter_of(op, "weight", *units, part.clone())??;
+        match self.parameter_of(op, "bias", *units, part.clone()) {
+            None => Some(weight),
+            Some(bias) => Some(weight.plus(bias?)),
+        }
+    }
+
+    /// `None` where there is no such parameter, `Some(None)` where its gradient, or which of it is meant, is not known.
+    fn parameter_of(&self, op: &str, what: &str, units: usize, part: Range<usize>) -> Option<Option<Inner>> {
+        let pair = (self.parameter)(&format!("{op}.{what}"))?;
+        if pair.gradient.len() != pair.weight.len() {
+            return Some(None);
+        }
+        let values = pair.weight.iter().copied().zip(pair.gradient.iter().copied());
+        if part == (0..units) {
+            return Some(Some(Inner::of(values)));
+        }
+        let chosen = values.enumerate().filter(|(index, _)| part.contains(&(index % units))).map(|(_, values)| values);
+        Some((pair.units_are_columns || what == "bias").then(|| Inner::of(chosen)))
+    }
+}
