@@ -3,8 +3,9 @@
 use super::finding::{number, whole};
 use super::measure::weights;
 use super::vanishing_gradient::{REACH_SOURCE, SLOW};
-use super::{Case, Finding, Rule};
+use super::{Case, Finding, Rule, plateau};
 use crate::recipe::Level;
+use crate::theory::plateau::Forecast;
 
 pub(super) static RULE: Rule = Rule {
     name: "loss-at-chance",
@@ -48,14 +49,15 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .filter_map(|weight| weight.reach)
         .fold(f64::INFINITY, f64::min);
     let gradients = if reach > SLOW { ", although every weight got a gradient that could move it" } else { "" };
+    let plateau = plateau::forecast(case);
+    let forecast = plateau.map(plateau::words).unwrap_or_default();
     let message = format!(
-        "after {} steps the loss is {}, that of knowing nothing is {}{gradients}",
+        "after {} steps the loss is {}, that of knowing nothing is {}{gradients}{forecast}",
         outcome.steps,
         number(share * baseline),
         number(baseline)
     );
-    Some(
-        Finding::new(RULE.name, Level::Deny, whole(case), message)
+    let finding = Finding::new(RULE.name, Level::Deny, whole(case), message)
             .at(outcome.steps)
             .against(
                 "final loss over the loss of knowing nothing",
@@ -65,8 +67,16 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             )
             .against("fall over the last two thirds, in losses of knowing nothing", fall, FLAT, "a plateau has 0")
             .against("smallest steps x |update| / |W|", reach, SLOW, REACH_SOURCE)
-            .remedies(&["change-learning-rate", "rescale-init", "insert-batch-norm", "insert-layer-norm"]),
-    )
+            .remedies(&["change-learning-rate", "rescale-init", "insert-batch-norm", "insert-layer-norm"]);
+    Some(match plateau {
+        Some(Forecast::Ends { steps, growth }) => finding
+            .with("flat steps still to come, an order of magnitude", steps)
+            .with("growth of ln|dW| per step", growth),
+        Some(Forecast::Far { growth } | Forecast::NoGrowth { growth }) => {
+            finding.with("growth of ln|dW| per step", growth)
+        }
+        None => finding,
+    })
 }
 
 #[cfg(test)]

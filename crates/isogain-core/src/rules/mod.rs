@@ -34,13 +34,14 @@ mod measure;
 mod non_finite;
 mod norm_placement;
 pub mod page;
+mod plateau;
 mod rank_collapse;
 mod saturated_head;
 mod saturated_units;
 pub mod severity;
 mod shattered_gradient;
-mod small_batch_norm;
 mod slope;
+mod small_batch_norm;
 mod symmetric_weights;
 mod time;
 mod too_few_steps;
@@ -170,8 +171,8 @@ pub static TABLE: [&Rule; 37] = [
     &fan_mismatch::RULE,
     &unscaled_residual::RULE,
     &small_batch_norm::RULE,
-    &norm_placement::RULE,
     &inconsistent_gradient::RULE,
+    &norm_placement::RULE,
     &batch_norm_depth::RULE,
     &logit_growth::RULE,
     &attention_entropy_collapse::RULE,

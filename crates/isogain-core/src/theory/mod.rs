@@ -19,13 +19,14 @@ pub mod mean_field;
 pub mod numerics;
 pub mod padding;
 pub mod phase_diagram;
+pub mod plateau;
 pub mod quadrature;
 pub mod recurrent;
 pub mod residual;
 pub mod sampling;
 pub mod slope;
-
 pub mod tailored;
+
 pub(crate) mod distribution;
 mod named;
 mod solve;
