@@ -10,7 +10,7 @@ use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
 use crate::theory::recurrent::{Carry, state_slope};
-use crate::theory::{numerics, padding};
+use crate::theory::{dropout, numerics, padding};
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
 pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
@@ -48,6 +48,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         first_variance: first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0),
         widths: hidden.iter().map(|(.., fan_out)| *fan_out).collect(),
         padding_factor: padding_factor(network),
+        dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
         // As the format holds it.
@@ -77,7 +78,8 @@ pub fn mean_field(network: &Network, start: &Snapshot) -> Option<MeanField> {
         _ => None,
     })?;
     let [weight_variance, bias_variance] = variances(&hidden(network), &weights(start));
-    Some(MeanField { activation, weight_variance: weight_variance?, bias_variance: bias_variance.unwrap_or(0.0) })
+    let weight_variance = weight_variance? * dropout_noise(network);
+    Some(MeanField { activation, weight_variance, bias_variance: bias_variance.unwrap_or(0.0) })
 }
 
 fn weights(start: &Snapshot) -> HashMap<&str, &Moments> {
@@ -152,6 +154,17 @@ fn positions_of_norm(network: &Network) -> usize {
         }
     }
     positions
+}
+
+/// What dropout multiplies the energy by per hidden layer: the geometric mean over them. Beside skips and in recurrent
+/// layers it stands elsewhere and is not counted.
+fn dropout_noise(network: &Network) -> f64 {
+    let is_plain = network.walk().iter().all(|op| !matches!(op.kind, OpKind::Residual(_) | OpKind::Recurrent(_)));
+    let logarithms = network.walk().into_iter().map(|op| match &op.kind {
+        OpKind::Dropout(layer) if is_plain => dropout::noise(layer.fraction).ln(),
+        _ => 0.0,
+    });
+    (logarithms.sum::<f64>() / hidden(network).len().max(1) as f64).exp()
 }
 
 /// What zero padding leaves of the energy per hidden layer: the geometric mean over them.

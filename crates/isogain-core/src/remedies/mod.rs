@@ -17,6 +17,7 @@ mod clip_by_value;
 mod clip_each_by_history;
 mod clip_update;
 mod clipping;
+mod critical_dropout_init;
 mod delta_orthogonal_init;
 mod fixed_variance_init;
 mod gated_cell;
@@ -87,7 +88,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 37] = [
+pub static TABLE: [&Remedy; 38] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -105,6 +106,7 @@ pub static TABLE: [&Remedy; 37] = [
     &fixed_variance_init::REMEDY,
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,
+    &critical_dropout_init::REMEDY,
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &looks_linear_init::REMEDY,

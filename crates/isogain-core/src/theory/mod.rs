@@ -9,6 +9,7 @@ pub mod batch_norm;
 pub mod born_dead;
 pub mod correlation;
 pub mod dormant;
+pub mod dropout;
 pub mod edge_of_chaos;
 pub mod finite_width;
 pub mod gains;

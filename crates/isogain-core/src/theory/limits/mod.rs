@@ -45,6 +45,9 @@ pub struct LimitsInput {
     /// What zero padding leaves of the signal's energy per layer, see [`super::padding`]; 1 without.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub padding_factor: f64,
+    /// By how much dropout multiplies the mean square of a signal per layer, see [`super::dropout`]; 1 without.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub dropout_noise: f64,
     /// Normalisation of the pre-activations.
     pub norm: Norm,
     /// Scale alpha of the branch where every layer is x + alpha F(x); absent in a plain net.
@@ -211,13 +214,14 @@ impl Layer {
     fn of(net: &LimitsInput) -> Self {
         let unit = Gains::at(net.activation, 1.0);
         // Layer norm hands variance 1 to the activation whatever the weights; their scale drops out.
+        let noise = if net.norm == Norm::None { net.dropout_noise } else { 1.0 };
         let field = match net.norm {
             Norm::Layer => {
                 MeanField { activation: net.activation, weight_variance: unit.forward().powi(2), bias_variance: 0.0 }
             }
             Norm::None | Norm::Batch { .. } => MeanField {
                 activation: net.activation,
-                weight_variance: net.weight_variance * net.padding_factor,
+                weight_variance: net.weight_variance * net.padding_factor * noise,
                 bias_variance: net.bias_variance,
             },
         };
@@ -232,6 +236,14 @@ impl Layer {
             (Norm::None, FixedPoint::Stable { q } | FixedPoint::Marginal { q }) if q > 0.0 => (q, propagation.chi),
             (Norm::None, _) => (start, propagation.chi),
         };
+        let mut propagation = propagation;
+        if noise > 1.0 {
+            // What two inputs share goes through the weights alone.
+            let shared = field.weight_variance / noise;
+            let found = super::dropout::correlation(net.activation, q, shared, field.bias_variance);
+            propagation.correlation = found.map(|(correlation, _)| correlation);
+            propagation.correlation_depth = found.and_then(|(_, slope)| super::mean_field::e_folding_depth(slope));
+        }
         let factor = net.branch_scale.map_or(chi, |scale| 1.0 + scale * scale * chi);
         Self { propagation, q, chi, factor }
     }
@@ -289,6 +301,9 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     if net.padding_factor < 1.0 && net.norm == Norm::None {
         let lost = net.padding_factor;
         why += &format!("; zero padding counts as x{lost:.4} on the weight variance, its slowest mode on this grid");
+    }
+    if net.dropout_noise > 1.0 && net.norm == Norm::None {
+        why += &format!("; dropout counts as x{:.4} on the weight variance", net.dropout_noise);
     }
     estimate(Ceiling::GradientScale, depth, why)
 }

@@ -8,6 +8,7 @@ fn net(activation: &str, weight_variance: f64, bias_variance: f64) -> LimitsInpu
         first_variance: 1.0,
         widths: vec![64; 30],
         padding_factor: 1.0,
+        dropout_noise: 1.0,
         norm: Norm::None,
         branch_scale: None,
         head_gradient_rms: 1e-3,
@@ -128,6 +129,30 @@ fn padding_takes_from_the_weights_where_no_norm_gives_it_back() {
     let scale = limits.ceilings.iter().find(|estimate| estimate.ceiling == Ceiling::GradientScale).unwrap();
     assert!((scale.depth.unwrap() - 2.0 * 1e4_f64.ln() / -0.9212_f64.ln()).abs() < 1e-6);
     assert!(scale.why.contains("zero padding counts as x0.9212"), "{}", scale.why);
+    input.norm = Norm::Layer;
+    assert!((Limits::of(&input).gradient_rms_per_layer.unwrap() - 1.0).abs() < 1e-8);
+}
+
+/// ReLU under dropout of a half: critical at sw2 = 2p = 1, where the gradient keeps its size and two masks of one input make
+/// it forgotten within a depth scale of 0.79 layers.
+#[test]
+fn dropout_moves_the_critical_scale_and_bounds_the_depth_at_it() {
+    let mut input = net("relu", 1.0, 0.0);
+    input.dropout_noise = 2.0;
+    let limits = Limits::of(&input);
+    assert!((limits.gradient_rms_per_layer.unwrap() - 1.0).abs() < 1e-9, "{limits:?}");
+    assert_eq!(depth(&limits, Ceiling::GradientScale), None);
+    assert_eq!(limits.binding, Some(Ceiling::Correlation));
+    // The map c -> C(c) / 2 with the ReLU kernel C, iterated, and its slope (1 / 2 + asin(c) / pi) / 2 where it ends.
+    let kernel = |c: f64| (c + 2.0 / std::f64::consts::PI * ((1.0 - c * c).sqrt() + c * c.asin())) / 2.0;
+    let c = (0..200).fold(0.5, |c, _| kernel(c) / 2.0);
+    let slope = (0.5 + c.asin() / std::f64::consts::PI) / 2.0;
+    let expected = -6.0 / slope.ln();
+    assert!((depth(&limits, Ceiling::Correlation).unwrap() - expected).abs() < 1e-6, "{expected} {limits:?}");
+    // Under He's scale the gradient grows by sqrt(2) a layer.
+    input.weight_variance = 2.0;
+    assert!((Limits::of(&input).gradient_rms_per_layer.unwrap() - 2.0_f64.sqrt()).abs() < 1e-9);
+    // A norm takes the noise's length out.
     input.norm = Norm::Layer;
     assert!((Limits::of(&input).gradient_rms_per_layer.unwrap() - 1.0).abs() < 1e-8);
 }
