@@ -10,6 +10,7 @@ use isogain_core::network::{Cell, Convolution, ForgetBias, NamedBias, Network, N
 use isogain_core::theory::{Activation, Initializer};
 
 use crate::data::Samples;
+use crate::memory;
 use crate::model::{Mode, Model, Running, Value, matrix, vector};
 use crate::ops::Arithmetic;
 use crate::probe::{Keep, Probes};
@@ -18,6 +19,7 @@ impl Model {
     /// Draws every parameter; `batch` is needed by data-dependent initialisers (LSUV). Parameters are drawn in f64 from
     /// one ChaCha stream in forward order, so the same seed gives the same network in either precision.
     pub fn new(network: &Network, seed: u64, dtype: DType, batch: &Samples) -> Self {
+        memory::keep_freed();
         let device = Device::flex();
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let (mut parameters, mut running) = (BTreeMap::new(), BTreeMap::new());

@@ -15,6 +15,7 @@ pub mod error;
 pub mod experiment;
 pub mod heal;
 pub mod initialize;
+mod memory;
 pub mod model;
 mod ops;
 pub mod optimizer;

@@ -156,8 +156,13 @@ pub(super) fn narrowed<T: Real>(sums: &[f64]) -> Buffer {
 
 /// The same row again and again.
 pub(super) fn repeated<T: Real>(row: &[T], times: usize) -> Vec<T> {
-    let mut rows = Vec::with_capacity(times * row.len());
-    (0..times).for_each(|_| rows.extend_from_slice(row));
+    let count = times * row.len();
+    let mut rows = Vec::with_capacity(count);
+    rows.extend_from_slice(&row[..row.len().min(count)]);
+    // What is there already, twice as much each time: a row at a time costs a call for each.
+    while rows.len() < count {
+        rows.extend_from_within(..rows.len().min(count - rows.len()));
+    }
     rows
 }
 

@@ -108,10 +108,9 @@ impl Patches {
         self.positions_in * self.channels
     }
 
-    /// Calls a function for each row of taps that lies in the grid: start in the patch matrix, start in the sample,
-    /// length. A row of taps is contiguous in both.
+    /// Visits each row of taps that lies in the grid; it is contiguous in a patch and in the sample.
     #[inline(always)]
-    fn each_run(&self, mut run: impl FnMut(usize, usize, usize)) {
+    fn visit(&self, visitor: &mut impl Visit) {
         let Window { grid: [height, width], size: [taps_y, taps_x], stride, padding } = self.window;
         for y in 0..self.output[0] {
             for x in 0..self.output[1] {
@@ -124,7 +123,7 @@ impl Patches {
                     let row = (y * stride[0] + tap).wrapping_sub(padding[0]);
                     if row < height && left < right {
                         let start = patch + (tap * taps_x + hanging) * self.channels;
-                        run(start, (row * width + left) * self.channels, (right - left) * self.channels);
+                        visitor.run(start, (row * width + left) * self.channels, (right - left) * self.channels);
                     }
                 }
             }
@@ -137,16 +136,29 @@ impl Patches {
     }
 }
 
+/// What happens to a run of values. A trait and not a closure, which the compiler would be free not to inline.
+trait Visit {
+    /// From `in_rows` on in the patches, from `in_sample` on in the sample.
+    fn run(&mut self, in_rows: usize, in_sample: usize, length: usize);
+}
+
 /// Writes the patches of a sample to rows; what lies beyond the edge is left as it is.
 struct Gather<'a, T>(&'a Patches, &'a [T], &'a mut [T]);
+
+impl<T: Real> Visit for Gather<'_, T> {
+    #[inline(always)]
+    fn run(&mut self, in_rows: usize, in_sample: usize, length: usize) {
+        copy(&self.1[in_sample..in_sample + length], &mut self.2[in_rows..in_rows + length]);
+    }
+}
 
 impl<T: Real> Loop for Gather<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Self(patches, sample, rows) = self;
-        patches.each_run(|to, from, length| copy(&sample[from..from + length], &mut rows[to..to + length]));
+    fn run(mut self) {
+        let patches = self.0;
+        patches.visit(&mut self);
     }
 }
 
@@ -171,16 +183,22 @@ fn copy<T: Copy>(from: &[T], to: &mut [T]) {
 /// Adds rows of patches back to where they came from.
 struct Scatter<'a, T>(&'a Patches, &'a [T], &'a mut [T]);
 
+impl<T: Real> Visit for Scatter<'_, T> {
+    #[inline(always)]
+    fn run(&mut self, in_rows: usize, in_sample: usize, length: usize) {
+        let values = &self.1[in_rows..in_rows + length];
+        for (sum, &value) in self.2[in_sample..in_sample + length].iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+}
+
 impl<T: Real> Loop for Scatter<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Self(patches, rows, sample) = self;
-        patches.each_run(|from, to, length| {
-            for (sum, &value) in sample[to..to + length].iter_mut().zip(&rows[from..from + length]) {
-                *sum += value;
-            }
-        });
+    fn run(mut self) {
+        let patches = self.0;
+        patches.visit(&mut self);
     }
 }
