@@ -122,7 +122,10 @@ impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
         let mut source: Option<Source<'_>> = None;
         for op in ops {
             source = match &op.kind {
-                OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) if linear.tied.is_none() => {
+                // Of a weight that is computed from what is trained the laws are others.
+                OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. })
+                    if linear.tied.is_none() && linear.weight_norm.is_none() =>
+                {
                     if let Some(before) = &source {
                         let whole = 0..linear.fan_out;
                         let reads = self.parameter_of(&op.name, "weight", linear.fan_out, whole).flatten();

@@ -135,6 +135,9 @@ fn repaired(what: String, improves: bool, seeds: &[SeedScore], steps: usize) -> 
     Repaired { what, improves, accuracy, loss, steps }
 }
 
+/// What a repair is called, and what it changes.
+type Repair = (&'static str, fn(&mut Recipe));
+
 /// A kind of problem, as the fixed order tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Problem {
@@ -178,15 +181,15 @@ impl Problem {
     }
 
     /// Its repairs in their order.
-    fn repairs(self) -> Vec<(&'static str, fn(&mut Recipe))> {
-        let selu: (&str, fn(&mut Recipe)) = ("selu", |recipe| activation(recipe, "selu"));
-        let norm: (&str, fn(&mut Recipe)) = ("batch norm", |recipe| recipe.network.norm = Some(NormKind::Batch));
-        let he: (&str, fn(&mut Recipe)) = ("he-uniform", |recipe| init(recipe, "he-uniform"));
-        let glorot: (&str, fn(&mut Recipe)) = ("glorot-uniform", |recipe| init(recipe, "glorot-uniform"));
-        let lecun: (&str, fn(&mut Recipe)) = ("lecun-uniform", |recipe| init(recipe, "lecun-uniform"));
-        let tenth: (&str, fn(&mut Recipe)) = ("a tenth of the rate", |recipe| recipe.optimizer.learning_rate *= 0.1);
-        let ten: (&str, fn(&mut Recipe)) = ("ten times the rate", |recipe| recipe.optimizer.learning_rate *= 10.0);
-        let adam: (&str, fn(&mut Recipe)) = ("adam", |recipe| {
+    fn repairs(self) -> Vec<Repair> {
+        let selu: Repair = ("selu", |recipe| activation(recipe, "selu"));
+        let norm: Repair = ("batch norm", |recipe| recipe.network.norm = Some(NormKind::Batch));
+        let he: Repair = ("he-uniform", |recipe| init(recipe, "he-uniform"));
+        let glorot: Repair = ("glorot-uniform", |recipe| init(recipe, "glorot-uniform"));
+        let lecun: Repair = ("lecun-uniform", |recipe| init(recipe, "lecun-uniform"));
+        let tenth: Repair = ("a tenth of the rate", |recipe| recipe.optimizer.learning_rate *= 0.1);
+        let ten: Repair = ("ten times the rate", |recipe| recipe.optimizer.learning_rate *= 10.0);
+        let adam: Repair = ("adam", |recipe| {
             recipe.optimizer.name = OptimizerName::Adam;
             recipe.optimizer.learning_rate = 1e-3;
         });

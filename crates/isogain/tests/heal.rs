@@ -12,7 +12,7 @@ use isogain::run::{self, Ended, RunFolder, Watch};
 use isogain_core::recipe::parse;
 use isogain_core::record::{Healed, Run, read};
 
-const SILENT: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn subject(text: &str, seed: u64) -> Subject {
     let mut recipe = parse(text, "test").unwrap();
@@ -21,8 +21,7 @@ fn subject(text: &str, seed: u64) -> Subject {
 }
 
 fn train(subject: &Subject, heal: bool, folder: &Path) -> (Ended, Run) {
-    let stop = SILENT;
-    let watch = Watch { stop: &stop, progress: &|_, _| {}, finding: &|_| {}, heal, healing: &|_| {} };
+    let watch = Watch { stop: &NEVER, progress: &|_, _| {}, finding: &|_| {}, heal, healing: &|_| {} };
     let ended = support::alone(|| run::fresh(subject, Path::new("."), &RunFolder::new(folder), watch)).unwrap();
     (ended, read(folder).unwrap())
 }
@@ -145,9 +144,8 @@ fn a_stopped_run_is_repaired_the_same() {
         let watch = Watch { stop: &stop, progress: &stop_there, finding: &|_| {}, heal: true, healing: &|_| {} };
         let stopped = support::alone(|| run::fresh(&subject, Path::new("."), &path, watch));
         assert!(matches!(stopped, Err(isogain::Error::Interrupted)), "{at}: {stopped:?}");
-        let go_on = SILENT;
         // Without being asked again: the run was begun with repairs.
-        let watch = Watch { stop: &go_on, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
+        let watch = Watch { stop: &NEVER, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
         let ended = support::alone(|| run::resume(&subject, &path, watch)).unwrap();
         assert_eq!(ended.outcome, whole.outcome, "stopped at {at}");
         assert_eq!(ended.healed, whole.healed, "stopped at {at}");

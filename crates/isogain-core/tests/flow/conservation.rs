@@ -159,7 +159,8 @@ fn queries_and_keys_agree_and_values_are_handed_on() {
         name: name.into(),
         kind: OpKind::Linear(Linear::new(fan_in, fan_out, Initializer::PYTORCH_DEFAULT, Activation::linear())),
     };
-    let attention = Attention { features: FEATURES, heads: 1, steps: STEPS, causal: false, rotary: false };
+    let attention =
+        Attention { features: FEATURES, heads: 1, steps: STEPS, causal: false, rotary: false, logit_cap: None };
     let ops = vec![
         plain("qkv", FEATURES, 3 * FEATURES),
         Op { name: "attention".into(), kind: OpKind::Attention(attention) },

@@ -148,7 +148,10 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                     collect(shortcut, found);
                     Factor::Skips
                 }
-                OpCaptureKind::Recurrent { .. } | OpCaptureKind::Attention { .. } | OpCaptureKind::Other { .. } => {
+                OpCaptureKind::Recurrent { .. }
+                | OpCaptureKind::QkNorm { .. }
+                | OpCaptureKind::Attention { .. }
+                | OpCaptureKind::Other { .. } => {
                     continue;
                 }
             };

@@ -121,7 +121,10 @@ impl<'a> WayBack<'a> {
                     only_measured(op, &cotangents)?;
                     self.divided(Factor::Weights, linear::scale(weight, op), &cotangents)
                 }
-                OpCaptureKind::Attention { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
+                OpCaptureKind::QkNorm { .. }
+                | OpCaptureKind::Attention { .. }
+                | OpCaptureKind::Recurrent { .. }
+                | OpCaptureKind::Other { .. } => {
                     only_measured(op, &cotangents)?;
                     cotangents
                 }
