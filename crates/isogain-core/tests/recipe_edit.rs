@@ -6,6 +6,7 @@ use isogain_core::network::{Network, NormKind, Op, OpKind, Shape};
 use isogain_core::recipe::edit::{self, CannotApply};
 use isogain_core::recipe::{BranchScale, NamedScale, NetworkKind, NetworkRecipe, Recipe, expand, parse, validate};
 use isogain_core::theory::{Activation, Initializer};
+use isogain_core::weight_norm::WeightNorm;
 
 const DEPTH: BranchScale = BranchScale::Named(NamedScale::Depth);
 
@@ -41,7 +42,9 @@ fn expanded(network: &NetworkRecipe) -> Network {
 /// What the operations do, without their names, which differ where a list numbers what a shape does not.
 fn anonymous(network: &NetworkRecipe) -> Vec<String> {
     let kind = |op: &Op| match &op.kind {
-        OpKind::Residual(block) => format!("{} {} {}", block.scale, block.learnable, block.branch.len()),
+        OpKind::Residual(block) => {
+            format!("{} {} {} {}", block.scale, block.learnable, block.channels, block.branch.len())
+        }
         other => format!("{other:?}"),
     };
     expanded(network).walk().into_iter().map(kind).collect()
@@ -51,7 +54,7 @@ type Change = fn(&mut NetworkRecipe) -> Result<(), CannotApply>;
 
 #[test]
 fn a_shape_and_its_list_change_alike() {
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 10] = [
         ("nothing", |_| Ok(())),
         ("init", |net| edit::set_init(net, init("he-normal"))),
         ("activation", |net| edit::set_activation(net, relu())),
@@ -62,6 +65,11 @@ fn a_shape_and_its_list_change_alike() {
             edit::add_skip(net, BranchScale::Number(1.0), false)?;
             edit::set_skip_scale(net, BranchScale::Number(0.0), true)
         }),
+        ("skip, then a scale for each channel", |net| {
+            edit::add_skip(net, DEPTH, false)?;
+            edit::set_channel_scale(net, 0.1)
+        }),
+        ("weights computed from others", |net| edit::set_weight_norm(net, WeightNorm::Standardised)),
         ("no output activation", edit::remove_output_activation),
     ];
     let mut seen = Vec::new();
@@ -167,7 +175,15 @@ fn a_kind_that_has_no_place_for_a_change_says_so() {
     let insert_norm: Change = |net| edit::insert_norm(net, NormKind::Layer);
     let set_scale: Change = |net| edit::set_skip_scale(net, DEPTH, false);
     let lsuv: Change = |net| edit::set_init(net, init("lsuv"));
-    let cases: [(&NetworkRecipe, Change, &str); 13] = [
+    let computed = read("kind = \"convnet\"\nweight_norm = \"norm\"");
+    let normed = read("kind = \"transformer\"\nqk_norm = true");
+    let norm_weights: Change = |net| edit::set_weight_norm(net, WeightNorm::Standardised);
+    let cases: [(&NetworkRecipe, Change, &str); 18] = [
+        (&convnet, edit::set_qk_norm, "no attention"),
+        (&convnet, |net| edit::set_logit_cap(net, 50.0), "no attention"),
+        (&normed, edit::set_qk_norm, "no attention without"),
+        (&transformer, norm_weights, "no hidden linear layer"),
+        (&computed, norm_weights, "from others already"),
         (&convnet, add_skip, "a convnet has no residual form"),
         (&convnet, set_scale, "no skip connections"),
         (&lstm, add_skip, "a recurrent layer has no residual form"),
@@ -194,6 +210,11 @@ fn changes_reach_the_kinds_that_have_a_place_for_them() {
     edit::insert_norm(&mut convnet, NormKind::Batch).unwrap();
     edit::set_activation(&mut convnet, Activation::named("tanh").unwrap()).unwrap();
     assert_eq!(convnet, read("kind = \"convnet\"\nnorm = \"batch\"\nactivation = \"tanh\""));
+    let mut attends = read("kind = \"layers\"\nlayers = [{ residual = [{ attention = 2 }] }, { linear = 10 }]");
+    edit::set_qk_norm(&mut attends).unwrap();
+    edit::set_logit_cap(&mut attends, 50.0).unwrap();
+    let inside = "{ residual = [{ attention = 2, qk_norm = true, logit_cap = 50.0 }] }";
+    assert_eq!(attends, read(&format!("kind = \"layers\"\nlayers = [{inside}, {{ linear = 10 }}]")));
     let mut rnn = read("kind = \"rnn\"\nhidden_init = \"identity\"");
     edit::set_activation(&mut rnn, relu()).unwrap();
     edit::set_init(&mut rnn, init("he-normal")).unwrap();

@@ -450,3 +450,53 @@ fn what_does_not_fit_the_data_is_refused() {
         assert_eq!(try_network(text, inputs, 10).unwrap_err().to_string(), expected);
     }
 }
+
+#[test]
+fn factors_norms_and_bounds_inside_a_transformer() {
+    let text = "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true\nlogit_cap = 50.0\n\
+                branch_scale = 0.1\nlearnable_scale = true\nscale_per_channel = true";
+    let network = network(text, text_of(5, 7), 7);
+    let branch: Vec<&str> =
+        residual(&network, "block1.attention").branch.iter().map(|op| op.name.trim_start_matches("block1.")).collect();
+    let expected = ["attention.norm", "attention.qkv", "attention.qk_norm", "attention.attention", "attention.proj"];
+    assert_eq!(branch, expected);
+    let OpKind::QkNorm(norm) = kind(&network, "block2.attention.qk_norm") else { panic!("no norm") };
+    assert_eq!((norm.features, norm.heads, norm.head_width(), norm.eps), (8, 2, 4, 1e-5));
+    let OpKind::Attention(attention) = kind(&network, "block2.attention.attention") else { panic!("no attention") };
+    assert_eq!(attention.logit_cap, Some(50.0));
+    assert_eq!((residual(&network, "block2.mlp").channels, residual(&network, "block2.mlp").scale), (8, 0.1));
+    // Two gammas of 4 for each attention, 8 factors for each of 4 branches.
+    let plain = "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2";
+    assert_eq!(count(&network), count(&self::network(plain, text_of(5, 7), 7)) + 2 * 8 + 4 * 8);
+
+    let listed = "kind = \"layers\"\nlayers = [{ linear = 8 }, { residual = [{ attention = 2, qk_norm = true, \
+                  logit_cap = 2.0 }], scale = 0.5, learnable = true, per_channel = true }, { pool = \"mean\" }, \
+                  { linear = 3 }]";
+    let listed = self::network(listed, Shape::sequence(5, 4), 3);
+    assert_eq!(
+        names(&listed),
+        ["fc1", "block2", "block2.qkv", "block2.qk_norm", "block2.attention", "block2.proj", "mean2", "head"]
+    );
+    assert_eq!(residual(&listed, "block2").channels, 8);
+}
+
+/// A gain for each unit or channel of the hidden layers; the head and what attention multiplies by are trained themselves.
+#[test]
+fn weights_are_computed_from_others_but_for_the_head() {
+    let gains = |network: &Network| -> Vec<String> {
+        let with = |(op, linear): (&isogain_core::network::Op, &isogain_core::network::Linear)| {
+            linear.weight_norm.map(|_| op.name.clone())
+        };
+        network.linears().filter_map(with).collect()
+    };
+    let convnet = "kind = \"convnet\"\ndepth = 2\nwidth = 8\nweight_norm = \"standardised\"";
+    let found = network(convnet, Shape::image(8, 8, 1), 10);
+    assert_eq!(gains(&found), ["conv1", "conv2"]);
+    assert_eq!(count(&found), (9 * 8 + 8 + 8) + (9 * 8 * 8 + 8 + 8) + (8 * 10 + 10));
+    let resnet = network("kind = \"resnet\"\ndepth = 14\nwidth = 4\nweight_norm = \"norm\"", CIFAR(), 10);
+    assert!(gains(&resnet).contains(&"block3.shortcut.conv".to_owned()), "{:?}", gains(&resnet));
+    assert!(!gains(&resnet).contains(&"head".to_owned()));
+    let listed = "kind = \"layers\"\nweight_norm = \"norm\"\nlayers = [{ linear = 8 }, { attention = 2 }, \
+                  { pool = \"mean\" }, { linear = 3 }]";
+    assert_eq!(gains(&network(listed, Shape::sequence(5, 4), 3)), ["fc1"]);
+}

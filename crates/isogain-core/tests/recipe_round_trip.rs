@@ -154,37 +154,41 @@ fn attention() -> impl Strategy<Value = LayerRecipe> {
 }
 
 /// What all shapes have, and the numbers that most have.
-fn shaped(kind: NetworkKind) -> impl Strategy<Value = NetworkRecipe> {
+/// Boxed: strategies of strategies of so many keys by value would not fit on a test's stack.
+fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
     let factor = (branch_scale(), any::<bool>(), any::<bool>(), option::of(weight_norm()));
     let shape = (2..50_usize, 1..50_usize, factor, option::of(output()));
-    (common, shape, 0.0..1.0, 1..9_usize).prop_map(move |(common, shape, dropout, norm_groups)| {
-        let (activation, init, head_init, norm, norm_eps) = common;
-        let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm), output_activation) = shape;
-        let width = width * norm_groups;
-        let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
-        let default = NetworkRecipe::of(kind);
-        let has_branches = matches!(kind, NetworkKind::Residual | NetworkKind::Resnet | NetworkKind::Transformer);
-        let (branch_scale, learnable_scale) =
-            if has_branches { (branch_scale, learnable_scale) } else { (default.branch_scale, false) };
-        NetworkRecipe {
-            depth,
-            width,
-            activation,
-            init,
-            head_init,
-            norm,
-            norm_groups,
-            norm_eps,
-            weight_norm,
-            branch_scale,
-            learnable_scale,
-            scale_per_channel: learnable_scale && per_channel,
-            output_activation,
-            dropout,
-            ..default
-        }
-    })
+    (common, shape, 0.0..1.0, 1..9_usize)
+        .prop_map(move |(common, shape, dropout, norm_groups)| {
+            let (activation, init, head_init, norm, norm_eps) = common;
+            let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm), output_activation) =
+                shape;
+            let width = width * norm_groups;
+            let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
+            let default = NetworkRecipe::of(kind);
+            let has_branches = matches!(kind, NetworkKind::Residual | NetworkKind::Resnet | NetworkKind::Transformer);
+            let (branch_scale, learnable_scale) =
+                if has_branches { (branch_scale, learnable_scale) } else { (default.branch_scale, false) };
+            NetworkRecipe {
+                depth,
+                width,
+                activation,
+                init,
+                head_init,
+                norm,
+                norm_groups,
+                norm_eps,
+                weight_norm,
+                    branch_scale,
+                learnable_scale,
+                scale_per_channel: learnable_scale && per_channel,
+                output_activation,
+                dropout,
+                ..default
+            }
+        })
+        .boxed()
 }
 
 fn convnet() -> impl Strategy<Value = NetworkRecipe> {
@@ -204,7 +208,13 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
             return NetworkRecipe { depth, block, ..net };
         }
         let branch_scale = BranchScale::Number(1.0);
-        NetworkRecipe { depth, skip, branch_scale, learnable_scale: false, scale_per_channel: false, ..net }
+        NetworkRecipe {
+            depth,
+            skip,
+            branch_scale,
+            learnable_scale: false,
+            scale_per_channel: false, ..net
+        }
     })
 }
 
@@ -279,11 +289,11 @@ fn network() -> impl Strategy<Value = NetworkRecipe> {
     prop_oneof![
         shaped(NetworkKind::Mlp),
         shaped(NetworkKind::Residual),
-        convnet(),
-        resnet(),
-        recurrent_network(),
-        transformer(),
-        listed(),
+        convnet().boxed(),
+        resnet().boxed(),
+        recurrent_network().boxed(),
+        transformer().boxed(),
+        listed().boxed(),
     ]
 }
 

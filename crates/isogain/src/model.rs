@@ -443,9 +443,9 @@ impl Pass<'_> {
     fn pull_weights(&self, gradients: &mut BTreeMap<String, Value>) {
         for (op, linear) in self.model.network.linears() {
             let name = |parameter: &str| format!("{}.{parameter}", op.name);
-            let (Some(norm), Some(gradient)) = (linear.weight_norm, gradients.remove(&name("weight"))) else {
-                continue;
-            };
+            let Some(norm) = linear.weight_norm else { continue };
+            // A weight that the loss does not depend on has none.
+            let Some(gradient) = gradients.remove(&name("weight")) else { continue };
             let gradient = gradient.to_f64();
             if let Some(probes) = self.probes.filter(|probes| probes.keeps_values()) {
                 let unscaled = gradient.iter().map(|value| value / self.model.arithmetic.loss_scale);

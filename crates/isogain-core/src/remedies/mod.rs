@@ -32,7 +32,6 @@ mod loss_scaling;
 mod lsuv_init;
 mod move_norm;
 mod normalise_updates;
-mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
 mod plain_net;
@@ -88,7 +87,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 38] = [
+pub static TABLE: [&Remedy; 37] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -108,7 +107,6 @@ pub static TABLE: [&Remedy; 38] = [
     &insert_group_norm::REMEDY,
     &critical_dropout_init::REMEDY,
     &standardise_weights::REMEDY,
-    &normalise_weights::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,
     &self_normalise::REMEDY,

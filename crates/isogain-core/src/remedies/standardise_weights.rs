@@ -1,8 +1,10 @@
 //! Take mean and deviation out of each unit's weights.
 
+use super::plain_net::PlainNet;
 use super::{Prescription, Remedy};
 use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
+use crate::theory::gains::Gains;
 use crate::weight_norm::WeightNorm;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -12,9 +14,13 @@ pub(super) static REMEDY: Remedy = Remedy {
     prescribe,
 };
 
-fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
+/// Growth of the gradient through a plain network, nepers, from which on it is another illness: of 30 ReLU layers (5.7) no
+/// learning rate of the search gives a finite loss, 30 tanh layers (2.5) and 10 ReLU layers (1.9) train.
+const EXPLODES: f64 = 3.4;
+
+fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     // A normalisation already takes the scale of the weights away.
-    if edit::has_norm(&recipe.network) {
+    if edit::has_norm(&recipe.network) || (!edit::has_skip(&recipe.network) && growth(case, recipe) > EXPLODES) {
         return Vec::new();
     }
     let mut treated = recipe.clone();
@@ -22,4 +28,11 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         Ok(()) => vec![REMEDY.variant("weight_norm = standardised", treated)],
         Err(_) => Vec::new(),
     }
+}
+
+/// ln of the factor on the RMS of the cotangent over all layers: 1/2 ln(E phi'^2 / Var phi) for each, as under batch norm
+/// over an infinite batch. 0 without hidden activations.
+fn growth(case: &Case<'_>, recipe: &Recipe) -> f64 {
+    PlainNet::of(case, recipe)
+        .map_or(0.0, |net| 0.5 * net.depth as f64 * Gains::at(net.activation, 1.0).batch_norm_factor().ln())
 }

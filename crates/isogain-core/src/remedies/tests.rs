@@ -207,6 +207,22 @@ fn skips_are_added_or_scaled() {
     assert_eq!(start("kind = \"resnet\"\ndepth = 62"), number(1e-6));
 }
 
+/// The gradient of a plain network grows by sqrt(E phi'^2 / Var phi) per layer: 1.211 for ReLU, 1.085 for tanh.
+#[test]
+fn weights_are_standardised_where_the_gradient_stands_it() {
+    let given = |depth: usize, activation: &str| {
+        parameters("standardise-weights", &plain(depth, activation, "\"pytorch-default\""))
+    };
+    assert_eq!(given(30, "tanh"), ["weight_norm = standardised"]);
+    assert_eq!(given(10, "relu"), ["weight_norm = standardised"]);
+    assert!(given(30, "relu").is_empty());
+    assert!(given(60, "tanh").is_empty());
+    let skips = Bench::new("[network]\nkind = \"residual\"\ndepth = 30\nwidth = 16\n");
+    assert_eq!(parameters("standardise-weights", &skips).len(), 1);
+    let normed = Bench::new(&network(5, "tanh", "norm = \"layer\""));
+    assert!(parameters("standardise-weights", &normed).is_empty());
+}
+
 #[test]
 fn batch_norm_is_not_for_small_batches_and_layer_norm_replaces_it_there() {
     let small = Bench::new(&format!("[data]\nbatch = 4\n\n{}", network(5, "relu", "")));
