@@ -112,6 +112,9 @@ pub enum OpKind {
     Flatten(Flatten),
     /// A random part of the values set to 0 in training, the others scaled up.
     Dropout(Dropout),
+    /// All values of a random part of the samples set to 0 in training, those of the others scaled up: at the end of a
+    /// residual branch, so that the sample passes the block by (Huang et al. 2016).
+    StochasticDepth(Dropout),
     /// A row of a table for every token, plus one for its position.
     Embedding(Embedding),
     /// A recurrent layer, over all steps.
@@ -140,6 +143,7 @@ impl OpKind {
             | Self::QkNorm(_)
             | Self::Pool(_)
             | Self::Dropout(_)
+            | Self::StochasticDepth(_)
             | Self::Other(_) => input,
         }
     }
@@ -181,6 +185,7 @@ impl OpKind {
             | Self::Pool(_)
             | Self::Flatten(_)
             | Self::Dropout(_)
+            | Self::StochasticDepth(_)
             | Self::Attention(_)
             | Self::Other(_) => Vec::new(),
         }
@@ -391,10 +396,10 @@ pub struct Flatten {
     pub positions: usize,
 }
 
-/// Inverted dropout.
+/// Inverted dropout, of values or of whole samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
-    /// Share of the values that is set to 0 in training, in [0, 1).
+    /// Share of the values or samples that is set to 0 in training, in [0, 1).
     pub fraction: f64,
 }
 

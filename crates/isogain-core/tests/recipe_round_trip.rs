@@ -157,12 +157,12 @@ fn attention() -> impl Strategy<Value = LayerRecipe> {
 /// Boxed: strategies of strategies of so many keys by value would not fit on a test's stack.
 fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
     let common = (activation(), initializer(), option::of(initializer()), option::of(norm()), 0.0..1.0);
-    let factor = (branch_scale(), any::<bool>(), any::<bool>(), option::of(weight_norm()));
+    let factor = (branch_scale(), any::<bool>(), any::<bool>(), option::of(weight_norm()), 0.0..1.0);
     let shape = (2..50_usize, 1..50_usize, factor, option::of(output()));
     (common, shape, 0.0..1.0, 1..9_usize)
         .prop_map(move |(common, shape, dropout, norm_groups)| {
             let (activation, init, head_init, norm, norm_eps) = common;
-            let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm), output_activation) =
+            let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm, drop), output_activation) =
                 shape;
             let width = width * norm_groups;
             let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
@@ -180,7 +180,8 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
                 norm_groups,
                 norm_eps,
                 weight_norm,
-                    branch_scale,
+                stochastic_depth: if has_branches { drop } else { 0.0 },
+                branch_scale,
                 learnable_scale,
                 scale_per_channel: learnable_scale && per_channel,
                 output_activation,
@@ -213,7 +214,9 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
             skip,
             branch_scale,
             learnable_scale: false,
-            scale_per_channel: false, ..net
+            scale_per_channel: false,
+            stochastic_depth: 0.0,
+            ..net
         }
     })
 }

@@ -88,6 +88,7 @@ impl Model {
                 | OpKind::Pool(_)
                 | OpKind::Flatten(_)
                 | OpKind::Dropout(_)
+                | OpKind::StochasticDepth(_)
                 | OpKind::Attention(_)
                 | OpKind::Other(_) => {}
             }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::flow::Values;
-use isogain_core::network::{Convolution, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual};
+use isogain_core::network::{
+    Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual,
+};
 use isogain_core::recipe::Precision;
 use isogain_core::weight_norm::WeightNorm;
 
@@ -215,6 +217,13 @@ impl Model {
                 }
                 OpKind::Dropout(dropout) => match pass.mode {
                     Mode::Train => ops::dropout(x, dropout.fraction, pass.noise_of(name), pass.site(name)),
+                    Mode::Evaluate => ops::watch(x, pass.site(name)),
+                },
+                OpKind::StochasticDepth(Dropout { fraction }) => match pass.mode {
+                    Mode::Train => {
+                        let (positions, seed) = (pass.positions, pass.noise_of(name));
+                        ops::stochastic_depth(x, positions, *fraction, seed, pass.site(name))
+                    }
                     Mode::Evaluate => ops::watch(x, pass.site(name)),
                 },
                 OpKind::Embedding(Embedding { positions, .. }) => {

@@ -265,9 +265,12 @@ impl Captures<'_> {
             }
             OpKind::Attention(attention) => OpCaptureKind::Attention { features: [attention.features; 3] },
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
-            OpKind::Softmax | OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) | OpKind::Other(_) => {
-                OpCaptureKind::Other { weighted: false }
-            }
+            OpKind::Softmax
+            | OpKind::Pool(_)
+            | OpKind::Flatten(_)
+            | OpKind::Dropout(_)
+            | OpKind::StochasticDepth(_)
+            | OpKind::Other(_) => OpCaptureKind::Other { weighted: false },
         }
     }
 

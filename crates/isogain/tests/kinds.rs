@@ -192,6 +192,42 @@ fn an_lstm_carries_its_memory_in_the_cell() {
     assert!(cell.share > 0.3, "{:?}", joint.paths);
 }
 
+/// At the end of the only branch: with every sample left out the block is its skip, and evaluation never leaves one out.
+#[test]
+fn stochastic_depth_is_a_function_of_the_seed_and_absent_in_evaluation() {
+    let with = |fraction: f64| {
+        let mut case = case("encoder");
+        let drop = OpKind::StochasticDepth(isogain_core::network::Dropout { fraction });
+        for op in &mut case.network.ops {
+            if let OpKind::Residual(residual) = &mut op.kind {
+                residual.branch.push(Op { name: "block1.drop".into(), kind: drop.clone() });
+            }
+        }
+        case
+    };
+    let outputs = |case: &Case, mode: Mode, seed: u64| {
+        let model = case.model(DType::F64);
+        let mut pass = model.plain(mode, None).with_noise(seed);
+        let outputs = model.forward(&mut pass, model.inputs(&case.samples()));
+        outputs.into_data().iter::<f64>().collect::<Vec<f64>>()
+    };
+    let half = with(0.5);
+    assert_eq!(outputs(&half, Mode::Train, 1), outputs(&half, Mode::Train, 1));
+    let first = outputs(&half, Mode::Train, 0);
+    assert!((1..10).any(|seed| outputs(&half, Mode::Train, seed) != first));
+    assert!(distance(&outputs(&half, Mode::Evaluate, 1), &half.activations["head"]) < 1e-9);
+    closes("stochastic depth", &snapshot(&half.model(DType::F64), &half.samples(), 0).unwrap().flow);
+    // Next to everything is left out: four samples of a batch stay by a chance of 4e-6.
+    let nothing = with(1.0 - 1e-6);
+    let mut skip = case("encoder");
+    for op in &mut skip.network.ops {
+        if let OpKind::Residual(residual) = &mut op.kind {
+            residual.scale = 0.0;
+        }
+    }
+    assert!(distance(&outputs(&nothing, Mode::Train, 1), &outputs(&skip, Mode::Train, 1)) < 1e-12);
+}
+
 #[test]
 fn dropout_is_a_function_of_the_seed_and_absent_in_evaluation() {
     let mut case = case("encoder");

@@ -66,6 +66,7 @@ impl Default for NetworkRecipe {
             scale_per_channel: false,
             output_activation: None,
             dropout: 0.0,
+            stochastic_depth: 0.0,
             kernel: 3,
             stages: 1,
             pool: Pooling::Max,

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 30] = [
+const KEYS: [(&str, &[NetworkKind]); 31] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -20,6 +20,7 @@ const KEYS: [(&str, &[NetworkKind]); 30] = [
     ("scale_per_channel", &[Residual, Resnet, Transformer]),
     ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("dropout", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
+    ("stochastic_depth", &[Residual, Resnet, Transformer]),
     ("kernel", &[Convnet]),
     ("stages", &[Convnet]),
     ("pool", &[Convnet]),
@@ -60,7 +61,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
             "only for norm = \"group\""
         }
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
-        "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" if kind == Resnet && !network.skip => {
+        "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" | "stochastic_depth"
+            if kind == Resnet && !network.skip =>
+        {
             "with skip = false there are no blocks"
         }
         "branch_scale" | "learnable_scale" | "residual_init"

@@ -78,6 +78,9 @@ pub struct LayerRecipe {
     /// Share of the values set to 0 in training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// Share of the samples that the branch, at whose end it stands, leaves out in training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stochastic_depth: Option<f64>,
     /// The layers of a branch F in y = S(x) + scale F(x).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<Vec<LayerRecipe>>,
@@ -126,13 +129,14 @@ pub(super) enum Entry {
     Embedding,
     Attention,
     Dropout,
+    StochasticDepth,
     Residual,
 }
 
 impl LayerRecipe {
     /// The keys of which each entry has exactly one.
     pub const KINDS: &str = "linear, convolution, activation, norm, pool, flatten, recurrent, embedding, attention, \
-                             dropout, residual";
+                             dropout, stochastic_depth, residual";
 
     /// What this entry is; `None` where it is nothing or several things.
     pub(super) fn entry(&self) -> Option<Entry> {
@@ -147,6 +151,7 @@ impl LayerRecipe {
             (self.embedding.is_some(), Entry::Embedding),
             (self.attention.is_some(), Entry::Attention),
             (self.dropout.is_some(), Entry::Dropout),
+            (self.stochastic_depth.is_some(), Entry::StochasticDepth),
             (self.residual.is_some(), Entry::Residual),
         ];
         let mut found = kinds.into_iter().filter(|(is, _)| *is).map(|(_, entry)| entry);
@@ -216,7 +221,12 @@ impl LayerRecipe {
             Entry::Embedding => self.embedding,
             Entry::Flatten => None,
             Entry::Residual => features.filter(|_| self.shortcut.is_none()),
-            Entry::Activation | Entry::Norm | Entry::Pool | Entry::Attention | Entry::Dropout => features,
+            Entry::Activation
+            | Entry::Norm
+            | Entry::Pool
+            | Entry::Attention
+            | Entry::Dropout
+            | Entry::StochasticDepth => features,
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct NetworkRecipe {
     /// branch of a transformer and after its embedding.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropout: f64,
+    /// Share of the samples that the last residual branch leaves out in training; branch l of L leaves out l/L of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stochastic_depth: f64,
     /// Rows and columns of a patch (`convnet`); odd.
     #[serde(skip_serializing_if = "is_three")]
     pub kernel: usize,

@@ -139,6 +139,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("tied", &network.tied, &default.tied);
     settings.changed("head", &network.head, &default.head);
     settings.changed("dropout", &network.dropout, &default.dropout);
+    settings.changed("stochastic_depth", &network.stochastic_depth, &default.stochastic_depth);
     settings.changed("output_activation", &network.output_activation, &default.output_activation);
     settings.lines.put(network.kind == NetworkKind::Layers, "layers", layers(&network.layers, 0));
     settings.lines
@@ -173,6 +174,7 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
         part("causal", &flag(layer.causal)),
         part("positions", &layer.positions),
         part("dropout", &layer.dropout),
+        part("stochastic_depth", &layer.stochastic_depth),
         part("init", &layer.init),
         part("hidden_init", &layer.hidden_init),
         part("forget_bias", &layer.forget_bias),

@@ -87,6 +87,7 @@ fn before_gates<'a>(
             | OpKind::Pool(_)
             | OpKind::Flatten(_)
             | OpKind::Dropout(_)
+            | OpKind::StochasticDepth(_)
             | OpKind::Embedding(_)
             | OpKind::QkNorm(_)
             | OpKind::Attention(_) => {}

@@ -28,6 +28,7 @@ mod residual;
 mod site;
 mod soft_cap;
 mod softmax;
+mod stochastic_depth;
 mod tape;
 mod workspace;
 
@@ -51,6 +52,7 @@ pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
 pub(crate) use site::{Arithmetic, Collected, PathThroughTime, Site, ThroughTime};
 pub(crate) use softmax::softmax;
+pub(crate) use stochastic_depth::stochastic_depth;
 pub(crate) use tape::watch;
 
 #[cfg(test)]

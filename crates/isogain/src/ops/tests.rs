@@ -244,6 +244,34 @@ fn a_bound_on_the_logits_is_a_tanh_before_the_softmax() {
     }
 }
 
+/// Whole samples of three positions each: what stays is scaled up, and the cotangent goes where the values went.
+#[test]
+fn stochastic_depth_leaves_out_whole_samples() {
+    let (samples, positions, fraction) = (2000, 3, 0.4);
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(samples * positions, 2, 0.1, dtype) + 10.0;
+        let site = || Site::new("drop", None, &Collected::default());
+        let run = |seed: u64| pulled(&x, &[], |x, _| stochastic_depth(x, positions, fraction, seed, site()));
+        let (output, cotangent, _) = run(7);
+        let weights = read(some_matrix(samples * positions, 2, 0.7, dtype));
+        let mut left_out = 0;
+        for (sample, values) in output.chunks_exact(2 * positions).enumerate() {
+            let is_left_out = values.iter().all(|value| *value == 0.0);
+            left_out += usize::from(is_left_out);
+            let factor = if is_left_out { 0.0 } else { 1.0 / (1.0 - fraction) };
+            let range = sample * 2 * positions..(sample + 1) * 2 * positions;
+            let of = |all: &[f64]| all[range.clone()].iter().map(|value| factor * value).collect::<Vec<f64>>();
+            assert_close("stochastic depth: output", dtype, values.to_vec(), of(&read(x.clone())));
+            assert_close("stochastic depth: cotangent", dtype, cotangent[range.clone()].to_vec(), of(&weights));
+        }
+        // Five deviations of a binomial share.
+        let share = f64::from(left_out as u32) / samples as f64;
+        assert!((share - fraction).abs() < 5.0 * (fraction * (1.0 - fraction) / samples as f64).sqrt(), "{share}");
+        assert_eq!(run(7).0, output);
+        assert_ne!(run(8).0, output);
+    }
+}
+
 #[test]
 fn layer_scale_has_a_factor_for_each_channel() {
     for dtype in [DType::F32, DType::F64] {

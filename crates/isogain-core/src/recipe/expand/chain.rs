@@ -172,6 +172,14 @@ impl<'n> Chain<'n> {
         }
     }
 
+    /// Stochastic depth at the end of branch `number` of `branches`, if the network has it.
+    pub(super) fn own_stochastic_depth(&mut self, name: impl Into<String>, number: usize, branches: usize) {
+        let fraction = self.net.stochastic_depth * number as f64 / branches as f64;
+        if fraction > 0.0 {
+            self.push(name, OpKind::StochasticDepth(Dropout { fraction }));
+        }
+    }
+
     pub(super) fn embedding(
         &mut self,
         name: impl Into<String>,

@@ -105,6 +105,10 @@ impl Explicit {
                     let fraction = layer.dropout.unwrap_or(0.0);
                     chain.push(name("dropout"), OpKind::Dropout(Dropout { fraction }));
                 }
+                Entry::StochasticDepth => {
+                    let fraction = layer.stochastic_depth.unwrap_or(0.0);
+                    chain.push(name("drop"), OpKind::StochasticDepth(Dropout { fraction }));
+                }
                 Entry::Recurrent => {
                     if let (Some(cell), Some(units)) = (layer.recurrent, layer.units) {
                         needs_steps(chain, &format!("{path}.recurrent"))?;

@@ -30,6 +30,7 @@ pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> 
         branch.activation(format!("{name}.{}", phi.name()), phi);
         branch.own_dropout(format!("{name}.dropout"));
         branch.linear(format!("{name}.fc"), net.width, net.init, phi);
+        branch.own_stochastic_depth(format!("{name}.drop"), layer - 1, net.depth - 1);
         chain.residual(name, branch, Vec::new(), Factor::of(net, scale));
     }
     chain.activation(phi.name(), phi);

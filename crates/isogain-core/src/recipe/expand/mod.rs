@@ -200,6 +200,7 @@ pub fn value_count(network: &Network) -> u64 {
                 | OpKind::Norm(_)
                 | OpKind::QkNorm(_)
                 | OpKind::Dropout(_)
+                | OpKind::StochasticDepth(_)
                 | OpKind::Other(_) => {}
             }
             total = total.saturating_add(beside).saturating_add(positions.saturating_mul(features));

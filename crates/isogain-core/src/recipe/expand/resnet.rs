@@ -54,6 +54,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
                 shortcut.own_norm(format!("{name}.shortcut.norm"));
             }
         }
+        branch.own_stochastic_depth(format!("{name}.drop"), block, 3 * per_stage);
         chain.residual(name, branch, shortcut.ops, Factor::of(net, scale));
         if is_basic {
             activation(&mut chain, "", &(block + 1).to_string());

@@ -44,6 +44,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
             }
             branch.linear(format!("{name}.proj"), net.width, weights.last, Activation::linear());
             branch.own_dropout(format!("{name}.dropout"));
+            branch.own_stochastic_depth(format!("{name}.drop"), 2 * (block - 1) + half, 2 * net.depth);
             chain.residual(name, branch, Vec::new(), Factor::of(net, weights.scale));
             if !is_pre {
                 chain.own_norm(format!("block{block}.norm{half}"));

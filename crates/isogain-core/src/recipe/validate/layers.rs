@@ -107,6 +107,14 @@ impl Check<'_> {
                     positions(layer, &path, Positions::Learned)?;
                 }
                 Entry::Attention => attention(layer, &path, features)?,
+                Entry::StochasticDepth => {
+                    let share = layer.stochastic_depth.unwrap_or(0.0);
+                    let in_branch = path.rsplit_once('[').is_some_and(|(list, _)| list.ends_with(".residual"));
+                    let ends_branch = in_branch && index + 1 == list.len();
+                    let expected = "must come last in a residual branch: what it leaves out passes the block by";
+                    must(&key("stochastic_depth"), share, ends_branch, expected)?;
+                    fraction(&key("stochastic_depth"), share)?;
+                }
                 Entry::Dropout => fraction(&key("dropout"), layer.dropout.unwrap_or(0.0))?,
                 Entry::Norm => {
                     if let (Some(NormKind::Group), Some(features)) = (layer.norm, features) {

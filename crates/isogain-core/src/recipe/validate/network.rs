@@ -45,6 +45,7 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
         return Err(RecipeError::missing("network.layers", "has no effect: only for kind = \"layers\""));
     }
     fraction("network.dropout", network.dropout)?;
+    fraction("network.stochastic_depth", network.stochastic_depth)?;
     if network.norm == Some(NormKind::Group) {
         norm_groups(network, width)?;
     }
