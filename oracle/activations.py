@@ -1,4 +1,4 @@
-"""The twelve activations as PyTorch computes them, and their table of values and derivatives.
+"""The activations as PyTorch computes them, and their table of values and derivatives.
 
 At a kink the derivative is PyTorch's subgradient: relu'(0) = 0, leaky-relu'(0) = 0.01, prelu'(0) = 0.25, elu'(0) = 1,
 selu'(0) = 1.7580993408473766 (scale * alpha), hard-tanh'(-1) = hard-tanh'(1) = 0.
@@ -6,6 +6,11 @@ selu'(0) = 1.7580993408473766 (scale * alpha), hard-tanh'(-1) = hard-tanh'(1) = 
 
 import torch
 import torch.nn.functional as F
+
+from kernel_shaping import shaped
+
+# Of 30 layers.
+SLOPE = 1.01360725089342
 
 FUNCTIONS = {
     "sigmoid": torch.sigmoid,
@@ -19,6 +24,12 @@ FUNCTIONS = {
     "softplus": F.softplus,
     "softsign": F.softsign,
     "hard-tanh": F.hardtanh,
+    # The numbers at the end are where the solution is looked for.
+    "shaped-gelu": shaped(F.gelu, SLOPE, [0.16, 0.26]),
+    "shaped-sigmoid": shaped(torch.sigmoid, SLOPE, [0.33, 1.17]),
+    "shaped-silu": shaped(F.silu, SLOPE, [0.24, 0.35]),
+    "shaped-softplus": shaped(F.softplus, SLOPE, [0.43, 0.41]),
+    "shaped-tanh": shaped(torch.tanh, SLOPE, [0.17, 0.58]),
     "prelu": lambda x: F.prelu(x, torch.tensor([0.25], dtype=x.dtype)),
 }
 

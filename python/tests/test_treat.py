@@ -151,6 +151,7 @@ CHANGES: list[dict[str, Any]] = [
     {"init": "lsuv"},
     {"activation": "tanh"},
     {"activation": "tailored-relu(slope = 0.3)", "init": "quadrature-gain"},
+    {"activation": "shaped-softplus(slope = 1.05)", "init": "lecun-normal"},
     {"norm": "batch"},
     {"norm": "group(groups = 2)"},
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},

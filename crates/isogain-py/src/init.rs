@@ -4,6 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use isogain_core::theory::kernel_shaping::Shape;
 use isogain_core::theory::{Activation, Initializer};
 
 /// A name and its numbers as the core writes them: `he-normal`, `fixed-variance(std = 0.02)`.
@@ -74,7 +75,8 @@ pub(crate) fn initializer<'py>(
     Ok(found)
 }
 
-/// An activation by name: `name`, `parameters`, and for a piecewise linear one its `slopes` below and above zero.
+/// An activation by name: `name`, `parameters`; for a piecewise linear one its `slopes` below and above zero; for a shaped one
+/// its `shape`: input scale and shift, output shift and scale.
 #[pyfunction]
 pub(crate) fn activation<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyDict>> {
     let read = read_activation(text)?;
@@ -82,5 +84,8 @@ pub(crate) fn activation<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py
     found.set_item("name", read.name())?;
     found.set_item("parameters", read.parameter().into_iter().collect::<std::collections::BTreeMap<_, _>>())?;
     found.set_item("slopes", read.slopes())?;
+    let shape = read.shape();
+    let numbers = |shape: Shape| [shape.input_scale, shape.input_shift, shape.output_shift, shape.output_scale];
+    found.set_item("shape", shape.map(numbers))?;
     Ok(found)
 }

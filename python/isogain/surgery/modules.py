@@ -46,6 +46,26 @@ class TailoredReLU(nn.Module):
         return f"slope={self.slope:g}"
 
 
+class Shaped(nn.Module):
+    """scale * (phi(input_scale * x + input_shift) + shift) with phi one of torch's functions: an activation shaped for
+    depth (Martens et al. 2021). The four numbers follow from `slope`, the growth of the squared gradient per layer."""
+
+    def __init__(
+        self, function: str, slope: float, input_scale: float, input_shift: float, shift: float, scale: float
+    ) -> None:
+        super().__init__()
+        self.function, self.slope = function, slope
+        self.input_scale, self.input_shift, self.shift, self.scale = input_scale, input_shift, shift, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        phi = getattr(nn.functional, self.function)
+        value: torch.Tensor = phi(self.input_scale * x + self.input_shift)
+        return self.scale * (value + self.shift)
+
+    def extra_repr(self) -> str:
+        return f"{self.function}, slope={self.slope:g}"
+
+
 class Exponential(nn.Module):
     """e^x, which PyTorch has as a function only."""
 

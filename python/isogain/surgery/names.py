@@ -9,7 +9,7 @@ from torch import nn
 
 from isogain import _core
 from isogain.surgery.code import Call
-from isogain.surgery.modules import Exponential, TailoredReLU
+from isogain.surgery.modules import Exponential, Shaped, TailoredReLU
 
 # The modules that are an activation and nothing else, by class, with what the core calls them. Those that the core
 # has no formula for stand under their nearest relative: it decides the scale of an initialiser and nothing more.
@@ -34,6 +34,7 @@ _MODULES: dict[type[nn.Module], Callable[[Any], str]] = {
     nn.Softsign: lambda m: "softsign",
     nn.Tanh: lambda m: "tanh",
     Exponential: lambda m: "exponential",
+    Shaped: lambda m: f"shaped-{m.function}(slope = {m.slope})",
     TailoredReLU: lambda m: f"tailored-relu(slope = {m.slope})",
 }
 
@@ -93,6 +94,8 @@ def activation_maker(text: str) -> Call:
     Raises `ValueError` for a name that is not known, with the nearest one that is.
     """
     read = _core.activation(text)
+    if read["shape"] is not None:
+        return Call(Shaped, read["name"].removeprefix("shaped-"), read["parameters"]["slope"], *read["shape"])
     return _MAKERS[read["name"]](read["parameters"])
 
 

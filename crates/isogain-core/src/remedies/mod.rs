@@ -43,6 +43,7 @@ mod scale_branches;
 mod scale_input;
 mod self_normalise;
 mod smaller_eps;
+mod smooth_kernel_shaping;
 mod standardise_weights;
 mod swap_activation;
 mod warm_up;
@@ -87,7 +88,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 37] = [
+pub static TABLE: [&Remedy; 38] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -106,6 +107,7 @@ pub static TABLE: [&Remedy; 37] = [
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,
     &critical_dropout_init::REMEDY,
+    &smooth_kernel_shaping::REMEDY,
     &standardise_weights::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,

@@ -15,6 +15,7 @@ pub mod finite_width;
 pub mod gains;
 pub mod gauge;
 pub mod initializers;
+pub mod kernel_shaping;
 pub mod limits;
 pub mod mean_field;
 pub mod numerics;

@@ -29,6 +29,8 @@ pub enum Domain {
     Positive,
     /// A finite number, zero or above.
     NonNegative,
+    /// A number above 1 by 0.00001 to 0.25.
+    SlightlyAboveOne,
 }
 
 impl Domain {
@@ -38,6 +40,7 @@ impl Domain {
                 Self::Finite => true,
                 Self::Positive => value > 0.0,
                 Self::NonNegative => value >= 0.0,
+                Self::SlightlyAboveOne => (1.00001..=1.25).contains(&value),
             }
     }
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Domain {
             Self::Finite => "a finite number",
             Self::Positive => "a number above 0",
             Self::NonNegative => "a number that is 0 or more",
+            Self::SlightlyAboveOne => "a number from 1.00001 to 1.25",
         })
     }
 }

@@ -6,6 +6,7 @@
 use burn::tensor::{DType, Tensor};
 
 use isogain_core::theory::activations::Activation;
+use isogain_core::theory::kernel_shaping::Shape;
 
 use super::buffer::{Buffer, Loop, Real, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
@@ -23,6 +24,15 @@ fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {
     }
     if x.dtype() == DType::F64 {
         return through::<f64, _>(Exact(activation), x);
+    }
+    if let Some(shape) = activation.shape() {
+        return match activation.name() {
+            "shaped-sigmoid" => through(Shaped::new(Sigmoid, shape), x),
+            "shaped-silu" => through(Shaped::new(Silu, shape), x),
+            "shaped-tanh" => through(Shaped::new(Tanh, shape), x),
+            "shaped-gelu" => through(Shaped::new(Gelu, shape), x),
+            _ => through::<f32, _>(Exact(activation), x),
+        };
     }
     match (activation.slopes(), activation.name()) {
         (Some((0.0, above)), _) => through_gate(above as f32, x),
@@ -59,6 +69,34 @@ impl<T: Real> Function<T> for Exact {
     #[inline(always)]
     fn slope(&self, x: T) -> T {
         T::of(self.0.derivative(x.wide()))
+    }
+}
+
+/// Another function, moved and scaled.
+struct Shaped<F> {
+    inner: F,
+    scale: f32,
+    shift: f32,
+    above: f32,
+    factor: f32,
+}
+
+impl<F> Shaped<F> {
+    fn new(inner: F, shape: Shape) -> Self {
+        let [scale, shift, above, factor] =
+            [shape.input_scale, shape.input_shift, shape.output_shift, shape.output_scale].map(|value| value as f32);
+        Self { inner, scale, shift, above, factor }
+    }
+}
+
+impl<F: Function<f32>> Function<f32> for Shaped<F> {
+    #[inline(always)]
+    fn value(&self, x: f32) -> f32 {
+        self.factor * (self.inner.value(self.scale * x + self.shift) + self.above)
+    }
+    #[inline(always)]
+    fn slope(&self, x: f32) -> f32 {
+        self.factor * self.scale * self.inner.slope(self.scale * x + self.shift)
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[0.0],
     homogeneous: false,
     range: |alpha| (-alpha, f64::INFINITY),
+    shaping: None,
 };
 
 pub(super) fn value(x: f64, alpha: f64) -> f64 {

@@ -14,4 +14,5 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[],
     homogeneous: false,
     range: |_| (MINIMUM, f64::INFINITY),
+    shaping: None,
 };

@@ -10,4 +10,5 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[-1.0, 1.0],
     homogeneous: false,
     range: |_| (-1.0, 1.0),
+    shaping: None,
 };

@@ -11,6 +11,7 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[0.0],
     homogeneous: true,
     range,
+    shaping: None,
 };
 
 pub(super) fn value(x: f64, slope: f64) -> f64 {

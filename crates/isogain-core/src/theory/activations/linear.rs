@@ -10,4 +10,5 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[],
     homogeneous: true,
     range: |_| (f64::NEG_INFINITY, f64::INFINITY),
+    shaping: None,
 };

@@ -10,6 +10,11 @@ mod leaky_relu;
 mod linear;
 mod relu;
 mod selu;
+mod shaped_gelu;
+mod shaped_sigmoid;
+mod shaped_silu;
+mod shaped_softplus;
+mod shaped_tanh;
 mod sigmoid;
 mod silu;
 mod softplus;
@@ -21,12 +26,13 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::named::{self, NameError, Parameter, Written};
+use super::kernel_shaping::{Plain, Shape};
+use super::named::{self, Domain, NameError, Parameter, Written};
 
 const KIND: &str = "activation";
 
 /// Every known activation, in alphabetical order of its name.
-static TABLE: [&Entry; 14] = [
+static TABLE: [&Entry; 19] = [
     &elu::ENTRY,
     &exponential::ENTRY,
     &gelu::ENTRY,
@@ -35,6 +41,11 @@ static TABLE: [&Entry; 14] = [
     &linear::ENTRY,
     &relu::ENTRY,
     &selu::ENTRY,
+    &shaped_gelu::ENTRY,
+    &shaped_sigmoid::ENTRY,
+    &shaped_silu::ENTRY,
+    &shaped_softplus::ENTRY,
+    &shaped_tanh::ENTRY,
     &sigmoid::ENTRY,
     &silu::ENTRY,
     &softplus::ENTRY,
@@ -56,15 +67,24 @@ struct Entry {
     kinks: &'static [f64],
     /// Whether phi(c x) = c phi(x) for every c > 0.
     homogeneous: bool,
-    /// Infimum and supremum of the output.
+    /// Infimum and supremum of the output; of a shaped activation before it is shaped.
     range: fn(f64) -> (f64, f64),
+    /// Where its parameter decides how `value` is moved and scaled, the smooth activation that it is made of.
+    shaping: Option<Plain>,
 }
+
+/// The parameter of every shaped activation: C'(1), the factor of the mean squared gradient per layer. The default is that
+/// of 30 layers at the usual growth.
+const SHAPED_SLOPE: Parameter =
+    Parameter { name: "slope", default: 1.013_607_250_893_42, domain: Domain::SlightlyAboveOne };
 
 /// An activation function phi and, where it has one, the value of its parameter.
 #[derive(Clone, Copy)]
 pub struct Activation {
     entry: &'static Entry,
     parameter: f64,
+    /// Follows from both.
+    shape: Option<Shape>,
 }
 
 impl Activation {
@@ -102,11 +122,12 @@ impl Activation {
 
     /// phi(x) = max(x, 0) + slope min(x, 0), scaled to keep the mean square (see [`super::tailored`]).
     pub fn tailored_relu(slope: f64) -> Self {
-        Self { entry: &tailored_relu::ENTRY, parameter: slope }
+        Self { entry: &tailored_relu::ENTRY, parameter: slope, shape: None }
     }
 
     fn of(entry: &'static Entry) -> Self {
-        Self { entry, parameter: entry.parameter.map_or(0.0, |parameter| parameter.default) }
+        let parameter = entry.parameter.map_or(0.0, |parameter| parameter.default);
+        Self { entry, parameter, shape: shape(entry, parameter) }
     }
 
     /// The same activation with another value of its parameter, such as `("slope", 0.2)`.
@@ -115,7 +136,7 @@ impl Activation {
     /// A parameter it does not have, or a value outside of the parameter's domain.
     pub fn with_parameter(self, key: &str, value: f64) -> Result<Self, NameError> {
         named::checked_index(KIND, self.entry.name, self.entry.parameter.as_slice(), key, value)?;
-        Ok(Self { parameter: value, ..self })
+        Ok(Self { parameter: value, shape: shape(self.entry, value), ..self })
     }
 
     /// The name it has in a recipe.
@@ -128,14 +149,36 @@ impl Activation {
         self.entry.parameter.map(|parameter| (parameter.name, self.parameter))
     }
 
+    /// Where and how large the activation is read that it is made of, see [`super::kernel_shaping`]; `None` for all but the
+    /// `shaped-` ones.
+    pub fn shape(self) -> Option<Shape> {
+        self.shape
+    }
+
+    /// The shaped form of a smooth activation with C'(1) = `slope`, the factor of the mean squared gradient per layer. `None`
+    /// where there is none, or none with this slope.
+    pub fn shaped(self, slope: f64) -> Option<Self> {
+        Self::named(&format!("shaped-{}", self.name())).ok()?.with_parameter(SHAPED_SLOPE.name, slope).ok()
+    }
+
     /// phi(x).
     pub fn value(self, x: f64) -> f64 {
-        (self.entry.value)(x, self.parameter)
+        let value = |x| (self.entry.value)(x, self.parameter);
+        match self.shape {
+            None => value(x),
+            Some(shape) => shape.output_scale * (value(shape.input_scale * x + shape.input_shift) + shape.output_shift),
+        }
     }
 
     /// phi'(x); at a kink, what PyTorch's backward pass uses there (0 for ReLU at 0).
     pub fn derivative(self, x: f64) -> f64 {
-        (self.entry.derivative)(x, self.parameter)
+        let derivative = |x| (self.entry.derivative)(x, self.parameter);
+        match self.shape {
+            None => derivative(x),
+            Some(shape) => {
+                shape.output_scale * shape.input_scale * derivative(shape.input_scale * x + shape.input_shift)
+            }
+        }
     }
 
     /// Arguments at which some derivative jumps, ascending.
@@ -160,7 +203,14 @@ impl Activation {
 
     /// Infimum and supremum of phi: what a head with this activation can reach.
     pub fn range(self) -> (f64, f64) {
-        (self.entry.range)(self.parameter)
+        let (low, high) = (self.entry.range)(self.parameter);
+        match self.shape {
+            None => (low, high),
+            Some(shape) => {
+                let moved = |end: f64| shape.output_scale * (end + shape.output_shift);
+                (moved(low), moved(high))
+            }
+        }
     }
 
     /// The arguments outside of which |phi'| stays below `epsilon`; infinite where it never does.
@@ -195,6 +245,11 @@ impl Activation {
         }
         0.0
     }
+}
+
+/// The shape that a parameter asks for. Within the parameter's domain there is one.
+fn shape(entry: &Entry, parameter: f64) -> Option<Shape> {
+    entry.shaping.and_then(|plain| Shape::of(plain, parameter))
 }
 
 impl PartialEq for Activation {

@@ -10,6 +10,7 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[],
     homogeneous: false,
     range: |_| (0.0, 1.0),
+    shaping: None,
 };
 
 pub(super) fn value(x: f64) -> f64 {

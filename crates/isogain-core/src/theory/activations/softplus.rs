@@ -10,4 +10,5 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[],
     homogeneous: false,
     range: |_| (0.0, f64::INFINITY),
+    shaping: None,
 };

@@ -12,6 +12,7 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[0.0],
     homogeneous: true,
     range: leaky_relu::range,
+    shaping: None,
 };
 
 fn scale(slope: f64) -> f64 {

@@ -13,4 +13,5 @@ pub(super) static ENTRY: Entry = Entry {
     kinks: &[],
     homogeneous: false,
     range: |_| (-1.0, 1.0),
+    shaping: None,
 };
