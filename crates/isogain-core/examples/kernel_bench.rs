@@ -1,53 +1,109 @@
-//! Speed of the statistics kernel against a plain streaming read of the same buffer, on one thread.
+//! Speed of the statistics kernel against a plain streaming read of the same buffer.
 //!
-//! `cargo run --release -p isogain-core --example kernel_bench [MEGABYTES]` prints one JSON line. Only the ratios mean
-//! something across machines; the rounds are interleaved so that all sides see the same machine.
+//!     echo 65536 | kernel_bench
 //!
-//! `streaming_gbps` is a plain read at the kernel's own vector width, and `ratio` is the kernel against that. The kernel
-//! asks the memory for data ahead of time, so the ratio can exceed 1; `prefetched_gbps` is a read that does the same.
+//! For each line on its input, a number of kilobytes, it prints a JSON line with gigabytes per second, the best of some
+//! rounds. Only ratios mean something across machines; the rounds are interleaved so that all sides see the same machine.
+//!
+//! `streaming` is a plain read at the kernel's own vector width. The kernel asks the memory for data ahead of time, so it
+//! can be faster; `prefetched` is a read that does the same. `two_threads` are two kernels on half of the buffer each.
 
 use std::hint::black_box;
+use std::io::BufRead;
+use std::sync::Barrier;
 use std::time::Instant;
 
-use isogain_core::statistics::kernel::{instruction_set, moments, moments_with_histogram};
+use half::{bf16, f16};
+use isogain_core::statistics::kernel::{
+    instruction_set, moments, moments_bf16, moments_f16, moments_with_histogram, moments_with_histogram_bf16,
+    moments_with_histogram_f16,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Interleaved rounds.
 const ROUNDS: usize = 15;
+/// Bytes that a measurement reads at least, so that a clock's resolution does not matter.
+const AT_LEAST: usize = 16 << 20;
 
-fn main() -> Result<(), String> {
-    let megabytes = match std::env::args().nth(1) {
-        None => 64,
-        Some(text) => text.parse::<usize>().map_err(|e| format!("not a number of megabytes: '{text}' ({e})"))?,
-    };
-    let values = gaussian(megabytes.max(1) * 1_000_000 / 4);
-    let gigabytes = (values.len() * 4) as f64 * 1e-9;
-
-    let (mut kernel, mut histogram, mut streaming, mut prefetched) = (0f64, 0f64, 0f64, 0f64);
-    for _ in 0..ROUNDS {
-        streaming = streaming.max(gigabytes / seconds(|| streaming_read::<0>(black_box(&values))));
-        prefetched = prefetched.max(gigabytes / seconds(|| streaming_read::<4096>(black_box(&values))));
-        kernel = kernel.max(gigabytes / seconds(|| moments(black_box(&values))));
-        histogram = histogram.max(gigabytes / seconds(|| moments_with_histogram(black_box(&values))));
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let kilobytes: usize =
+            line.trim().parse().map_err(|error| format!("not a number of kilobytes: '{line}' ({error})"))?;
+        println!("{}", measured(kilobytes.max(1)));
     }
-    let line = serde_json::json!({
-        "megabytes": megabytes,
-        "path": instruction_set(),
-        "kernel_gbps": kernel,
-        "kernel_histogram_gbps": histogram,
-        "streaming_gbps": streaming,
-        "prefetched_gbps": prefetched,
-        "ratio": kernel / streaming,
-        "ratio_histogram": histogram / streaming,
-    });
-    println!("{line}");
     Ok(())
 }
 
-fn seconds<R>(work: impl FnOnce() -> R) -> f64 {
-    let start = Instant::now();
-    black_box(work());
-    start.elapsed().as_secs_f64()
+/// Something that reads a buffer, and the most gigabytes per second that it did.
+struct Kind<'a> {
+    name: &'static str,
+    best: f64,
+    work: Box<dyn Fn() + 'a>,
+}
+
+impl<'a> Kind<'a> {
+    fn of<R>(name: &'static str, work: impl Fn() -> R + 'a) -> Self {
+        let work = Box::new(move || {
+            black_box(work());
+        });
+        Self { name, best: 0.0, work }
+    }
+}
+
+/// Gigabytes per second of everything on buffers of this size.
+fn measured(kilobytes: usize) -> serde_json::Value {
+    let bytes = kilobytes * 1024;
+    let values = gaussian(bytes / 4);
+    let halves: Vec<f16> = values.iter().cycle().take(bytes / 2).map(|&value| f16::from_f32(value)).collect();
+    let brains: Vec<bf16> = values.iter().cycle().take(bytes / 2).map(|&value| bf16::from_f32(value)).collect();
+    let (x, h, b) = (&values, &halves, &brains);
+    let mut kinds = vec![
+        Kind::of("streaming", || streaming_read::<0>(black_box(x))),
+        Kind::of("prefetched", || streaming_read::<4096>(black_box(x))),
+        Kind::of("kernel", || moments(black_box(x))),
+        Kind::of("histogram", || moments_with_histogram(black_box(x))),
+        Kind::of("f16", || moments_f16(black_box(h))),
+        Kind::of("f16_histogram", || moments_with_histogram_f16(black_box(h))),
+        Kind::of("bf16", || moments_bf16(black_box(b))),
+        Kind::of("bf16_histogram", || moments_with_histogram_bf16(black_box(b))),
+    ];
+    let times = AT_LEAST.div_ceil(bytes);
+    let mut two_threads: f64 = 0.0;
+    for _ in 0..ROUNDS {
+        for kind in &mut kinds {
+            let start = Instant::now();
+            (0..times).for_each(|_| (kind.work)());
+            kind.best = kind.best.max((times * bytes) as f64 / start.elapsed().as_nanos() as f64);
+        }
+        two_threads = two_threads.max((times * bytes) as f64 / on_two_threads(x, times) / 1e9);
+    }
+    let mut line: serde_json::Map<String, serde_json::Value> =
+        kinds.into_iter().map(|kind| (kind.name.to_string(), kind.best.into())).collect();
+    line.insert("two_threads".into(), two_threads.into());
+    line.insert("kilobytes".into(), kilobytes.into());
+    line.insert("path".into(), instruction_set().into());
+    line.into()
+}
+
+/// Seconds in which two threads that are already there read half of the values each, so many times.
+fn on_two_threads(values: &[f32], times: usize) -> f64 {
+    let ready = Barrier::new(2);
+    let (first, second) = values.split_at(values.len() / 2);
+    let work = |half: &[f32]| {
+        ready.wait();
+        let start = Instant::now();
+        for _ in 0..times {
+            black_box(moments(black_box(half)));
+        }
+        start.elapsed().as_secs_f64()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| work(second));
+        let own = work(first);
+        other.join().map_or(f64::NAN, |other| own.max(other))
+    })
 }
 
 /// Values like those of a gradient: N(0, 1e-3^2), by Box-Muller.

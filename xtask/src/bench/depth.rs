@@ -11,21 +11,27 @@ const DEPTHS: [u32; 4] = [10, 100, 1_000, 10_000];
 /// Stages of `depth_bench`.
 const STAGES: [&str; 4] = ["step", "watched", "check", "findings"];
 
-/// What a layer costs at depth, over what it costs in a network of 10 layers: a process of its own for each number.
+/// The table alone.
 pub(crate) fn depth() -> Result<()> {
     machine()?;
-    say("ReLU layers of 64, batch 64, by depth: processor time per layer over that at 10 layers, peak memory");
-    for stage in STAGES {
-        let mut shallow = None;
-        for depth in DEPTHS {
+    table()
+}
+
+/// What a layer costs at depth, over what it costs in a network of 10 layers: a process of its own for each number.
+pub(super) fn table() -> Result<()> {
+    say("\nReLU layers of width 64, batch 64: processor time per layer over that of 10 layers, and peak memory:\n");
+    say("| layers | a training step | the same, watched | `check` | rules alone |");
+    say("|---|---|---|---|---|");
+    let mut shallow = [None; STAGES.len()];
+    for depth in DEPTHS {
+        let mut row = format!("| {depth} |");
+        for (stage, shallow) in STAGES.iter().zip(&mut shallow) {
             let found = example("isogain", "depth_bench", &["--stage", stage, "--depth", &depth.to_string()])?;
             let each = number(&found, "ms")? / f64::from(depth);
             let share = each / *shallow.get_or_insert(each);
-            say(&format!(
-                "  {stage} at {depth}: {each:.4} ms a layer, x{share:.2}; {:.0} MB",
-                number(&found, "peak_mb")?
-            ));
+            row += &format!(" {share:.2}, {:.0} MB |", number(&found, "peak_mb")?);
         }
+        say(&row);
     }
     Ok(())
 }

@@ -3,43 +3,34 @@
 
 mod build;
 mod depth;
+mod kernel;
 mod program;
+mod start;
 mod steps;
+mod trials;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::steps::say;
-use program::example;
 
 pub(crate) use build::build_time;
 pub(crate) use depth::depth;
 
-/// Statistics kernel, step against PyTorch and watched, depth.
+/// Statistics kernel, training step, trials, start, depth.
 pub(crate) fn all() -> Result<()> {
     machine()?;
-    let kernel = example("isogain-core", "kernel_bench", &[])?;
-    say(&format!("statistics kernel at 64 MB ({}):", text(&kernel, "path")));
-    ratio("moments / streaming read", number(&kernel, "ratio")?, Goal::AtLeast(0.95));
-    ratio("with exponent histogram / streaming read", number(&kernel, "ratio_histogram")?, Goal::AtLeast(0.25));
-    steps::tables()?;
-    depth()
+    kernel::table()?;
+    steps::table()?;
+    trials::table()?;
+    start::table()?;
+    depth::table()
 }
 
 /// Prints what everything is measured on.
 fn machine() -> Result<()> {
     say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
     Ok(())
-}
-
-enum Goal {
-    AtLeast(f64),
-}
-
-fn ratio(what: &str, value: f64, goal: Goal) {
-    let Goal::AtLeast(bound) = goal;
-    let verdict = if value >= bound { "met" } else { "missed" };
-    say(&format!("  {what}: {value:.3} (goal >= {bound}: {verdict})"));
 }
 
 fn number(value: &Value, key: &str) -> Result<f64> {

@@ -32,8 +32,8 @@ const CASES: [Case; 6] = [
 /// Turns of each side.
 const TURNS: usize = 15;
 
-/// Prints both tables.
-pub(super) fn tables() -> Result<()> {
+/// Prints the table.
+pub(super) fn table() -> Result<()> {
     let python = python_with("import torch; print(torch.__version__)");
     let against = match &python {
         Some(python) => format!("against PyTorch {}, eager", python.version),

@@ -3,6 +3,8 @@
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
+use half::{bf16, f16};
+
 use super::super::moments::Moments;
 use super::histogram::WINDOW;
 use super::{PREFETCH_AHEAD, scalar};
@@ -69,6 +71,27 @@ pub(super) fn moments_of_finite(block: &[f32]) -> Moments {
 fn sum_of_lanes(lanes: __m256d) -> f64 {
     let pair = _mm_add_pd(_mm256_castpd256_pd128(lanes), _mm256_extractf128_pd::<1>(lanes));
     _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)))
+}
+
+/// Widens `values` into `wide`, which has the same length.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn widen_f16(values: &[f16], wide: &mut [f32]) {
+    let (groups, rest) = values.as_chunks::<8>();
+    let (wide_groups, wide_rest) = wide.as_chunks_mut::<8>();
+    for (values, wide) in groups.iter().zip(wide_groups) {
+        // SAFETY: reads the 16 bytes and writes the 32 of a group; neither needs alignment.
+        unsafe { _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(values.as_ptr().cast()))) };
+    }
+    wide_rest.iter_mut().zip(rest).for_each(|(wide, value)| *wide = value.to_f32());
+}
+
+/// Widens `values` into `wide`, which has the same length.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn widen_bf16(values: &[bf16], wide: &mut [f32]) {
+    // Left to the compiler, which turns it into widening moves and shifts.
+    for (wide, value) in wide.iter_mut().zip(values) {
+        *wide = f32::from_bits(u32::from(value.to_bits()) << 16);
+    }
 }
 
 /// Writes the biased exponent of each value into `exponents`, which has the same length.

@@ -110,7 +110,7 @@ impl InstructionSet {
         let mut found = vec![InstructionSet::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
                 found.push(InstructionSet::Avx2);
             }
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
@@ -134,7 +134,7 @@ impl InstructionSet {
     fn block_moments(self, block: &[f32]) -> Moments {
         match self {
             InstructionSet::Scalar => scalar::moments(block),
-            // SAFETY: `Avx2` exists only where AVX2 and FMA were detected.
+            // SAFETY: `Avx2` exists only where AVX2, FMA and F16C were detected.
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => unsafe { avx2::moments_of_finite(block) },
             // SAFETY: `Avx512` exists only where AVX-512 F and BW were detected.

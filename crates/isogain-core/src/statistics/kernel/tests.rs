@@ -105,6 +105,22 @@ proptest! {
     }
 }
 
+#[test]
+fn every_sixteen_bit_pattern_widens_as_the_scalar_code_does() {
+    let bits: Vec<u16> = (0..=u16::MAX).chain([1, 2, 3]).collect();
+    let halves: Vec<f16> = bits.iter().map(|&bits| f16::from_bits(bits)).collect();
+    let brains: Vec<bf16> = bits.iter().map(|&bits| bf16::from_bits(bits)).collect();
+    // Which NaN it is does not matter.
+    let same = |found: f32, expected: f32| found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+    for set in InstructionSet::available() {
+        let mut wide = vec![0.0; bits.len()];
+        half_precision::Half::widen(set, &halves, &mut wide);
+        assert!(wide.iter().zip(&halves).all(|(found, half)| same(*found, half.to_f32())), "{set:?}");
+        half_precision::Half::widen(set, &brains, &mut wide);
+        assert!(wide.iter().zip(&brains).all(|(found, brain)| same(*found, brain.to_f32())), "{set:?}");
+    }
+}
+
 fn same_up_to_rounding(
     (found, histogram): (Moments, ExponentHistogram),
     (expected, expected_histogram): (Moments, ExponentHistogram),
