@@ -13,8 +13,8 @@ use crate::markup::{self, hinted, section};
 use crate::policy;
 use crate::views::gradient::Theory;
 use crate::views::{
-    self, findings, gradient, header, judged, limits, loss, network, phase, phase_map, predicted, recipe, recorded,
-    remedies, reproduced, waterfall, what_if,
+    self, findings, gradient, header, judged, limits, loss, network, path_lengths, phase, phase_map, predicted, recipe,
+    recorded, remedies, reproduced, waterfall, what_if,
 };
 
 const STYLE: &str = include_str!("../assets/page.css");
@@ -65,7 +65,7 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
         &format!(
             "{CAUSES}<div class=\"pair\">{}</div>\n{}",
             waterfall::figures(&report.check.flow, after),
-            what_if::table(&report.check.flow)
+            what_if::table(&report.check.flow) + &path_lengths::table(&report.check.flow)
         ),
     );
     let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", views::about("phase"));
@@ -95,6 +95,9 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     body += &section("findings", "What is wrong", &findings::list(report));
     if report.flow.counterfactual.is_some() {
         body += &section("what-if", "What if one factor were ideal", &what_if::table(&report.flow));
+    }
+    if report.flow.path_lengths.is_some() {
+        body += &section("path-lengths", "How long the gradient's paths are", &path_lengths::table(&report.flow));
     }
     body += &section("limits", "How deep it could be", &limits::table(report));
     body += &section("recipe", "The recipe", &recipe::block(&report.recipe, None));

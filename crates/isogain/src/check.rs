@@ -14,7 +14,7 @@ use isogain_core::theory::limits::Limits;
 use crate::Error;
 use crate::data::Dataset;
 use crate::sharpness::sharpness;
-use crate::snapshot::{shattering, what_if};
+use crate::snapshot::{ask, shattering};
 use crate::train::{Trainer, first_batch};
 
 /// A recipe with its network and data, measured once before training.
@@ -64,8 +64,8 @@ impl Subject {
         self
     }
 
-    /// Also measures what single factors of the gradient's way back would change, which takes one more pass and at most half
-    /// a second.
+    /// Also measures what single factors of the gradient's way back would change, and through how many branches it comes,
+    /// which takes one more pass and at most a second.
     ///
     /// # Errors
     /// When the captured buffers do not fit together.
@@ -73,7 +73,7 @@ impl Subject {
         let seed = self.recipe.run.seed;
         let trainer = Trainer::new(&self.recipe, &self.network, &self.data, seed);
         let batch = first_batch(&self.recipe, &self.data, seed);
-        self.start.flow.counterfactual = Some(what_if(&trainer.model, &batch)?);
+        ask(&trainer.model, &batch, &mut self.start.flow)?;
         Ok(self)
     }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, broken, tolerated_share};
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::counterfactual::counterfactual;
+use isogain_core::flow::path_lengths::path_lengths;
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
-use isogain_core::flow::{Counterfactual, Values};
+use isogain_core::flow::{Flow, Values};
 use isogain_core::network::{Linear, Op, OpKind};
 use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapshot, TensorKind};
 use isogain_core::statistics::Moments;
@@ -111,9 +112,12 @@ pub(crate) fn shattering(model: &Model, batch: &Samples) -> Result<Option<Shatte
     Ok(Shattering::of(&captured(model, &points)?.capture))
 }
 
-/// What single factors of the gradient's way back would change on this batch.
-pub(crate) fn what_if(model: &Model, batch: &Samples) -> Result<Counterfactual, Error> {
-    Ok(counterfactual(&captured(model, batch)?.capture))
+/// What single factors of the gradient's way back would change on this batch, and through how many branches it comes.
+pub(crate) fn ask(model: &Model, batch: &Samples, flow: &mut Flow) -> Result<(), Error> {
+    let Captured { capture, .. } = captured(model, batch)?;
+    flow.counterfactual = Some(counterfactual(&capture));
+    flow.path_lengths = path_lengths(&capture);
+    Ok(())
 }
 
 /// One batch forward and back, with full tensors at hand.

@@ -25,6 +25,7 @@ pub fn attribute(capture: &Capture) -> Flow {
         head: head::head(capture, joints(tail, batch)),
         weights: weight::gradients(capture),
         counterfactual: None,
+        path_lengths: None,
     }
 }
 

@@ -10,13 +10,16 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod activation;
+mod asked;
 mod attention;
 mod attribute;
+mod back;
 pub mod capture;
 pub mod counterfactual;
 mod head;
 mod linear;
 mod norm;
+pub mod path_lengths;
 pub mod profile;
 mod qk_norm;
 mod recurrent;
@@ -26,8 +29,10 @@ pub mod shattering;
 mod values;
 mod weight;
 
+pub use asked::Asked;
 pub use attribute::attribute;
 pub use counterfactual::Counterfactual;
+pub use path_lengths::PathLengths;
 pub use values::Values;
 
 /// The gradient's way back through one network, measured on one batch.
@@ -46,6 +51,10 @@ pub struct Flow {
     /// What the first layer's gradient would be if single factors were ideal; `None` where nobody asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counterfactual: Option<Counterfactual>,
+    /// Through how many branches of a residual network the gradient comes; `None` where nobody asked, and without
+    /// branches.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path_lengths: Option<Asked<PathLengths>>,
 }
 
 /// One operation and what it does to the cotangent that passes back through it.

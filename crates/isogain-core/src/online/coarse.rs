@@ -158,7 +158,7 @@ fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, b
         joints: ends,
     };
     let body = if description.is_chain() { chain } else { main_path(chain) };
-    Flow { total_log_gain: None, joints: body, head, weights: Vec::new(), counterfactual: None }
+    Flow { total_log_gain: None, joints: body, head, weights: Vec::new(), counterfactual: None, path_lengths: None }
 }
 
 fn kind(kind: &OperationKind) -> &'static str {

@@ -14,6 +14,7 @@ pub mod json;
 pub mod layers;
 pub mod markdown;
 pub mod numbers;
+pub mod path_lengths;
 pub mod phase_map;
 pub mod reproduction;
 pub mod run;

@@ -12,7 +12,7 @@ use crate::trial::result::PrescriptionResult;
 use super::escape::{printable, shortened};
 use super::layers::Quantity;
 use super::numbers::{number, number_or_missing, plural, scientific};
-use super::{Context, Door, bars, columns, layers, trials, what_if, words};
+use super::{Context, Door, bars, columns, layers, path_lengths, trials, what_if, words};
 
 /// Characters of a full bar.
 const BAR_WIDTH: usize = 16;
@@ -106,6 +106,9 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
     let (path, door) = (context.file.path, context.door);
     let scene = Scene { style, flow: Some(&report.flow), recipe: &report.recipe, path, door, tried };
     let mut text: String = report.findings.iter().map(|finding| scene.finding(finding) + "\n").collect();
+    if tried.is_none() {
+        text += &path_lengths::line(report.flow.path_lengths.as_ref());
+    }
     let ills = report.findings.iter().filter(|finding| finding.level > Level::Note).count();
     if ills == 0 {
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));

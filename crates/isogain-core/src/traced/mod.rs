@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, PathCapture};
 use crate::flow::counterfactual::counterfactual;
+use crate::flow::path_lengths::path_lengths;
 use crate::forecast;
 use crate::network::{
     Attention, Cell, Convolution, ForgetBias, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Recurrent,
@@ -62,7 +63,8 @@ pub struct Traced {
     pub seed: u64,
     /// Floating-point type of the parameters.
     pub precision: Precision,
-    /// Whether to tell what single factors of the gradient's way back would change, which takes more ways back.
+    /// Whether to tell what single factors of the gradient's way back would change, and how long its paths are, which takes
+    /// more ways back.
     #[serde(default)]
     pub counterfactual: bool,
 }
@@ -283,7 +285,10 @@ impl Subject {
         let capture = Capture::new(traced.batch, buffers.captures(&traced.ops)?, traced.loss.unwrap_or(f64::NAN))?;
         let parameters = buffers.parameters(&traced.parameters)?;
         let mut start = Snapshot::of(&capture, parameters, 0);
-        start.flow.counterfactual = traced.counterfactual.then(|| counterfactual(&capture));
+        if traced.counterfactual {
+            start.flow.counterfactual = Some(counterfactual(&capture));
+            start.flow.path_lengths = path_lengths(&capture);
+        }
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
         let initializer = recipe::initializer(&capture);

@@ -3,8 +3,9 @@
 
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use isogain_core::flow::counterfactual::{Change, Changes, Counterfactual, Factor, counterfactual};
+use isogain_core::flow::reference::Parameters;
 use isogain_core::flow::{Cause, Flow, Values, attribute};
-use isogain_core::network::{Loss, Network, NormKind};
+use isogain_core::network::{Loss, Network, NormKind, Op, OpKind, Residual};
 
 use crate::support::{Init, Sampler, act, activation, blocks, close, linear, network, parameters, random_pass, stack};
 use crate::support::{mean, residual, zoo};
@@ -113,7 +114,7 @@ fn normalised(kind: NormKind, eps: f64, input: &[f64], features: usize) -> Vec<f
 }
 
 /// J^T of one operation over the whole batch, under ideal factors.
-fn transposed_jacobian(op: &OpCapture, ideal: &[Factor]) -> Matrix {
+fn transposed_jacobian(op: &OpCapture, parameters: &Parameters, ideal: &[Factor]) -> Matrix {
     let (inputs, outputs) = (op.input.len(), op.output.len());
     let is_ideal = |factor: Factor| ideal.contains(&factor);
     match &op.kind {
@@ -158,21 +159,29 @@ fn transposed_jacobian(op: &OpCapture, ideal: &[Factor]) -> Matrix {
             Matrix::of(inputs, outputs, |row, column| gamma[column % features] * differences[row][column])
         }
         OpCaptureKind::Residual { scale, branch, .. } => {
-            let inner = chain(branch, inputs, ideal);
+            let inner = chain(branch, inputs, parameters, ideal);
             let skip = if is_ideal(Factor::Skips) { 0.0 } else { 1.0 };
-            let identity = Matrix::identity(inputs);
-            Matrix::of(inputs, outputs, |_, _| 0.0).plus(&identity, skip).plus(&inner, *scale)
+            // One factor for all, or one for each feature.
+            let factors = parameters.get(&format!("{}.scale", op.name)).cloned().unwrap_or_else(|| vec![*scale]);
+            let scaled = Matrix::of(
+                outputs,
+                outputs,
+                |row, column| {
+                    if row == column { factors[row % factors.len()] } else { 0.0 }
+                },
+            );
+            inner.times(&scaled).plus(&Matrix::identity(inputs), skip)
         }
         other => panic!("{other:?}"),
     }
 }
 
-fn chain(ops: &[OpCapture], size: usize, ideal: &[Factor]) -> Matrix {
-    ops.iter().fold(Matrix::identity(size), |product, op| product.times(&transposed_jacobian(op, ideal)))
+fn chain(ops: &[OpCapture], size: usize, parameters: &Parameters, ideal: &[Factor]) -> Matrix {
+    ops.iter().fold(Matrix::identity(size), |product, op| product.times(&transposed_jacobian(op, parameters, ideal)))
 }
 
 /// ln RMS of the first layer's cotangent under ideal factors, by whole matrices.
-fn by_matrices(capture: &Capture, ideal: &[Factor]) -> f64 {
+fn by_matrices(capture: &Capture, parameters: &Parameters, ideal: &[Factor]) -> f64 {
     let path = &capture.ops()[1..capture.head()];
     let first = capture.ops()[0].cotangent_out.len();
     let mut end = path.last().unwrap().cotangent_out.to_f64().into_owned();
@@ -181,7 +190,20 @@ fn by_matrices(capture: &Capture, ideal: &[Factor]) -> f64 {
         end.iter_mut().for_each(|g| *g /= size);
     }
     let end = Matrix { rows: end.len(), values: end };
-    (rms(&chain(path, first, ideal).times(&end).values) * BATCH as f64).ln()
+    (rms(&chain(path, first, parameters, ideal).times(&end).values) * BATCH as f64).ln()
+}
+
+/// A branch with a factor for each channel, of both signs and one of them zero.
+fn channels() -> (&'static str, Network, Parameters) {
+    let branch = vec![linear("block1.fc", 5, 5), activation("block1.act", act("tanh"))];
+    let factors = vec![0.8, -1.5, 0.0, 0.3, 2.0];
+    let block = OpKind::Residual(Residual { channels: factors.len(), ..Residual::new(branch, 0.5, true) });
+    let ops = vec![linear("stem", 6, 5), Op { name: "block1".into(), kind: block }, linear("head", 5, 3)];
+    let network = network(6, 3, Loss::CrossEntropy, ops);
+    let init = Init { weight: 1.5, bias: 0.2, uniform: false };
+    let mut parameters = parameters(&network, init, &mut Sampler::new(3));
+    parameters.insert("block1.scale".into(), factors);
+    ("a factor for each channel", network, parameters)
 }
 
 /// Every number of the report for networks that hold norms of each kind, nested skips, negative and learnable scales, and
@@ -190,10 +212,10 @@ fn by_matrices(capture: &Capture, ideal: &[Factor]) -> f64 {
 fn networks_with_norms_and_skips_agree_with_whole_matrices() {
     // Finite differences of the normalisations are right to some 1e-9.
     const CLOSE: f64 = 1e-6;
-    for (name, network, parameters) in zoo() {
+    for (name, network, parameters) in zoo().into_iter().chain([channels()]) {
         let capture = random_pass(&network, &parameters, BATCH, &mut Sampler::new(5)).capture;
         let changes = told(&capture);
-        let value = |ideal: &[Factor]| by_matrices(&capture, ideal);
+        let value = |ideal: &[Factor]| by_matrices(&capture, &parameters, ideal);
         let nothing = value(&[]);
         close(&format!("{name}: measured"), changes.log_rms, nothing, CLOSE);
         for change in &changes.factors {

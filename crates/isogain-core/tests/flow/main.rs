@@ -12,6 +12,7 @@ mod glorot;
 mod gradients;
 mod identities;
 mod log_normal;
+mod path_lengths;
 mod profile;
 mod residual;
 mod saturation;

@@ -364,7 +364,14 @@ fn start(record: &StepRecord) -> Snapshot {
     Snapshot {
         step: record.step,
         batch: 1,
-        flow: Flow { total_log_gain: None, joints: Vec::new(), head, weights: Vec::new(), counterfactual: None },
+        flow: Flow {
+            total_log_gain: None,
+            joints: Vec::new(),
+            head,
+            weights: Vec::new(),
+            counterfactual: None,
+            path_lengths: None,
+        },
         units: Vec::new(),
         parameters: record.parameters.clone(),
         joints: record.joints.clone(),

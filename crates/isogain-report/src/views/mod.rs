@@ -20,6 +20,7 @@ pub(crate) mod loss;
 mod maps;
 pub(crate) mod network;
 mod over_time;
+pub(crate) mod path_lengths;
 pub(crate) mod phase;
 pub(crate) mod phase_map;
 pub(crate) mod predicted;

@@ -12,15 +12,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::{Asked, check_cost};
 use super::attribute::log;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 
 mod way_back;
 
 use way_back::WayBack;
-
-/// Products of two numbers beyond which nothing is computed: half a second of one core.
-const MOST_PRODUCTS: f64 = 1e9;
 
 /// A group of factors of the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,17 +37,7 @@ pub enum Factor {
 }
 
 /// What the first layer's gradient would be if single factors of the way back were ideal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Counterfactual {
-    /// It was computed.
-    Told(Changes),
-    /// It was not.
-    LeftOut {
-        /// Why, as a sentence without a full stop.
-        left_out: String,
-    },
-}
+pub type Counterfactual = Asked<Changes>;
 
 /// Changes of ln RMS of the first layer's cotangent, nepers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +80,7 @@ pub struct Interaction {
 /// It costs nothing but sums over the buffers where only scales change. Where norms or skips are exchanged, cotangents of
 /// other directions are sent back: one through a chain, up to sixteen through a network with skips.
 pub fn counterfactual(capture: &Capture) -> Counterfactual {
-    changes(capture).map_or_else(|left_out| Counterfactual::LeftOut { left_out }, Counterfactual::Told)
+    changes(capture).into()
 }
 
 fn changes(capture: &Capture) -> Result<Changes, String> {
@@ -108,7 +96,7 @@ fn changes(capture: &Capture) -> Result<Changes, String> {
         return Err(format!("the gradient of {} is zero or not finite", first.name));
     };
     let present = present(path);
-    check_cost(path, &present)?;
+    check_cost(path, more_ways(&present))?;
     let values = Values::of(&present, path, measured)?;
 
     let alone: Vec<Option<f64>> =
@@ -165,26 +153,9 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
     found
 }
 
-/// Directions that are sent back, times the products of one.
-fn check_cost(path: &[OpCapture], present: &[Factor]) -> Result<(), String> {
-    fn products(ops: &[OpCapture]) -> f64 {
-        let of = |op: &OpCapture| match &op.kind {
-            OpCaptureKind::Linear { weight, .. } => weight.len() as f64 * op.rows as f64,
-            OpCaptureKind::Residual { branch, shortcut, .. } => products(branch) + products(shortcut),
-            _ => 0.0,
-        };
-        ops.iter().map(of).sum()
-    }
-    let directions = if present.contains(&Factor::Skips) {
-        1 << present.len()
-    } else {
-        usize::from(present.contains(&Factor::Norms))
-    };
-    let cost = directions as f64 * products(path);
-    if cost <= MOST_PRODUCTS {
-        return Ok(());
-    }
-    Err(format!("{directions} more ways back would take {cost:.1e} products, and {MOST_PRODUCTS:.1e} are the most"))
+/// Ways back for directions that were not measured.
+fn more_ways(present: &[Factor]) -> usize {
+    if present.contains(&Factor::Skips) { 1 << present.len() } else { usize::from(present.contains(&Factor::Norms)) }
 }
 
 /// v(S) for every set S of the factors that are present, bit i standing for the i-th.

@@ -4,15 +4,13 @@
 //! is carried as a unit buffer and the logarithm of its size, so that nothing leaves the range of f64; choices that differ
 //! by a scale share the buffer, and with it the work.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::Factor;
+use crate::flow::back::{back, branch_factors};
 use crate::flow::capture::{OpCapture, OpCaptureKind};
-use crate::flow::reference::{product, transpose};
 use crate::flow::values::rms;
-use crate::flow::{Values, linear, norm};
-use crate::theory::activations::Activation;
+use crate::flow::{Values, linear};
 
 /// A cotangent under one choice of factors: e^`log_scale` times a direction.
 #[derive(Clone)]
@@ -108,25 +106,23 @@ impl<'a> WayBack<'a> {
     fn through(&self, ops: &[OpCapture], mut cotangents: Vec<Cotangent>) -> Result<Vec<Cotangent>, String> {
         for op in ops.iter().rev() {
             cotangents = match &op.kind {
-                OpCaptureKind::Linear { weight, .. } => self.linear(op, weight, &cotangents),
-                OpCaptureKind::Activation(activation) => self.activation(op, *activation, &cotangents),
-                OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
-                    let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
-                    self.norm(op, &statistics, gamma, &cotangents)
-                }
                 OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
                     self.residual(op, *scale, [branch, shortcut], branch_cotangent_in, &cotangents)?
                 }
-                OpCaptureKind::Convolution { weight, .. } => {
-                    only_measured(op, &cotangents)?;
-                    self.divided(Factor::Weights, linear::scale(weight, op), &cotangents)
-                }
-                OpCaptureKind::QkNorm { .. }
-                | OpCaptureKind::Attention { .. }
-                | OpCaptureKind::Recurrent { .. }
-                | OpCaptureKind::Other { .. } => {
-                    only_measured(op, &cotangents)?;
-                    cotangents
+                kind => {
+                    let sent = sent_back(op, &cotangents)?;
+                    match kind {
+                        OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
+                            self.divided(Factor::Weights, linear::scale(weight, op), &sent)
+                        }
+                        OpCaptureKind::Activation(activation) => {
+                            let slopes: Vec<f64> =
+                                op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
+                            self.divided(Factor::Slopes, rms(&slopes).ln(), &sent)
+                        }
+                        OpCaptureKind::Norm { gamma, .. } => self.norm(op, gamma, &cotangents, sent),
+                        _ => sent,
+                    }
                 }
             };
         }
@@ -143,30 +139,14 @@ impl<'a> WayBack<'a> {
         cotangents.iter().enumerate().map(|(choice, cotangent)| cotangent.scaled(without(choice))).collect()
     }
 
-    fn linear(&self, op: &OpCapture, weight: &Values, cotangents: &[Cotangent]) -> Vec<Cotangent> {
-        let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
-        let transposed = OnceCell::new();
-        let back = each_once(cotangents, |g| {
-            let weight = transposed.get_or_init(|| transpose(&weight.to_f64(), fan_in, fan_out));
-            product(g, weight, [op.rows, fan_out, fan_in])
-        });
-        self.divided(Factor::Weights, linear::scale(weight, op), &back)
-    }
-
-    fn activation(&self, op: &OpCapture, activation: Activation, cotangents: &[Cotangent]) -> Vec<Cotangent> {
-        let slopes: Vec<f64> = op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
-        let back = each_once(cotangents, |g| g.iter().zip(&slopes).map(|(g, slope)| g * slope).collect());
-        self.divided(Factor::Slopes, rms(&slopes).ln(), &back)
-    }
-
+    /// A product with gamma and no more, where norms are ideal.
     fn norm(
         &self,
         op: &OpCapture,
-        statistics: &norm::Statistics,
         gamma: &Values,
         cotangents: &[Cotangent],
+        as_it_is: Vec<Cotangent>,
     ) -> Vec<Cotangent> {
-        let as_it_is = each_once(cotangents, |g| norm::back(statistics, gamma, op, g));
         let gamma = gamma.to_f64();
         let bare = once(cotangents, |direction| {
             let (g, log_size) = Cotangent { log_scale: 0.0, direction: direction.clone() }.parts(&op.cotangent_out);
@@ -185,14 +165,10 @@ impl<'a> WayBack<'a> {
         branch_back: &Values,
         cotangents: &[Cotangent],
     ) -> Result<Vec<Cotangent>, String> {
-        // The measured cotangent at the branch's end has the scale in it.
-        let sign = scale.signum();
-        let signed = each_once(cotangents, |g| g.iter().map(|g| sign * g).collect());
-        let scaled = |cotangent: Cotangent| match cotangent.direction {
-            Direction::Measured => cotangent,
-            Direction::Other(_) => cotangent.scaled(scale.abs().ln()),
-        };
-        let through_branch = self.through(branch, signed.into_iter().map(scaled).collect())?;
+        // The measured cotangent at the branch's end has the factors in it.
+        let factors = branch_factors(op, scale, branch, branch_back);
+        let scaled = |g: &[f64]| g.iter().zip(factors.iter().cycle()).map(|(g, factor)| g * factor).collect();
+        let through_branch = self.through(branch, each_once(cotangents, scaled))?;
         let through_skip = self.through(shortcut, cotangents.to_vec())?;
         let skip_back = shortcut.first().map_or(&op.cotangent_out, |first| &first.cotangent_in);
         let sum = |(choice, (branch, skip)): (usize, (Cotangent, Cotangent))| {
@@ -224,6 +200,22 @@ fn each_once(cotangents: &[Cotangent], mut back: impl FnMut(&[f64]) -> Vec<f64>)
     })
 }
 
+/// The same through one operation. Some cannot be run backward again from their buffers.
+fn sent_back(op: &OpCapture, cotangents: &[Cotangent]) -> Result<Vec<Cotangent>, String> {
+    if cotangents.iter().all(|cotangent| matches!(cotangent.direction, Direction::Measured)) {
+        return Ok(cotangents.to_vec());
+    }
+    match back(op) {
+        Some(back) => Ok(each_once(cotangents, back)),
+        None => Err(format!(
+            "{} ({}) can be followed backward for the gradient that was measured alone, and norms or skips behind it change \
+             its direction",
+            op.name,
+            op.kind_name()
+        )),
+    }
+}
+
 /// One call for all cotangents of the same direction.
 fn once(cotangents: &[Cotangent], mut back: impl FnMut(&Direction) -> Cotangent) -> Vec<Cotangent> {
     let mut known: Vec<(&Direction, Cotangent)> = Vec::new();
@@ -238,17 +230,4 @@ fn once(cotangents: &[Cotangent], mut back: impl FnMut(&Direction) -> Cotangent)
         found.push(sent.scaled(*log_scale));
     }
     found
-}
-
-/// Some operations cannot be run backward again from their buffers.
-fn only_measured(op: &OpCapture, cotangents: &[Cotangent]) -> Result<(), String> {
-    if cotangents.iter().all(|cotangent| matches!(cotangent.direction, Direction::Measured)) {
-        return Ok(());
-    }
-    Err(format!(
-        "{} ({}) can be followed backward for the gradient that was measured alone, and norms or skips behind it change \
-         its direction",
-        op.name,
-        op.kind_name()
-    ))
 }

@@ -1,0 +1,46 @@
+//! The answer to a question that costs something, or why it was not answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::capture::{OpCapture, OpCaptureKind};
+
+/// Products of two numbers beyond which nothing is computed: half a second of one core.
+pub(super) const MOST_PRODUCTS: f64 = 1e9;
+
+/// An answer, or the reason why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Asked<T> {
+    /// It was computed.
+    Told(T),
+    /// It was not.
+    LeftOut {
+        /// Why, as a sentence without a full stop.
+        left_out: String,
+    },
+}
+
+impl<T> From<Result<T, String>> for Asked<T> {
+    fn from(answer: Result<T, String>) -> Self {
+        answer.map_or_else(|left_out| Self::LeftOut { left_out }, Self::Told)
+    }
+}
+
+/// Whether so many more ways back through these operations are few enough.
+pub(super) fn check_cost(ops: &[OpCapture], ways: usize) -> Result<(), String> {
+    let cost = ways as f64 * products(ops);
+    if cost <= MOST_PRODUCTS {
+        return Ok(());
+    }
+    Err(format!("{ways} more ways back would take {cost:.1e} products, and {MOST_PRODUCTS:.1e} are the most"))
+}
+
+/// Products of two numbers of one way back, in what can be followed for any direction.
+fn products(ops: &[OpCapture]) -> f64 {
+    let of = |op: &OpCapture| match &op.kind {
+        OpCaptureKind::Linear { weight, .. } => weight.len() as f64 * op.rows as f64,
+        OpCaptureKind::Residual { branch, shortcut, .. } => products(branch) + products(shortcut),
+        _ => 0.0,
+    };
+    ops.iter().map(of).sum()
+}
