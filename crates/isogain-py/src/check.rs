@@ -93,6 +93,7 @@ impl Checked {
             learning_rate: self.subject.recipe.optimizer.learning_rate,
             learning_rate_ceiling: None,
             trainable_depth: self.subject.limits.trainable_depth,
+            rehearsal_rise: None,
         };
         let prediction = Prediction::new(&self.subject.start, &expected);
         let headline = prediction.headline();

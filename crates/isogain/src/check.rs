@@ -89,6 +89,10 @@ impl Subject {
             learning_rate: self.recipe.optimizer.learning_rate,
             learning_rate_ceiling: ceiling.filter(|_| self.recipe.optimizer.name == OptimizerName::Sgd),
             trainable_depth: self.limits.trainable_depth,
+            rehearsal_rise: self
+                .start
+                .sharpness
+                .map(|sharpness| sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / self.data.summary.baseline_loss),
         };
         Prediction::new(&self.start, &expected)
     }

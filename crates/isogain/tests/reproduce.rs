@@ -1,5 +1,4 @@
-//! Results of theory and of the literature, measured again: every number of these experiments is what it should be.
-//! `isogain reproduce --all` runs those that take too long for here too.
+//! Results of theory and of the literature, measured again: every number of every experiment is what it should be.
 #![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
 
 use std::collections::BTreeSet;
@@ -28,22 +27,42 @@ macro_rules! experiments {
         fn $test() {
             every_number_is_as_it_should_be($name);
         })*
+
+        /// In the order of the table, so that none is forgotten.
+        #[test]
+        fn every_experiment_is_run() {
+            assert_eq!([$($name),*], TABLE.map(|one| one.name));
+        }
     };
 }
 
 experiments! {
+    default_init: "default-init";
+    phase_diagram: "phase-diagram";
     depth_scales: "depth-scales";
+    gain_audit: "gain-audit";
+    glorot_profiles: "glorot-profiles";
+    log_normal_gradients: "log-normal-gradients";
+    born_dead: "born-dead";
     jacobian_spectrum: "jacobian-spectrum";
     orthogonal_depth: "orthogonal-depth";
+    tailored_rescue: "tailored-rescue";
+    rescue_table: "rescue-table";
     batch_norm_explosion: "batch-norm-explosion";
     batch_norm_depth: "batch-norm-depth";
-    path_lengths: "path-lengths";
     shattered_gradients: "shattered-gradients";
+    path_lengths: "path-lengths";
+    thousand_layers: "thousand-layers";
+    width_transfer: "width-transfer";
     recurrent_memory: "recurrent-memory";
     adding_problem: "adding-problem";
     temporal_order: "temporal-order";
     attention_failure: "attention-failure";
     transformer_depth: "transformer-depth";
+    clipping_family: "clipping-family";
+    adam_eps: "adam-eps";
+    half_precision: "half-precision";
+    dormant_units: "dormant-units";
 }
 
 /// A file that is in no table would never run, and its name on the command line is that of the file.

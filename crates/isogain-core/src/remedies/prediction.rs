@@ -21,6 +21,10 @@ const HALF_SIGNAL: f64 = 0.01;
 /// on the size of the error, and the first step is as large as the weights.
 const HALF_OUTPUT: f64 = 2.0;
 
+/// Rise of the loss in the rehearsal at which half of the score is lost: networks that train rise by less than 0.25
+/// (rule `learning-rate-too-high`).
+const HALF_RISE: f64 = 0.3;
+
 /// How far below the recipe's learning rate the trial searches.
 const SEARCHED_BELOW: f64 = 25.0;
 
@@ -69,6 +73,9 @@ pub struct Expectation {
     pub learning_rate_ceiling: Option<f64>,
     /// Depth to which theory expects the network to train; `None` where theory does not cover it.
     pub trainable_depth: Option<f64>,
+    /// Largest rise of the loss while the recipe's optimizer rehearses on one batch, in losses of knowing nothing; `None`
+    /// where it was not rehearsed.
+    pub rehearsal_rise: Option<f64>,
 }
 
 impl Prediction {
@@ -127,6 +134,10 @@ impl Prediction {
         let optional = [
             ("do different samples look different at the end", self.signal_fraction.map(|s| s / (s + HALF_SIGNAL))),
             ("is a usable learning rate within the search", ceiling),
+            (
+                "does the loss stay down in the first steps at this rate",
+                expected.rehearsal_rise.map(|rise| falling(rise / HALF_RISE)),
+            ),
             ("is the network within its trainable depth", self.trainable_depth.map(|limit| limit / depth)),
         ];
         let known = optional.into_iter().filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));

@@ -363,6 +363,7 @@ fn predicted(bench: &Bench) -> Prediction {
         learning_rate: bench.recipe.optimizer.learning_rate,
         learning_rate_ceiling: None,
         trainable_depth: None,
+        rehearsal_rise: None,
     };
     Prediction::new(&bench.start, &expectation)
 }
