@@ -54,7 +54,14 @@ class Case:
         if kind is None:
             return weight
         op["weight_norm"] = kind
-        gain = self.parameter(f"{name}.gain", [weight.shape[1]], 0.5, 1.0)
+        gain = self.parameter(f"{name}.gain", [1 if kind == "spectral" else weight.shape[1]], 0.5, 1.0)
+        if kind == "spectral":
+            with torch.no_grad():
+                right = functional.normalize(1 + 0.5 * torch.sin(1.7 * torch.arange(weight.shape[1], dtype=weight.dtype)), dim=0)
+                for _ in range(15):
+                    left = functional.normalize(weight @ right, dim=0)
+                    right = functional.normalize(weight.T @ left, dim=0)
+            return gain * weight / (left @ weight @ right)
         if kind == "norm":
             return torch._weight_norm(weight, gain[None], 1)
         centred = weight - weight.mean(0)
@@ -379,7 +386,20 @@ def computed_weights() -> dict:
     return case.finish(numbers(17, [4, 6, 5, 2]), classes(18, [4], 3), run)
 
 
+def spectral_weights() -> dict:
+    case = Case(19, [5, 4], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.convolution(ops, "conv1", x, 6, [3, 3], 1, [1, 1], "spectral")
+        x = case.flatten(ops, "flatten", case.activation(ops, "tanh1", x, "tanh"))
+        x = case.activation(ops, "relu2", case.linear(ops, "fc2", x, 9, weight_norm="spectral"), "relu")
+        return case.linear(ops, "head", x, 3)
+
+    return case.finish(numbers(20, [4, 5, 4, 2]), classes(21, [4], 3), run)
+
+
 CASES = {
+    "spectral_weights": spectral_weights,
     "computed_weights": computed_weights,
     "convnet": convnet,
     "resnet": resnet,

@@ -157,6 +157,7 @@ CHANGES: list[dict[str, Any]] = [
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
     {"weight_norm": "standardised(gain = 1.7129)"},
     {"weight_norm": "norm", "init": "he-normal", "input": "standardise"},
+    {"weight_norm": "spectral"},
     {"skip": {"scale": "depth", "learnable": False}},
     {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},
     {"input": "standardise", "init": "lsuv", "clip": {"kind": "norm", "threshold": 2.0}},
@@ -355,7 +356,7 @@ def test_normalised_weights_start_as_they_were() -> None:
 
 def test_what_cannot_be_computed_from_others_says_so() -> None:
     for changes, why in (
-        ({"weight_norm": "spectral"}, "unknown; known: norm, standardised"),
+        ({"weight_norm": "twice"}, "unknown; known: norm, spectral, standardised"),
         ({"weight_norm": "norm", "init": "lsuv"}, "no size to scale on a batch"),
     ):
         with pytest.raises(CannotApply, match=why):

@@ -153,7 +153,7 @@ impl OpKind {
         match self {
             Self::Linear(linear) | Self::Convolution(Convolution { linear, .. }) => {
                 let weight = linear.tied.is_none().then(|| ("weight", vec![linear.fan_in, linear.fan_out]));
-                let gain = linear.weight_norm.map(|_| ("gain", vec![linear.fan_out]));
+                let gain = linear.weight_norm.map(|norm| ("gain", vec![norm.gains(linear.fan_out)]));
                 weight.into_iter().chain([("bias", vec![linear.fan_out])]).chain(gain).collect()
             }
             Self::Norm(Norm { norm: NormKind::Rms, features, .. }) => vec![("gamma", vec![*features])],
@@ -227,6 +227,8 @@ impl Linear {
                 let gain = norm.start(&[], 1, self.activation).first().copied().unwrap_or(1.0);
                 gain * gain / self.fan_in as f64
             }
+            // Of independent values with deviation s the largest singular value is s (sqrt fan_in + sqrt fan_out).
+            Some(WeightNorm::Spectral) => ((self.fan_in as f64).sqrt() + (self.fan_out as f64).sqrt()).powi(-2),
             Some(WeightNorm::Norm) | None => self.init.weight_variance(self.fan_in, self.fan_out, self.activation),
         }
     }

@@ -140,7 +140,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
 }
 
 fn weight_norm() -> impl Strategy<Value = WeightNorm> {
-    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm])
+    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Spectral])
 }
 
 fn attention() -> impl Strategy<Value = LayerRecipe> {

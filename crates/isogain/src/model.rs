@@ -287,10 +287,10 @@ impl Model {
     }
 
     /// What a layer multiplies by, `[fan_in, fan_out]` row-major, where it is computed from what is trained.
-    pub(crate) fn computed_weight(&self, op: &str, norm: WeightNorm) -> Vec<f64> {
+    pub(crate) fn computed_weight(&self, op: &str, fan_out: usize, norm: WeightNorm) -> Vec<f64> {
         let [weight, gains] =
             ["weight", "gain"].map(|parameter| self.parameters[format!("{op}.{parameter}").as_str()].to_f64());
-        norm.weight(&weight, &gains)
+        norm.weight(&weight, &gains, fan_out)
     }
 
     /// Mean loss over the batch, `[1]`.
@@ -372,7 +372,7 @@ impl Pass<'_> {
     /// What a layer multiplies by.
     fn weight(&self, op: &str, linear: &Linear) -> Tensor<2> {
         let Some(norm) = linear.weight_norm else { return self.matrix(op, "weight") };
-        let (Model { dtype, device, .. }, values) = (self.model, self.model.computed_weight(op, norm));
+        let (Model { dtype, device, .. }, values) = (self.model, self.model.computed_weight(op, linear.fan_out, norm));
         self.rounded(matrix(&values, linear.fan_in, linear.fan_out, *dtype, device))
     }
 
@@ -461,7 +461,8 @@ impl Pass<'_> {
                 probes.keep_weight_gradient(&op.name, Values::from(unscaled.collect::<Vec<f64>>()));
             }
             let trained = ["weight", "gain"].map(|parameter| &self.model.parameters[name(parameter).as_str()]);
-            let (of_weight, of_gains) = norm.pull(&trained[0].to_f64(), &trained[1].to_f64(), &gradient);
+            let (of_weight, of_gains) =
+                norm.pull(&trained[0].to_f64(), &trained[1].to_f64(), &gradient, linear.fan_out);
             for (parameter, (value, pulled)) in
                 ["weight", "gain"].into_iter().zip(trained.into_iter().zip([of_weight, of_gains]))
             {

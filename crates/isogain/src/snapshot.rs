@@ -282,7 +282,7 @@ impl Captures<'_> {
     fn multiplier(&self, op: &Op, linear: &Linear) -> [Values; 2] {
         match linear.weight_norm {
             Some(norm) => [
-                Values::from(self.model.computed_weight(&op.name, norm)),
+                Values::from(self.model.computed_weight(&op.name, linear.fan_out, norm)),
                 self.seen.weight_gradients.get(&op.name).cloned().unwrap_or_else(|| parameter(None)),
             ],
             None => {

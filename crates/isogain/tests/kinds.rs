@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "computed_weights",
     "convnet",
     "encoder",
@@ -24,6 +24,7 @@ const KINDS: [&str; 14] = [
     "resnet",
     "rnn_relu_every",
     "rnn_tanh",
+    "spectral_weights",
     "transformer_capped",
     "transformer_post",
     "transformer_pre_tied",

@@ -45,11 +45,17 @@ def normalise_weights(model: nn.Module, names: list[str]) -> None:
         nn.utils.parametrizations.weight_norm(model.get_submodule(name))
 
 
+def spectral_norms(model: nn.Module, names: list[str]) -> None:
+    """Divides the weights of the named layers by their largest singular value."""
+    for name in names:
+        nn.utils.parametrizations.spectral_norm(model.get_submodule(name))
+
+
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
-    """Computes the weights of hidden layers as `standardised(gain = ...)` or `norm` says."""
-    read = re.fullmatch(r"(norm)|standardised\(gain = ([-+.e\d]+)\)", text)
+    """Computes the weights of hidden layers as `standardised(gain = ...)`, `norm` or `spectral` says."""
+    read = re.fullmatch(r"(norm|spectral)|standardised\(gain = ([-+.e\d]+)\)", text)
     if read is None:
-        raise CannotApply(f"weight_norm = {text}", "unknown; known: norm, standardised(gain = 1.7)")
+        raise CannotApply(f"weight_norm = {text}", "unknown; known: norm, spectral, standardised(gain = 1.7)")
     closed = untouchable(model)
     names = list(
         dict.fromkeys(
@@ -61,9 +67,12 @@ def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
     if not names:
         why = "no hidden Linear or convolution whose weights are trained themselves"
         raise CannotApply(f"weight_norm = {text}", why)
-    call = Call(normalise_weights, names) if read[1] else Call(standardise_weights, names, float(read[2]))
+    if read[1]:
+        call = Call(normalise_weights if read[1] == "norm" else spectral_norms, names)
+    else:
+        call = Call(standardise_weights, names, float(read[2]))
     told = [
-        (name, type(model.get_submodule(name)).__name__, f"computes its weight: {text}, a gain for each unit")
+        (name, type(model.get_submodule(name)).__name__, f"computes its weight: {text}")
         for name in names
     ]
     return [Do(call, told)]

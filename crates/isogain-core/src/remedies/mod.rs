@@ -44,6 +44,7 @@ mod scale_input;
 mod self_normalise;
 mod smaller_eps;
 mod smooth_kernel_shaping;
+mod spectral_norm;
 mod standardise_weights;
 mod swap_activation;
 mod warm_up;
@@ -88,7 +89,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 38] = [
+pub static TABLE: [&Remedy; 39] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -109,6 +110,7 @@ pub static TABLE: [&Remedy; 38] = [
     &critical_dropout_init::REMEDY,
     &smooth_kernel_shaping::REMEDY,
     &standardise_weights::REMEDY,
+    &spectral_norm::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,
     &self_normalise::REMEDY,

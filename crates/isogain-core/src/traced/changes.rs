@@ -23,7 +23,8 @@ pub struct Changes {
     /// A normalisation to insert: `batch`, `group(groups = 8)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<String>,
-    /// How hidden layers' weights are to be computed from what is trained: `norm`, `standardised(gain = 1.7)`.
+    /// How hidden layers' weights are to be computed from what is trained: `norm`, `spectral`,
+    /// `standardised(gain = 1.7)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<String>,
     /// Skip connections to add, or their new scale.
@@ -113,6 +114,7 @@ impl Subject {
                     format!("standardised(gain = {gain:.4})")
                 }
                 WeightNorm::Norm => "norm".to_owned(),
+                WeightNorm::Spectral => "spectral".to_owned(),
             }),
             skip: (new.kind == NetworkKind::Residual && skip(old) != skip(new)).then(|| Skip {
                 // A stem comes before the blocks.

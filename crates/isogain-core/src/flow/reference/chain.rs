@@ -123,7 +123,10 @@ fn factors(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<Vec<
 fn weight<'p>(op: &Op, linear: &Linear, parameters: &'p Parameters) -> Result<Cow<'p, [f64]>, ReferenceError> {
     let weight = parameter(parameters, &op.name, "weight", linear.fan_in * linear.fan_out)?;
     Ok(match linear.weight_norm {
-        Some(norm) => Cow::Owned(norm.weight(weight, parameter(parameters, &op.name, "gain", linear.fan_out)?)),
+        Some(norm) => {
+            let gains = parameter(parameters, &op.name, "gain", norm.gains(linear.fan_out))?;
+            Cow::Owned(norm.weight(weight, gains, linear.fan_out))
+        }
         None => Cow::Borrowed(weight),
     })
 }
@@ -168,7 +171,8 @@ fn linear_backward(
     gradients.insert(format!("{name}.bias"), bias_gradient);
     if let Some(norm) = linear.weight_norm {
         let trained = parameter(parameters, name, "weight", fan_in * fan_out)?;
-        let (of_weight, of_gains) = norm.pull(trained, parameter(parameters, name, "gain", fan_out)?, &weight_gradient);
+        let gains = parameter(parameters, name, "gain", norm.gains(fan_out))?;
+        let (of_weight, of_gains) = norm.pull(trained, gains, &weight_gradient, fan_out);
         gradients.insert(format!("{name}.weight"), of_weight);
         gradients.insert(format!("{name}.gain"), of_gains);
     } else {
