@@ -17,8 +17,8 @@ Usage: cargo xtask <task>
   test --python  the Python package alone
   check       what is expected before a commit: format, lints, tests of the core
   data <name> fetches a public data set into target/data; --list shows which
-  bench       ratios on this machine: statistics kernel, watched step, step against PyTorch, cost of depth
-  bench --depth  the last alone: the table of docs/performance.md
+  bench       the tables of docs/performance.md on this machine: --kernel, --steps (against PyTorch, and watched),
+              --trials (side by side), --start (of the command), --depth (what it costs); all without a name
   build-time  seconds of a cold release build, whole and of the core alone";
 
 fn main() -> Result<()> {
@@ -31,11 +31,7 @@ fn main() -> Result<()> {
         },
         Some("check") => steps::check(),
         Some("data") => data::run(&std::env::args().skip(2).collect::<Vec<_>>()),
-        Some("bench") => match std::env::args().nth(2).as_deref() {
-            None => bench::all(),
-            Some("--depth") => bench::depth(),
-            Some(other) => bail!("unknown argument '{other}' of bench; known: --depth"),
-        },
+        Some("bench") => bench::tables(std::env::args().nth(2).as_deref()),
         Some("build-time") => bench::build_time(),
         Some("help" | "--help" | "-h") | None => {
             steps::say(HELP);

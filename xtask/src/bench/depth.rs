@@ -2,20 +2,14 @@
 
 use anyhow::Result;
 
+use super::number;
 use super::program::example;
-use super::{machine, number};
 use crate::steps::say;
 
 /// Depths of the table, from the one that others are compared with.
 const DEPTHS: [u32; 4] = [10, 100, 1_000, 10_000];
 /// Stages of `depth_bench`.
 const STAGES: [&str; 4] = ["step", "watched", "check", "findings"];
-
-/// The table alone.
-pub(crate) fn depth() -> Result<()> {
-    machine()?;
-    table()
-}
 
 /// What a layer costs at depth, over what it costs in a network of 10 layers: a process of its own for each number.
 pub(super) fn table() -> Result<()> {

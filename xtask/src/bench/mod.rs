@@ -9,28 +9,32 @@ mod start;
 mod steps;
 mod trials;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::steps::say;
 
 pub(crate) use build::build_time;
-pub(crate) use depth::depth;
 
-/// Statistics kernel, training step, trials, start, depth.
-pub(crate) fn all() -> Result<()> {
-    machine()?;
-    kernel::table()?;
-    steps::table()?;
-    trials::table()?;
-    start::table()?;
-    depth::table()
-}
+/// Each table by its argument.
+const TABLES: [(&str, fn() -> Result<()>); 5] = [
+    ("--kernel", kernel::table),
+    ("--steps", steps::table),
+    ("--trials", trials::table),
+    ("--start", start::table),
+    ("--depth", depth::table),
+];
 
-/// Prints what everything is measured on.
-fn machine() -> Result<()> {
+/// Prints the table of this name, or all of them, and what they are measured on.
+pub(crate) fn tables(name: Option<&str>) -> Result<()> {
+    if let Some(name) = name
+        && !TABLES.iter().any(|(known, _)| *known == name)
+    {
+        bail!("unknown argument '{name}' of bench; known: {}", TABLES.map(|(known, _)| known).join(", "));
+    }
     say(&format!("machine: {}, {} threads", processor(), std::thread::available_parallelism()?));
-    Ok(())
+    let mut chosen = TABLES.iter().filter(|(known, _)| name.is_none_or(|name| *known == name));
+    chosen.try_for_each(|(_, table)| table())
 }
 
 fn number(value: &Value, key: &str) -> Result<f64> {

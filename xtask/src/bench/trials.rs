@@ -22,13 +22,14 @@ pub(super) fn table() -> Result<()> {
     // The first search pays for what later ones find ready.
     ours.ask(1)?;
     let (mut alone, mut together, mut torch) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut efficiencies, mut shares, mut processor) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut efficiencies, mut shares, mut processor, mut dearer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut trainings = 0.0;
     for _ in 0..TURNS {
         let [one, two] = [1, 2].map(|threads| ours.ask(threads));
         let (one, two) = (one?, two?);
         trainings = number(&one, "trainings")?;
         let own = number(&one, "processor_seconds")?;
+        dearer.push(number(&two, "processor_seconds")? / own);
         let (one, two) = (number(&one, "seconds")?, number(&two, "seconds")?);
         efficiencies.push(one / two / 2.0);
         if let Some(theirs) = &mut theirs {
@@ -49,10 +50,11 @@ pub(super) fn table() -> Result<()> {
     say("|---|---|---|---|");
     say(&format!("| one thread | {} | 1 | |", rate(&alone)));
     say(&format!(
-        "| two, one training each | {} | {:.2} / {:.2} of twice | 0.9 |",
+        "| two, one training each | {} | {:.2} / {:.2} of twice as many; {:.2} of the processor time of each | 0.9 |",
         rate(&together),
         smallest(&alone) / smallest(&together) / 2.0,
-        median(&efficiencies)
+        median(&efficiencies),
+        median(&dearer)
     ));
     match &python {
         Some(python) => say(&format!(
