@@ -347,6 +347,18 @@ def test_standardised_weights_have_mean_zero_and_the_norm_of_their_gain() -> Non
     assert not hasattr(treated.head, "parametrizations"), "the head keeps weights of its own"
 
 
+def test_the_spectral_norm_of_a_weight_is_its_gain() -> None:
+    model = seeded(mlp)
+    with torch.no_grad():
+        # One direction far ahead, which the search then finds to rounding.
+        model[2].weight += 3.0 * torch.outer(torch.linspace(-1, 1, 16), torch.linspace(0, 1, 16))
+    treated = treat(model, {"weight_norm": "spectral"}, batch=(X, None)).model
+    assert torch.allclose(torch.linalg.matrix_norm(treated.get_submodule("2").weight, 2), torch.tensor(1.0), atol=1e-5)
+    for name in ("0", "4", "6"):
+        weight: Any = treated.get_submodule(name).weight
+        assert 1.0 - 1e-5 <= torch.linalg.matrix_norm(weight, 2) < 1.1
+
+
 def test_normalised_weights_start_as_they_were() -> None:
     model = seeded(mlp)
     treated = treat(model, {"weight_norm": "norm"}, batch=(X, None)).model
