@@ -44,6 +44,39 @@ fn residual<'n>(network: &'n Network, name: &str) -> &'n Residual {
     residual
 }
 
+/// Nine branches of two layers: L^(-1/2) = 1/3 on the first, the second zero; of one layer, that is zero. Stem, shortcuts and
+/// head are as they were.
+#[test]
+fn fixup_scales_the_first_and_zeroes_the_last_layer_of_a_branch() {
+    let text = "kind = \"resnet\"\ndepth = 20\nwidth = 8\ninit = \"he-normal\"\nfixup = true";
+    let deviation = |network: &Network, name: &str| {
+        let linear = match kind(network, name) {
+            OpKind::Linear(linear) => linear,
+            _ => &convolution(network, name).linear,
+        };
+        let he = (2.0 / linear.fan_in as f64).sqrt();
+        linear.init.weight_variance(linear.fan_in, linear.fan_out, linear.activation).sqrt() / he
+    };
+    for block in ["basic", "pre-activation"] {
+        let network = network(&format!("{text}\nblock = \"{block}\""), Shape::image(8, 8, 1), 10);
+        for (name, expected) in [
+            ("conv1", 1.0),
+            ("block1.conv1", 1.0 / 3.0),
+            ("block9.conv1", 1.0 / 3.0),
+            ("block1.conv2", 0.0),
+            ("block9.conv2", 0.0),
+            ("block4.shortcut.conv", 1.0),
+        ] {
+            assert!((deviation(&network, name) - expected).abs() < 1e-12, "{block} {name}");
+        }
+    }
+    let text = "kind = \"residual\"\ndepth = 3\nwidth = 8\ninit = \"he-normal\"\nfixup = true";
+    let network = network(text, Shape::vector(8), 10);
+    for (name, expected) in [("fc1", 1.0), ("block2.fc", 0.0), ("block3.fc", 0.0)] {
+        assert!((deviation(&network, name) - expected).abs() < 1e-12, "{name}");
+    }
+}
+
 #[test]
 fn convolutions_in_stages() {
     let text = "kind = \"convnet\"\ndepth = 4\nstages = 2\nwidth = 8\npool = \"average\"\nnorm = \"group\"\nnorm_groups = 4\ndropout = 0.1";

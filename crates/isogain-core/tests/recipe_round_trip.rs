@@ -170,7 +170,10 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
             let has_branches = matches!(kind, NetworkKind::Residual | NetworkKind::Resnet | NetworkKind::Transformer);
             let (branch_scale, learnable_scale) =
                 if has_branches { (branch_scale, learnable_scale) } else { (default.branch_scale, false) };
+            let may_be_fixed_up = kind == NetworkKind::Residual && norm.is_none() && !init.is_data_dependent();
+            let has_factor = learnable_scale && branch_scale != BranchScale::Number(0.0);
             NetworkRecipe {
+                fixup: may_be_fixed_up && weight_norm.is_none() && has_factor,
                 depth,
                 width,
                 activation,

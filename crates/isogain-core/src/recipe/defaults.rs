@@ -84,6 +84,7 @@ impl Default for NetworkRecipe {
             causal: None,
             tied: false,
             residual_init: None,
+            fixup: false,
             layers: Vec::new(),
         }
     }

@@ -34,6 +34,11 @@ pub fn set_init(network: &mut NetworkRecipe, init: Initializer) -> Result<(), Ca
     if network.kind == NetworkKind::Transformer && scales && init.scaled(1.0).is_none() {
         return Err(CannotApply("the network scales its branches' weights, which this initialiser has no gain for"));
     }
+    if network.fixup
+        && ((network.kind == NetworkKind::Resnet && init.scaled(1.0).is_none()) || init.is_data_dependent())
+    {
+        return Err(CannotApply("Fixup scales the branches' weights, which this initialiser has no gain for"));
+    }
     network.init = init;
     let head = head_index(&network.layers);
     clear(&mut network.layers, head);
@@ -93,6 +98,9 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
     }
     if has_norm(network) {
         return Err(CannotApply("the network already has a normalisation"));
+    }
+    if network.fixup {
+        return Err(CannotApply("the network starts by Fixup, which is for networks without a normalisation"));
     }
     if network.kind.is_recurrent() {
         return Err(CannotApply("a recurrent layer has no place for a normalisation"));
@@ -197,6 +205,9 @@ pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable
     if network.kind == NetworkKind::Transformer && network.norm_placement == NormPlacement::Deepnorm {
         return Err(CannotApply("DeepNorm sets the scale of the branches"));
     }
+    if network.fixup {
+        return Err(CannotApply("Fixup starts the branches at zero already"));
+    }
     if network.kind != NetworkKind::Layers {
         network.branch_scale = scale;
         network.learnable_scale = learnable;
@@ -241,6 +252,9 @@ pub fn set_weight_norm(network: &mut NetworkRecipe, norm: WeightNorm) -> Result<
     };
     if !has_place {
         return Err(CannotApply("the network has no hidden linear layer or convolution of its own"));
+    }
+    if network.fixup {
+        return Err(CannotApply("Fixup starts layers at zero, which have no norm to divide by"));
     }
     match network.weight_norm.replace(norm) {
         None => Ok(()),
@@ -300,6 +314,32 @@ pub fn set_logit_cap(network: &mut NetworkRecipe, cap: f64) -> Result<(), Cannot
     } else {
         return Err(CannotApply("the network has no attention"));
     }
+    Ok(())
+}
+
+/// Starts every branch at zero, by Fixup, with a factor on each that is trained.
+///
+/// # Errors
+/// A network that is not `residual` or a `resnet` with skips; one with a normalisation; an initialiser without a gain.
+pub fn set_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
+    if !matches!(network.kind, NetworkKind::Residual | NetworkKind::Resnet) || !has_skip(network) {
+        return Err(CannotApply("the network has no residual blocks that Fixup knows"));
+    }
+    if has_norm(network) {
+        return Err(CannotApply("Fixup is for networks without a normalisation"));
+    }
+    if network.weight_norm.is_some() {
+        return Err(CannotApply(
+            "the network divides its weights by their norm, and those that start at zero have none",
+        ));
+    }
+    if (network.kind == NetworkKind::Resnet && network.init.scaled(1.0).is_none()) || network.init.is_data_dependent() {
+        return Err(CannotApply("the initialiser has no gain that Fixup could scale"));
+    }
+    network.fixup = true;
+    network.branch_scale = BranchScale::Number(1.0);
+    network.learnable_scale = true;
+    network.scale_per_channel = false;
     Ok(())
 }
 

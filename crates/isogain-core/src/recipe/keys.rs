@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 31] = [
+const KEYS: [(&str, &[NetworkKind]); 32] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -38,6 +38,7 @@ const KEYS: [(&str, &[NetworkKind]); 31] = [
     ("causal", &[Transformer]),
     ("tied", &[Transformer]),
     ("residual_init", &[Transformer]),
+    ("fixup", &[Residual, Resnet]),
     ("layers", &[NetworkKind::Layers]),
 ];
 
@@ -61,7 +62,7 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
             "only for norm = \"group\""
         }
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
-        "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" | "stochastic_depth"
+        "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" | "stochastic_depth" | "fixup"
             if kind == Resnet && !network.skip =>
         {
             "with skip = false there are no blocks"

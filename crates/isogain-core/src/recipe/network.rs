@@ -108,6 +108,10 @@ pub struct NetworkRecipe {
     /// How weights that end in the residual stream start, where not as `init` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_init: Option<NamedScale>,
+    /// Whether branches start at zero and, where they have several layers, smaller before that (Fixup), for networks without
+    /// a norm.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fixup: bool,
     /// The layers of kind `layers`; empty otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerRecipe>,

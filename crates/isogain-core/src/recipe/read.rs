@@ -174,6 +174,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         causal: table.optional("causal", Entry::flag)?,
         tied: table.get("tied", default.tied, Entry::flag)?,
         residual_init: table.optional("residual_init", |entry| entry.choice("residual initialiser"))?,
+        fixup: table.get("fixup", default.fixup, Entry::flag)?,
         layers: table.get("layers", default.layers, |entry| layers(entry, 0))?,
     };
     for key in keys::all().chain(["head_init"]) {

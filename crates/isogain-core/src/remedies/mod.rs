@@ -20,6 +20,7 @@ mod clipping;
 mod critical_dropout_init;
 mod delta_orthogonal_init;
 mod fixed_variance_init;
+mod fixup_init;
 mod gated_cell;
 mod hidden_init;
 mod insert_batch_norm;
@@ -93,6 +94,7 @@ pub static TABLE: [&Remedy; 39] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
+    &fixup_init::REMEDY,
     &insert_batch_norm::REMEDY,
     &insert_layer_norm::REMEDY,
     &swap_activation::REMEDY,

@@ -1,7 +1,7 @@
 //! Fully connected networks, plain and residual.
 
 use super::chain::{Chain, Factor};
-use super::{Inputs, branch_scale};
+use super::{Inputs, branch_scale, fixup};
 use crate::network::Op;
 use crate::recipe::NetworkRecipe;
 
@@ -21,6 +21,7 @@ pub(super) fn plain(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec
 pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec<Op> {
     let phi = net.activation;
     let scale = branch_scale(net.branch_scale, net.depth - 1);
+    let (_, last) = fixup::branch(net, net.depth - 1, 1);
     let mut chain = Chain::new(net, &inputs.shape);
     chain.linear("fc1", net.width, net.init, phi);
     for layer in 2..=net.depth {
@@ -29,7 +30,7 @@ pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> 
         branch.own_norm(format!("{name}.norm"));
         branch.activation(format!("{name}.{}", phi.name()), phi);
         branch.own_dropout(format!("{name}.dropout"));
-        branch.linear(format!("{name}.fc"), net.width, net.init, phi);
+        branch.linear(format!("{name}.fc"), net.width, last, phi);
         branch.own_stochastic_depth(format!("{name}.drop"), layer - 1, net.depth - 1);
         chain.residual(name, branch, Vec::new(), Factor::of(net, scale));
     }

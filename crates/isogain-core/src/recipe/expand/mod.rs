@@ -3,6 +3,7 @@
 
 mod chain;
 mod convnet;
+mod fixup;
 mod layers;
 mod mlp;
 mod recurrent;

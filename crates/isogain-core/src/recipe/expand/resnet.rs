@@ -3,10 +3,11 @@
 //! convolutions (option B).
 
 use super::chain::{Chain, Factor, Patch};
-use super::{Inputs, branch_scale};
+use super::{Inputs, branch_scale, fixup};
 use crate::network::Op;
 use crate::recipe::error::RecipeError;
 use crate::recipe::{Block, Head, NetworkRecipe};
+use crate::theory::initializers::Initializer;
 
 /// What is to blame where a patch does not fit.
 const KEY: &str = "network.kind";
@@ -14,30 +15,31 @@ const KEY: &str = "network.kind";
 pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Result<Vec<Op>, RecipeError> {
     let mut chain = Chain::new(net, &inputs.shape);
     let is_basic = net.block == Block::Basic || !net.skip;
-    convolution(&mut chain, "conv1", net.width, 1)?;
+    convolution(&mut chain, "conv1", net.width, 1, net.init)?;
     if is_basic {
         finish_layer(&mut chain, "", "1");
     }
     let per_stage = (net.depth - 2) / 6;
     let scale = branch_scale(net.branch_scale, 3 * per_stage);
+    let (first, last) = fixup::branch(net, 3 * per_stage, 2);
     for block in 1..=3 * per_stage {
         let stage = (block - 1) / per_stage;
         let starts_stage = stage > 0 && (block - 1) % per_stage == 0;
         let (channels, stride) = (net.width << stage, if starts_stage { 2 } else { 1 });
         if !net.skip {
             for (layer, stride) in [(2 * block, stride), (2 * block + 1, 1)] {
-                convolution(&mut chain, format!("conv{layer}"), channels, stride)?;
+                convolution(&mut chain, format!("conv{layer}"), channels, stride, net.init)?;
                 finish_layer(&mut chain, "", &layer.to_string());
             }
             continue;
         }
         let name = format!("block{block}");
         let mut branch = chain.fork();
-        for (layer, stride) in [("1", stride), ("2", 1)] {
+        for (layer, stride, init) in [("1", stride, first), ("2", 1, last)] {
             if !is_basic {
                 finish_layer(&mut branch, &format!("{name}."), layer);
             }
-            convolution(&mut branch, format!("{name}.conv{layer}"), channels, stride)?;
+            convolution(&mut branch, format!("{name}.conv{layer}"), channels, stride, init)?;
             if is_basic && layer == "1" {
                 finish_layer(&mut branch, &format!("{name}."), layer);
             }
@@ -71,9 +73,10 @@ fn convolution(
     name: impl Into<String>,
     channels: usize,
     stride: usize,
+    init: Initializer,
 ) -> Result<(), RecipeError> {
     let patch = Patch { size: 3, stride, padding: 1 };
-    chain.convolution(name, KEY, channels, patch, (chain.net.init, chain.net.activation))
+    chain.convolution(name, KEY, channels, patch, (init, chain.net.activation))
 }
 
 /// Norm and activation.

@@ -52,6 +52,9 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     if let BranchScale::Number(scale) = network.branch_scale {
         must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
     }
+    if network.fixup {
+        fixup(network)?;
+    }
     match kind {
         NetworkKind::Mlp | NetworkKind::Residual => {
             // Without stem and head, whose sizes depend on the data; `expand::network` counts them too.
@@ -65,6 +68,28 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
         NetworkKind::Transformer => transformer(network),
         NetworkKind::Layers => Ok(()),
     }
+}
+
+/// Fixup takes the place of a norm, and scales what an initialiser draws.
+fn fixup(network: &NetworkRecipe) -> Result<(), RecipeError> {
+    if let Some(norm) = network.norm {
+        let expected = format!("takes the place of a norm: leave out norm = \"{norm}\", or this");
+        return Err(RecipeError::value("network.fixup", "true", expected));
+    }
+    if let Some(norm) = network.weight_norm {
+        let expected = format!("starts weights at zero, which weight_norm = \"{}\" cannot divide by", Name(&norm));
+        return Err(RecipeError::value("network.fixup", "true", expected));
+    }
+    if network.branch_scale == BranchScale::Number(0.0) {
+        let expected = "would never learn beside fixup, whose branches are zero themselves: must not be 0";
+        return Err(RecipeError::value("network.branch_scale", 0.0, expected));
+    }
+    let scales = network.kind == NetworkKind::Resnet;
+    if (scales && network.init.scaled(1.0).is_none()) || network.init.is_data_dependent() {
+        let expected = "has no gain that fixup could scale; take another one, such as \"he-normal\"";
+        return Err(RecipeError::value("network.init", format!("\"{}\"", network.init), expected));
+    }
+    Ok(())
 }
 
 fn convnet(network: &NetworkRecipe) -> Result<(), RecipeError> {
