@@ -70,8 +70,8 @@ def examined(
     seed: int = 0,
     counterfactual: bool = False,
 ) -> Report:
-    """`check`, by default without what single factors of the gradient's way back would change: that is for people, and takes
-    up to half a second."""
+    """`check`, by default without what single factors of the gradient's way back would change and how long its paths are:
+    that is for people, and takes up to two seconds."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"needs a torch.nn.Module; this is a {type(model).__name__}")
     if torch.is_inference_mode_enabled():

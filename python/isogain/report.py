@@ -45,7 +45,8 @@ class Report:
 
     @property
     def flow(self) -> dict[str, Any]:
-        """The chain rule taken apart: `{total_log_gain, joints, head, weights}`, gains in nepers (ln of a ratio)."""
+        """The chain rule taken apart: `{total_log_gain, joints, head, weights, counterfactual}`, gains in nepers (ln of a
+        ratio); with skips also `path_lengths`."""
         return dict(self.data["flow"])
 
     @property

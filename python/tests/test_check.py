@@ -146,6 +146,17 @@ def test_residual_blocks_are_seen() -> None:
     assert inner == ["activation", "linear", "activation", "linear", "operation"]
 
 
+def test_what_single_factors_would_change() -> None:
+    told = isogain.check(mlp(6), classes()).flow["counterfactual"]
+    assert [factor["factor"] for factor in told["factors"]] == ["head", "slopes", "weights"]
+    assert math.isclose(sum(factor["share"] for factor in told["factors"]), told["together"], rel_tol=1e-9)
+    flow = isogain.check(residual(lambda: Block(0.2), 6), classes()).flow
+    assert [factor["factor"] for factor in flow["counterfactual"]["factors"]][-1] == "skips"
+    assert any(abs(pair["log_gain"]) > 1e-3 for pair in flow["counterfactual"]["interactions"])
+    paths = flow["path_lengths"]
+    assert paths["branches"] == 6 and math.isclose(sum(paths["energy"]), 1.0, rel_tol=1e-9)
+
+
 def test_what_it_does_not_know_is_shown_whole_and_named() -> None:
     class Unknown(nn.Module):
         def __init__(self) -> None:

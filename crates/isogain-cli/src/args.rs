@@ -169,8 +169,9 @@ const MOST_SECONDS: f64 = 8760.0 * 3600.0;
 /// `isogain check`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-A recipe is trained on nothing: one batch goes forward and back. A .safetensors file of any model is read alone: the scale \
-of each layer against theory, singular values, dead or repeated units, values that are not finite.
+A recipe is trained on nothing: one batch goes forward and back. Where the gradient's way is at fault, single factors of \
+it (slopes, weights, norms, skips, loss) are made ideal, which says which of them matters. A .safetensors file of any model \
+is read alone: the scale of each layer against theory, singular values, dead or repeated units, values that are not finite.
 
     isogain check network.toml
     isogain check model.safetensors")]

@@ -65,7 +65,7 @@ impl Subject {
     }
 
     /// Also measures what single factors of the gradient's way back would change, and through how many branches it comes,
-    /// which takes one more pass and at most a second.
+    /// which takes one more pass and at most some two seconds.
     ///
     /// # Errors
     /// When the captured buffers do not fit together.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{OpCapture, OpCaptureKind};
 
-/// Products of two numbers beyond which nothing is computed: half a second of one core.
+/// Products of two numbers beyond which nothing is computed: about a second of one core.
 pub(super) const MOST_PRODUCTS: f64 = 1e9;
 
 /// An answer, or the reason why there is none.

@@ -7,8 +7,11 @@ use super::reference::{product, transpose};
 use super::values::rms;
 use super::{Values, norm};
 
-/// g to J^T g; `None` for an operation whose buffers do not tell it (a convolution, attention, a recurrence, what is taken
-/// whole) and for a residual one, which is a sum of two ways.
+/// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
+const SAME: f64 = 1e-5;
+
+/// g to J^T g; `None` for an operation whose buffers do not tell it (a convolution, attention, a recurrence, most of what is
+/// taken whole) and for a residual one, which is a sum of two ways.
 pub(super) fn back(op: &OpCapture) -> Option<Box<dyn Fn(&[f64]) -> Vec<f64> + '_>> {
     match &op.kind {
         OpCaptureKind::Linear { weight, .. } => {
@@ -27,6 +30,10 @@ pub(super) fn back(op: &OpCapture) -> Option<Box<dyn Fn(&[f64]) -> Vec<f64> + '_
             let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
             Some(Box::new(move |g| norm::back(&statistics, gamma, op, g)))
         }
+        OpCaptureKind::Other { weighted: false } => {
+            let factor = one_number(op)?;
+            Some(Box::new(move |g| g.iter().map(|g| factor * g).collect()))
+        }
         OpCaptureKind::Residual { .. }
         | OpCaptureKind::Convolution { .. }
         | OpCaptureKind::Recurrent { .. }
@@ -34,6 +41,22 @@ pub(super) fn back(op: &OpCapture) -> Option<Box<dyn Fn(&[f64]) -> Vec<f64> + '_
         | OpCaptureKind::Attention { .. }
         | OpCaptureKind::Other { .. } => None,
     }
+}
+
+/// The number that an operation of an unknown kind multiplies every value with, which its two cotangents show: a scale, a new
+/// shape, dropout that is switched off.
+fn one_number(op: &OpCapture) -> Option<f64> {
+    let (before, after) = (op.cotangent_in.to_f64(), op.cotangent_out.to_f64());
+    let size = rms(&after);
+    if before.len() != after.len() || !(size > 0.0 && size.is_finite()) {
+        return None;
+    }
+    let mean = |of: &dyn Fn(f64, f64) -> f64| {
+        before.iter().zip(after.iter()).map(|(b, a)| of(b / size, a / size)).sum::<f64>() / after.len() as f64
+    };
+    let factor = mean(&|b, a| b * a);
+    let apart = mean(&|b, a| (b - factor * a).powi(2)).sqrt();
+    (apart <= SAME * factor.abs()).then_some(factor)
 }
 
 /// What a residual operation multiplies the cotangent with at its branch's end, for each feature. A capture keeps one number
@@ -56,4 +79,37 @@ pub(super) fn branch_factors(op: &OpCapture, scale: f64, branch: &[OpCapture], b
     }
     let factor = |(product, square): (f64, f64)| if square > 0.0 { product / square } else { scale };
     products.into_iter().zip(squares).map(factor).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(before: &[f64], after: &[f64]) -> OpCapture {
+        let values = |values: &[f64]| Values::from(values.to_vec());
+        OpCapture {
+            name: "mul".into(),
+            rows: 1,
+            kind: OpCaptureKind::Other { weighted: false },
+            input: values(before),
+            output: values(after),
+            cotangent_in: values(before),
+            cotangent_out: values(after),
+        }
+    }
+
+    #[test]
+    fn a_product_with_one_number_is_known_by_its_cotangents() {
+        for scale in [1.0, 1e-200] {
+            let found = whole(&[-1.0, 2.0, 0.5].map(|g| scale * g), &[2.0, -4.0, -1.0].map(|g| scale * g));
+            assert_eq!(back(&found).unwrap()(&[3.0, 0.0, 8.0]), [-1.5, 0.0, -4.0]);
+        }
+        // A mask, another order, a part: not one number.
+        for (before, after) in [([1.0, 0.0, 3.0], [1.0, 2.0, 3.0]), ([2.0, 1.0, 3.0], [1.0, 2.0, 3.0])] {
+            assert!(back(&whole(&before, &after)).is_none());
+        }
+        assert!(back(&whole(&[1.0], &[1.0, 2.0])).is_none() && back(&whole(&[0.0; 2], &[0.0; 2])).is_none());
+        // Zero times a gradient is zero.
+        assert_eq!(back(&whole(&[0.0; 2], &[1.0, 2.0])).unwrap()(&[1.0, 1.0]), [0.0, 0.0]);
+    }
 }

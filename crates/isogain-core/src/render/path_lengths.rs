@@ -31,14 +31,13 @@ pub fn longest(paths: &PathLengths) -> usize {
     paths.energy.iter().position(reached).unwrap_or(paths.branches)
 }
 
-/// A line for the terminal; empty for a network without branches.
+/// A line for the terminal; empty for a network without branches, and where the lengths are left out: the document and the
+/// page say why.
 pub(super) fn line(paths: Option<&Asked<PathLengths>>) -> String {
-    let said = match paths {
-        None => return String::new(),
-        Some(Asked::Told(paths)) => sentence(paths),
-        Some(Asked::LeftOut { left_out }) => format!("the lengths of the gradient's paths are left out: {left_out}"),
-    };
-    wrapped(&printable(&said), LINE_WIDTH, INDENT) + "\n"
+    match paths {
+        Some(Asked::Told(paths)) => wrapped(&printable(&sentence(paths)), LINE_WIDTH, INDENT) + "\n",
+        Some(Asked::LeftOut { .. }) | None => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +51,6 @@ mod tests {
         let expected = "the gradient of stem comes through 1.25 of 3 branches on average, and 99 % of its energy through at most 2\n";
         assert_eq!(line(Some(&Asked::Told(paths))), expected);
         assert_eq!(line(None), "");
-        let left_out = Asked::LeftOut { left_out: "conv1 is \u{1b}[31m".into() };
-        assert_eq!(line(Some(&left_out)), "the lengths of the gradient's paths are left out: conv1 is \\u{1b}[31m\n");
+        assert_eq!(line(Some(&Asked::LeftOut { left_out: "attention".into() })), "");
     }
 }
