@@ -147,10 +147,10 @@ def test_residual_blocks_are_seen() -> None:
 
 
 def test_what_single_factors_would_change() -> None:
-    told = isogain.check(mlp(6), classes()).flow["counterfactual"]
+    told = isogain.check(mlp(6), classes(), F.cross_entropy).flow["counterfactual"]
     assert [factor["factor"] for factor in told["factors"]] == ["head", "slopes", "weights"]
     assert math.isclose(sum(factor["share"] for factor in told["factors"]), told["together"], rel_tol=1e-9)
-    flow = isogain.check(residual(lambda: Block(0.2), 6), classes()).flow
+    flow = isogain.check(residual(lambda: Block(0.2), 6), classes(), F.cross_entropy).flow
     assert [factor["factor"] for factor in flow["counterfactual"]["factors"]][-1] == "skips"
     assert any(abs(pair["log_gain"]) > 1e-3 for pair in flow["counterfactual"]["interactions"])
     paths = flow["path_lengths"]
