@@ -10,9 +10,12 @@ use super::{Values, norm};
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;
 
+/// A cotangent at an operation's output to that at its input.
+pub(super) type Back<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
+
 /// g to J^T g; `None` for an operation whose buffers do not tell it (a convolution, attention, a recurrence, most of what is
 /// taken whole) and for a residual one, which is a sum of two ways.
-pub(super) fn back(op: &OpCapture) -> Option<Box<dyn Fn(&[f64]) -> Vec<f64> + '_>> {
+pub(super) fn back(op: &OpCapture) -> Option<Back<'_>> {
     match &op.kind {
         OpCaptureKind::Linear { weight, .. } => {
             let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));

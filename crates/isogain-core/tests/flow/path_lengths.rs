@@ -32,7 +32,7 @@ fn identities(width: usize, blocks: usize, scale: f64) -> Capture {
     for (name, values) in &mut parameters {
         if name.contains("block") {
             let is_bias = name.ends_with("bias");
-            let diagonal = |at: usize| f64::from(u8::from(!is_bias && at % (width + 1) == 0));
+            let diagonal = |at: usize| f64::from(u8::from(!is_bias && at.is_multiple_of(width + 1)));
             values.iter_mut().enumerate().for_each(|(at, value)| *value = diagonal(at));
         }
     }
