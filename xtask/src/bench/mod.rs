@@ -16,8 +16,11 @@ use crate::steps::say;
 
 pub(crate) use build::build_time;
 
+/// A table's name, and what prints it.
+type Table = (&'static str, fn() -> Result<()>);
+
 /// Each table by its argument.
-const TABLES: [(&str, fn() -> Result<()>); 5] = [
+const TABLES: [Table; 5] = [
     ("--kernel", kernel::table),
     ("--steps", steps::table),
     ("--trials", trials::table),
