@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use isogain_core::network::Attention;
 use isogain_core::record::{AttentionRecord, Detail};
 
-use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, largest_of, sum_of, vectorised};
+use super::buffer::{Buffer, LANES, Loop, Real, by_type, extent, filled, largest_of, sum_of, vectorised};
 use super::matmul::{Matrix, multiply_into, multiply_within};
 use super::site::Site;
 use super::soft_cap::{self, soft_cap};
@@ -36,7 +36,7 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
     let mut weights = Workspace::<T>::new(samples * layout.heads * size);
     // Slopes of the bound on the logits, likewise, where there is one.
     let mut bounds = Vec::new();
-    let mut spread = site.is_watched().then(Spread::default);
+    let mut spread = site.is_watched().then(|| Spread::new(layout.steps));
     for (head, weights) in layout.places(samples).zip(weights.chunks_exact_mut(size)) {
         let [queries, keys, values] = layout.parts(T::read(&x), head);
         multiply_into(weights, queries, keys.transposed());
@@ -151,7 +151,7 @@ struct Softmax<'a, T> {
     steps: usize,
     scale: f64,
     causal: bool,
-    spread: Option<&'a mut Spread>,
+    spread: Option<&'a mut Spread<T>>,
 }
 
 impl<T: Real> Loop for Softmax<'_, T> {
@@ -162,26 +162,39 @@ impl<T: Real> Loop for Softmax<'_, T> {
         let Self { logits, steps, scale, causal, mut spread } = self;
         let factor = T::of(scale);
         for (step, row) in logits.chunks_exact_mut(steps).enumerate() {
-            let (row, beyond) = row.split_at_mut(if causal { step + 1 } else { steps });
+            let visible = if causal { step + 1 } else { steps };
+            // Whole vectors, with what the step does not see filled in so that it changes nothing: otherwise half of the work
+            // is what is left at the ends of rows.
+            let (row, beyond) = row.split_at_mut(visible.next_multiple_of(LANES).min(steps));
+            beyond.fill(T::default());
             for logit in &mut *row {
                 *logit = *logit * factor;
             }
-            let largest = largest_of(row, |logit| logit);
             if let Some(spread) = spread.as_deref_mut() {
-                spread.logits(row, largest);
+                spread.logits(row, visible);
             }
-            for weight in &mut *row {
-                *weight = (*weight - largest).exponential();
+            row[visible..].fill(T::of(f64::NEG_INFINITY));
+            let largest = largest_of(row, |logit| logit);
+            for logit in &mut *row {
+                *logit = *logit - largest;
             }
+            if let Some(spread) = spread.as_deref_mut() {
+                spread.below[..row.len()].copy_from_slice(row);
+            }
+            let (groups, rest) = row.as_chunks_mut::<LANES>();
+            for group in groups {
+                group.iter_mut().for_each(|weight| *weight = weight.exponential());
+            }
+            rest.iter_mut().for_each(|weight| *weight = weight.exponential());
             let sum = sum_of(row, row, |weight, _| weight.wide());
+            if let Some(spread) = spread.as_deref_mut() {
+                spread.weights(row, visible, sum);
+            }
             let share = T::of(1.0 / sum);
             for weight in &mut *row {
                 *weight = *weight * share;
             }
-            beyond.fill(T::default());
-            if let Some(spread) = spread.as_deref_mut() {
-                spread.row(row.len(), sum);
-            }
+            row[visible..].fill(T::default());
         }
     }
 }
@@ -210,40 +223,45 @@ impl<T: Real> Loop for PullBack<'_, T> {
 }
 
 /// Gathers how attention spreads.
-#[derive(Default)]
-struct Spread {
+struct Spread<T> {
     entropies: f64,
     rows: usize,
     logit_squares: f64,
     logits: usize,
     largest: f64,
-    /// Sum of e^d d over the row at hand, d how far a logit is below the largest.
-    falling: f64,
+    /// How far each logit of the row at hand is below the largest.
+    below: Vec<T>,
 }
 
-impl Spread {
+impl<T: Real> Spread<T> {
+    fn new(steps: usize) -> Self {
+        let below = vec![T::default(); steps];
+        Self { entropies: 0.0, rows: 0, logit_squares: 0.0, logits: 0, largest: 0.0, below }
+    }
+
+    /// Takes in the `visible` logits at the start of a row; what is beyond them is overwritten.
     #[inline(always)]
-    fn logits<T: Real>(&mut self, row: &[T], largest: T) {
-        let mean = sum_of(row, row, |logit, _| logit.wide()) / row.len() as f64;
+    fn logits(&mut self, row: &mut [T], visible: usize) {
+        row[visible..].fill(T::default());
+        let mean = sum_of(row, row, |logit, _| logit.wide()) / visible as f64;
+        row[visible..].fill(T::of(mean));
         self.logit_squares += sum_of(row, row, |logit, _| (logit.wide() - mean) * (logit.wide() - mean));
         let magnitude = |logit: T| if logit < T::default() { -logit } else { logit };
         self.largest = self.largest.max(largest_of(row, magnitude).wide());
-        self.logits += row.len();
-        self.falling = sum_of(row, row, |logit, _| {
-            let below = logit - largest;
-            let weight = below.exponential();
-            // Of a weight that is zero nothing is left, however far the logit is below.
-            if weight > T::default() { weight.wide() * below.wide() } else { 0.0 }
-        });
+        self.logits += visible;
     }
 
-    /// With weights e^d / sum, their entropy is ln sum - mean of d.
+    /// Takes in weights e^d before they are divided by their sum, d how far the logit is below the largest: their entropy
+    /// is ln sum - mean of d.
     #[inline(always)]
-    fn row(&mut self, steps: usize, sum: f64) {
-        if steps < 2 {
+    fn weights(&mut self, row: &[T], visible: usize, sum: f64) {
+        if visible < 2 {
             return;
         }
-        self.entropies += (sum.ln() - self.falling / sum) / (steps as f64).ln();
+        // Of a weight that is zero nothing is left, however far the logit is below.
+        let term = |weight: T, below: T| if weight > T::default() { weight.wide() * below.wide() } else { 0.0 };
+        let falling = sum_of(row, &self.below[..row.len()], term);
+        self.entropies += (sum.ln() - falling / sum) / (visible as f64).ln();
         self.rows += 1;
     }
 

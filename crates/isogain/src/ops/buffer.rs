@@ -215,7 +215,7 @@ impl<L: Loop> pulp::NullaryFnOnce for Vectorised<L> {
 }
 
 /// Partial sums kept apart, so that the additions need not wait for each other.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// Sum in f64 of a term over pairs of values, in interleaved parts; for use in a [`Loop`].
 #[inline(always)]

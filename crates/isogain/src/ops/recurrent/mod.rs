@@ -86,8 +86,9 @@ trait Step<T: Real>: Send + Sync + 'static {
 
     /// Value and slope of a gate, from what [`Step::forward`] left: the value itself, a sigmoid but for the candidate.
     #[inline(always)]
-    fn gate(&self, gate: usize, kept: f64) -> (f64, f64) {
-        (kept, if gate == CANDIDATE { 1.0 - kept * kept } else { kept * (1.0 - kept) })
+    fn gate(&self, gate: usize, kept: T) -> (T, T) {
+        let one = T::of(1.0);
+        (kept, if gate == CANDIDATE { one - kept * kept } else { kept * (one - kept) })
     }
 }
 

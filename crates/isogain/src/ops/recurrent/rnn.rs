@@ -49,8 +49,9 @@ impl<T: Real> Step<T> for Rnn {
         carry.h.fill(T::default());
     }
 
-    fn gate(&self, _: usize, kept: f64) -> (f64, f64) {
-        (self.activation.value(kept), self.activation.derivative(kept))
+    fn gate(&self, _: usize, kept: T) -> (T, T) {
+        let kept = kept.wide();
+        (T::of(self.activation.value(kept)), T::of(self.activation.derivative(kept)))
     }
 }
 

@@ -3,7 +3,7 @@
 use isogain_core::network::Cell;
 use isogain_core::record::GateRecord;
 
-use super::super::buffer::{Loop, Real, vectorised};
+use super::super::buffer::{LANES, Loop, Real, vectorised};
 use super::super::matmul::{Matrix, multiply_into};
 use super::super::site::{PathThroughTime, ThroughTime};
 use super::{Sizes, Step};
@@ -29,14 +29,7 @@ impl Gates {
 
     /// One more step, from what it left in `gates`.
     pub(super) fn add<T: Real, S: Step<T>>(&mut self, step: &S, sizes: Sizes, gates: &[T]) {
-        for (gate, standing) in self.0.iter_mut().enumerate() {
-            for row in gates.chunks_exact(sizes.width) {
-                let found = vectorised(Stand { step, gate, kept: &row[gate * sizes.units..][..sizes.units] });
-                standing.sum += found.sum;
-                standing.saturated += found.saturated;
-                standing.count += found.count;
-            }
-        }
+        vectorised(Stand { step, sizes, gates, standings: &mut self.0 });
     }
 
     pub(super) fn records(self, cell: Cell) -> Vec<GateRecord> {
@@ -52,30 +45,47 @@ impl Gates {
     }
 }
 
-/// Partial sums kept apart, so that the additions need not wait for each other.
-const LANES: usize = 16;
-
 struct Stand<'a, T, S> {
     step: &'a S,
-    gate: usize,
-    kept: &'a [T],
+    sizes: Sizes,
+    gates: &'a [T],
+    standings: &'a mut [Standing],
 }
 
 impl<T: Real, S: Step<T>> Loop for Stand<'_, T, S> {
-    type Output = Standing;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Standing {
-        let Self { step, gate, kept } = self;
-        let (mut sums, mut saturated) = ([0.0; LANES], [0_u64; LANES]);
-        for group in kept.chunks(LANES) {
-            for ((sum, saturated), kept) in sums.iter_mut().zip(&mut saturated).zip(group) {
-                let (value, slope) = step.gate(gate, kept.wide());
-                *sum += value.abs();
-                *saturated += u64::from(slope.abs() < SATURATED_SLOPE);
+    fn run(self) {
+        let Self { step, sizes, gates, standings } = self;
+        let limit = T::of(SATURATED_SLOPE);
+        for (gate, standing) in standings.iter_mut().enumerate() {
+            let (mut sums, mut saturated) = ([0.0; LANES], [0_u32; LANES]);
+            for row in gates.chunks_exact(sizes.width) {
+                let kept = &row[gate * sizes.units..][..sizes.units];
+                let is_saturated = |kept: T| {
+                    let slope = step.gate(gate, kept).1;
+                    u32::from(slope < limit && -slope < limit)
+                };
+                // Groups of a length that the compiler knows: others do not become vector instructions.
+                let (groups, rest) = kept.as_chunks::<LANES>();
+                for group in groups {
+                    for (sum, &kept) in sums.iter_mut().zip(group) {
+                        *sum += step.gate(gate, kept).0.wide().abs();
+                    }
+                    for (saturated, &kept) in saturated.iter_mut().zip(group) {
+                        *saturated += is_saturated(kept);
+                    }
+                }
+                for &kept in rest {
+                    sums[0] += step.gate(gate, kept).0.wide().abs();
+                    saturated[0] += is_saturated(kept);
+                }
+                standing.count += kept.len();
             }
+            standing.sum += sums.iter().sum::<f64>();
+            standing.saturated += saturated.iter().map(|&count| u64::from(count)).sum::<u64>();
         }
-        Standing { sum: sums.iter().sum(), saturated: saturated.iter().sum(), count: kept.len() }
     }
 }
 
