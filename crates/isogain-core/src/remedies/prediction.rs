@@ -41,7 +41,7 @@ pub struct Prediction {
     /// Deviation over layers of ln RMS cotangent, nepers.
     pub cotangent_spread: Option<f64>,
     /// Deviation over weights of ln(|dW| / |W|), nepers; weights with exactly zero gradient (behind a zero-initialised
-    /// skip) left out.
+    /// skip), or that are zero themselves, left out.
     pub relative_gradient_spread: Option<f64>,
     /// Share of the last activation's mean square that varies between samples, in [0, 1].
     pub signal_fraction: Option<f64>,
@@ -172,6 +172,8 @@ fn relative_gradients(parameters: &[ParameterRecord]) -> impl Iterator<Item = f6
     parameters
         .iter()
         .filter(|parameter| parameter.name.ends_with(".weight"))
+        // What starts at zero goes as far as it likes relative to its size.
+        .filter(|parameter| parameter.weight.rms() != Some(0.0))
         .filter_map(|parameter| Some(parameter.gradient.rms()? / parameter.weight.rms()?))
         .filter(|ratio| *ratio > 0.0)
 }

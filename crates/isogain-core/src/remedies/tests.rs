@@ -385,6 +385,7 @@ fn the_score_separates_what_trains_from_what_does_not() {
         ("tanh edge of chaos", of("tanh", "init = \"edge-of-chaos\"")),
         ("batch norm", of("relu", "init = \"glorot-normal\"\nnorm = \"batch\"")),
         ("1/sqrt(L)", residual("init = \"he-normal\"\nbranch_scale = \"depth\"")),
+        ("fixup", residual("init = \"he-normal\"\nfixup = true\nlearnable_scale = true")),
         ("zero skip", residual("init = \"he-normal\"\nbranch_scale = 0.0\nlearnable_scale = true")),
     ];
     let stuck = [
@@ -404,6 +405,19 @@ fn the_score_separates_what_trains_from_what_does_not() {
     let worst = trains.iter().map(|(_, prediction)| prediction.score).fold(1.0, f64::min);
     let best = stuck.iter().map(|(_, prediction)| prediction.score).fold(0.0, f64::max);
     assert!(worst > best, "{worst} {best}");
+}
+
+/// Zeros at the ends of branches are no illness, as they are elsewhere.
+#[test]
+fn no_rule_refuses_fixup() {
+    let network = "[network]\nkind = \"residual\"\ndepth = 30\nwidth = 64\ninit = \"he-normal\"\n";
+    let ill = |text: &str| {
+        let found = Bench::new(text).diagnose();
+        found.into_iter().filter(|finding| finding.level == Level::Deny).collect::<Vec<Finding>>()
+    };
+    assert!(!ill(network).is_empty());
+    let treated = ill(&format!("{network}fixup = true\nlearnable_scale = true\n"));
+    assert!(treated.is_empty(), "{treated:#?}");
 }
 
 #[test]
