@@ -105,7 +105,9 @@ mod tests {
     fn a_product_with_one_number_is_known_by_its_cotangents() {
         for scale in [1.0, 1e-200] {
             let found = whole(&[-1.0, 2.0, 0.5].map(|g| scale * g), &[2.0, -4.0, -1.0].map(|g| scale * g));
-            assert_eq!(back(&found).unwrap()(&[3.0, 0.0, 8.0]), [-1.5, 0.0, -4.0]);
+            let back = back(&found).unwrap()(&[3.0, 0.0, 8.0]);
+            // The number is a quotient of sums.
+            assert!(back.iter().zip([-1.5, 0.0, -4.0]).all(|(g, expected)| (g - expected).abs() < 1e-14), "{back:?}");
         }
         // A mask, another order, a part: not one number.
         for (before, after) in [([1.0, 0.0, 3.0], [1.0, 2.0, 3.0]), ([2.0, 1.0, 3.0], [1.0, 2.0, 3.0])] {
