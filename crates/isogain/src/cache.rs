@@ -105,6 +105,10 @@ fn write(folder: &Path, path: &Path, entry: &Entry) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let bytes = serde_json::to_vec(entry).map_err(|error| Error::Mismatch(error.to_string()))?;
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    std::fs::write(&partial, bytes).map_err(Error::io("write", &partial))?;
+    if let Err(error) = std::fs::write(&partial, bytes) {
+        // What is half written takes room that the results need; if it cannot be removed either, the error says why.
+        std::fs::remove_file(&partial).ok();
+        return Err(Error::io("write", &partial)(error));
+    }
     std::fs::rename(&partial, path).map_err(Error::io("write", path))
 }

@@ -68,7 +68,8 @@ fn fails_and_goes_on(room: u64, refused: &str) {
 fn a_search_still_tells_what_it_found() {
     let desk = Desk::new();
     desk.write("net.toml", TINY.replace("init = \"he-normal\"", "").replace("depth = 4", "depth = 8"));
-    let script = "\"$ISOGAIN\" cure net.toml --quiet --out small/out 2>small.err; echo \"status $?\"; cat small.err";
+    let script =
+        "\"$ISOGAIN\" cure net.toml --quiet --no-cache --out small/out 2>small.err; echo \"status $?\"; cat small.err";
     let Some(told) = on_small_disk(&desk, 12 * PAGE, script) else { return };
     assert!(told.contains("\ncured: "), "{told}");
     let (_, end) = told.split_once("status 2\n").unwrap_or_else(|| panic!("{told}"));

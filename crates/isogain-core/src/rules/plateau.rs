@@ -1,8 +1,9 @@
 //! Whether a flat stretch of the loss ends by itself: from the growth of the gradients on it.
 
+use std::collections::HashSet;
+
 use super::Case;
 use super::finding::number;
-use super::measure::by_name;
 use crate::network::OpKind;
 use crate::recipe::{OptimizerName, ScheduleKind};
 use crate::theory::plateau::Forecast;
@@ -29,29 +30,34 @@ pub(super) fn forecast(case: &Case<'_>) -> Option<Forecast> {
     if !is_constant || !by_gradient.contains(&case.recipe.optimizer.name) {
         return None;
     }
-    let weights = product(case)?;
+    let layers = product(case)?;
+    let is_one = |name: &str| name.strip_suffix(".weight").is_some_and(|layer| layers.contains(layer));
     let mut points = Vec::new();
     for record in case.history.iter().filter(|record| record.step as f64 >= from) {
-        let parameters = by_name(&record.parameters);
-        let log_norm = |weight: &String| Some(parameters.get(weight.as_str())?.gradient.norm().ln());
-        let log_norms: Option<Vec<f64>> = weights.iter().map(log_norm).collect();
-        points.push((record.step as f64, log_norms?.iter().sum::<f64>() / weights.len() as f64));
+        let weights = record.parameters.iter().filter(|parameter| is_one(&parameter.name));
+        let (sum, found) = weights.fold((0.0, 0), |(sum, found), one| (sum + one.gradient.norm().ln(), found + 1));
+        if found != layers.len() {
+            return None;
+        }
+        points.push((record.step as f64, sum / found as f64));
     }
-    Forecast::new(&points, weights.len())
+    Forecast::new(&points, layers.len())
 }
 
-/// Names of the weights that a chain multiplies.
-fn product(case: &Case<'_>) -> Option<Vec<String>> {
-    let mut weights = Vec::new();
+/// The layers whose weights a chain multiplies.
+fn product<'a>(case: &Case<'a>) -> Option<HashSet<&'a str>> {
+    let mut layers = HashSet::with_capacity(case.network.ops.len());
     for op in &case.network.ops {
         match &op.kind {
-            OpKind::Linear(_) | OpKind::Convolution(_) => weights.push(format!("{}.weight", op.name)),
+            OpKind::Linear(_) | OpKind::Convolution(_) => {
+                layers.insert(op.name.as_str());
+            }
             OpKind::Activation { activation } if activation.value(0.0) == 0.0 => {}
             OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) => {}
             _ => return None,
         }
     }
-    Some(weights)
+    Some(layers)
 }
 
 /// The forecast in words, as the end of a sentence.

@@ -57,7 +57,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .against("RMS of the targets", rms, SUFFERS, "a fresh head returns values of order 1")
             .against("deviation of the targets", deviation, 1.0 / SUFFERS, "a fresh head returns values of order 1")
             .against("largest |update| / |W| of the first step", step, STEP, "a step is small against its matrix")
-            .remedies(&["change-learning-rate", "clip-by-global-norm"]),
+            .remedies(&["scale-input", "change-learning-rate", "clip-by-global-norm"]),
     )
 }
 
