@@ -16,6 +16,9 @@ const MOST_OTHER_VARIANTS: usize = 1;
 /// Variants of each partner in a pair.
 const MOST_PAIRED_VARIANTS: usize = 2;
 
+/// The remedy that every trial of another one includes.
+const CHANGE_LEARNING_RATE: &str = "change-learning-rate";
+
 /// Causes that are answered together.
 const MOST_TOGETHER: usize = 3;
 
@@ -41,7 +44,7 @@ const PAIRS: [[&str; 2]; 14] = [
 ];
 
 /// What to try on `recipe`, at most [`MOST`], each giving another recipe. First the remedies that `findings` name, in
-/// their order, then the others that apply in the order of the table, then one remedy for each of several causes together,
+/// their order, then the others that apply in the order of the table, then one remedy for each of three causes together,
 /// then pairs. Deterministic.
 pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
     let named_first = remedies_named(findings);
@@ -81,17 +84,19 @@ fn variants(remedy: &Remedy, case: &Case<'_>, recipe: &Recipe, most: usize) -> V
     variants
 }
 
-/// One remedy for each of the first causes together: of two or three illnesses that do not follow from one another, a remedy
-/// for one leaves the others. Each is chosen for the recipe that the ones before it give; of the first cause the two best
-/// variants, of the others the best.
+/// One remedy for each of three causes together: of illnesses that do not follow from one another, a remedy for one leaves
+/// the others, and a pair leaves one. Two are what pairs are for. Each is chosen for the recipe that the ones before it give;
+/// of the first cause the two best variants, of the others the best.
 fn one_for_each_cause(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
     let causes: Vec<&Finding> =
         findings.iter().filter(|cause| cause.level >= Level::Warn).take(MOST_TOGETHER).collect();
-    let Some((first, others)) = causes.split_first().filter(|(_, others)| !others.is_empty()) else {
+    let Some((first, others)) = causes.split_first().filter(|(_, others)| others.len() > 1) else {
         return Vec::new();
     };
     let answers = |cause: &Finding, recipe: &Recipe, most: usize| {
-        let remedies = cause.remedies.iter().filter_map(|name| named(name));
+        // Of every prescription the learning rate is searched anyway.
+        let others = cause.remedies.iter().filter(|name| *name != CHANGE_LEARNING_RATE);
+        let remedies = others.filter_map(|name| named(name));
         let mut found = remedies.flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
         found.by_ref().take(most).collect::<Vec<_>>()
     };

@@ -328,14 +328,17 @@ fn prescriptions_begin_with_what_the_findings_name() {
 #[test]
 fn several_causes_are_answered_together() {
     let bench = plain(30, "relu", "\"pytorch-default\"");
-    let findings =
-        [finding(&["rescale-init"]), finding(&["smaller-eps", "add-skip"]), finding(&["change-learning-rate"])];
+    let findings = [
+        finding(&["rescale-init"]),
+        finding(&["smaller-eps", "add-skip"]),
+        finding(&["change-learning-rate", "insert-layer-norm"]),
+    ];
     let all = prescriptions(&bench.case(), &bench.recipe, &findings);
     let three: Vec<&Prescription> = all.iter().filter(|prescription| prescription.remedies.len() == 3).collect();
-    // Eps is no matter to SGD, so that the second cause's next remedy is taken.
+    // Eps is no matter to SGD, and the rate is searched anyway, so that the next remedies are taken.
     assert_eq!(three.len(), 2);
     for prescription in three {
-        assert_eq!(prescription.remedies, ["rescale-init", "add-skip", "change-learning-rate"]);
+        assert_eq!(prescription.remedies, ["rescale-init", "add-skip", "insert-layer-norm"]);
         assert_eq!(prescription.parameters.matches("; ").count(), 2);
         assert_eq!(parse(&to_toml(&prescription.recipe), "t").unwrap(), prescription.recipe);
     }

@@ -1,7 +1,7 @@
 //! Repairs of a training in progress: when a rule finds something, what could be done about it without starting anew is
 //! tried on copies of the training, and the best one is applied if it helps.
 //!
-//! A repair is one file and one line in [`TABLE`]. Some change settings from here on, some change weights and optimizer
+//! A repair is one file and one line in `TABLE`. Some change settings from here on, some change weights and optimizer
 //! state together. What nobody asked for is never done, and what is done stands in the record.
 
 pub mod dormant;
