@@ -14,6 +14,7 @@ use isogain_core::trial::Job;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::file::replace;
 use crate::trials::{TrialArm, job_recipe};
 
 /// Outcomes in a folder.
@@ -100,15 +101,9 @@ impl Cache {
     }
 }
 
-/// Through a second file and a rename: two searches may keep the same training at the same time.
+/// The second file is this process's own: two searches may keep the same training at the same time.
 fn write(folder: &Path, path: &Path, entry: &Entry) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let bytes = serde_json::to_vec(entry).map_err(|error| Error::Mismatch(error.to_string()))?;
-    let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    if let Err(error) = std::fs::write(&partial, bytes) {
-        // What is half written takes room that the results need; if it cannot be removed either, the error says why.
-        std::fs::remove_file(&partial).ok();
-        return Err(Error::io("write", &partial)(error));
-    }
-    std::fs::rename(&partial, path).map_err(Error::io("write", path))
+    replace(path, &path.with_extension(format!("{}.partial", std::process::id())), &bytes)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::Dataset;
+use crate::file::replace;
 use crate::model::{Model, Value};
 use crate::scaler::Scaler;
 use crate::train::Trainer;
@@ -204,7 +205,6 @@ fn numbers(view: &TensorView<'_>) -> Vec<f64> {
     }
 }
 
-/// Through a second file and a rename, so that a crash or a full disk leaves the older file whole.
 fn write(path: &Path, tensors: BTreeMap<String, Stored>, metadata: HashMap<String, String>) -> Result<(), Error> {
     let problem = |message: String| Error::Checkpoint { path: path.to_path_buf(), message };
     let views = tensors.iter().map(|(name, stored)| {
@@ -214,11 +214,5 @@ fn write(path: &Path, tensors: BTreeMap<String, Stored>, metadata: HashMap<Strin
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let metadata = (!metadata.is_empty()).then_some(metadata);
     let bytes = safetensors::serialize(views, metadata).map_err(|error| problem(error.to_string()))?;
-    let partial = path.with_extension("safetensors.partial");
-    if let Err(error) = std::fs::write(&partial, bytes) {
-        // Half a file is of no use to anyone; if it cannot be removed either, the error below says why.
-        std::fs::remove_file(&partial).ok();
-        return Err(Error::io("write", &partial)(error));
-    }
-    std::fs::rename(&partial, path).map_err(Error::io("write", path))
+    replace(path, &path.with_extension("safetensors.partial"), &bytes)
 }

@@ -13,6 +13,7 @@ pub mod cure;
 mod direction;
 pub mod error;
 pub mod experiment;
+mod file;
 pub mod heal;
 pub mod initialize;
 mod memory;

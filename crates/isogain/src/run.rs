@@ -315,24 +315,34 @@ impl<'a> Training<'a> {
         !self.announced.contains(&finding.rule) && (finding.step >= self.repaired_at())
     }
 
-    /// Answers a finding with the repair that helps most, if one does; whether the run is another one now.
-    fn heal(
-        &mut self,
-        finding: &Finding,
-        recorder: &mut Recorder,
-        folder: &RunFolder,
-        watch: Watch<'_>,
-    ) -> Result<bool, Error> {
+    /// Says what is wrong by now, and answers it with the repair that helps most, where somebody wants that.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when stopped before a finding was answered: it is then not written either, and comes up again
+    /// when the run goes on.
+    fn look(&mut self, recorder: &mut Recorder, folder: &RunFolder, watch: Watch<'_>) -> Result<(), Error> {
         let stopped = || watch.stop.load(Ordering::Relaxed);
-        let case = self.case(self.latest.as_ref(), None);
-        let around =
-            Surroundings { subject: self.subject, case, stopped: &stopped, told: &|healing| (watch.healing)(healing) };
-        let next = match self.healer.answer(&self.trainer, finding, &around) {
-            // The next step's look at the request to stop ends the run in good order.
-            Err(Error::Interrupted) => return Ok(false),
-            next => next?,
-        };
-        let Some(next) = next else { return Ok(false) };
+        for finding in diagnose(&self.case(self.latest.as_ref(), None)) {
+            if !self.is_news(&finding) {
+                continue;
+            }
+            (watch.finding)(&finding);
+            let case = self.case(self.latest.as_ref(), None);
+            let around = Surroundings { subject: self.subject, case, stopped: &stopped, told: watch.healing };
+            let next = self.healer.answer(&self.trainer, &finding, &around)?;
+            recorder.finding(&finding)?;
+            self.announced.push(finding.rule);
+            if let Some(next) = next
+                && self.go_on_with(next, recorder, folder)?
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with what came of answering a finding; whether the run is another one now.
+    fn go_on_with(&mut self, next: Trainer, recorder: &mut Recorder, folder: &RunFolder) -> Result<bool, Error> {
         let before = std::mem::replace(&mut self.trainer, next);
         self.healer.back(self.trainer.step);
         let Some(healed) = self.trainer.healed.iter().flatten().next_back().cloned() else { return Ok(false) };
@@ -373,16 +383,28 @@ impl<'a> Training<'a> {
         checkpoint::save(&self.trainer, &recorder.unwritten(), &folder.checkpoint())
     }
 
+    /// Ends the run for now, with everything on disk.
+    fn stop(&self, mut recorder: Recorder, folder: &RunFolder) -> Result<Ended, Error> {
+        self.save(&mut recorder, folder)?;
+        recorder.finish()?;
+        Err(Error::Interrupted)
+    }
+
     fn drive(mut self, writer: Writer, folder: &RunFolder, watch: Watch<'_>) -> Result<Ended, Error> {
         let last = self.last_step();
         let unwritten = std::mem::take(&mut self.unwritten);
         let mut recorder = Recorder::new(writer, last).resumed(self.trainer.step as u64, unwritten);
         let mut saved = Instant::now();
+        // What a stop left unanswered.
+        if self.trainer.healed.is_some() && self.trainer.step > 0 {
+            match self.look(&mut recorder, folder, watch) {
+                Err(Error::Interrupted) => return self.stop(recorder, folder),
+                seen => seen?,
+            }
+        }
         while !self.is_over() {
             if watch.stop.load(Ordering::Relaxed) {
-                self.save(&mut recorder, folder)?;
-                recorder.finish()?;
-                return Err(Error::Interrupted);
+                return self.stop(recorder, folder);
             }
             if self.trainer.healed.is_some() {
                 self.healer.watch(&self.trainer);
@@ -402,16 +424,9 @@ impl<'a> Training<'a> {
             recorder.step(&record)?;
             if record.has_non_finite() || self.trainer.is_broken() || is_written(record.step, last) {
                 self.history.push(as_judged(record));
-                for finding in diagnose(&self.case(self.latest.as_ref(), None)) {
-                    if !self.is_news(&finding) {
-                        continue;
-                    }
-                    recorder.finding(&finding)?;
-                    (watch.finding)(&finding);
-                    self.announced.push(finding.rule.clone());
-                    if self.heal(&finding, &mut recorder, folder, watch)? {
-                        break;
-                    }
+                match self.look(&mut recorder, folder, watch) {
+                    Err(Error::Interrupted) => return self.stop(recorder, folder),
+                    seen => seen?,
                 }
             }
             if saved.elapsed() > CHECKPOINT_EVERY {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use isogain::check::Subject;
+use isogain::heal::Healing;
 use isogain::run::{self, Ended, RunFolder, Watch};
 use isogain_core::recipe::parse;
 use isogain_core::record::{Healed, Run, read};
@@ -133,22 +134,35 @@ fn a_stopped_run_is_repaired_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, record) = train(&subject, true, &folder.path().join("whole"));
     assert!(whole.healed.iter().any(|healed| healed.applied.is_some()));
-    for at in [3, 17, 40, 90] {
-        let stop = AtomicBool::new(false);
-        let stop_there = |step: usize, _: f64| {
-            if step == at {
-                stop.store(true, Ordering::Relaxed);
+    let interrupted = |stop: &AtomicBool, at: usize, tries: &(dyn Fn() + Sync), path: &RunFolder| {
+        let progress = |step: usize, _: f64| {
+            stop.fetch_or(step == at, Ordering::Relaxed);
+        };
+        let healing = |healing: Healing<'_>| {
+            if matches!(healing, Healing::Begins { .. }) {
+                tries();
             }
         };
-        let path = RunFolder::new(folder.path().join(at.to_string()));
-        let watch = Watch { stop: &stop, progress: &stop_there, finding: &|_| {}, heal: true, healing: &|_| {} };
-        let stopped = support::alone(|| run::fresh(&subject, Path::new("."), &path, watch));
-        assert!(matches!(stopped, Err(isogain::Error::Interrupted)), "{at}: {stopped:?}");
+        let watch = Watch { stop, progress: &progress, finding: &|_| {}, heal: true, healing: &healing };
+        let stopped = support::alone(|| run::fresh(&subject, Path::new("."), path, watch));
+        assert!(matches!(stopped, Err(isogain::Error::Interrupted)), "{stopped:?}");
+    };
+    let goes_on = |what: &str, path: &RunFolder| {
         // Without being asked again: the run was begun with repairs.
         let watch = Watch { stop: &NEVER, progress: &|_, _| {}, finding: &|_| {}, heal: false, healing: &|_| {} };
-        let ended = support::alone(|| run::resume(&subject, &path, watch)).unwrap();
-        assert_eq!(ended.outcome, whole.outcome, "stopped at {at}");
-        assert_eq!(ended.healed, whole.healed, "stopped at {at}");
-        assert_eq!(read(path.path()).unwrap().healed, record.healed, "stopped at {at}");
+        let ended = support::alone(|| run::resume(&subject, path, watch)).unwrap();
+        assert_eq!(ended.outcome, whole.outcome, "stopped {what}");
+        assert_eq!(ended.healed, whole.healed, "stopped {what}");
+        assert_eq!(read(path.path()).unwrap().healed, record.healed, "stopped {what}");
+    };
+    for at in [3, 17, 40, 90] {
+        let path = RunFolder::new(folder.path().join(at.to_string()));
+        interrupted(&AtomicBool::new(false), at, &|| {}, &path);
+        goes_on(&format!("at {at}"), &path);
     }
+    // While repairs are tried on copies of a network that is broken already.
+    let (stop, path) = (AtomicBool::new(false), RunFolder::new(folder.path().join("trying")));
+    interrupted(&stop, usize::MAX, &|| stop.store(true, Ordering::Relaxed), &path);
+    assert_eq!(read(path.path()).unwrap().healed, []);
+    goes_on("while repairs are tried", &path);
 }

@@ -66,7 +66,7 @@ pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> 
 }
 
 /// The remedies that findings name, each once: those of the first finding first, those of consequences after.
-fn remedies_named(findings: &[Finding]) -> Vec<&'static Remedy> {
+pub fn remedies_named(findings: &[Finding]) -> Vec<&'static Remedy> {
     let consequences = findings.iter().flat_map(|finding| &finding.consequences);
     let names = findings.iter().chain(consequences).flat_map(|finding| &finding.remedies);
     let mut found: Vec<&'static Remedy> = Vec::new();

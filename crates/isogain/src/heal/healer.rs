@@ -66,7 +66,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) case: Case<'a>,
     pub(crate) stopped: &'a dyn Fn() -> bool,
-    pub(crate) told: &'a dyn Fn(Healing<'_>),
+    pub(crate) told: &'a (dyn Fn(Healing<'_>) + Sync),
 }
 
 impl Healer {

@@ -2,8 +2,7 @@
 //! what the optimizer does about spikes, loss scale.
 
 use isogain_core::recipe::Recipe;
-use isogain_core::remedies;
-use isogain_core::rules::Finding;
+use isogain_core::remedies::prescriptions::remedies_named;
 
 use super::{Repair, Situation, Treated};
 use crate::train::Trainer;
@@ -16,7 +15,7 @@ const MOST_VARIANTS: usize = 3;
 fn treat(trainer: &Trainer, situation: &Situation<'_>) -> Vec<Treated> {
     let recipe = trainer.recipe();
     let mut treated: Vec<Treated> = Vec::new();
-    for remedy in named(situation.finding) {
+    for remedy in remedies_named(std::slice::from_ref(situation.finding)) {
         let prescriptions = (remedy.prescribe)(&situation.case, recipe).into_iter();
         let in_progress = prescriptions.filter(|prescription| can_go_on(recipe, &prescription.recipe));
         for prescription in in_progress.take(MOST_VARIANTS) {
@@ -31,20 +30,8 @@ fn treat(trainer: &Trainer, situation: &Situation<'_>) -> Vec<Treated> {
     treated
 }
 
-/// The remedies that a finding and what follows from it name, each once.
-fn named(finding: &Finding) -> Vec<&'static remedies::Remedy> {
-    let mut found: Vec<&'static remedies::Remedy> = Vec::new();
-    let names = std::iter::once(finding).chain(&finding.consequences).flat_map(|finding| &finding.remedies);
-    for remedy in names.filter_map(|name| remedies::named(name)) {
-        if !found.iter().any(|known| known.name == remedy.name) {
-            found.push(remedy);
-        }
-    }
-    found
-}
-
 /// Whether a training of one recipe can go on with another: all that differs is read anew at every step.
-pub(super) fn can_go_on(recipe: &Recipe, other: &Recipe) -> bool {
+fn can_go_on(recipe: &Recipe, other: &Recipe) -> bool {
     let mut same = other.clone();
     same.clip = recipe.clip.clone();
     same.schedule = recipe.schedule.clone();
