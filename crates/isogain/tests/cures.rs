@@ -74,6 +74,7 @@ fn cured(expected: &Expected) {
         );
     }
     println!("left out: {:?}\nspent: {:?}", report.left_out, report.spent);
+    println!("predictions off by {:?}", report.prediction_error);
     assert_eq!(found.findings[0].rule, expected.cause);
     let own = recipe.optimizer.learning_rate;
     let at_risk = |rate: f64| !expected.only_at_its_rate || (rate / own - 1.0).abs() < 1e-9;
@@ -110,8 +111,8 @@ fn the_cause_is_named_before_training() {
     }
 }
 
-/// 0.167 is the error of always answering 1. In the rounds of the search every network still answers that, so that rounding
-/// decides which of two cures reaches the end: a hidden-to-hidden identity, at 0.003 to 0.010, or a GRU, at 0.019 to 0.046.
+/// 0.167 is the error of always answering 1. In the short rounds of the search every network still answers that; the longer
+/// one tells that a GRU learns it, and at which rate: 0.0003, at the recipe's rate 0.019 to 0.046.
 #[test]
 fn a_tanh_rnn_that_adds_over_100_steps() {
     cured(&Expected {
@@ -119,7 +120,7 @@ fn a_tanh_rnn_that_adds_over_100_steps() {
         cause: "vanishing-through-time",
         fails: |score| score.loss.is_none_or(|loss| loss > 0.14),
         only_at_its_rate: false,
-        succeeds: |score| score.loss.is_some_and(|loss| loss < 0.05),
+        succeeds: |score| score.loss.is_some_and(|loss| loss < 0.02),
     });
 }
 

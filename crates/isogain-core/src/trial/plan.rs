@@ -12,6 +12,12 @@ const USUAL_SEEDS: usize = 3;
 /// Shares of a whole training after which arms are dropped.
 const RUNG_SHARES: [f64; 2] = [0.06, 0.2];
 
+/// Share of a whole training after which networks that had all learnt nothing are looked at again.
+const LONGER_SHARE: f64 = 0.5;
+
+/// Part of the loss of knowing nothing above which nothing was learnt: what tells such losses apart is noise.
+const NOTHING_LEARNT: f64 = 0.99;
+
 /// Fewest steps from which anything can be read.
 const FEWEST_STEPS: usize = 10;
 
@@ -285,6 +291,31 @@ impl Plan {
     /// How many of that many configurations (arm and learning rate) a rung keeps: a third, but enough for the final.
     pub(super) fn kept(&self, configurations: usize) -> usize {
         configurations.div_ceil(3).max(self.finalists).min(configurations)
+    }
+
+    /// Whether a loss is that of a network that has learnt something.
+    pub(super) fn has_learnt(&self, loss: f64) -> bool {
+        loss < NOTHING_LEARNT * self.untrained_loss
+    }
+
+    /// A longer rung for after the last one, and what may run in it of `ranked` (arms, best first), for the price of one
+    /// finalist. `None` where there is only one, or no room between the last rung and a whole training.
+    pub(super) fn longer_rung(&self, ranked: &[usize]) -> Option<(Rung, usize)> {
+        let last = self.rungs.last()?;
+        let steps = (self.full_steps as f64 * LONGER_SHARE).round() as usize;
+        if self.finalists < 2 || steps <= last.steps {
+            return None;
+        }
+        let mut dearest: Vec<usize> = self.contenders().collect();
+        dearest.sort_by(|a, b| self.arms[*b].cost.total_cmp(&self.arms[*a].cost));
+        let saved = self.cost(*dearest.get(self.finalists - 1)?, self.full_steps) * self.seeds.len() as f64;
+        let prices = ranked.iter().scan(0.0, |spent, arm| {
+            *spent += self.cost(*arm, steps);
+            Some(*spent)
+        });
+        let affordable = prices.take_while(|spent| *spent <= saved).count();
+        let seed = after(&last.seeds);
+        (affordable >= self.finalists).then_some((Rung { steps, seeds: vec![seed] }, affordable))
     }
 
     /// A seed that no verdict rests on.

@@ -41,7 +41,7 @@ pub struct TrialReport {
 /// How far the predicted gradient was off before training, on seeds that the prediction had not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictionError {
-    /// Mean over networks of |ln(measured / predicted)| of the factor per layer, nepers.
+    /// Mean over networks of |ln(measured / predicted)| of the factor per layer, of recurrent networks per time step, nepers.
     pub mean: f64,
     /// Networks: what was trained to the end, on each other seed.
     pub networks: usize,

@@ -4,6 +4,9 @@
 //! for a few steps, keep the best third, run that for longer. The survivors, each at its best learning rate, are then
 //! trained to the end on every seed, as is the untreated network at every learning rate of the search.
 //!
+//! On a long plateau all networks have learnt nothing when the last round ends, and its losses order them by noise. Then one
+//! finalist is given up, and what its trainings would have cost pays for one more round of half a training.
+//!
 //! Any number of jobs may be in flight. Decisions are made only when a whole round has been answered and read the answers
 //! in the order of the jobs, so the result does not depend on the order in which jobs finish.
 
@@ -21,6 +24,8 @@ pub struct Schedule {
     queue: Queue,
     stage: Stage,
     finalists: Vec<Configuration>,
+    /// Whether the rung for networks that had all learnt nothing was added.
+    has_longer_rung: bool,
 }
 
 /// What the search waits for.
@@ -52,7 +57,8 @@ impl Schedule {
             return Err(TrialError::BudgetTooSmall { needed: plan.most_steps(), budget: plan.budget_steps });
         }
         let configurations: Vec<Configuration> = plan.contenders().flat_map(|arm| of_arm(&plan, arm)).collect();
-        let mut schedule = Self { plan, queue: Queue::default(), stage: Stage::Final, finalists: Vec::new() };
+        let mut schedule =
+            Self { plan, queue: Queue::default(), stage: Stage::Final, finalists: Vec::new(), has_longer_rung: false };
         // Without a rung to choose a rate, the one nearest to the recipe's.
         let nearest_first = schedule.ordered(configurations, 0);
         schedule.enter(0, nearest_first);
@@ -146,6 +152,9 @@ impl Schedule {
 
     /// Starts a rung with the best of `configurations` (best first, from the rung before), or the final after the last.
     fn enter(&mut self, rung: usize, configurations: Vec<Configuration>) {
+        if rung == self.plan.rungs.len() && self.enter_longer(rung, &configurations) {
+            return;
+        }
         let Some(description) = self.plan.rungs.get(rung).cloned() else {
             self.finalists = self.chosen_for_final(configurations);
             let (finalists, seeds) = (self.finalists.clone(), self.plan.seeds.clone());
@@ -159,6 +168,32 @@ impl Schedule {
         self.add(&untreated, &description.seeds, description.steps);
         self.add(&kept, &description.seeds, description.steps);
         self.stage = Stage::Rung { rung, waiting: start..self.jobs().len(), configurations: kept };
+    }
+
+    /// Starts one more rung where none of the last one's configurations has learnt anything. The untreated network does not
+    /// take part: its whole trainings are asked already.
+    fn enter_longer(&mut self, rung: usize, ranked: &[Configuration]) -> bool {
+        let Some(last) = self.plan.rungs.last() else { return false };
+        let learnt = |run: &SeedScore| run.score.loss.is_some_and(|loss| self.plan.has_learnt(loss));
+        let has_learnt = |c: &Configuration| self.scores(*c, last.steps).iter().any(learnt);
+        if self.has_longer_rung || ranked.iter().any(has_learnt) {
+            return false;
+        }
+        let mut kept = ranked.to_vec();
+        // A pair is never preferred unseen, see `Arm::remedies`.
+        if let Some(single) = kept.iter().position(|c| self.plan.arms[c.arm].remedies == 1) {
+            kept[..=single].rotate_right(1);
+        }
+        let arms: Vec<usize> = kept.iter().map(|configuration| configuration.arm).collect();
+        let Some((longer, affordable)) = self.plan.longer_rung(&arms) else { return false };
+        kept.truncate(affordable);
+        let start = self.jobs().len();
+        self.add(&kept, &longer.seeds, longer.steps);
+        self.stage = Stage::Rung { rung, waiting: start..self.jobs().len(), configurations: kept };
+        self.plan.rungs.push(longer);
+        self.plan.finalists -= 1;
+        self.has_longer_rung = true;
+        true
     }
 
     fn add(&mut self, configurations: &[Configuration], seeds: &[u64], steps: usize) {
@@ -244,7 +279,7 @@ impl Schedule {
     }
 
     /// The longest runs of an arm and their number of steps: of a finalist the whole trainings, of a dropped arm the last
-    /// rung it took part in, each at the best learning rate there. An arm that is the untreated network at another rate
+    /// rung it took part in and the untreated network too, each at the best learning rate there. An arm that is the untreated network at another rate
     /// has that network's runs.
     pub fn longest(&self, arm: usize) -> Option<(Configuration, usize)> {
         let description = self.plan.arms.get(arm)?;
@@ -252,7 +287,8 @@ impl Schedule {
             let learning_rate = *description.learning_rates.first()?;
             return Some((Configuration { arm: 0, learning_rate }, self.plan.full_steps));
         }
-        let rungs = self.plan.rungs.iter().map(|rung| rung.steps);
+        let rungs = self.plan.rungs.len() - usize::from(self.has_longer_rung);
+        let rungs = self.plan.rungs.iter().take(rungs).map(|rung| rung.steps);
         let mut steps: Vec<usize> = rungs.chain([self.plan.full_steps]).collect();
         steps.reverse();
         steps.into_iter().find_map(|steps| Some((self.best_learning_rate(arm, steps)?, steps)))

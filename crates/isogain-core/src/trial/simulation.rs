@@ -168,6 +168,37 @@ fn the_arm_that_helps_is_found() {
     }
 }
 
+/// A plateau longer than the rounds: until step 300 every loss is that of knowing nothing, but for noise. Then two arms
+/// train, one of them at two rates, of which one is far better. Whenever noise lets it live that long it must be found.
+#[test]
+fn rounds_on_a_plateau_do_not_decide() {
+    let fast = Configuration { arm: 1, learning_rate: grid(LEARNING_RATE)[1] };
+    let slow = Configuration { arm: 1, learning_rate: LEARNING_RATE };
+    let train = |world: u64| {
+        move |job: &Job| {
+            let rate = job.learning_rate.to_bits();
+            let jitter = noise(&[world, job.arm as u64, rate, job.seed, job.steps as u64]);
+            let is = |c: Configuration| job.arm == c.arm && job.learning_rate == c.learning_rate;
+            let speed = if is(fast) {
+                0.01
+            } else if is(slow) {
+                0.002
+            } else {
+                0.0
+            };
+            UNTRAINED * (0.002 * jitter - speed * (job.steps as f64 - 300.0).max(0.0)).exp()
+        }
+    };
+    let (mut reached, mut found) = (0, 0);
+    for world in 0..200 {
+        let schedule = run(plan(4, 1000), 2, world, &train(world));
+        reached += usize::from(!schedule.scores(fast, 200).is_empty());
+        found += usize::from(schedule.finalists().contains(&fast));
+        assert!(schedule.search_steps() <= plan(4, 1000).most_search_steps());
+    }
+    assert!(reached > 50 && found == reached, "{found} of {reached}");
+}
+
 /// The steps of the whole job on a recipe of 1000 steps: untreated network, search, and a random search as long.
 #[test]
 fn the_usual_plan_for_a_thousand_steps_stays_within_sixty_thousand() {
