@@ -10,7 +10,7 @@ use isogain_core::record::Outcome;
 use isogain_core::record::line::TrialRecord;
 use isogain_core::remedies::Prescription;
 use isogain_core::remedies::prediction::{Prediction, best_first};
-use isogain_core::remedies::prescriptions::prescriptions;
+use isogain_core::remedies::prescriptions::{MOST, prescriptions};
 use isogain_core::render::words::named;
 use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::summary::{Curve, Curves, TriedCurves};
@@ -132,29 +132,38 @@ pub fn search<'a>(
     stage(Stage::Predict);
     let mut datasets = Datasets::new(folder, &subject);
     let case = Case { history: first.history(), ..subject.case() };
-    let mut left_out = Vec::new();
-    let mut tried = Vec::new();
-    for prescription in prescriptions(&case, recipe, &findings) {
+    let (mut tried, mut refused) = (Vec::new(), Vec::new());
+    let mut predict = |prescription: &Prescription| -> Result<bool, Error> {
         let data = datasets.of(&prescription.recipe)?;
         // A remedy that the network cannot take (a skip between layers of unlike shape) is not tried.
-        let Ok(treated) = Subject::new(&prescription.recipe, data) else { continue };
-        let prediction = treated.prediction();
-        let why = ruled_out(recipe, &before, &prescription, &at_every_rate(&treated));
-        tried.push((prescription, treated, prediction, why));
+        let Ok(treated) = Subject::new(&prescription.recipe, data) else { return Ok(false) };
+        let why = ruled_out(recipe, &before, prescription, &at_every_rate(&treated));
+        let (prescription, prediction) = (prescription.clone(), treated.prediction());
+        let (is_tried, of) = (why.is_none(), Tried { prescription, treated, prediction });
+        match why {
+            None => tried.push(of),
+            Some(why) => refused.push((of, why)),
+        }
+        Ok(is_tried)
+    };
+    let mut broken = None;
+    prescriptions(&case, recipe, &findings, |prescription| {
+        predict(prescription).unwrap_or_else(|error| {
+            broken.get_or_insert(error);
+            false
+        })
+    });
+    if let Some(error) = broken {
+        return Err(error);
     }
     // Where theory expects nothing of anything, all are tried: it may be wrong.
-    if tried.iter().any(|(.., why)| why.is_none()) {
-        tried.retain(|(prescription, .., why)| {
-            let what = || named(&prescription.remedies, &prescription.parameters);
-            left_out.extend(why.clone().map(|why| LeftOut { what: what(), why }));
-            why.is_none()
-        });
+    let mut left_out = Vec::new();
+    if tried.is_empty() {
+        tried.extend(refused.into_iter().map(|(of, _)| of).take(MOST));
+    } else {
+        left_out.extend(refused.into_iter().map(|(of, why)| LeftOut { what: of.name(), why }));
     }
-    let tried = in_order(tried.into_iter().map(|(prescription, treated, prediction, _)| Tried {
-        prescription,
-        treated,
-        prediction,
-    }));
+    let tried = in_order(tried.into_iter());
 
     let rate = recipe.optimizer.learning_rate;
     let mut arms = vec![Arm::untreated(rate)];
@@ -262,10 +271,10 @@ fn prediction_error(
     untreated: &Recipe,
     datasets: &mut Datasets,
 ) -> Result<Option<PredictionError>, Error> {
-    let factor = |treated: &Subject| treated.prediction().factor_per_layer;
+    let factor = |treated: &Subject| treated.prediction().factor();
     let mut errors = Vec::new();
     for (result, prescription) in report.prescriptions.iter().zip(prescriptions) {
-        let predicted = result.predicted.as_ref().and_then(|prediction| prediction.factor_per_layer);
+        let predicted = result.predicted.as_ref().and_then(Prediction::factor);
         let Some(predicted) = predicted.filter(|_| result.steps == untreated.run.steps) else { continue };
         for run in result.seeds.iter().filter(|run| run.seed != untreated.run.seed) {
             let mut recipe = prescription.recipe.clone();
@@ -275,7 +284,8 @@ fn prediction_error(
         }
     }
     let networks = errors.len();
-    Ok((networks > 0).then(|| PredictionError { mean: errors.iter().sum::<f64>() / networks as f64, networks }))
+    let mean = errors.iter().sum::<f64>() / networks as f64;
+    Ok((networks > 0).then_some(PredictionError { mean, networks }))
 }
 
 /// A whole training: arm, bits of the learning rate, seed.

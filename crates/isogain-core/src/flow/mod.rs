@@ -57,6 +57,16 @@ pub struct Flow {
     pub path_lengths: Option<Asked<PathLengths>>,
 }
 
+impl Flow {
+    /// Mean log-gain of one time step on the way back through time, nepers, of the recurrent operation that changes the
+    /// gradient most; `None` without one that has several steps.
+    pub fn log_gain_per_time_step(&self) -> Option<f64> {
+        let ways = self.joints.iter().filter_map(Joint::way_through_time);
+        let (log_gain, steps) = ways.max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()))?;
+        Some(log_gain / steps as f64)
+    }
+}
+
 /// One operation and what it does to the cotangent that passes back through it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Joint {
@@ -94,6 +104,16 @@ impl Joint {
     /// Whether people would say that a layer begins here: it multiplies by weights, or is a residual block.
     pub fn begins_layer(&self) -> bool {
         matches!(self.kind.as_str(), "linear" | "convolution" | "residual" | "recurrent" | "module")
+    }
+
+    /// From the last time step back to the first one that any gradient reaches: ln(rms there / rms at the last), nepers, and
+    /// the number of steps.
+    fn way_through_time(&self) -> Option<(f64, usize)> {
+        let reaches = |rms: &f64| *rms > 0.0 && rms.is_finite();
+        let last = self.states.last().filter(|rms| reaches(rms))?;
+        let steps = self.states.iter().rev().take_while(|rms| reaches(rms)).count() - 1;
+        let first = self.states.get(self.states.len() - 1 - steps)?;
+        (steps > 0).then(|| ((first / last).ln(), steps))
     }
 }
 

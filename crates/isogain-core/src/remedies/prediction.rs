@@ -34,7 +34,12 @@ pub struct Prediction {
     /// Factor of the cotangent's RMS per layer, from the head back to the first layer; 1 is ideal. `None` when it is zero
     /// or not finite somewhere.
     pub factor_per_layer: Option<f64>,
-    /// ln of the product of those factors over all layers, nepers.
+    /// Factor of the cotangent's RMS per time step on the way back through time, see
+    /// [`Flow::log_gain_per_time_step`](crate::flow::Flow::log_gain_per_time_step).
+    /// `None` for what is not recurrent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub factor_per_time_step: Option<f64>,
+    /// ln of the product of the factors over all layers, nepers.
     pub total_log_gain: Option<f64>,
     /// ln of the RMS of the last hidden output over that of the first, nepers.
     pub forward_log_gain: Option<f64>,
@@ -94,6 +99,7 @@ impl Prediction {
         };
         let mut prediction = Self {
             factor_per_layer: total_log_gain.map(|total| (total / depth).exp()),
+            factor_per_time_step: flow.log_gain_per_time_step().filter(|_| is_finite).map(f64::exp),
             total_log_gain,
             forward_log_gain,
             cotangent_spread: spread_of_logs(cotangents),
@@ -109,11 +115,17 @@ impl Prediction {
         prediction
     }
 
-    /// `x1.00 per layer`, or that the signal is lost.
+    /// The factor of one step of the longest way: through time where a network is recurrent, else through its layers.
+    pub fn factor(&self) -> Option<f64> {
+        self.factor_per_time_step.or(self.factor_per_layer)
+    }
+
+    /// `x1.00 per layer`, `x0.98 per time step`, or that the signal is lost.
     pub fn headline(&self) -> String {
-        match self.factor_per_layer {
-            Some(factor) if (0.01..1000.0).contains(&factor) => format!("x{factor:.2} per layer"),
-            Some(factor) => format!("x{factor:.1e} per layer"),
+        let step = if self.factor_per_time_step.is_some() { "per time step" } else { "per layer" };
+        match self.factor() {
+            Some(factor) if (0.01..1000.0).contains(&factor) => format!("x{factor:.2} {step}"),
+            Some(factor) => format!("x{factor:.1e} {step}"),
             None => "the signal is lost".to_owned(),
         }
     }
@@ -122,6 +134,8 @@ impl Prediction {
         let spread = |spread: Option<f64>| spread.map_or(0.0, |spread| falling(spread / HALF_SPREAD));
         let forward_spread = spread_of_logs(snapshot.flow.joints.iter().map(|joint| joint.activation_rms));
         let ceiling = self.learning_rate_ceiling.map(|ceiling| SEARCHED_BELOW * ceiling / expected.learning_rate);
+        let through_time = snapshot.flow.joints.iter().filter(|joint| joint.states.len() > 1);
+        let through_time = through_time.map(|joint| spread(spread_of_logs(joint.states.iter().copied())));
         let part = |question: &str, value: f64| ScorePart { question: question.to_owned(), value };
         let mut parts = vec![
             part("are all values finite", f64::from(u8::from(is_finite))),
@@ -132,6 +146,7 @@ impl Prediction {
             part("what share of the units is alive", living_share(snapshot)),
         ];
         let optional = [
+            ("does the gradient keep its size from time step to time step", through_time.reduce(f64::min)),
             ("do different samples look different at the end", self.signal_fraction.map(|s| s / (s + HALF_SIGNAL))),
             ("is a usable learning rate within the search", ceiling),
             (

@@ -45,8 +45,13 @@ const PAIRS: [[&str; 2]; 14] = [
 
 /// What to try on `recipe`, at most [`MOST`], each giving another recipe. First the remedies that `findings` name, in
 /// their order, then the others that apply in the order of the table, then one remedy for each of three causes together,
-/// then pairs. Deterministic.
-pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> Vec<Prescription> {
+/// then pairs. What `is_wanted` refuses takes no place from what comes after it. Deterministic.
+pub fn prescriptions(
+    case: &Case<'_>,
+    recipe: &Recipe,
+    findings: &[Finding],
+    mut is_wanted: impl FnMut(&Prescription) -> bool,
+) -> Vec<Prescription> {
     let named_first = remedies_named(findings);
     let others = TABLE.iter().copied().filter(|remedy| !named_first.iter().any(|named| named.name == remedy.name));
     let named_variants = named_first.iter().flat_map(|remedy| variants(remedy, case, recipe, MOST_NAMED_VARIANTS));
@@ -61,8 +66,11 @@ pub fn prescriptions(case: &Case<'_>, recipe: &Recipe, findings: &[Finding]) -> 
     let paired = distinct(recipe, of_causes.into_iter().chain(pairs));
 
     let places = MOST - paired.len().min(PLACES_FOR_PAIRS);
-    let all = distinct(recipe, singles.into_iter().take(places).chain(paired));
-    all.into_iter().take(MOST).collect()
+    let mut wanted: Vec<Prescription> = singles.into_iter().filter(&mut is_wanted).take(places).collect();
+    let paired = paired.into_iter().filter(|pair| wanted.iter().all(|single| single.recipe != pair.recipe));
+    let paired: Vec<Prescription> = paired.filter(is_wanted).take(MOST - wanted.len()).collect();
+    wanted.extend(paired);
+    wanted
 }
 
 /// The remedies that findings name, each once: those of the first finding first, those of consequences after.

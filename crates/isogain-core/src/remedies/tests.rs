@@ -309,7 +309,7 @@ fn finding(remedies: &[&str]) -> Finding {
 fn prescriptions_begin_with_what_the_findings_name() {
     let bench = plain(30, "relu", "\"pytorch-default\"");
     let findings = [finding(&["add-skip", "lsuv-init"]), finding(&["rescale-init"])];
-    let all = prescriptions(&bench.case(), &bench.recipe, &findings);
+    let all = prescriptions(&bench.case(), &bench.recipe, &findings, |_| true);
     let singles: Vec<&str> =
         all.iter().filter(|p| p.remedies.len() == 1).map(|prescription| prescription.remedies[0].as_str()).collect();
     assert_eq!(singles[..6], ["add-skip", "add-skip", "add-skip", "lsuv-init", "rescale-init", "rescale-init"]);
@@ -321,7 +321,14 @@ fn prescriptions_begin_with_what_the_findings_name() {
         assert!(all[..index].iter().all(|earlier| earlier.recipe != prescription.recipe), "{prescription:?}");
         crate::recipe::expand::network(&prescription.recipe, Shape::vector(64), 10).unwrap();
     }
-    assert_eq!(all, prescriptions(&bench.case(), &bench.recipe, &findings));
+    assert_eq!(all, prescriptions(&bench.case(), &bench.recipe, &findings, |_| true));
+
+    // What is refused leaves its place to others.
+    let is_wanted = |prescription: &Prescription| prescription.remedies != ["add-skip"];
+    let others = prescriptions(&bench.case(), &bench.recipe, &findings, is_wanted);
+    assert!(all.len() == MOST && others.len() == MOST && others.iter().all(is_wanted));
+    let kept = all.iter().filter(|prescription| is_wanted(prescription));
+    assert!(kept.clone().count() < MOST && kept.clone().all(|prescription| others.contains(prescription)));
 }
 
 /// Three illnesses that do not follow from one another: one remedy for each, together.
@@ -333,7 +340,7 @@ fn several_causes_are_answered_together() {
         finding(&["smaller-eps", "add-skip"]),
         finding(&["change-learning-rate", "insert-layer-norm"]),
     ];
-    let all = prescriptions(&bench.case(), &bench.recipe, &findings);
+    let all = prescriptions(&bench.case(), &bench.recipe, &findings, |_| true);
     let three: Vec<&Prescription> = all.iter().filter(|prescription| prescription.remedies.len() == 3).collect();
     // Eps is no matter to SGD, and the rate is searched anyway, so that the next remedies are taken.
     assert_eq!(three.len(), 2);
@@ -344,7 +351,7 @@ fn several_causes_are_answered_together() {
     }
     // One cause alone asks for no such thing, and a remark is no cause.
     let remark = Finding { level: Level::Note, ..finding(&["add-skip"]) };
-    let one = prescriptions(&bench.case(), &bench.recipe, &[finding(&["rescale-init"]), remark]);
+    let one = prescriptions(&bench.case(), &bench.recipe, &[finding(&["rescale-init"]), remark], |_| true);
     assert!(one.iter().all(|prescription| prescription.remedies.len() < 3));
 }
 
@@ -355,7 +362,7 @@ fn remedies_work_on_an_explicit_list_of_layers() {
         layers += "{ linear = 64 }, { activation = \"relu\" }, ";
     }
     let bench = Bench::new(&format!("[network]\nkind = \"layers\"\nlayers = [{layers}{{ linear = 10 }}]\n"));
-    let all = prescriptions(&bench.case(), &bench.recipe, &[]);
+    let all = prescriptions(&bench.case(), &bench.recipe, &[], |_| true);
     for name in ["rescale-init", "add-skip", "insert-batch-norm", "insert-layer-norm", "swap-activation", "lsuv-init"] {
         assert!(all.iter().any(|prescription| prescription.remedies == [name]), "{name}");
     }
@@ -431,6 +438,26 @@ fn the_headline_is_the_factor_per_layer() {
     let he = prediction(&parse(&network(30, "relu", "init = \"he-normal\""), "t").unwrap());
     assert!((he.factor_per_layer.unwrap() - 1.0).abs() < 0.05, "{}", he.headline());
     assert!(he.headline().starts_with("x1.0") || he.headline().starts_with("x0.9"), "{}", he.headline());
+}
+
+/// A recurrent network is as deep as its samples are long: what one batch says of it is the factor of a time step.
+#[test]
+fn the_headline_of_a_recurrent_network_is_the_factor_per_time_step() {
+    let through = |states: &[f64]| {
+        let mut bench = plain(3, "tanh", "\"glorot-normal\"");
+        bench.start.flow.joints[0].states = states.to_vec();
+        predicted(&bench)
+    };
+    let shrinking: Vec<f64> = (0..20).map(|step| 0.5_f64.powi(19 - step)).collect();
+    let level = through(&[0.3; 20]);
+    let vanishing = through(&shrinking);
+    assert!((vanishing.factor().unwrap() - 0.5).abs() < 1e-12 && (level.factor().unwrap() - 1.0).abs() < 1e-12);
+    assert_eq!((vanishing.headline(), level.headline()), ("x0.50 per time step".into(), "x1.00 per time step".into()));
+    assert!(vanishing.score < 0.5 * level.score, "{} {}", vanishing.score, level.score);
+    // Where nothing arrives at the first steps, the way is that to the first one that something arrives at.
+    let cut: Vec<f64> = [0.0; 5].into_iter().chain(shrinking.iter().copied()).collect();
+    assert!((through(&cut).factor().unwrap() - 0.5).abs() < 1e-12);
+    assert_eq!(through(&[]).factor_per_time_step, None);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! For pull requests and notebooks: GitHub's Markdown, names escaped so that they stay names.
 
-use crate::flow::profile::Profile;
 use crate::recipe;
 use crate::rules::{Finding, severity};
 use crate::summary::{CheckReport, CureReport, median_loss};
@@ -8,7 +7,7 @@ use crate::trial::SeedScore;
 use crate::trial::result::{PrescriptionResult, RandomSearchResult};
 
 use super::escape::printable;
-use super::numbers::{MISSING, counted, factor_or_missing, loss, plural, seconds, setting};
+use super::numbers::{MISSING, counted, loss, plural, seconds, setting};
 use super::words::End;
 use super::{layers, text, words};
 
@@ -37,7 +36,7 @@ pub fn cure(report: &CureReport) -> String {
     page += "| remedy | parameters | predicted | learning rate | loss before → after | verdict | seeds |\n";
     page += "|---|---|---|---|---|---|---|\n";
     let baseline = &report.trial.baseline;
-    let slope = factor_or_missing(Profile::of(&report.check.flow).slope());
+    let slope = words::slope(&report.check.flow);
     page += &format!(
         "| *untreated* | its own best rate | {slope} | {} | {} | | {} |\n",
         setting(baseline.learning_rate),

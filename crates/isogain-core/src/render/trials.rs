@@ -1,12 +1,11 @@
 //! The remedies tried, side by side, and what the whole came to; for a terminal.
 
-use crate::flow::profile::Profile;
 use crate::summary::{CureReport, median_loss, median_train_accuracy};
 use crate::trial::result::{PrescriptionResult, RandomSearchResult};
 use crate::trial::{SeedScore, Verdict};
 
 use super::escape::{printable, shortened};
-use super::numbers::{MISSING, accuracy, counted, factor_or_missing, loss, plural, seconds, setting};
+use super::numbers::{MISSING, accuracy, counted, loss, plural, seconds, setting};
 use super::text::{INDENT, LINE_WIDTH, Style, wrapped};
 use super::words::End;
 use super::{columns, words};
@@ -101,7 +100,7 @@ fn untreated(report: &CureReport) -> Vec<String> {
     vec![
         "untreated".to_owned(),
         "its own best rate".to_owned(),
-        factor_or_missing(Profile::of(&report.check.flow).slope()),
+        words::slope(&report.check.flow),
         setting(baseline.learning_rate),
         loss(median_loss(&baseline.seeds)),
         median_train_accuracy(&baseline.seeds).map_or_else(|| MISSING.to_owned(), accuracy),

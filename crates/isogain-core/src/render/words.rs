@@ -1,7 +1,7 @@
 //! Causes, verdicts and limits in words: said once, shown by every format and by the page.
 
-use crate::flow::Cause;
 use crate::flow::profile::Profile;
+use crate::flow::{Cause, Flow};
 use crate::recipe::{Level, NetworkKind, Recipe};
 use crate::rules::{CauseShare, Finding, about_layers};
 use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
@@ -101,12 +101,23 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The predicted factor per layer: `x1.00`; a dash where nothing was predicted.
+/// The predicted factor per layer, of a recurrent network per time step: `x1.00`, `x0.98 per step`; a dash where nothing was
+/// predicted.
 pub fn predicted(tried: &PrescriptionResult) -> String {
-    match &tried.predicted {
-        Some(prediction) => prediction.factor_per_layer.map_or_else(|| "signal lost".to_owned(), |f| factor(f.ln())),
-        None => MISSING.to_owned(),
-    }
+    let Some(prediction) = &tried.predicted else { return MISSING.to_owned() };
+    let is_of_time = prediction.factor_per_time_step.is_some();
+    prediction.factor().map_or_else(|| "signal lost".to_owned(), |factor| per_step(factor.ln(), is_of_time))
+}
+
+/// What the untreated network's factor is, in the same terms.
+pub fn slope(flow: &Flow) -> String {
+    let through_time = flow.log_gain_per_time_step();
+    let log_gain = through_time.or_else(|| Profile::of(flow).slope());
+    log_gain.map_or_else(|| MISSING.to_owned(), |log_gain| per_step(log_gain, through_time.is_some()))
+}
+
+fn per_step(log_gain: f64, is_of_time: bool) -> String {
+    factor(log_gain) + if is_of_time { " per step" } else { "" }
 }
 
 /// Seeds on which an arm ended with a smaller loss than the reference, and seeds both were run with.
@@ -249,9 +260,12 @@ pub fn left_out(trial: &TrialReport) -> Vec<String> {
 pub fn prediction_error(trial: &TrialReport) -> Option<String> {
     let error = trial.prediction_error?;
     let networks = plural(error.networks, "network");
+    let mut predictions = trial.prescriptions.iter().filter_map(|tried| tried.predicted.as_ref());
+    let through_time = predictions.any(|prediction| prediction.factor_per_time_step.is_some());
     Some(format!(
-        "predicted factors were off by {} nepers per layer on average ({networks} of other seeds, before training)",
-        number(error.mean)
+        "predicted factors were off by {} nepers per {} on average ({networks} of other seeds, before training)",
+        number(error.mean),
+        if through_time { "time step" } else { "layer" }
     ))
 }
 

@@ -318,12 +318,10 @@ impl Subject {
 
     /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
-        let mut prescribed = prescriptions(&self.case(), &self.recipe, findings);
         // A model's branches have no ends that could be told from outside.
-        prescribed.retain(|prescription| {
+        prescriptions(&self.case(), &self.recipe, findings, |prescription| {
             !prescription.recipe.network.fixup && self.changes(&prescription.recipe) != Changes::default()
-        });
-        prescribed
+        })
     }
 
     /// The same document that a check of a recipe gives.

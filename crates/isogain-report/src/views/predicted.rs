@@ -1,4 +1,4 @@
-//! Remedies, predicted against measured: across, what one batch said of the gradient per layer; up, the loss that each seed
+//! Remedies, predicted against measured: across, what one batch said of the gradient per layer or time step; up, the loss that each seed
 //! ended at. Where the prediction holds, what stands near equal gain stands low.
 
 use isogain_core::flow::profile::Profile;
@@ -27,7 +27,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
         .finished()
         .into_iter()
         .filter_map(|tried| {
-            let factor = tried.predicted.as_ref()?.factor_per_layer?;
+            let factor = tried.predicted.as_ref()?.factor()?;
             let is_cure = cure.is_some_and(|cure| std::ptr::eq(cure, tried));
             let class = if is_cure { "after" } else { "other" };
             let name = match tried.parameters.as_str() {
@@ -41,7 +41,9 @@ pub(crate) fn figure(report: &CureReport) -> String {
     if arms.is_empty() {
         return String::new();
     }
-    if let Some(slope) = Profile::of(&report.check.flow).slope() {
+    let through_time = report.check.flow.log_gain_per_time_step();
+    let step = if through_time.is_some() { "time step" } else { "layer" };
+    if let Some(slope) = through_time.or_else(|| Profile::of(&report.check.flow).slope()) {
         let seeds = &report.trial.baseline.seeds;
         arms.push(Arm { name: "untreated".to_owned(), class: "before", factor: slope.exp(), seeds });
     }
@@ -58,7 +60,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
     }];
     for arm in &arms {
         let points = arm.seeds.iter().map(|run| (arm.factor, run.score.loss.unwrap_or(f64::NAN))).collect();
-        series.push(Series { class: arm.class, points, dots: true, name: told(arm) });
+        series.push(Series { class: arm.class, points, dots: true, name: told(arm, step) });
     }
     let mut legend = vec![("before", "untreated, measured before training".to_owned())];
     if let Some(cure) = cure {
@@ -74,16 +76,16 @@ pub(crate) fn figure(report: &CureReport) -> String {
     Plot {
         id: "predicted",
         title: "Predicted against measured",
-        summary: format!("{}.", arms.iter().map(told).collect::<Vec<_>>().join("; ")),
-        axes: ["gradient per layer that one batch predicts (log scale)", "loss at the end (log scale)"],
+        summary: format!("{}.", arms.iter().map(|arm| told(arm, step)).collect::<Vec<_>>().join("; ")),
+        axes: [&format!("gradient per {step} that one batch predicts (log scale)"), "loss at the end (log scale)"],
         x: Axis::log(arms.iter().map(|arm| arm.factor).chain([1.0]), 0.3),
         y,
         bands: &[],
         series: &series,
         legend: &legend,
-        strips: &strips(&arms),
-        table: table(&arms),
-        csv: "remedy,predicted factor per layer,seed,loss\n".to_owned() + &csv.collect::<String>(),
+        strips: &strips(&arms, step),
+        table: table(&arms, step),
+        csv: format!("remedy,predicted factor per {step},seed,loss\n") + &csv.collect::<String>(),
     }
     .figure()
 }
@@ -92,23 +94,23 @@ fn losses(arm: &Arm<'_>) -> String {
     arm.seeds.iter().map(|run| loss(run.score.loss)).collect::<Vec<_>>().join(", ")
 }
 
-fn told(arm: &Arm<'_>) -> String {
-    format!("{}: predicted ×{} per layer, loss {}", arm.name, number(arm.factor), losses(arm))
+fn told(arm: &Arm<'_>, step: &str) -> String {
+    format!("{}: predicted ×{} per {step}, loss {}", arm.name, number(arm.factor), losses(arm))
 }
 
 /// A strip for each place at which something stands.
-fn strips(arms: &[Arm<'_>]) -> Vec<Strip> {
+fn strips(arms: &[Arm<'_>], step: &str) -> Vec<Strip> {
     let mut strips: Vec<Strip> = Vec::new();
     for arm in arms {
         match strips.last_mut() {
-            Some(last) if (arm.factor / last.x).ln() < TOGETHER => last.reading += &format!(" · {}", told(arm)),
-            _ => strips.push(Strip { x: arm.factor, reading: told(arm), layer: None }),
+            Some(last) if (arm.factor / last.x).ln() < TOGETHER => last.reading += &format!(" · {}", told(arm, step)),
+            _ => strips.push(Strip { x: arm.factor, reading: told(arm, step), layer: None }),
         }
     }
     strips
 }
 
-fn table(arms: &[Arm<'_>]) -> String {
+fn table(arms: &[Arm<'_>], step: &str) -> String {
     let row = |arm: &Arm<'_>| {
         let told = if arm.seeds.is_empty() { MISSING.to_owned() } else { losses(arm) };
         format!(
@@ -118,7 +120,7 @@ fn table(arms: &[Arm<'_>]) -> String {
         )
     };
     format!(
-        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"words\">remedy</th><th scope=\"col\">predicted per layer</th>\
+        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"words\">remedy</th><th scope=\"col\">predicted per {step}</th>\
          <th scope=\"col\">loss of each seed</th></tr></thead><tbody>{}</tbody></table></div>",
         arms.iter().map(row).collect::<String>()
     )

@@ -1,6 +1,5 @@
 //! What was tried: what was predicted, what happened on each seed, and the verdict.
 
-use isogain_core::flow::profile::Profile;
 use isogain_core::render::numbers::{accuracy, loss, number, setting};
 use isogain_core::render::words;
 use isogain_core::summary::{CureReport, median_loss, median_test_accuracy};
@@ -8,7 +7,7 @@ use isogain_core::trial::SeedScore;
 use isogain_core::trial::result::{PrescriptionResult, RandomSearchResult};
 
 use crate::chart::{Axis, at};
-use crate::markup::{MISSING, factor, text, verdict};
+use crate::markup::{MISSING, text, verdict};
 
 /// Size of the strip that shows each seed's loss.
 const STRIP: [f64; 2] = [180.0, 22.0];
@@ -45,7 +44,7 @@ pub(crate) fn table(report: &CureReport) -> String {
 
 fn untreated(report: &CureReport, strip: &Strip) -> String {
     let baseline = &report.trial.baseline;
-    let slope = Profile::of(&report.check.flow).slope().map_or_else(|| MISSING.to_owned(), factor);
+    let slope = words::slope(&report.check.flow);
     format!(
         "<tr class=\"reference\"><th scope=\"row\" class=\"words\">untreated <small>at its own best learning rate</small></th>\
          <td>{slope}</td><td>{}</td>{}<td></td><td></td></tr>\n",
@@ -63,7 +62,7 @@ fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: 
          <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
         text(&tried.remedy),
         text(&tried.parameters),
-        predicted(tried),
+        words::predicted(tried),
         tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         strip.cells(&tried.seeds, if is_cure { "after" } else { "other" }),
         verdict(tried.verdict),
@@ -82,15 +81,6 @@ fn random_search(baseline: &[SeedScore], random: &RandomSearchResult, strip: &St
     )
 }
 
-fn predicted(tried: &PrescriptionResult) -> String {
-    match &tried.predicted {
-        Some(prediction) => {
-            prediction.factor_per_layer.map_or_else(|| "signal lost".to_owned(), |gain| factor(gain.ln()))
-        }
-        None => MISSING.to_owned(),
-    }
-}
-
 fn dropped(dropped: &[&PrescriptionResult]) -> String {
     if dropped.is_empty() {
         return String::new();
@@ -102,7 +92,7 @@ fn dropped(dropped: &[&PrescriptionResult]) -> String {
             "<tr><th scope=\"row\" class=\"words\">{} <small>{}</small></th><td>{}</td><td>{}</td><td>{run}</td><td>{reached}</td></tr>",
             text(&tried.remedy),
             text(&tried.parameters),
-            predicted(tried),
+            words::predicted(tried),
             tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         )
     };
