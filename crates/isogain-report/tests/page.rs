@@ -113,6 +113,18 @@ fn a_run_is_shown_by_layer_and_step() {
     ] {
         assert!(text.contains(said), "{said}");
     }
+    // What was tried while training, the repair that was applied among it, and its step in the loss.
+    for said in [
+        "1 of 1 finding answered with a repair",
+        "&lt;b&gt;diverging&lt;/b&gt;",
+        "clip-by-global-norm (threshold = &lt;i&gt;0.5&lt;/i&gt;) <span class=\"badge good\">applied</span>",
+        "<td>broke</td>",
+        "· 1 repair while training",
+        "&quot;&#39;=cmd()&quot;,no,1,3,\n",
+        "<li class=\"reference\">a repair</li>",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
     // A run of which only the header is written has nothing to draw, and says so.
     let begun = run(HOSTILE_RUN.lines().next().unwrap(), "runs/new");
     assert!(visible(&begun).contains("No step is written yet") && !visible(&begun).contains("<figure"));

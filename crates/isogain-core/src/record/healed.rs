@@ -42,7 +42,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// `clip-by-global-norm (threshold = 0.5)`.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         if self.parameters.is_empty() { self.remedy.clone() } else { format!("{} ({})", self.remedy, self.parameters) }
     }
 }

@@ -31,7 +31,7 @@ const MOST_COLUMNS: usize = 400;
 const MOST_JOINTS: usize = 2048;
 /// Parameters with a row.
 const MOST_PARAMETERS: usize = 4096;
-/// Findings, notes and trials that are kept.
+/// Findings, notes, trials and repairs that are kept.
 const MOST_WORDS: usize = 500;
 
 /// Histograms of one step, two kilobytes each.
@@ -168,8 +168,11 @@ impl Digest {
                 self.run.absorb(Line::Note(note));
             }
             Line::Trial(_) => self.run.absorb(line),
-            // A page tells it among the notes.
-            Line::Healed(healed) => self.absorb(Line::Note(Note { text: healed.sentence() })),
+            Line::Healed(_) if self.run.healed.len() >= MOST_WORDS => self.words_left_out += 1,
+            Line::Healed(mut healed) => {
+                words::bound_healed(&mut healed);
+                self.run.absorb(Line::Healed(healed));
+            }
         }
     }
 
@@ -294,7 +297,10 @@ impl Digest {
             }
         }
         if self.words_left_out > 0 {
-            told.push(format!("{} findings, notes and trials beyond the first {MOST_WORDS}", self.words_left_out));
+            told.push(format!(
+                "{} findings, notes, trials and repairs beyond the first {MOST_WORDS}",
+                self.words_left_out
+            ));
         }
         told
     }

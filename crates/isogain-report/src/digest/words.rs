@@ -1,12 +1,13 @@
 //! Texts of a record, brought to a length that a page can show; a cut one ends in an ellipsis.
 
+use isogain_core::record::Healed;
 use isogain_core::rules::Finding;
 
 /// Characters of a sentence.
 const LONGEST: usize = 2000;
 /// Characters of a recipe.
 const LONGEST_RECIPE: usize = 200_000;
-/// Lines of evidence, causes, remedies and consequences of one finding.
+/// Lines of evidence, causes, remedies and consequences of one finding, and repairs tried for it.
 const MOST: usize = 50;
 
 /// Cuts a sentence.
@@ -42,6 +43,22 @@ pub(super) fn bound(finding: &mut Finding) {
     finding.remedies.iter_mut().for_each(cut);
     finding.consequences.truncate(MOST);
     finding.consequences.iter_mut().for_each(bound);
+}
+
+/// Cuts the story of a repair.
+pub(super) fn bound_healed(healed: &mut Healed) {
+    cut(&mut healed.rule);
+    healed.recipe.as_mut().map(cut_recipe);
+    // The one that was applied is among those that are kept.
+    if let Some(index) = healed.applied.filter(|index| (MOST..healed.tried.len()).contains(index)) {
+        healed.tried.swap(MOST - 1, index);
+        healed.applied = Some(MOST - 1);
+    }
+    healed.tried.truncate(MOST);
+    for attempt in &mut healed.tried {
+        cut(&mut attempt.remedy);
+        cut(&mut attempt.parameters);
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub(crate) mod predicted;
 pub(crate) mod recipe;
 pub(crate) mod recorded;
 pub(crate) mod remedies;
+mod repairs;
 pub(crate) mod reproduced;
 mod split;
 mod time;
@@ -64,6 +65,14 @@ pub(crate) const OF_A_RUN: &[View] = &[
         about: "The loss of each step's batch: what training makes small. Of a long run several steps share a point, and the band \
             is from the lowest to the highest of them.",
         draw: course::figure,
+    },
+    View {
+        id: "repairs",
+        name: "repairs while training",
+        needs: "a training that repairs what is found (`train --heal`)",
+        about: "What was found on the way, and the repairs that were tried on copies over the batches that came next. Losses are means \
+            over the last of those batches. A repair is applied where it makes the loss 10 % smaller than doing nothing.",
+        draw: repairs::figure,
     },
     View {
         id: "flight",

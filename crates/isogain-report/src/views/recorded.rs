@@ -35,7 +35,10 @@ pub(crate) fn head(run: &Run, name: &str) -> String {
 fn subject(run: &Run) -> String {
     let header = &run.header;
     if let Ok(recipe) = recipe::parse(&header.recipe, "recipe") {
-        return header::subject(&recipe);
+        let repairs = run.healed.iter().filter(|healed| healed.applied.is_some()).count();
+        let repaired =
+            if repairs > 0 { format!(" · {} while training", plural(repairs, "repair")) } else { String::new() };
+        return header::subject(&recipe) + &repaired;
     }
     let data = &header.data;
     let samples =

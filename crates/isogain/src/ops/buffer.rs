@@ -10,7 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Element, Tensor, TensorData};
 
 use isogain_core::statistics::Moments;
-use isogain_core::statistics::kernel::{moments, moments_f64};
+use isogain_core::statistics::kernel::{blocks, moments, moments_f64};
+use rayon::prelude::*;
 
 use super::elementary;
 use super::workspace::Store;
@@ -57,6 +58,11 @@ pub(crate) trait Real:
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R;
 }
 
+/// Values from which on threads share the work, 1 MB: before that one is done before another has woken up.
+const SHARED_FROM: usize = 256 * 1024;
+/// Blocks that one thread takes at least, 512 kB.
+const LEAST_SHARE: usize = 8;
+
 thread_local! {
     static STORE_F32: RefCell<Store<f32>> = const { RefCell::new(Vec::new()) };
     static STORE_F64: RefCell<Store<f64>> = const { RefCell::new(Vec::new()) };
@@ -91,7 +97,16 @@ impl Real for f32 {
         buffer.storage_mut()
     }
     fn moments(values: &[Self]) -> Moments {
-        moments(values)
+        if values.len() < SHARED_FROM || rayon::current_num_threads() < 2 {
+            return moments(values);
+        }
+        // In the order of the blocks, so that the bits do not depend on the number of threads.
+        let blocks: Vec<&[f32]> = blocks(values).collect();
+        let parts: Vec<Moments> = blocks.par_iter().with_min_len(LEAST_SHARE).map(|block| moments(block)).collect();
+        parts.iter().fold(Moments::default(), |mut whole, part| {
+            whole.merge(part);
+            whole
+        })
     }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F32.with_borrow_mut(work)
@@ -260,6 +275,21 @@ impl<T: Real> Loop for Scale<'_, T> {
         let Self(values, factor) = self;
         for value in values {
             *value = factor * *value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_do_not_depend_on_the_number_of_threads() {
+        let values: Vec<f32> =
+            (0..SHARED_FROM + 12_345).map(|i| (i as f32 * 0.37).sin() / (1 + i % 97) as f32).collect();
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| f32::moments(&values)), moments(&values), "{threads}");
         }
     }
 }

@@ -163,18 +163,25 @@ fn moments_with_histogram_on(set: InstructionSet, values: &[f32]) -> (Moments, E
     (total, ExponentHistogram::from_counts(counts))
 }
 
+/// The parts that the kernel takes values in, in order. Their [`moments`], merged in this order, are those of the whole to the
+/// last bit: so several threads may share the work.
+pub fn blocks(values: &[f32]) -> impl Iterator<Item = &[f32]> {
+    let (grouped, rest) = values.split_at(values.len() - values.len() % VECTOR_GROUP);
+    grouped.chunks(BLOCK).chain((!rest.is_empty()).then_some(rest))
+}
+
 /// Calls `visit` with each block and its moments, in order.
 fn for_each_block(set: InstructionSet, values: &[f32], mut visit: impl FnMut(&[f32], &Moments)) {
-    let (grouped, rest) = values.split_at(values.len() - values.len() % VECTOR_GROUP);
-    for block in grouped.chunks(BLOCK) {
+    for block in blocks(values) {
+        if !block.len().is_multiple_of(VECTOR_GROUP) {
+            visit(block, &scalar::moments(block));
+            continue;
+        }
         let mut moments = set.block_moments(block);
         if !moments.sum_of_squares.is_finite() {
             moments = scalar::moments(block);
         }
         visit(block, &moments);
-    }
-    if !rest.is_empty() {
-        visit(rest, &scalar::moments(rest));
     }
 }
 

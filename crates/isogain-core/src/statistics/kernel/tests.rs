@@ -135,6 +135,17 @@ fn same_up_to_rounding(
 }
 
 #[test]
+fn blocks_merged_in_order_are_the_whole_to_the_last_bit() {
+    for len in [0, 1, 63, 64, BLOCK, BLOCK + 64, 3 * BLOCK + 67] {
+        let values: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).sin() / (1 + i % 97) as f32).collect();
+        let mut merged = Moments::default();
+        blocks(&values).for_each(|block| merged.merge(&moments(block)));
+        assert_eq!(merged, moments(&values), "{len}");
+        assert_eq!(blocks(&values).map(<[f32]>::len).sum::<usize>(), len);
+    }
+}
+
+#[test]
 fn several_blocks_with_trouble_in_one() {
     for len in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 67] {
         let mut values: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos() * 1e-3).collect();
