@@ -178,7 +178,11 @@ fn a_kind_that_has_no_place_for_a_change_says_so() {
     let computed = read("kind = \"convnet\"\nweight_norm = \"norm\"");
     let normed = read("kind = \"transformer\"\nqk_norm = true");
     let norm_weights: Change = |net| edit::set_weight_norm(net, WeightNorm::Standardised);
-    let cases: [(&NetworkRecipe, Change, &str); 18] = [
+    let without_gain = read("kind = \"transformer\"\nnorm_placement = \"post\"\ninit = \"lsuv\"");
+    let cases: [(&NetworkRecipe, Change, &str); 21] = [
+        (&convnet, edit::set_deep_norm, "no transformer whose norms"),
+        (&transformer, edit::set_deep_norm, "no transformer whose norms"),
+        (&without_gain, edit::set_deep_norm, "no gain that DeepNorm"),
         (&convnet, edit::set_qk_norm, "no attention"),
         (&convnet, |net| edit::set_logit_cap(net, 50.0), "no attention"),
         (&normed, edit::set_qk_norm, "no attention without"),
@@ -206,6 +210,13 @@ fn changes_reach_the_kinds_that_have_a_place_for_them() {
     let mut plain = read("kind = \"resnet\"\nskip = false");
     edit::add_skip(&mut plain, DEPTH, true).unwrap();
     assert_eq!(plain, read("kind = \"resnet\"\nbranch_scale = \"depth\"\nlearnable_scale = true"));
+    // DeepNorm's factors are the only ones.
+    let mut behind = read(
+        "kind = \"transformer\"\nnorm_placement = \"post\"\nresidual_init = \"depth\"\nbranch_scale = \"depth\"\n\
+         learnable_scale = true\nscale_per_channel = true",
+    );
+    edit::set_deep_norm(&mut behind).unwrap();
+    assert_eq!(behind, read("kind = \"transformer\"\nnorm_placement = \"deepnorm\""));
     let mut convnet = read("kind = \"convnet\"");
     edit::insert_norm(&mut convnet, NormKind::Batch).unwrap();
     edit::set_activation(&mut convnet, Activation::named("tanh").unwrap()).unwrap();

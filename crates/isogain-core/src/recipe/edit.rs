@@ -343,6 +343,26 @@ pub fn set_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
     Ok(())
 }
 
+/// Keeps the norms behind the additions and scales branches and their weights for the depth, by DeepNorm, in the place of
+/// other scales that the branches have.
+///
+/// # Errors
+/// A network that is no transformer with its norms behind the additions; an initialiser without a gain.
+pub fn set_deep_norm(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
+    if network.kind != NetworkKind::Transformer || network.norm_placement != NormPlacement::Post {
+        return Err(CannotApply("the network is no transformer whose norms stand behind its additions"));
+    }
+    if network.init.scaled(1.0).is_none() {
+        return Err(CannotApply("the initialiser has no gain that DeepNorm could scale"));
+    }
+    network.norm_placement = NormPlacement::Deepnorm;
+    network.residual_init = None;
+    network.branch_scale = BranchScale::Number(1.0);
+    network.learnable_scale = false;
+    network.scale_per_channel = false;
+    Ok(())
+}
+
 /// Takes away what follows the head, so that it gives the loss its bare sums.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ mod clip_each_by_history;
 mod clip_update;
 mod clipping;
 mod critical_dropout_init;
+mod deep_norm;
 mod delta_orthogonal_init;
 mod fixed_variance_init;
 mod fixup_init;
@@ -90,7 +91,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 40] = [
+pub static TABLE: [&Remedy; 41] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -103,6 +104,7 @@ pub static TABLE: [&Remedy; 40] = [
     &gated_cell::REMEDY,
     &open_forget_gate::REMEDY,
     &move_norm::REMEDY,
+    &deep_norm::REMEDY,
     &qk_norm::REMEDY,
     &cap_logits::REMEDY,
     &lsuv_init::REMEDY,
