@@ -178,11 +178,16 @@ fn a_kind_that_has_no_place_for_a_change_says_so() {
     let computed = read("kind = \"convnet\"\nweight_norm = \"norm\"");
     let normed = read("kind = \"transformer\"\nqk_norm = true");
     let norm_weights: Change = |net| edit::set_weight_norm(net, WeightNorm::Standardised);
+    let fixed_up = read("kind = \"transformer\"\nfixup = true");
     let without_gain = read("kind = \"transformer\"\nnorm_placement = \"post\"\ninit = \"lsuv\"");
-    let cases: [(&NetworkRecipe, Change, &str); 21] = [
+    let cases: [(&NetworkRecipe, Change, &str); 25] = [
+        (&fixed_up, insert_norm, "networks without a normalisation"),
+        (&fixed_up, set_scale, "Fixup sets how the branches start"),
+        (&fixed_up, |net| edit::set_init(net, init("quadrature-gain")), "no gain for"),
+        (&deep, edit::set_t_fixup, "no transformer whose norms"),
         (&convnet, edit::set_deep_norm, "no transformer whose norms"),
         (&transformer, edit::set_deep_norm, "no transformer whose norms"),
-        (&without_gain, edit::set_deep_norm, "no gain that DeepNorm"),
+        (&without_gain, edit::set_deep_norm, "no gain that the depth"),
         (&convnet, edit::set_qk_norm, "no attention"),
         (&convnet, |net| edit::set_logit_cap(net, 50.0), "no attention"),
         (&normed, edit::set_qk_norm, "no attention without"),
@@ -215,8 +220,11 @@ fn changes_reach_the_kinds_that_have_a_place_for_them() {
         "kind = \"transformer\"\nnorm_placement = \"post\"\nresidual_init = \"depth\"\nbranch_scale = \"depth\"\n\
          learnable_scale = true\nscale_per_channel = true",
     );
+    let mut without = behind.clone();
     edit::set_deep_norm(&mut behind).unwrap();
     assert_eq!(behind, read("kind = \"transformer\"\nnorm_placement = \"deepnorm\""));
+    edit::set_t_fixup(&mut without).unwrap();
+    assert_eq!(without, read("kind = \"transformer\"\nfixup = true"));
     let mut convnet = read("kind = \"convnet\"");
     edit::insert_norm(&mut convnet, NormKind::Batch).unwrap();
     edit::set_activation(&mut convnet, Activation::named("tanh").unwrap()).unwrap();

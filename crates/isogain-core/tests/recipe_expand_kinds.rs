@@ -316,6 +316,31 @@ fn the_values_of_an_attention_start_smaller_under_deepnorm() {
     }
 }
 
+/// Sixteen blocks: 0.67 x 16^(-1/4) = 0.335 on values, outputs and feed-forward layers, (9 x 16)^(-1/4) on what goes into the
+/// blocks. Glorot's variance of a layer of values alone is 2/(8 + 8), as the last third of 24 units it is 2/(8 + 24).
+#[test]
+fn t_fixup_scales_what_a_transformer_without_norms_starts_with() {
+    let text = "kind = \"transformer\"\ndepth = 16\nwidth = 8\nfixup = true\ninit = \"glorot-normal\"";
+    let gain = |network: &Network, name: &str| {
+        let OpKind::Linear(linear) = kind(network, name) else { panic!("no {name}") };
+        linear.init.parameters().next().unwrap().1
+    };
+    let words = network(text, text_of(5, 7), 7);
+    assert_eq!(names(&words).into_iter().filter(|name| name.contains("norm")).count(), 0);
+    for name in ["block1.attention.proj", "block16.mlp.fc", "block16.mlp.proj"] {
+        assert!((gain(&words, name) - 0.335).abs() < 1e-15, "{name}");
+    }
+    assert_eq!((gain(&words, "block1.attention.qkv"), gain(&words, "head")), (1.0, 1.0));
+    let OpKind::Linear(qkv) = kind(&words, "block3.attention.qkv") else { panic!("no qkv") };
+    assert!((qkv.value_gain.unwrap() - 0.335 * 2_f64.sqrt()).abs() < 1e-15);
+    assert_eq!(residual(&words, "block2.mlp").scale, 1.0);
+    let OpKind::Embedding(embedding) = kind(&words, "embedding") else { panic!("no embedding") };
+    let input = 144_f64.powf(-0.25);
+    assert!((embedding.init.parameters().next().unwrap().1 - input).abs() < 1e-15);
+    let numbers = network(text, Shape::sequence(20, 3), 2);
+    assert!((gain(&numbers, "fc_in") - input).abs() < 1e-15);
+}
+
 #[test]
 fn a_transformer_over_numbers_knows_its_steps_by_rotation() {
     let text = "kind = \"transformer\"\ndepth = 1\nwidth = 8\nnorm = \"rms\"\nhead = \"last\"\ndropout = 0.1";

@@ -252,19 +252,29 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
     let placement = sample::select(vec![NormPlacement::Pre, NormPlacement::Post, NormPlacement::Deepnorm]);
     let positions = option::of(sample::select(vec![Positions::Learned, Positions::Rotary, Positions::None]));
     let head = option::of(sample::select(vec![Head::Every, Head::Mean, Head::Last]));
-    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let shape = (1..5_usize, 1..8_usize);
     (shaped(NetworkKind::Transformer), scalable(), placement, positions, head, flags, shape).prop_map(
-        |(net, init, norm_placement, positions, head, (causal, tied, scales, is_rms, qk_norm), (heads, mlp_ratio))| {
+        |(
+            net,
+            init,
+            norm_placement,
+            positions,
+            head,
+            (causal, tied, scales, is_rms, qk_norm, may_be_fixed_up),
+            (heads, mlp_ratio),
+        )| {
             let default = NetworkRecipe::of(NetworkKind::Transformer);
             let is_deep = norm_placement == NormPlacement::Deepnorm;
+            let fixup = may_be_fixed_up && norm_placement == NormPlacement::Pre;
             NetworkRecipe {
                 init,
                 width: 2 * heads * net.width,
                 heads,
                 qk_norm,
                 mlp_ratio,
-                norm: Some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
+                fixup,
+                norm: (!fixup).then_some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
                 norm_groups: default.norm_groups,
                 norm_placement,
                 weight_norm: None,
@@ -273,7 +283,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 causal,
                 tied,
                 head_init: net.head_init.filter(|_| !tied),
-                residual_init: (scales && !is_deep).then_some(NamedScale::Depth),
+                residual_init: (scales && !is_deep && !fixup).then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
                 scale_per_channel: net.scale_per_channel && !is_deep,

@@ -103,6 +103,7 @@ impl<'de> Deserialize<'de> for NetworkRecipe {
         let kind =
             given.get("kind").map_or(Ok(NetworkKind::Mlp), NetworkKind::deserialize).map_err(D::Error::custom)?;
         let Self { depth, width, activation, norm, .. } = Self::of(kind);
+        let norm = norm.filter(|_| given.get("fixup") != Some(&Value::Bool(true)));
         let defaults = [
             ("depth", serde_json::to_value(depth)),
             ("width", serde_json::to_value(width)),
@@ -130,6 +131,9 @@ mod tests {
             assert_eq!(read(&whole), Ok(NetworkRecipe::of(kind)));
         }
         let some = read("{\"width\": 7, \"kind\": \"rnn\"}").unwrap();
+        let fixed_up = read("{\"kind\": \"transformer\", \"fixup\": true}").unwrap();
+        assert_eq!((fixed_up.norm, fixed_up.depth), (None, 4));
+        assert_eq!(read(&serde_json::to_string(&fixed_up).unwrap()), Ok(fixed_up));
         assert_eq!((some.width, some.depth, some.activation.name()), (7, 1, "tanh"));
         assert!(read("{\"kind\": \"unet\"}").unwrap_err().contains("unknown variant `unet`"));
         assert!(read("{\"widht\": 7}").unwrap_err().contains("unknown field `widht`"));

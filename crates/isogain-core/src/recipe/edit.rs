@@ -34,9 +34,8 @@ pub fn set_init(network: &mut NetworkRecipe, init: Initializer) -> Result<(), Ca
     if network.kind == NetworkKind::Transformer && scales && init.scaled(1.0).is_none() {
         return Err(CannotApply("the network scales its branches' weights, which this initialiser has no gain for"));
     }
-    if network.fixup
-        && ((network.kind == NetworkKind::Resnet && init.scaled(1.0).is_none()) || init.is_data_dependent())
-    {
+    let scales = matches!(network.kind, NetworkKind::Resnet | NetworkKind::Transformer);
+    if network.fixup && ((scales && init.scaled(1.0).is_none()) || init.is_data_dependent()) {
         return Err(CannotApply("Fixup scales the branches' weights, which this initialiser has no gain for"));
     }
     network.init = init;
@@ -206,7 +205,7 @@ pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable
         return Err(CannotApply("DeepNorm sets the scale of the branches"));
     }
     if network.fixup {
-        return Err(CannotApply("Fixup starts the branches at zero already"));
+        return Err(CannotApply("Fixup sets how the branches start"));
     }
     if network.kind != NetworkKind::Layers {
         network.branch_scale = scale;
@@ -353,13 +352,26 @@ pub fn set_deep_norm(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
         return Err(CannotApply("the network is no transformer whose norms stand behind its additions"));
     }
     if network.init.scaled(1.0).is_none() {
-        return Err(CannotApply("the initialiser has no gain that DeepNorm could scale"));
+        return Err(CannotApply("the initialiser has no gain that the depth could scale"));
     }
     network.norm_placement = NormPlacement::Deepnorm;
     network.residual_init = None;
     network.branch_scale = BranchScale::Number(1.0);
     network.learnable_scale = false;
     network.scale_per_channel = false;
+    Ok(())
+}
+
+/// Takes the norms out of a transformer and starts its branches and embedding smaller for the depth, by T-Fixup.
+///
+/// # Errors
+/// A network that is no transformer with its norms behind the additions; an initialiser without a gain.
+pub fn set_t_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
+    // The same networks, and the same other scales that go.
+    set_deep_norm(network)?;
+    network.norm_placement = NormPlacement::Pre;
+    network.norm = None;
+    network.fixup = true;
     Ok(())
 }
 

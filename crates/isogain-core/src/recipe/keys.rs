@@ -38,7 +38,7 @@ const KEYS: [(&str, &[NetworkKind]); 32] = [
     ("causal", &[Transformer]),
     ("tied", &[Transformer]),
     ("residual_init", &[Transformer]),
-    ("fixup", &[Residual, Resnet]),
+    ("fixup", &[Residual, Resnet, Transformer]),
     ("layers", &[NetworkKind::Layers]),
 ];
 
@@ -71,6 +71,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
             if kind == Transformer && network.norm_placement == NormPlacement::Deepnorm =>
         {
             "norm_placement = \"deepnorm\" sets branches and weights"
+        }
+        "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
+            "fixup = true sets the weights and takes the place of the norms"
         }
         "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",

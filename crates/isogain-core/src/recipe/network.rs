@@ -108,8 +108,8 @@ pub struct NetworkRecipe {
     /// How weights that end in the residual stream start, where not as `init` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_init: Option<NamedScale>,
-    /// Whether branches start at zero and, where they have several layers, smaller before that (Fixup), for networks without
-    /// a norm.
+    /// Whether branches start at zero and, where they have several layers, smaller before that (Fixup), or smaller for the
+    /// depth (`transformer`: T-Fixup), for networks without a norm.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fixup: bool,
     /// The layers of kind `layers`; empty otherwise.

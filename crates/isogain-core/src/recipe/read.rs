@@ -139,7 +139,9 @@ fn without_effect(data: &Data) -> Vec<(&'static [&'static str], &'static str)> {
 
 fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
     let kind = table.get("kind", NetworkKind::Mlp, |entry| entry.choice("kind of network"))?;
-    let default = NetworkRecipe::of(kind);
+    let mut default = NetworkRecipe::of(kind);
+    let fixup = table.get("fixup", default.fixup, Entry::flag)?;
+    default.norm = default.norm.filter(|_| !fixup);
     let network = NetworkRecipe {
         kind,
         depth: table.get("depth", default.depth, Entry::whole)?,
@@ -174,7 +176,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         causal: table.optional("causal", Entry::flag)?,
         tied: table.get("tied", default.tied, Entry::flag)?,
         residual_init: table.optional("residual_init", |entry| entry.choice("residual initialiser"))?,
-        fixup: table.get("fixup", default.fixup, Entry::flag)?,
+        fixup,
         layers: table.get("layers", default.layers, |entry| layers(entry, 0))?,
     };
     for key in keys::all().chain(["head_init"]) {

@@ -49,6 +49,7 @@ mod smooth_kernel_shaping;
 mod spectral_norm;
 mod standardise_weights;
 mod swap_activation;
+mod t_fixup_init;
 mod warm_up;
 
 /// A changed recipe, and what was changed.
@@ -91,7 +92,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 41] = [
+pub static TABLE: [&Remedy; 42] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -105,6 +106,7 @@ pub static TABLE: [&Remedy; 41] = [
     &open_forget_gate::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
+    &t_fixup_init::REMEDY,
     &qk_norm::REMEDY,
     &cap_logits::REMEDY,
     &lsuv_init::REMEDY,

@@ -72,7 +72,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "6 to 24 blocks: -0.23 to 0.13 with norms behind, -1.8 to -0.9 with norms in front",
             )
             .against("steps of warm-up", 0.0, 1.0, "some hundred to thousand steps are usual")
-            .remedies(&["move-norm", "deep-norm", "warm-up", "change-learning-rate", "clip-by-global-norm"]),
+            .remedies(&[
+                "move-norm",
+                "deep-norm",
+                "t-fixup-init",
+                "warm-up",
+                "change-learning-rate",
+                "clip-by-global-norm",
+            ]),
     )
 }
 

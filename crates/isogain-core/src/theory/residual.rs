@@ -49,6 +49,13 @@ pub fn deep_norm(transformer_blocks: usize) -> (f64, f64) {
     ((2.0 * n).powf(0.25), (8.0 * n).powf(-0.25))
 }
 
+/// T-Fixup's factors (0.67 N^(-1/4), (9 N)^(-1/4)) for N encoder blocks: of the weights of values, outputs and
+/// feed-forward layers, and of the embedding, at initialisation (Huang et al. 2020, section 3.2).
+pub fn t_fixup(transformer_blocks: usize) -> (f64, f64) {
+    let n = transformer_blocks as f64;
+    (0.67 * n.powf(-0.25), (9.0 * n).powf(-0.25))
+}
+
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha8Rng;
@@ -63,6 +70,8 @@ mod tests {
         assert!((gpt2_projection_scale(48) - 0.102062).abs() < 5e-7);
         let (alpha, beta) = deep_norm(100);
         assert!((alpha - 3.760603).abs() < 5e-7 && (beta - 0.18803).abs() < 5e-6);
+        let (branch, embedding) = t_fixup(6);
+        assert!((branch - 0.428092).abs() < 5e-7 && (embedding - 0.368894).abs() < 5e-7);
         assert!((fixup_scale(54, 2) - 0.136083).abs() < 5e-7);
         assert!((fixup_scale(33, 3) - 0.417226).abs() < 5e-7);
         assert_eq!(stream_variance(1.0, 1.0, 10).round(), 1024.0);

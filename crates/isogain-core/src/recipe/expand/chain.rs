@@ -277,11 +277,12 @@ pub(super) fn embedding_init(init: Initializer) -> Initializer {
     unit.unwrap_or(init)
 }
 
-/// Begins a chain, with an embedding where the inputs are tokens.
-pub(super) fn begin<'n>(net: &'n NetworkRecipe, inputs: &Inputs, positions: bool) -> Chain<'n> {
+/// Begins a chain, with an embedding where the inputs are tokens, `factor` times as large as usual.
+pub(super) fn begin<'n>(net: &'n NetworkRecipe, inputs: &Inputs, positions: bool, factor: f64) -> Chain<'n> {
     let mut chain = Chain::new(net, &inputs.shape);
     if let Some(vocabulary) = inputs.vocabulary {
-        chain.embedding("embedding", vocabulary, net.width, positions, embedding_init(net.init));
+        let init = embedding_init(net.init);
+        chain.embedding("embedding", vocabulary, net.width, positions, init.scaled(factor).unwrap_or(init));
     }
     chain
 }

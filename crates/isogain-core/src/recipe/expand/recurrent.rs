@@ -14,7 +14,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         NetworkKind::Gru => (Cell::Gru, "gru"),
         _ => (Cell::Rnn, "rnn"),
     };
-    let mut chain = begin(net, inputs, false);
+    let mut chain = begin(net, inputs, false, 1.0);
     let layers = Layers {
         cell,
         units: net.width,

@@ -1,5 +1,5 @@
 //! Blocks of attention and a feed-forward network, each a residual operation (Vaswani et al. 2017; GPT-2, Radford et al.
-//! 2019; DeepNorm, Wang et al. 2022). Images are read position by position, row by row.
+//! 2019; DeepNorm, Wang et al. 2022; T-Fixup, Huang et al. 2020). Images are read position by position, row by row.
 
 use super::chain::{Attending, Factor, begin};
 use super::{Inputs, branch_scale};
@@ -9,16 +9,18 @@ use crate::recipe::validate;
 use crate::recipe::{NetworkRecipe, NormPlacement, Positions};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::theory::residual;
 
 pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Result<Vec<Op>, RecipeError> {
     let positions = positions(net, inputs)?;
     let weights = Weights::of(net)?;
-    let mut chain = begin(net, inputs, positions == Positions::Learned);
+    let mut chain = begin(net, inputs, positions == Positions::Learned, weights.input_factor);
     let embedding = inputs.vocabulary.map(|_| "embedding".to_owned());
     if embedding.is_none() {
-        chain.linear("fc_in", net.width, net.init, Activation::linear());
+        chain.linear("fc_in", net.width, weights.input, Activation::linear());
     }
     chain.own_dropout("dropout");
+    // Without norms, of which T-Fixup has none, it places nothing.
     let is_pre = net.norm_placement == NormPlacement::Pre;
     for block in 1..=net.depth {
         for (half, part) in [(1, "attention"), (2, "mlp")] {
@@ -81,6 +83,10 @@ fn positions(net: &NetworkRecipe, inputs: &Inputs) -> Result<Positions, RecipeEr
 
 /// How branches start.
 struct Weights {
+    /// Of the linear layer in front of the blocks.
+    input: Initializer,
+    /// Factor on an embedding in its place.
+    input_factor: f64,
     /// Of the first feed-forward layer.
     inner: Initializer,
     /// Of the layers that end in the residual stream.
@@ -93,22 +99,48 @@ struct Weights {
 
 impl Weights {
     fn of(net: &NetworkRecipe) -> Result<Self, RecipeError> {
-        let blocks = net.depth as f64;
+        let branches = 2 * net.depth;
+        let unscaled = Self {
+            input: net.init,
+            input_factor: 1.0,
+            inner: net.init,
+            last: net.init,
+            value_gain: None,
+            scale: branch_scale(net.branch_scale, branches),
+        };
         let scaled = |factor: f64| {
             net.init.scaled(factor).ok_or_else(|| {
                 RecipeError::value("network.init", format!("\"{}\"", net.init), "has no gain that could be scaled")
             })
         };
         if net.norm_placement == NormPlacement::Deepnorm {
-            let (alpha, beta) = ((2.0 * blocks).powf(0.25), (8.0 * blocks).powf(-0.25));
+            let (alpha, beta) = residual::deep_norm(net.depth);
             let init = scaled(beta)?;
-            return Ok(Self { inner: init, last: init, value_gain: Some(beta), scale: alpha.recip() });
+            let scale = alpha.recip();
+            return Ok(Self { inner: init, last: init, value_gain: Some(beta), scale, ..unscaled });
         }
-        let branches = 2 * net.depth;
+        if net.fixup {
+            let (factor, input_factor) = residual::t_fixup(net.depth);
+            let init = scaled(factor)?;
+            // The factor is for a layer of values alone, which some initialisers draw larger than one of three parts.
+            let deviation = |units| {
+                let variance = net.init.weight_variance(net.width, units, Activation::linear());
+                variance.max(f64::MIN_POSITIVE).sqrt()
+            };
+            let value_gain = Some(factor * deviation(net.width) / deviation(3 * net.width));
+            return Ok(Self {
+                input: scaled(input_factor)?,
+                input_factor,
+                inner: init,
+                last: init,
+                value_gain,
+                ..unscaled
+            });
+        }
         let last = match net.residual_init {
             Some(_) => scaled((branches as f64).sqrt().recip())?,
             None => net.init,
         };
-        Ok(Self { inner: net.init, last, value_gain: None, scale: branch_scale(net.branch_scale, branches) })
+        Ok(Self { last, ..unscaled })
     }
 }

@@ -80,11 +80,12 @@ fn fixup(network: &NetworkRecipe) -> Result<(), RecipeError> {
         let expected = format!("starts weights at zero, which weight_norm = \"{}\" cannot divide by", Name(&norm));
         return Err(RecipeError::value("network.fixup", "true", expected));
     }
-    if network.branch_scale == BranchScale::Number(0.0) {
+    let starts_at_zero = network.kind != NetworkKind::Transformer;
+    if starts_at_zero && network.branch_scale == BranchScale::Number(0.0) {
         let expected = "would never learn beside fixup, whose branches are zero themselves: must not be 0";
         return Err(RecipeError::value("network.branch_scale", 0.0, expected));
     }
-    let scales = network.kind == NetworkKind::Resnet;
+    let scales = matches!(network.kind, NetworkKind::Resnet | NetworkKind::Transformer);
     if (scales && network.init.scaled(1.0).is_none()) || network.init.is_data_dependent() {
         let expected = "has no gain that fixup could scale; take another one, such as \"he-normal\"";
         return Err(RecipeError::value("network.init", format!("\"{}\"", network.init), expected));
@@ -141,7 +142,7 @@ pub(super) fn forget_bias(key: &str, bias: Option<ForgetBias>) -> Result<(), Rec
 
 fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
     let NetworkRecipe { width, heads, mlp_ratio, .. } = *network;
-    if !matches!(network.norm, Some(NormKind::Layer | NormKind::Rms)) {
+    if !network.fixup && !matches!(network.norm, Some(NormKind::Layer | NormKind::Rms)) {
         let norm = network.norm.map_or_else(|| "none".to_owned(), |norm| format!("\"{}\"", Name(&norm)));
         return Err(RecipeError::value(
             "network.norm",
