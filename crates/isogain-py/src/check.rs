@@ -94,6 +94,8 @@ impl Checked {
             learning_rate_ceiling: None,
             trainable_depth: self.subject.limits.trainable_depth,
             rehearsal_rise: None,
+            // One step of an optimizer is taken in the engine alone.
+            potential: None,
         };
         let prediction = Prediction::new(&self.subject.start, &expected);
         let headline = prediction.headline();

@@ -7,12 +7,14 @@ use isogain_core::forecast;
 use isogain_core::network::Network;
 use isogain_core::recipe::{OptimizerName, Recipe, expand};
 use isogain_core::record::Snapshot;
+use isogain_core::remedies::potential::Potential;
 use isogain_core::remedies::prediction::{Expectation, Prediction};
 use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::theory::limits::Limits;
 
 use crate::Error;
 use crate::data::Dataset;
+use crate::potential::potential;
 use crate::sharpness::sharpness;
 use crate::snapshot::{ask, shattering};
 use crate::train::{Trainer, first_batch};
@@ -30,6 +32,8 @@ pub struct Subject {
     pub start: Snapshot,
     /// What theory expects.
     pub limits: Limits,
+    /// What one step of the optimizer can do; `None` where it was not measured.
+    pub potential: Option<Potential>,
 }
 
 impl Subject {
@@ -54,13 +58,20 @@ impl Subject {
         start.shattering = shattering(&trainer.model, &batch)?;
         data.intact()?;
         let limits = forecast::limits(&network, recipe, &start);
-        Ok(Self { recipe: recipe.clone(), network, data, start, limits })
+        Ok(Self { recipe: recipe.clone(), network, data, start, limits, potential: None })
     }
 
     /// Also measures whether the learning rate suits, which takes some hundred steps.
     #[must_use]
     pub fn with_sharpness(mut self) -> Self {
         self.start.sharpness = Some(sharpness(&self.recipe, &self.network, &self.data));
+        self
+    }
+
+    /// Also measures what one step of the optimizer can do, which takes some passes.
+    #[must_use]
+    pub fn with_potential(mut self) -> Self {
+        self.potential = potential(&self.recipe, &self.network, &self.data);
         self
     }
 
@@ -82,7 +93,8 @@ impl Subject {
         Case::before_training(&self.network, &self.recipe, &self.data.summary, &self.start, &self.limits)
     }
 
-    /// What one batch before training says of it: the largest learning rate only where it was measured.
+    /// What one batch before training says of it: the largest learning rate, and what one step
+    /// can do, only where they were measured.
     pub fn prediction(&self) -> Prediction {
         let ceiling = self.start.sharpness.map(|sharpness| 2.0 / sharpness.gauss_newton);
         let expected = Expectation {
@@ -93,6 +105,7 @@ impl Subject {
                 .start
                 .sharpness
                 .map(|sharpness| sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / self.data.summary.baseline_loss),
+            potential: self.potential,
         };
         Prediction::new(&self.start, &expected)
     }

@@ -163,7 +163,11 @@ pub fn search<'a>(
     } else {
         left_out.extend(refused.into_iter().map(|(of, why)| LeftOut { what: of.name(), why }));
     }
-    let tried = in_order(tried.into_iter());
+    // Of what is tried alone: it takes some passes.
+    let tried = in_order(tried.into_iter().map(|Tried { prescription, treated, .. }| {
+        let treated = treated.with_potential();
+        Tried { prescription, prediction: treated.prediction(), treated }
+    }));
 
     let rate = recipe.optimizer.learning_rate;
     let mut arms = vec![Arm::untreated(rate)];

@@ -20,6 +20,7 @@ mod memory;
 pub mod model;
 mod ops;
 pub mod optimizer;
+mod potential;
 pub mod probe;
 pub mod reproduce;
 pub mod run;

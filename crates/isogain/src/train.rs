@@ -190,6 +190,11 @@ impl Trainer {
     /// # Errors
     /// As [`Self::snapshot`].
     pub fn taken_apart(&self, batch: &Samples) -> Result<(Snapshot, Vec<HistogramRecord>), Error> {
+        with_histograms(&self.with_usable_scale(batch), batch, self.step as u64)
+    }
+
+    /// The model with a loss scale at which this batch has a gradient, where the scale changes.
+    pub(crate) fn with_usable_scale(&self, batch: &Samples) -> Model {
         let (mut model, mut scaler) = (self.model.clone(), self.scaler.clone());
         loop {
             model.arithmetic.loss_scale = scaler.scale;
@@ -202,7 +207,7 @@ impl Trainer {
             }
             scaler.update(true);
         }
-        with_histograms(&model, batch, self.step as u64)
+        model
     }
 
     /// Judges in evaluation mode on the whole training and test part.

@@ -37,6 +37,7 @@ mod normalise_updates;
 mod open_forget_gate;
 mod orthogonal_init;
 mod plain_net;
+pub mod potential;
 pub mod prediction;
 pub mod prescriptions;
 mod qk_norm;

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::potential::Potential;
 use crate::flow::Joint;
 use crate::record::{JointRecord, ParameterRecord, Snapshot};
 
@@ -54,6 +55,9 @@ pub struct Prediction {
     pub learning_rate_ceiling: Option<f64>,
     /// Depth to which theory expects such a network to train.
     pub trainable_depth: Option<f64>,
+    /// What one step of the optimizer can do; `None` where it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub potential: Option<Potential>,
     /// In [0, 1], the product of `parts`; orders the arms of a trial.
     pub score: f64,
     /// The factors of the score, each in [0, 1].
@@ -81,6 +85,8 @@ pub struct Expectation {
     /// Largest rise of the loss while the recipe's optimizer rehearses on one batch, in losses of knowing nothing; `None`
     /// where it was not rehearsed.
     pub rehearsal_rise: Option<f64>,
+    /// What one step of the optimizer can do; `None` where it was not measured.
+    pub potential: Option<Potential>,
 }
 
 impl Prediction {
@@ -107,6 +113,7 @@ impl Prediction {
             signal_fraction: snapshot.units.last().map(|unit| unit.signal_fraction),
             learning_rate_ceiling: expected.learning_rate_ceiling.and_then(finite),
             trainable_depth: expected.trainable_depth,
+            potential: expected.potential,
             score: 0.0,
             parts: Vec::new(),
         };
@@ -153,6 +160,7 @@ impl Prediction {
                 "does the loss stay down in the first steps at this rate",
                 expected.rehearsal_rise.map(|rise| falling(rise / HALF_RISE)),
             ),
+            ("does one step tell samples apart", self.potential.map(|potential| potential.value())),
             ("is the network within its trainable depth", self.trainable_depth.map(|limit| limit / depth)),
         ];
         let known = optional.into_iter().filter_map(|(question, value)| Some(part(question, value?.clamp(0.0, 1.0))));

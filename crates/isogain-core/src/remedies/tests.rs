@@ -374,6 +374,7 @@ fn predicted(bench: &Bench) -> Prediction {
         learning_rate_ceiling: None,
         trainable_depth: None,
         rehearsal_rise: None,
+        potential: None,
     };
     Prediction::new(&bench.start, &expectation)
 }

@@ -33,12 +33,13 @@ pub fn cure(report: &CureReport) -> String {
     let mut page = format!("### isogain: {}\n\n{}.\n\n", End::of(report).word(), escape(&words::outcome(report)));
     page += &check(&report.check).replacen("### isogain: ", "#### Findings: ", 1);
     page += "\n#### Remedies tried\n\n";
-    page += "| remedy | parameters | predicted | learning rate | loss before → after | verdict | seeds |\n";
-    page += "|---|---|---|---|---|---|---|\n";
+    page +=
+        "| remedy | parameters | predicted | learning rate | loss before → after | verdict | seeds | superiority |\n";
+    page += "|---|---|---|---|---|---|---|---|\n";
     let baseline = &report.trial.baseline;
     let slope = words::slope(&report.check.flow);
     page += &format!(
-        "| *untreated* | its own best rate | {slope} | {} | {} | | {} |\n",
+        "| *untreated* | its own best rate | {slope} | {} | {} | | {} | |\n",
         setting(baseline.learning_rate),
         loss(median_loss(&baseline.seeds)),
         baseline.seeds.len()
@@ -103,6 +104,8 @@ fn line(before: &[SeedScore], tried: &PrescriptionResult, verdict: &str) -> Stri
     let rate = tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting);
     let mut cells = vec![escape(&tried.remedy), escape(&tried.parameters), words::predicted(tried), rate];
     cells.extend(outcome(before, &tried.seeds, verdict));
+    // Of what was dropped on the way no comparison is told.
+    cells.push(words::superiority(tried.effect.as_ref().filter(|_| !before.is_empty())));
     format!("| {} |\n", cells.join(" | "))
 }
 
@@ -110,6 +113,7 @@ fn random_search(before: &[SeedScore], random: &RandomSearchResult) -> String {
     let found = escape(&words::named(&random.remedies, &random.parameters));
     let mut cells = vec!["*random search*".to_owned(), found, MISSING.to_owned(), setting(random.learning_rate)];
     cells.extend(outcome(before, &random.seeds, words::verdict(random.verdict)));
+    cells.push(words::superiority(Some(&random.effect)));
     format!("| {} |\n", cells.join(" | "))
 }
 

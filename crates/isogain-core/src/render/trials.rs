@@ -11,8 +11,8 @@ use super::words::End;
 use super::{columns, words};
 
 /// Headings of the table.
-const HEADINGS: [&str; 8] =
-    ["remedy", "parameters", "predicted", "learning rate", "loss", "accuracy", "verdict", "seeds"];
+const HEADINGS: [&str; 9] =
+    ["remedy", "parameters", "predicted", "learning rate", "loss", "accuracy", "verdict", "seeds", "superiority"];
 
 /// Most characters of what was chosen.
 const PARAMETERS_WIDTH: usize = 44;
@@ -92,6 +92,7 @@ fn row(report: &CureReport, tried: &PrescriptionResult) -> Vec<String> {
         accuracy,
         words::verdict(tried.verdict).to_owned(),
         seeds,
+        words::superiority(tried.effect.as_ref()),
     ]
 }
 
@@ -106,6 +107,7 @@ fn untreated(report: &CureReport) -> Vec<String> {
         median_train_accuracy(&baseline.seeds).map_or_else(|| MISSING.to_owned(), accuracy),
         MISSING.to_owned(),
         baseline.seeds.len().to_string(),
+        MISSING.to_owned(),
     ]
 }
 
@@ -120,6 +122,7 @@ fn random_search(report: &CureReport, random: &RandomSearchResult) -> Vec<String
         accuracy,
         words::verdict(random.verdict).to_owned(),
         seeds,
+        words::superiority(Some(&random.effect)),
     ]
 }
 

@@ -6,6 +6,7 @@ use crate::recipe::{Level, NetworkKind, Recipe};
 use crate::rules::{CauseShare, Finding, about_layers};
 use crate::summary::{CheckReport, CureReport, median_loss, median_test_accuracy, median_train_accuracy};
 use crate::theory::limits::Ceiling;
+use crate::trial::paired::Effect;
 use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
@@ -118,6 +119,17 @@ pub fn slope(flow: &Flow) -> String {
 
 fn per_step(log_gain: f64, is_of_time: bool) -> String {
     factor(log_gain) + if is_of_time { " per step" } else { "" }
+}
+
+/// The part of the loss of knowing nothing by which one step tells samples apart: `8 %`; a dash where it was not measured.
+pub fn first_step(tried: &PrescriptionResult) -> String {
+    let potential = tried.predicted.as_ref().and_then(|prediction| prediction.potential);
+    potential.map_or_else(|| MISSING.to_owned(), |potential| percent(potential.told_apart_fraction))
+}
+
+/// Probability that a run with a remedy ends better than one without: `1.00`; a dash where nothing was compared.
+pub fn superiority(effect: Option<&Effect>) -> String {
+    effect.map_or_else(|| MISSING.to_owned(), |effect| accuracy(effect.superiority))
 }
 
 /// Seeds on which an arm ended with a smaller loss than the reference, and seeds both were run with.

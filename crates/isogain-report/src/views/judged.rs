@@ -30,6 +30,9 @@ pub(crate) fn text(report: &CureReport) -> String {
          beyond an exact signed-rank test's {} for all comparisons together, and, where so few seeds cannot reach that, two groups \
          that do not overlap and lie further apart than the untreated network's own spread. Everything else is <b>no effect</b> or \
          <b>inconclusive</b>.</li>\n\
+         <li>The <b>first step</b> is predicted before training: the part of the loss of knowing nothing by which one step of the \
+         optimizer tells samples apart that it has not seen. <b>Superiority</b> is the probability that a run with the remedy ends \
+         with a smaller loss than one without, ties counted half.</li>\n\
          <li>Remedies were chosen on other seeds than those they are judged on.</li>\n<li>{random}</li>\n\
          <li>All of it took {} trainings, {} steps and {}.</li>\n</ul>\n\
          <div class=\"scroll\"><table><caption>The untreated network at every learning rate of the search</caption><thead><tr>\

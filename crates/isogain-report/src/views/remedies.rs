@@ -32,9 +32,11 @@ pub(crate) fn table(report: &CureReport) -> String {
     let random = random.map_or_else(String::new, |random| random_search(baseline, random, &strip));
     format!(
         "<div class=\"scroll\"><table class=\"remedies\">\n<thead><tr><th scope=\"col\" class=\"words\">remedy</th>\
-         <th scope=\"col\">predicted<br>per layer</th><th scope=\"col\">learning<br>rate</th>\
+         <th scope=\"col\">predicted<br>per layer</th><th scope=\"col\">predicted<br>first step</th>\
+         <th scope=\"col\">learning<br>rate</th>\
          <th scope=\"col\" class=\"strip\">loss of each seed, log scale<br>{}</th><th scope=\"col\">median<br>loss</th>\
-         <th scope=\"col\">test<br>accuracy</th><th scope=\"col\">better<br>seeds</th><th scope=\"col\" class=\"words\">verdict</th></tr></thead>\n\
+         <th scope=\"col\">test<br>accuracy</th><th scope=\"col\">better<br>seeds</th><th scope=\"col\">superiority</th>\
+         <th scope=\"col\" class=\"words\">verdict</th></tr></thead>\n\
          <tbody>{}{rows}{random}</tbody></table></div>\n{}",
         strip.scale(),
         untreated(report, &strip),
@@ -47,7 +49,7 @@ fn untreated(report: &CureReport, strip: &Strip) -> String {
     let slope = words::slope(&report.check.flow);
     format!(
         "<tr class=\"reference\"><th scope=\"row\" class=\"words\">untreated <small>at its own best learning rate</small></th>\
-         <td>{slope}</td><td>{}</td>{}<td></td><td></td></tr>\n",
+         <td>{slope}</td><td>{MISSING}</td><td>{}</td>{}<td></td><td></td><td></td></tr>\n",
         setting(baseline.learning_rate),
         strip.cells(&baseline.seeds, "before")
     )
@@ -58,13 +60,15 @@ fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: 
     let (class, mark) =
         if is_cure { (" class=\"chosen\"", " <span class=\"badge good\">the cure</span>") } else { ("", "") };
     format!(
-        "<tr{class}><th scope=\"row\" class=\"words\">{}{mark} <small>{}</small></th><td>{}</td><td>{}</td>{}\
-         <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
+        "<tr{class}><th scope=\"row\" class=\"words\">{}{mark} <small>{}</small></th><td>{}</td><td>{}</td><td>{}</td>{}\
+         <td>{won} of {seeds}</td><td>{}</td><td class=\"words\">{}</td></tr>\n",
         text(&tried.remedy),
         text(&tried.parameters),
         words::predicted(tried),
+        words::first_step(tried),
         tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         strip.cells(&tried.seeds, if is_cure { "after" } else { "other" }),
+        words::superiority(tried.effect.as_ref()),
         verdict(tried.verdict),
     )
 }
@@ -72,11 +76,12 @@ fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: 
 fn random_search(baseline: &[SeedScore], random: &RandomSearchResult, strip: &Strip) -> String {
     let (won, seeds) = words::seeds_won(baseline, &random.seeds);
     format!(
-        "<tr class=\"reference\"><th scope=\"row\" class=\"words\">random search <small>{}</small></th><td>{MISSING}</td><td>{}</td>{}\
-         <td>{won} of {seeds}</td><td class=\"words\">{}</td></tr>\n",
+        "<tr class=\"reference\"><th scope=\"row\" class=\"words\">random search <small>{}</small></th><td>{MISSING}</td><td>{MISSING}</td><td>{}</td>{}\
+         <td>{won} of {seeds}</td><td>{}</td><td class=\"words\">{}</td></tr>\n",
         text(&words::named(&random.remedies, &random.parameters)),
         setting(random.learning_rate),
         strip.cells(&random.seeds, "other"),
+        words::superiority(Some(&random.effect)),
         verdict(random.verdict),
     )
 }
@@ -89,16 +94,18 @@ fn dropped(dropped: &[&PrescriptionResult]) -> String {
         let run = if tried.steps == 0 { "not run".to_owned() } else { format!("{} steps", tried.steps) };
         let reached = if tried.steps == 0 { MISSING.to_owned() } else { loss(median_loss(&tried.seeds)) };
         format!(
-            "<tr><th scope=\"row\" class=\"words\">{} <small>{}</small></th><td>{}</td><td>{}</td><td>{run}</td><td>{reached}</td></tr>",
+            "<tr><th scope=\"row\" class=\"words\">{} <small>{}</small></th><td>{}</td><td>{}</td><td>{}</td><td>{run}</td><td>{reached}</td></tr>",
             text(&tried.remedy),
             text(&tried.parameters),
             words::predicted(tried),
+            words::first_step(tried),
             tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         )
     };
     format!(
         "<details><summary>{} more, dropped on the way</summary><div class=\"scroll\"><table><thead><tr>\
-         <th scope=\"col\" class=\"words\">remedy</th><th scope=\"col\">predicted per layer</th><th scope=\"col\">learning rate</th>\
+         <th scope=\"col\" class=\"words\">remedy</th><th scope=\"col\">predicted per layer</th><th scope=\"col\">predicted first step</th>\
+         <th scope=\"col\">learning rate</th>\
          <th scope=\"col\">trained for</th><th scope=\"col\">loss then</th></tr></thead><tbody>{}</tbody></table></div></details>\n",
         dropped.len(),
         dropped.iter().map(row).collect::<String>()

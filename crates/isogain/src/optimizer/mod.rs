@@ -86,10 +86,7 @@ impl Optimizer {
             self.first.clear();
             self.second.clear();
         }
-        let turn = Turn {
-            rate: turn.rate * spikes::climb(&self.recipe, turn.updates),
-            updates: spikes::since_reset(&self.recipe, turn.updates),
-        };
+        let turn = self.since_reset(turn);
         let (mut first, mut second) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
         // Out of the map and into a new one: a buffer that nobody else holds is written in place.
         let updated = std::mem::take(parameters).into_iter().map(|(name, value)| {
@@ -112,6 +109,38 @@ impl Optimizer {
         });
         *parameters = updated.collect();
         records
+    }
+
+    /// What [`Self::step`] would add to each parameter, given all gradients; nothing is changed. It is the update as the
+    /// rule computes it, which a sum with a far larger parameter would round away.
+    pub(crate) fn updates(
+        &self,
+        parameters: &BTreeMap<String, Value>,
+        gradients: BTreeMap<String, Value>,
+        turn: Turn,
+    ) -> BTreeMap<String, Value> {
+        let is_reset = self.recipe.reset_every.is_some() && spikes::since_reset(&self.recipe, turn.updates) == 0;
+        let turn = self.since_reset(turn);
+        let kept = |state: &BTreeMap<String, Value>, name: &str| {
+            state.get(name).filter(|_| !is_reset).cloned().map(Value::into_buffer)
+        };
+        let update = |(name, gradient): (String, Value)| {
+            let state = [kept(&self.first, &name), kept(&self.second, &name)];
+            let value = gradient.with_buffer(|gradient| {
+                let mut parameter = parameters[name.as_str()].clone().into_buffer();
+                by_type!(parameter, update(&self.recipe, turn, &mut parameter, gradient, state));
+            });
+            (name, value)
+        };
+        gradients.into_iter().map(update).collect()
+    }
+
+    /// The turn as the rule sees it, whose moments may have started anew.
+    fn since_reset(&self, turn: Turn) -> Turn {
+        Turn {
+            rate: turn.rate * spikes::climb(&self.recipe, turn.updates),
+            updates: spikes::since_reset(&self.recipe, turn.updates),
+        }
     }
 
     /// Moments of an update. Plain SGD's are those of its gradient, scaled: no need to read it again, unless a value may
@@ -194,6 +223,29 @@ mod tests {
                 optimizer.step(&mut parameters, gradients, Turn { rate: recipe.learning_rate, updates: k }, watched);
         }
         (parameters["fc.bias"].to_f64(), records)
+    }
+
+    /// What a step would do is what the step does, with state and without, and asking changes nothing.
+    #[test]
+    fn updates_are_told_before_they_are_made() {
+        let value = |values: &[f64]| Value::Vector(vector(values, DType::F64, &Device::flex()));
+        for name in OptimizerName::ALL {
+            let recipe = OptimizerRecipe { weight_decay: 0.1, ..recipe(name) };
+            let mut parameters = BTreeMap::from([("fc.bias".to_string(), value(&START))]);
+            let mut optimizer = Optimizer::new(&recipe);
+            for k in 0..3 {
+                let gradients = BTreeMap::from([("fc.bias".to_string(), value(&gradient(k)))]);
+                let turn = Turn { rate: recipe.learning_rate, updates: k };
+                let before = parameters["fc.bias"].to_f64();
+                let told = optimizer.updates(&parameters, gradients.clone(), turn)["fc.bias"].to_f64();
+                assert_eq!(parameters["fc.bias"].to_f64(), before);
+                optimizer.step(&mut parameters, gradients, turn, false);
+                let after = parameters["fc.bias"].to_f64();
+                for ((before, after), told) in before.iter().zip(after).zip(told) {
+                    assert!((after - before - told).abs() <= 1e-15, "{name:?}, step {k}: {told}");
+                }
+            }
+        }
     }
 
     /// One parameter's path by the rule as it stands in PyTorch's documentation.
