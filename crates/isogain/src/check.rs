@@ -50,6 +50,14 @@ impl Subject {
     /// # Errors
     /// When recipe and data do not fit.
     pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
+        Self::with_trainer(recipe, data).map(|(subject, _)| subject)
+    }
+
+    /// The same, and the network that was measured, before its first step: to draw its parameters takes as long as a pass.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn with_trainer(recipe: &Recipe, data: Arc<Dataset>) -> Result<(Self, Trainer), Error> {
         let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
         let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
@@ -58,7 +66,8 @@ impl Subject {
         start.shattering = shattering(&trainer.model, &batch)?;
         data.intact()?;
         let limits = forecast::limits(&network, recipe, &start);
-        Ok(Self { recipe: recipe.clone(), network, data, start, limits, potential: None })
+        let subject = Self { recipe: recipe.clone(), network, data, start, limits, potential: None };
+        Ok((subject, trainer))
     }
 
     /// Also measures whether the learning rate suits, which takes some hundred steps.
@@ -70,8 +79,14 @@ impl Subject {
 
     /// Also measures what one step of the optimizer can do, which takes some passes.
     #[must_use]
-    pub fn with_potential(mut self) -> Self {
-        self.potential = potential(&self.recipe, &self.network, &self.data);
+    pub fn with_potential(self) -> Self {
+        let trainer = Trainer::new(&self.recipe, &self.network, &self.data, self.recipe.run.seed);
+        self.with_potential_of(trainer)
+    }
+
+    /// The same of its network before the first step.
+    pub(crate) fn with_potential_of(mut self, fresh: Trainer) -> Self {
+        self.potential = potential(fresh, &self.data);
         self
     }
 

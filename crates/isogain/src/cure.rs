@@ -26,6 +26,7 @@ use crate::budget::{Clock, Pace};
 use crate::cache::Cache;
 use crate::check::Subject;
 use crate::data::Dataset;
+use crate::tangent_kernel::tangent_kernel;
 use crate::trials::{AskTell, Drive, Runner, TrialArm};
 
 mod first;
@@ -136,8 +137,9 @@ pub fn search<'a>(
     let mut predict = |prescription: &Prescription| -> Result<bool, Error> {
         let data = datasets.of(&prescription.recipe)?;
         // A remedy that the network cannot take (a skip between layers of unlike shape) is not tried.
-        let Ok(treated) = Subject::new(&prescription.recipe, data) else { return Ok(false) };
+        let Ok((treated, fresh)) = Subject::with_trainer(&prescription.recipe, data) else { return Ok(false) };
         let why = ruled_out(recipe, &before, prescription, &at_every_rate(&treated));
+        let treated = if why.is_none() { treated.with_potential_of(fresh) } else { treated };
         let (prescription, prediction) = (prescription.clone(), treated.prediction());
         let (is_tried, of) = (why.is_none(), Tried { prescription, treated, prediction });
         match why {
@@ -159,15 +161,11 @@ pub fn search<'a>(
     // Where theory expects nothing of anything, all are tried: it may be wrong.
     let mut left_out = Vec::new();
     if tried.is_empty() {
-        tried.extend(refused.into_iter().map(|(of, _)| of).take(MOST));
+        tried.extend(refused.into_iter().take(MOST).map(|(of, _)| of.with_potential()));
     } else {
         left_out.extend(refused.into_iter().map(|(of, why)| LeftOut { what: of.name(), why }));
     }
-    // Of what is tried alone: it takes some passes.
-    let tried = in_order(tried.into_iter().map(|Tried { prescription, treated, .. }| {
-        let treated = treated.with_potential();
-        Tried { prescription, prediction: treated.prediction(), treated }
-    }));
+    let tried = in_order(tried.into_iter());
 
     let rate = recipe.optimizer.learning_rate;
     let mut arms = vec![Arm::untreated(rate)];
@@ -239,8 +237,13 @@ pub fn search<'a>(
     };
     let mut report = finished.so_far(0.0).ok_or_else(|| nothing_known(stopped, options.budget))?;
     (report.left_out, report.stopped) = (left_out, stopped);
-    // It takes a pass through each network again: time that a budget has not left, and that who stops does not wait for.
+    // It takes passes through each network again: time that a budget has not left, and that who stops does not wait for.
     if stopped.is_none() && options.budget.is_none() {
+        for (result, arm) in report.prescriptions.iter_mut().zip(&runnable[1..]) {
+            let predicted = result.predicted.as_mut().filter(|_| result.steps == recipe.run.steps);
+            let Some(predicted) = predicted else { continue };
+            predicted.tangent_kernel = tangent_kernel(&arm.recipe, &arm.network, &arm.data);
+        }
         report.prediction_error = prediction_error(&report, &prescriptions, recipe, &mut datasets)?;
     }
 
@@ -303,6 +306,12 @@ struct Tried {
 }
 
 impl Tried {
+    /// With what one step can do, which is not measured of what is ruled out.
+    fn with_potential(self) -> Self {
+        let treated = self.treated.with_potential();
+        Self { prediction: treated.prediction(), treated, ..self }
+    }
+
     fn name(&self) -> String {
         named(&self.prescription.remedies, &self.prescription.parameters)
     }

@@ -28,6 +28,7 @@ pub mod scaler;
 pub mod sharpness;
 pub mod smoothness;
 pub mod snapshot;
+mod tangent_kernel;
 pub mod tour;
 pub mod train;
 pub mod trials;

@@ -338,7 +338,7 @@ pub(crate) fn skip_joint(residual: &str) -> String {
 }
 
 /// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes; where one output stands for two, 0 or 1.
-fn numbers(targets: &Targets, outputs: usize) -> Vec<f64> {
+pub(crate) fn numbers(targets: &Targets, outputs: usize) -> Vec<f64> {
     match targets {
         Targets::Classes { labels, .. } if outputs == 1 => labels.iter().map(|&label| label as f64).collect(),
         Targets::Classes { labels, classes } => {

@@ -13,12 +13,10 @@ use crate::optimizer::Turn;
 use crate::snapshot::{Gradients, loss_and_gradients, value_moments};
 use crate::train::Trainer;
 
-/// The potential of a fresh network: its direction on the samples of step 0, what it brings on as many others. `None` where
-/// the data has a single sample.
-pub(crate) fn potential(recipe: &Recipe, network: &Network, data: &Dataset) -> Option<Potential> {
-    let seed = recipe.run.seed;
-    let [seen, unseen] = halves(recipe, data, seed)?;
-    let mut trainer = Trainer::with_first_batch(recipe, network, &seen, seed);
+/// The potential of a network before its first step: its direction on the samples of step 0, what it brings on as many
+/// others. `None` where the data has a single sample.
+pub(crate) fn potential(mut trainer: Trainer, data: &Dataset) -> Option<Potential> {
+    let [seen, unseen] = halves(trainer.recipe(), data, trainer.seed())?;
     let mut gradients = loss_and_gradients(&trainer.with_usable_scale(&seen), &seen, None).1;
     let is_of_second_step = has_untouched_weight(&gradients);
     if is_of_second_step {
@@ -26,7 +24,7 @@ pub(crate) fn potential(recipe: &Recipe, network: &Network, data: &Dataset) -> O
         gradients = loss_and_gradients(&trainer.with_usable_scale(&seen), &seen, None).1;
     }
     let line = Line { step: first_step(&trainer, gradients), model: &trainer.model, samples: &unseen };
-    let (decrease, told_apart, steps) = line.search(is_smooth(network));
+    let (decrease, told_apart, steps) = line.search(is_smooth(&trainer.model.network));
     let fraction = |decrease: f64| decrease / data.summary.baseline_loss;
     Some(Potential {
         decrease_fraction: fraction(decrease),
@@ -149,12 +147,13 @@ mod tests {
 
     fn of(text: &str) -> Potential {
         let (recipe, network, data) = network(text);
-        potential(&recipe, &network, &data).unwrap()
+        potential(Trainer::new(&recipe, &network, &data, 0), &data).unwrap()
     }
 
     #[test]
     fn the_slope_is_that_of_the_loss() {
-        let (recipe, network, data) = network("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n");
+        let (recipe, network, data) =
+            network("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n");
         let [seen, unseen] = halves(&recipe, &data, 0).unwrap();
         let trainer = Trainer::with_first_batch(&recipe, &network, &seen, 0);
         let gradients = loss_and_gradients(&trainer.model, &seen, None).1;

@@ -51,6 +51,7 @@ mod spectral_norm;
 mod standardise_weights;
 mod swap_activation;
 mod t_fixup_init;
+pub mod tangent_kernel;
 mod warm_up;
 
 /// A changed recipe, and what was changed.

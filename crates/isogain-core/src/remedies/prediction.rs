@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::potential::Potential;
+use super::tangent_kernel::TangentKernel;
 use crate::flow::Joint;
 use crate::record::{JointRecord, ParameterRecord, Snapshot};
 
@@ -58,6 +59,10 @@ pub struct Prediction {
     /// What one step of the optimizer can do; `None` where it was not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub potential: Option<Potential>,
+    /// How alike the gradients of single samples are; `None` where it was not measured. No question of the score: it takes
+    /// longer than all the others together, and the first step orders as well.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tangent_kernel: Option<TangentKernel>,
     /// In [0, 1], the product of `parts`; orders the arms of a trial.
     pub score: f64,
     /// The factors of the score, each in [0, 1].
@@ -114,6 +119,7 @@ impl Prediction {
             learning_rate_ceiling: expected.learning_rate_ceiling.and_then(finite),
             trainable_depth: expected.trainable_depth,
             potential: expected.potential,
+            tangent_kernel: None,
             score: 0.0,
             parts: Vec::new(),
         };

@@ -127,6 +127,12 @@ pub fn first_step(tried: &PrescriptionResult) -> String {
     potential.map_or_else(|| MISSING.to_owned(), |potential| percent(potential.told_apart_fraction))
 }
 
+/// How many directions the gradients of the samples have: `rank 8.2 of 32`; `None` where it was not measured.
+pub fn gradient_rank(tried: &PrescriptionResult) -> Option<String> {
+    let kernel = tried.predicted.as_ref()?.tangent_kernel?;
+    Some(format!("rank {} of {}", number(kernel.effective_rank?), kernel.samples))
+}
+
 /// Probability that a run with a remedy ends better than one without: `1.00`; a dash where nothing was compared.
 pub fn superiority(effect: Option<&Effect>) -> String {
     effect.map_or_else(|| MISSING.to_owned(), |effect| accuracy(effect.superiority))

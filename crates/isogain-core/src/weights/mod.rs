@@ -14,7 +14,7 @@ mod matrix;
 mod names;
 mod plan;
 mod scale;
-mod spectrum;
+pub(crate) mod spectrum;
 
 #[cfg(test)]
 mod tests;

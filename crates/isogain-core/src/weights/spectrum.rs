@@ -75,6 +75,12 @@ pub fn singular_values(values: &[f64], rows: usize, columns: usize) -> Vec<f64> 
     (1..=diagonal.len()).map(|rank| eigenvalue(&diagonal, &off, rank).max(0.0).sqrt()).collect()
 }
 
+/// The largest eigenvalue of a symmetric matrix, row by row; 0 of one without rows.
+pub(crate) fn largest_eigenvalue(symmetric: Vec<Vec<f64>>) -> f64 {
+    let (diagonal, off) = tridiagonal(symmetric);
+    if diagonal.is_empty() { 0.0 } else { end(&diagonal, &off, true) }
+}
+
 /// A row-major matrix, times a number.
 struct View<'a, T> {
     values: &'a [T],

@@ -31,7 +31,8 @@ pub(crate) fn text(report: &CureReport) -> String {
          that do not overlap and lie further apart than the untreated network's own spread. Everything else is <b>no effect</b> or \
          <b>inconclusive</b>.</li>\n\
          <li>The <b>first step</b> is predicted before training: the part of the loss of knowing nothing by which one step of the \
-         optimizer tells samples apart that it has not seen. <b>Superiority</b> is the probability that a run with the remedy ends \
+         optimizer tells samples apart that it has not seen. Below it, for what was trained to the end, the effective rank of the samples' \
+         gradients: 1 where all pull in one direction. <b>Superiority</b> is the probability that a run with the remedy ends \
          with a smaller loss than one without, ties counted half.</li>\n\
          <li>Remedies were chosen on other seeds than those they are judged on.</li>\n<li>{random}</li>\n\
          <li>All of it took {} trainings, {} steps and {}.</li>\n</ul>\n\

@@ -65,7 +65,7 @@ fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: 
         text(&tried.remedy),
         text(&tried.parameters),
         words::predicted(tried),
-        words::first_step(tried),
+        first_step(tried),
         tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         strip.cells(&tried.seeds, if is_cure { "after" } else { "other" }),
         words::superiority(tried.effect.as_ref()),
@@ -86,6 +86,12 @@ fn random_search(baseline: &[SeedScore], random: &RandomSearchResult, strip: &St
     )
 }
 
+/// What one step tells apart, and below it in how many directions the samples pull.
+fn first_step(tried: &PrescriptionResult) -> String {
+    let rank = words::gradient_rank(tried).map_or_else(String::new, |rank| format!("<br><small>{rank}</small>"));
+    words::first_step(tried) + &rank
+}
+
 fn dropped(dropped: &[&PrescriptionResult]) -> String {
     if dropped.is_empty() {
         return String::new();
@@ -98,7 +104,7 @@ fn dropped(dropped: &[&PrescriptionResult]) -> String {
             text(&tried.remedy),
             text(&tried.parameters),
             words::predicted(tried),
-            words::first_step(tried),
+            first_step(tried),
             tried.learning_rate.map_or_else(|| MISSING.to_owned(), setting),
         )
     };
