@@ -14,9 +14,10 @@ use crate::snapshot::{Gradients, loss_and_gradients, value_moments};
 use crate::train::Trainer;
 
 /// The potential of a network before its first step: its direction on the samples of step 0, what it brings on as many
-/// others. `None` where the data has a single sample.
+/// others. `None` where the data has a single sample, or nothing to be learnt.
 pub(crate) fn potential(mut trainer: Trainer, data: &Dataset) -> Option<Potential> {
     let [seen, unseen] = halves(trainer.recipe(), data, trainer.seed())?;
+    let baseline = Some(data.summary.baseline_loss).filter(|loss| loss.is_finite() && *loss > 0.0)?;
     let mut gradients = loss_and_gradients(&trainer.with_usable_scale(&seen), &seen, None).1;
     let is_of_second_step = has_untouched_weight(&gradients);
     if is_of_second_step {
@@ -25,10 +26,9 @@ pub(crate) fn potential(mut trainer: Trainer, data: &Dataset) -> Option<Potentia
     }
     let line = Line { step: first_step(&trainer, gradients), model: &trainer.model, samples: &unseen };
     let (decrease, told_apart, steps) = line.search(is_smooth(&trainer.model.network));
-    let fraction = |decrease: f64| decrease / data.summary.baseline_loss;
     Some(Potential {
-        decrease_fraction: fraction(decrease),
-        told_apart_fraction: fraction(told_apart),
+        decrease_fraction: decrease / baseline,
+        told_apart_fraction: told_apart / baseline,
         steps,
         is_of_second_step,
     })
