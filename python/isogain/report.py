@@ -24,7 +24,7 @@ class Report:
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
-        """The whole report: `{schema, recipe, seed, findings, flow, limits}`."""
+        """The whole report: `{schema, recipe, seed, findings, flow, differential, limits}`."""
         return dict(json.loads(self._checked.json()))
 
     @property
@@ -45,9 +45,14 @@ class Report:
 
     @property
     def flow(self) -> dict[str, Any]:
-        """The chain rule taken apart: `{total_log_gain, joints, head, weights, counterfactual}`, gains in nepers (ln of a
-        ratio); with skips also `path_lengths`."""
+        """The chain rule taken apart: `{total_log_gain, joints, head, weights, counterfactual, jacobian}`, gains in nepers
+        (ln of a ratio); with skips also `path_lengths`."""
         return dict(self.data["flow"])
+
+    @property
+    def differential(self) -> list[dict[str, Any]]:
+        """Which of five kinds of illness the gradient has: `{kind, verdict, evidence, left_out, remedies}` of each."""
+        return list(self.data.get("differential", []))
 
     @property
     def limits(self) -> dict[str, Any]:

@@ -157,6 +157,17 @@ def test_what_single_factors_would_change() -> None:
     assert paths["branches"] == 6 and math.isclose(sum(paths["energy"]), 1.0, rel_tol=1e-9)
 
 
+def test_kinds_of_illness_are_told_apart() -> None:
+    report = isogain.check(mlp(30), classes(), F.cross_entropy)
+    verdicts = {told["kind"]: told["verdict"] for told in report.differential}
+    assert list(verdicts) == ["scale", "spread", "shatter", "cancel", "precision"]
+    assert verdicts["scale"] == "holds" and verdicts["shatter"] == "unknown"
+    jacobian = report.flow["jacobian"]
+    # PyTorch's default: a third of the mean square in each weight, half of it in each ReLU.
+    expected = 0.5 * (30 * math.log(1 / 2) + 29 * math.log(1 / 3))
+    assert math.isclose(jacobian["log_gain"], expected, rel_tol=0.1) and len(jacobian["layers"]) == 30
+
+
 def test_what_it_does_not_know_is_shown_whole_and_named() -> None:
     class Unknown(nn.Module):
         def __init__(self) -> None:

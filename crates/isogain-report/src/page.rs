@@ -13,8 +13,8 @@ use crate::markup::{self, hinted, section};
 use crate::policy;
 use crate::views::gradient::Theory;
 use crate::views::{
-    self, findings, gradient, header, judged, limits, loss, network, path_lengths, phase, phase_map, predicted, recipe,
-    recorded, remedies, reproduced, waterfall, what_if,
+    self, differential, findings, gradient, header, judged, limits, loss, network, path_lengths, phase, phase_map,
+    predicted, recipe, recorded, remedies, reproduced, waterfall, what_if,
 };
 
 const STYLE: &str = include_str!("../assets/page.css");
@@ -34,6 +34,9 @@ pub type ReportError = serde_json::Error;
 /// What the causes mean, above their charts.
 const CAUSES: &str = "<p>By the chain rule the gradient is multiplied at every layer, on its way back from the head to the input. \
     Each bar is one factor over all layers, measured on one batch; the bars add up exactly to the whole.</p>\n";
+
+/// The title above the kinds of illness.
+const KINDS: &str = "Which kind of illness it is";
 
 /// How the charts of a cure are read.
 const LOSS: &str = "The loss of each step's batch: what training makes small. Before and after treatment each seed is a line, and the band \
@@ -68,6 +71,9 @@ pub(crate) fn cure(report: &CureReport) -> Result<String, ReportError> {
             what_if::table(&report.check.flow) + &path_lengths::table(&report.check.flow)
         ),
     );
+    if !report.check.differential.is_empty() {
+        body += &section("kinds", KINDS, &differential::table(&report.check.differential, &report.check.flow));
+    }
     let theory = hinted(&phase::of_recipes(&report.recipe, cured), "phase", views::about("phase"));
     let predicted = hinted(&predicted::figure(report), "predicted", PREDICTED);
     body += &section("findings", "What was wrong", &findings::list(&report.check));
@@ -93,6 +99,9 @@ pub(crate) fn check(report: &CheckReport) -> Result<String, ReportError> {
     let strip = network::of_flow(&report.flow, &report.findings);
     let mut body = header::check(report) + &strip + "<main>\n" + &charts;
     body += &section("findings", "What is wrong", &findings::list(report));
+    if !report.differential.is_empty() {
+        body += &section("kinds", KINDS, &differential::table(&report.differential, &report.flow));
+    }
     if report.flow.counterfactual.is_some() {
         body += &section("what-if", "What if one factor were ideal", &what_if::table(&report.flow));
     }

@@ -9,6 +9,7 @@ use isogain_core::recipe::{OptimizerName, Recipe, expand};
 use isogain_core::record::Snapshot;
 use isogain_core::remedies::potential::Potential;
 use isogain_core::remedies::prediction::{Expectation, Prediction};
+use isogain_core::rules::differential::{Told, differential};
 use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::theory::limits::Limits;
 
@@ -90,8 +91,8 @@ impl Subject {
         self
     }
 
-    /// Also measures what single factors of the gradient's way back would change, and through how many branches it comes,
-    /// which takes one more pass and at most some two seconds.
+    /// Also measures what single factors of the gradient's way back would change, through how many branches it comes, and how
+    /// gradients of other directions fare, which takes one more pass and at most some three seconds.
     ///
     /// # Errors
     /// When the captured buffers do not fit together.
@@ -123,6 +124,11 @@ impl Subject {
             potential: self.potential,
         };
         Prediction::new(&self.start, &expected)
+    }
+
+    /// Which of five kinds of illness the gradient has; empty unless [`Self::with_counterfactual`] measured it.
+    pub fn differential(&self) -> Vec<Told> {
+        differential(&self.case())
     }
 
     /// What is wrong before training.

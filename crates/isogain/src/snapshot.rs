@@ -7,6 +7,7 @@ use std::sync::Arc;
 use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, broken, tolerated_share};
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::counterfactual::counterfactual;
+use isogain_core::flow::jacobian::jacobian;
 use isogain_core::flow::path_lengths::path_lengths;
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
 use isogain_core::flow::{Flow, Values};
@@ -112,11 +113,13 @@ pub(crate) fn shattering(model: &Model, batch: &Samples) -> Result<Option<Shatte
     Ok(Shattering::of(&captured(model, &points)?.capture))
 }
 
-/// What single factors of the gradient's way back would change on this batch, and through how many branches it comes.
+/// What single factors of the gradient's way back would change on this batch, through how many branches it comes, and how
+/// gradients of other directions fare.
 pub(crate) fn ask(model: &Model, batch: &Samples, flow: &mut Flow) -> Result<(), Error> {
     let Captured { capture, .. } = captured(model, batch)?;
     flow.counterfactual = Some(counterfactual(&capture));
     flow.path_lengths = path_lengths(&capture);
+    flow.jacobian = Some(jacobian(&capture));
     Ok(())
 }
 

@@ -49,7 +49,9 @@ fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
     let subject = input.place(subject)?;
     let findings = subject.findings();
     let status = Status::of(&findings);
+    let kinds = subject.differential();
     let report = CheckReport::new(input.recipe.clone(), findings, subject.start.flow, subject.limits);
+    let report = report.with_differential(kinds);
     output::result(&render::check(&report, options.format.into(), &input.context())?)?;
     if let Some(path) = &options.html {
         let page = isogain_report::check_html(&report)?;

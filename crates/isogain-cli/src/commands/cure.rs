@@ -62,6 +62,7 @@ fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: In
     trial.spent.seconds = start.elapsed().as_secs_f64();
     let start = subject.start.flow.clone();
     let check = CheckReport::new(input.recipe.clone(), findings, start, subject.limits.clone());
+    let check = check.with_differential(subject.differential());
     let after = cured.as_ref().map(|cured| cured.start.flow.clone());
     let report = CureReport::new(check, trial, after, curves);
 

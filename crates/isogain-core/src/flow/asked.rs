@@ -36,7 +36,7 @@ pub(super) fn check_cost(ops: &[OpCapture], ways: usize) -> Result<(), String> {
 }
 
 /// Products of two numbers of one way back, in what can be followed for any direction.
-fn products(ops: &[OpCapture]) -> f64 {
+pub(super) fn products(ops: &[OpCapture]) -> f64 {
     let of = |op: &OpCapture| match &op.kind {
         OpCaptureKind::Linear { weight, .. } => weight.len() as f64 * op.rows as f64,
         OpCaptureKind::Residual { branch, shortcut, .. } => products(branch) + products(shortcut),

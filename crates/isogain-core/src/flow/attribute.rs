@@ -26,6 +26,7 @@ pub fn attribute(capture: &Capture) -> Flow {
         weights: weight::gradients(capture),
         counterfactual: None,
         path_lengths: None,
+        jacobian: None,
     }
 }
 

@@ -16,7 +16,9 @@ mod attribute;
 mod back;
 pub mod capture;
 pub mod counterfactual;
+mod frozen;
 mod head;
+pub mod jacobian;
 mod linear;
 mod norm;
 pub mod path_lengths;
@@ -25,6 +27,7 @@ mod qk_norm;
 mod recurrent;
 pub mod reference;
 mod residual;
+mod samples;
 pub mod shattering;
 mod values;
 mod weight;
@@ -32,6 +35,7 @@ mod weight;
 pub use asked::Asked;
 pub use attribute::attribute;
 pub use counterfactual::Counterfactual;
+pub use jacobian::Jacobian;
 pub use path_lengths::PathLengths;
 pub use values::Values;
 
@@ -55,6 +59,9 @@ pub struct Flow {
     /// branches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path_lengths: Option<Asked<PathLengths>>,
+    /// How a gradient of any direction fares between the first layer and the head; `None` where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jacobian: Option<Asked<Jacobian>>,
 }
 
 impl Flow {

@@ -158,7 +158,15 @@ fn flow(description: &Description, joints: &[JointRecord], head: Option<&str>, b
         joints: ends,
     };
     let body = if description.is_chain() { chain } else { main_path(chain) };
-    Flow { total_log_gain: None, joints: body, head, weights: Vec::new(), counterfactual: None, path_lengths: None }
+    Flow {
+        total_log_gain: None,
+        joints: body,
+        head,
+        weights: Vec::new(),
+        counterfactual: None,
+        path_lengths: None,
+        jacobian: None,
+    }
 }
 
 fn kind(kind: &OperationKind) -> &'static str {

@@ -7,6 +7,7 @@
 pub mod alarm;
 pub mod bars;
 pub mod comparison;
+pub mod differential;
 pub mod escape;
 pub mod explain;
 pub mod github;

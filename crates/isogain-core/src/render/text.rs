@@ -12,7 +12,7 @@ use crate::trial::result::PrescriptionResult;
 use super::escape::{printable, shortened};
 use super::layers::Quantity;
 use super::numbers::{number, number_or_missing, plural, scientific};
-use super::{Context, Door, bars, columns, layers, path_lengths, trials, what_if, words};
+use super::{Context, Door, bars, columns, differential, layers, path_lengths, trials, what_if, words};
 
 /// Characters of a full bar.
 const BAR_WIDTH: usize = 16;
@@ -114,8 +114,10 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
         text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
         let told = what_if::block(report.flow.counterfactual.as_ref(), &report.findings);
-        if !told.is_empty() {
-            text += &format!("{told}\n");
+        for told in [told, differential::block(&report.differential)] {
+            if !told.is_empty() {
+                text += &format!("{told}\n");
+            }
         }
         // A finding's own theory says it already.
         let limit = words::limit(report);

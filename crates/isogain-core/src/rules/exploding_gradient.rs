@@ -25,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
 
 /// Tolerated range of the gradient's RMS over the body, ln 1e4: plain batch norm with ReLU (x1.21 per layer) trains at
 /// 30 layers and not at 80, which is between 315 and 4e6.
-const RANGE: f64 = 9.21;
+pub(super) const RANGE: f64 = 9.21;
 /// Growth that a step of the size below must come from, ln 10.
 const GROWS: f64 = 2.303;
 /// A first step as large as the matrix it changes. Weights that a norm makes scale-invariant are left out: for them

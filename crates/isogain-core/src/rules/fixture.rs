@@ -47,6 +47,11 @@ impl Bench {
     }
 
     pub(crate) fn seeded(recipe: &str, seed: u64) -> Self {
+        Self::with_data(recipe, seed, |_, _| {})
+    }
+
+    /// The same on other data: inputs `[batch, features]` and targets are given to be changed.
+    pub(crate) fn with_data(recipe: &str, seed: u64, change: impl FnOnce(&mut [f64], &mut Targets)) -> Self {
         let recipe = parse(recipe, "test.toml").unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let regression = recipe.data.task == Task::Regression;
@@ -57,18 +62,19 @@ impl Bench {
         let mut normal = |count: usize| -> Vec<f64> { (0..count).map(|_| standard_normal(&mut rng)).collect() };
         let prototypes = normal(CLASSES * FEATURES);
         let noise = normal(batch * FEATURES);
-        let inputs: Vec<f64> = (0..batch * FEATURES)
+        let mut inputs: Vec<f64> = (0..batch * FEATURES)
             .map(|index| {
                 let (sample, feature) = (index / FEATURES, index % FEATURES);
                 scale * (prototypes[(sample % CLASSES) * FEATURES + feature] + noise[index]) / 2f64.sqrt()
             })
             .collect();
         let values: Vec<f64> = inputs.chunks(FEATURES).map(|x| x[0] / scale).collect();
-        let targets = if regression {
+        let mut targets = if regression {
             Targets::Outputs(values.clone())
         } else {
             Targets::Classes((0..batch).map(|sample| sample % CLASSES).collect())
         };
+        change(&mut inputs, &mut targets);
         let parameters = draw(&network.ops, &mut rng);
         let pass = reference::run(&network, &parameters, &inputs, &targets).unwrap();
         let mut start = snapshot(&network, &pass, &parameters);

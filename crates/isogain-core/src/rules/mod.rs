@@ -11,6 +11,7 @@ mod blocked_output;
 mod clipping_dominates;
 mod dead_units;
 mod diagnose;
+pub mod differential;
 mod diverging_loss;
 mod exactly_zero_gradient;
 mod expectation;

@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
 
 /// Correlation of dL/dx between neighbours below which one says nothing of the other. White noise scatters by 0.1 to 0.2
 /// over the points of an arc.
-const GRADIENTS: f64 = 0.2;
+pub(super) const GRADIENTS: f64 = 0.2;
 /// The same of the activations before the head, as a control: residual networks with batch norm keep 0.9 over 80 layers
 /// and train, while their gradients fall below 0.2.
 const ACTIVATIONS: f64 = 0.5;

@@ -25,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
 
 /// Shrinking, nepers, without which a slow layer is not a matter of the gradient's way back (a factor of 30). Healthy
 /// networks of 30 layers lose up to 3.0 (Xavier with tanh).
-const SHRINKS: f64 = 3.4;
+pub(super) const SHRINKS: f64 = 3.4;
 /// Steps times |update| / |W| below which a layer is stuck, and below which it is slow.
 pub(super) const STUCK: f64 = 0.035;
 /// See [`STUCK`].

@@ -15,6 +15,7 @@ pub use curve::{Curve, Curves, TriedCurves};
 use crate::flow::Flow;
 use crate::recipe::Recipe;
 use crate::rules::Finding;
+use crate::rules::differential::Told;
 use crate::statistics::median;
 use crate::theory::limits::Limits;
 use crate::trial::result::{Cure, PrescriptionResult, TrialReport};
@@ -39,6 +40,9 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// The gradient's way back through the network on one batch.
     pub flow: Flow,
+    /// Which of five kinds of illness the gradient has; empty where nobody asked.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub differential: Vec<Told>,
     /// How deep this kind of network can be trained, by theory.
     pub limits: Limits,
 }
@@ -46,7 +50,14 @@ pub struct CheckReport {
 impl CheckReport {
     /// The document for these results.
     pub fn new(recipe: Recipe, findings: Vec<Finding>, flow: Flow, limits: Limits) -> Self {
-        Self { schema: CHECK_SCHEMA.to_owned(), seed: recipe.run.seed, recipe, findings, flow, limits }
+        let (schema, seed) = (CHECK_SCHEMA.to_owned(), recipe.run.seed);
+        Self { schema, seed, recipe, findings, flow, differential: Vec::new(), limits }
+    }
+
+    /// The same with the kinds of illness told apart.
+    #[must_use]
+    pub fn with_differential(self, differential: Vec<Told>) -> Self {
+        Self { differential, ..self }
     }
 }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, PathCapture};
 use crate::flow::counterfactual::counterfactual;
+use crate::flow::jacobian::jacobian;
 use crate::flow::path_lengths::path_lengths;
 use crate::forecast;
 use crate::network::{
@@ -25,6 +26,7 @@ use crate::recipe::{Optimizer, Precision, Recipe};
 use crate::record::{AttentionRecord, DataSummary, Detail, GateRecord, ParameterRecord, Snapshot};
 use crate::remedies::Prescription;
 use crate::remedies::prescriptions::prescriptions;
+use crate::rules::differential::differential;
 use crate::rules::{Case, Finding, diagnose};
 use crate::statistics::Moments;
 use crate::summary::CheckReport;
@@ -63,8 +65,8 @@ pub struct Traced {
     pub seed: u64,
     /// Floating-point type of the parameters.
     pub precision: Precision,
-    /// Whether to tell what single factors of the gradient's way back would change, and how long its paths are, which takes
-    /// more ways back.
+    /// Whether to tell what single factors of the gradient's way back would change, how long its paths are, and how gradients
+    /// of other directions fare, which takes more ways back.
     #[serde(default)]
     pub counterfactual: bool,
 }
@@ -288,6 +290,7 @@ impl Subject {
         if traced.counterfactual {
             start.flow.counterfactual = Some(counterfactual(&capture));
             start.flow.path_lengths = path_lengths(&capture);
+            start.flow.jacobian = Some(jacobian(&capture));
         }
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
@@ -327,6 +330,7 @@ impl Subject {
     /// The same document that a check of a recipe gives.
     pub fn report(&self) -> CheckReport {
         CheckReport::new(self.recipe.clone(), self.findings(), self.start.flow.clone(), self.limits.clone())
+            .with_differential(differential(&self.case()))
     }
 }
 

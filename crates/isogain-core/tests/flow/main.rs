@@ -11,6 +11,7 @@ mod counterfactual;
 mod glorot;
 mod gradients;
 mod identities;
+mod jacobian;
 mod log_normal;
 mod path_lengths;
 mod profile;

@@ -377,6 +377,7 @@ fn start(record: &StepRecord) -> Snapshot {
             weights: Vec::new(),
             counterfactual: None,
             path_lengths: None,
+            jacobian: None,
         },
         units: Vec::new(),
         parameters: record.parameters.clone(),

@@ -7,6 +7,7 @@ mod clipping;
 pub(crate) mod compare;
 mod course;
 mod depth;
+pub(crate) mod differential;
 pub(crate) mod findings;
 mod flight;
 pub(crate) mod gradient;

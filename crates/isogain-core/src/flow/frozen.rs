@@ -1,0 +1,139 @@
+//! Operations on one batch as a linear map that can be applied both ways: the forward pass is what it was, small changes of
+//! the input go forth through it, cotangents come back through its transpose.
+
+use super::back::{Back, back, branch_factors};
+use super::capture::{OpCapture, OpCaptureKind};
+use super::reference::product;
+use super::{Values, norm};
+
+/// The Jacobian of some operations that follow one another, and its transpose. Buffers are `[rows, features]` of all
+/// samples: batch norm couples them.
+pub(super) struct Frozen<'a> {
+    steps: Vec<Step<'a>>,
+}
+
+enum Step<'a> {
+    Chain { forth: Forth<'a>, back: Back<'a> },
+    Sum { factors: Vec<f64>, branch: Frozen<'a>, shortcut: Frozen<'a> },
+}
+
+/// A small change of an operation's input to that of its output.
+type Forth<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
+
+impl<'a> Frozen<'a> {
+    /// For these operations in forward order.
+    ///
+    /// # Errors
+    /// The operation that buffers alone do not tell, as a sentence.
+    pub(super) fn of(ops: &'a [OpCapture]) -> Result<Self, String> {
+        Ok(Self { steps: ops.iter().map(Step::of).collect::<Result<_, _>>()? })
+    }
+
+    /// J^T g.
+    pub(super) fn back(&self, g: &[f64]) -> Vec<f64> {
+        self.steps.iter().rev().fold(g.to_vec(), |g, step| match step {
+            Step::Chain { back, .. } => back(&g),
+            Step::Sum { factors, branch, shortcut } => sum(&shortcut.back(&g), &branch.back(&scaled(&g, factors))),
+        })
+    }
+
+    /// J u.
+    pub(super) fn forth(&self, u: &[f64]) -> Vec<f64> {
+        self.steps.iter().fold(u.to_vec(), |u, step| match step {
+            Step::Chain { forth, .. } => forth(&u),
+            Step::Sum { factors, branch, shortcut } => sum(&shortcut.forth(&u), &scaled(&branch.forth(&u), factors)),
+        })
+    }
+}
+
+impl<'a> Step<'a> {
+    fn of(op: &'a OpCapture) -> Result<Self, String> {
+        if let OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } = &op.kind {
+            let factors = branch_factors(op, *scale, branch, branch_cotangent_in);
+            return Ok(Self::Sum { factors, branch: Frozen::of(branch)?, shortcut: Frozen::of(shortcut)? });
+        }
+        let both = forth(op).zip(back(op));
+        let (forth, back) =
+            both.ok_or_else(|| format!("{} ({}) cannot be followed for any direction", op.name, op.kind_name()))?;
+        Ok(Self::Chain { forth, back })
+    }
+}
+
+/// u to J u; `None` where [`back`] has no answer either, and for residual operations.
+fn forth(op: &OpCapture) -> Option<Forth<'_>> {
+    match &op.kind {
+        OpCaptureKind::Linear { weight, .. } => {
+            let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
+            Some(Box::new(move |u| product(u, &weight.to_f64(), [op.rows, fan_in, fan_out])))
+        }
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
+            // Without gamma the map is symmetric: what is taken out is a projection, and sigma is one number for each group.
+            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
+            let ones = Values::from(vec![1.0; gamma.len()]);
+            Some(Box::new(move |u| scaled(&norm::back(&statistics, &ones, op, u), &gamma.to_f64())))
+        }
+        // Products with numbers are their own transposes.
+        OpCaptureKind::Activation(_) | OpCaptureKind::Other { .. } => back(op),
+        OpCaptureKind::Residual { .. }
+        | OpCaptureKind::Convolution { .. }
+        | OpCaptureKind::Recurrent { .. }
+        | OpCaptureKind::QkNorm { .. }
+        | OpCaptureKind::Attention { .. } => None,
+    }
+}
+
+fn scaled(values: &[f64], factors: &[f64]) -> Vec<f64> {
+    values.iter().zip(factors.iter().cycle()).map(|(value, factor)| value * factor).collect()
+}
+
+fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::values::dot;
+    use crate::rules::fixture::Bench;
+
+    /// <J u, v> = <u, J^T v>, and what comes back is what was measured.
+    #[test]
+    fn both_ways_are_transposes_of_one_another() {
+        for more in [
+            "activation = \"tanh\"",
+            "norm = \"batch\"\nactivation = \"gelu\"",
+            "norm = \"layer\"",
+            "kind = \"residual\"\nnorm = \"batch\"",
+            "kind = \"residual\"\nnorm = \"rms\"\nbranch_scale = \"depth\"",
+        ] {
+            let bench = Bench::new(&format!("[network]\ndepth = 6\nwidth = 24\n{more}\n"));
+            let body = &bench.capture.ops()[..bench.capture.head()];
+            let map = Frozen::of(body).unwrap();
+            let (first, last) = (&body[0], body.last().unwrap());
+            let wave = |count: usize, pace: f64| (0..count).map(|at| (pace * at as f64).sin()).collect::<Vec<f64>>();
+            let (u, v) = (wave(first.input.len(), 0.7), wave(last.output.len(), 1.3));
+            let (one, other) = (dot(&map.forth(&u), &v), dot(&u, &map.back(&v)));
+            assert!((one - other).abs() < 1e-10 * one.abs().max(1e-3), "{more}: {one} and {other}");
+            let found = map.back(&last.cotangent_out.to_f64());
+            let measured = first.cotangent_in.to_f64();
+            let apart: Vec<f64> = found.iter().zip(measured.iter()).map(|(a, b)| a - b).collect();
+            assert!(dot(&apart, &apart) < 1e-20 * dot(&measured, &measured), "{more}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_named() {
+        let values = |count: usize| Values::from(vec![1.0_f64; count]);
+        let op = OpCapture {
+            name: "conv2".into(),
+            rows: 4,
+            kind: OpCaptureKind::Convolution { weight: values(6), weight_gradient: values(6) },
+            input: values(4),
+            output: values(8),
+            cotangent_in: values(4),
+            cotangent_out: values(8),
+        };
+        let error = Frozen::of(std::slice::from_ref(&op)).err().unwrap();
+        assert_eq!(error, "conv2 (convolution) cannot be followed for any direction");
+    }
+}
