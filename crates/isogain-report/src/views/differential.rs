@@ -62,14 +62,14 @@ fn layers(flow: &Flow) -> String {
     let mut rows: String = chosen.iter().map(layer).collect();
     rows += &row("all of them", jacobian.log_gain, jacobian.spread);
     let rest = if count > MOST_ROWS {
-        format!(" Of {count} layers those {MOST_ROWS} of the largest spread are shown.")
+        format!("<p>Of {count} layers the {MOST_ROWS} of the largest spread.</p>")
     } else {
         String::new()
     };
     format!(
-        "<p>{}{rest}</p>\n<div class=\"scroll\"><table><caption>Gain of a gradient of any direction, layer by layer</caption><thead><tr>\
-         <th scope=\"col\" class=\"words\">layer</th><th scope=\"col\">RMS gain</th><th scope=\"col\">spread</th></tr></thead>\
-         <tbody>{rows}</tbody></table></div>\n",
+        "<p>{}</p>\n<details><summary>Gain of a gradient of any direction, layer by layer</summary>{rest}\
+         <div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"words\">layer</th><th scope=\"col\">RMS gain</th>\
+         <th scope=\"col\">spread</th></tr></thead><tbody>{rows}</tbody></table></div></details>\n",
         prose(&sentence(jacobian))
     )
 }
