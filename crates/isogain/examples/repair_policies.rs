@@ -65,6 +65,7 @@ impl Repaired {
         let verdict = if self.improves { "repaired" } else { "not repaired" };
         let quality = match (self.accuracy, self.loss) {
             (Some(accuracy), _) => format!("accuracy {accuracy:.2}"),
+            (None, Some(loss)) if loss >= 1e6 => format!("loss {loss:.1e}"),
             (None, Some(loss)) => format!("loss {loss:.3}"),
             (None, None) => "not finite".to_owned(),
         };
