@@ -33,6 +33,14 @@ impl Value {
         })
     }
 
+    /// How many values.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Matrix(tensor) => tensor.dims().iter().product(),
+            Self::Vector(tensor) => tensor.dims().iter().product(),
+        }
+    }
+
     /// The same shape filled from row-major values.
     pub fn with(&self, values: &[f64], dtype: DType, device: &Device) -> Self {
         match self {

@@ -130,30 +130,18 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use isogain_core::recipe::{expand, parse};
-
     use super::*;
-
-    /// The recipe, its network, and data.
-    fn network(text: &str) -> (Recipe, Network, Dataset) {
-        let recipe = parse(text, "test").unwrap();
-        let data = Dataset::load(&recipe.data, Path::new(".")).unwrap();
-        let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
-        let network = expand::network(&recipe, inputs, recipe.data.outputs(data.outputs())).unwrap();
-        (recipe, network, data)
-    }
+    use crate::experiment::training::Subject;
 
     fn of(text: &str) -> Potential {
-        let (recipe, network, data) = network(text);
+        let Subject { recipe, network, data } = Subject::new(text).unwrap();
         potential(Trainer::new(&recipe, &network, &data, 0), &data).unwrap()
     }
 
     #[test]
     fn the_slope_is_that_of_the_loss() {
-        let (recipe, network, data) =
-            network("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n");
+        let Subject { recipe, network, data } =
+            Subject::new("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n").unwrap();
         let [seen, unseen] = halves(&recipe, &data, 0).unwrap();
         let trainer = Trainer::with_first_batch(&recipe, &network, &seen, 0);
         let gradients = loss_and_gradients(&trainer.model, &seen, None).1;
@@ -169,7 +157,8 @@ mod tests {
     /// Adam's first step has the same length in every weight; of the gradient nothing but its signs is left.
     #[test]
     fn the_direction_is_that_of_the_recipes_optimizer() {
-        let (recipe, network, data) = network("[network]\ndepth = 3\n[optimizer]\nname = \"adam\"\neps = 1e-30\n");
+        let Subject { recipe, network, data } =
+            Subject::new("[network]\ndepth = 3\n[optimizer]\nname = \"adam\"\neps = 1e-30\n").unwrap();
         let [seen, _] = halves(&recipe, &data, 0).unwrap();
         let trainer = Trainer::with_first_batch(&recipe, &network, &seen, 0);
         let gradients = loss_and_gradients(&trainer.model, &seen, None).1;
@@ -199,7 +188,7 @@ mod tests {
     /// Both halves are there and have no sample in common, however few there are.
     #[test]
     fn no_sample_is_on_both_sides() {
-        let (mut recipe, _, data) = network("[network]\ndepth = 3\n");
+        let Subject { mut recipe, data, .. } = Subject::new("[network]\ndepth = 3\n").unwrap();
         for batch in [1, 64, data.train.len() - 1, data.train.len()] {
             recipe.data.batch = batch;
             let [seen, unseen] = halves(&recipe, &data, 0).unwrap();

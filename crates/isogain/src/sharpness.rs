@@ -163,7 +163,7 @@ fn curved(model: &Model, outputs: Tensor<2>, u: Tensor<2>) -> Tensor<2> {
 fn start(model: &Model) -> Direction {
     let signs = |count: usize| (0..count).map(|index| if index * 7 % 5 < 2 { 1.0 } else { -1.0 }).collect();
     let direction: Direction =
-        model.parameters.iter().map(|(name, value)| (name.clone(), signs(value.to_f64().len()))).collect();
+        model.parameters.iter().map(|(name, value)| (name.clone(), signs(value.count()))).collect();
     let length = norm(&direction);
     scaled(&direction, 1.0 / length)
 }

@@ -16,11 +16,13 @@ const MOST: usize = 1 << 26;
 /// The kernel of a fresh network on the first samples of the training part. `None` where a batch norm makes the output of a
 /// sample depend on the others, and where the gradients would take too much memory.
 pub(crate) fn tangent_kernel(recipe: &Recipe, network: &Network, data: &Dataset) -> Option<TangentKernel> {
+    if mixes_samples(network) {
+        return None;
+    }
     let trainer = Trainer::new(recipe, network, data, recipe.run.seed);
     let model = trainer.model.cast(trainer.model.dtype);
     let samples = data.train.len().min(SAMPLES);
-    let parameters: usize = model.parameters.values().map(|value| value.to_f64().len()).sum();
-    if mixes_samples(network) || samples * parameters > MOST {
+    if samples * model.parameters.values().map(Value::count).sum::<usize>() > MOST {
         return None;
     }
     let each: Vec<Samples> = (0..samples).map(|row| data.train.select(&[row])).collect();
@@ -85,31 +87,20 @@ fn row(value: &Value) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use isogain_core::recipe::{expand, parse};
-
     use super::*;
     use crate::direction::{flat, moved};
-
-    fn network(text: &str) -> (Recipe, Network, Dataset) {
-        let recipe = parse(text, "test").unwrap();
-        let data = Dataset::load(&recipe.data, Path::new(".")).unwrap();
-        let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
-        let network = expand::network(&recipe, inputs, recipe.data.outputs(data.outputs())).unwrap();
-        (recipe, network, data)
-    }
+    use crate::experiment::training::Subject;
 
     fn of(text: &str) -> Option<TangentKernel> {
-        let (recipe, network, data) = network(text);
+        let Subject { recipe, network, data } = Subject::new(text).unwrap();
         tangent_kernel(&recipe, &network, &data)
     }
 
     /// K_ij is the derivative of f_i along the gradient of f_j.
     #[test]
     fn each_entry_is_a_derivative() {
-        let (recipe, network, data) =
-            network("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n");
+        let Subject { recipe, network, data } =
+            Subject::new("[network]\ndepth = 3\nactivation = \"tanh\"\n[run]\nprecision = \"f64\"\n").unwrap();
         let model = Trainer::new(&recipe, &network, &data, 0).model;
         let samples: Vec<Samples> = (0..3).map(|row| data.train.select(&[row])).collect();
         let all: Vec<Gradients> = samples.iter().map(|sample| gradients(&model, sample)).collect();

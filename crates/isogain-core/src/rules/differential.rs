@@ -130,7 +130,7 @@ fn scale(case: &Case<'_>) -> Told {
             (exploding_gradient::RANGE, "tolerated range 1e4 of the gradient's RMS")
         };
         let holds = log_gain.abs() > f64::abs(limit);
-        Told::new(Kind::Scale, holds, vec![against(name, log_gain, limit, source)])
+        Told::new(Kind::Scale, holds, vec![Evidence::against(name, log_gain, limit, source)])
     };
     match jacobian(case) {
         Ok(jacobian) => evidence(format!("ln of any direction's gain back to {}", jacobian.layer), jacobian.log_gain),
@@ -153,15 +153,9 @@ fn spread(case: &Case<'_>) -> Told {
         Err(why) => return Told::unknown(Kind::Spread, why),
     };
     let name = "directions that are left for each sample";
-    let measured = against(name, jacobian.directions, DIRECTIONS, DIRECTIONS_SOURCE);
-    let with = |name: &str, value: f64| Evidence {
-        name: name.into(),
-        value: finite(value),
-        threshold: None,
-        source: String::new(),
-    };
-    let spread = with("spread of what directions gain", jacobian.spread);
-    let alone = with("the same if layers lay to one another as by chance", jacobian.independent_spread);
+    let measured = Evidence::against(name, jacobian.directions, DIRECTIONS, DIRECTIONS_SOURCE);
+    let spread = Evidence::of("spread of what directions gain", jacobian.spread);
+    let alone = Evidence::of("the same if layers lay to one another as by chance", jacobian.independent_spread);
     Told::new(Kind::Spread, jacobian.directions < DIRECTIONS, vec![measured, spread, alone])
 }
 
@@ -173,7 +167,11 @@ fn shatter(case: &Case<'_>) -> Told {
         return Told::new(Kind::Shatter, true, finding.evidence.into_iter().take(2).collect());
     }
     let (gradients, limit) = (measured.gradient_correlation, shattered_gradient::GRADIENTS);
-    Told::new(Kind::Shatter, false, vec![against("correlation of dL/dx between neighbours", gradients, limit, "")])
+    Told::new(
+        Kind::Shatter,
+        false,
+        vec![Evidence::against("correlation of dL/dx between neighbours", gradients, limit, "")],
+    )
 }
 
 fn cancel(case: &Case<'_>) -> Told {
@@ -181,7 +179,11 @@ fn cancel(case: &Case<'_>) -> Told {
         None => Told::unknown(Kind::Cancel, "no weight has a gradient"),
         Some(agreement) => {
             let name = "ln of a weight's gradient over that of unrelated samples, median";
-            Told::new(Kind::Cancel, agreement < CANCELS, vec![against(name, agreement, CANCELS, "a tenth of it")])
+            Told::new(
+                Kind::Cancel,
+                agreement < CANCELS,
+                vec![Evidence::against(name, agreement, CANCELS, "a tenth of it")],
+            )
         }
     }
 }
@@ -213,19 +215,11 @@ fn smallest(case: &Case<'_>) -> Option<Evidence> {
         Some(eps) => eps,
         None => min_normal(case.recipe.run.precision),
     };
-    Some(against("smallest RMS of a weight's gradient", smallest, limit, ""))
+    Some(Evidence::against("smallest RMS of a weight's gradient", smallest, limit, ""))
 }
 
 fn found(case: &Case<'_>, rule: &str) -> Option<Finding> {
     named(rule).and_then(|rule| (rule.check)(case))
-}
-
-fn against(name: impl Into<String>, value: f64, threshold: f64, source: &str) -> Evidence {
-    Evidence { name: name.into(), value: finite(value), threshold: Some(threshold), source: source.to_owned() }
-}
-
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
 }
 
 #[cfg(test)]

@@ -6,6 +6,18 @@ use crate::recipe::Level;
 /// ln 10.
 const LN_10: f64 = std::f64::consts::LN_10;
 
+impl Evidence {
+    /// A number that is compared with nothing.
+    pub(crate) fn of(name: impl Into<String>, value: f64) -> Self {
+        Self { name: name.into(), value: finite(value), threshold: None, source: String::new() }
+    }
+
+    /// A number, what it was compared with, and why.
+    pub(crate) fn against(name: impl Into<String>, value: f64, threshold: f64, source: impl Into<String>) -> Self {
+        Self { threshold: finite(threshold), source: source.into(), ..Self::of(name, value) }
+    }
+}
+
 impl Finding {
     /// A finding before training, without evidence or remedies yet. `layers` is the first and the last operation.
     pub(crate) fn new(rule: &str, level: Level, layers: [&str; 2], message: String) -> Self {
@@ -31,12 +43,7 @@ impl Finding {
 
     /// The same finding with one more number behind it.
     pub(crate) fn with(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.evidence.push(Evidence {
-            name: name.into(),
-            value: finite(value),
-            threshold: None,
-            source: String::new(),
-        });
+        self.evidence.push(Evidence::of(name, value));
         self
     }
 
@@ -48,12 +55,7 @@ impl Finding {
         threshold: f64,
         source: impl Into<String>,
     ) -> Self {
-        self.evidence.push(Evidence {
-            name: name.into(),
-            value: finite(value),
-            threshold: finite(threshold),
-            source: source.into(),
-        });
+        self.evidence.push(Evidence::against(name, value, threshold, source));
         self
     }
 

@@ -279,8 +279,8 @@ impl Schedule {
     }
 
     /// The longest runs of an arm and their number of steps: of a finalist the whole trainings, of a dropped arm the last
-    /// rung it took part in and the untreated network too, each at the best learning rate there. An arm that is the untreated network at another rate
-    /// has that network's runs.
+    /// rung it took part in and the untreated network too, each at the best learning rate there. An arm that is the
+    /// untreated network at another rate has that network's runs.
     pub fn longest(&self, arm: usize) -> Option<(Configuration, usize)> {
         let description = self.plan.arms.get(arm)?;
         if description.against == Against::RecipeLearningRate {

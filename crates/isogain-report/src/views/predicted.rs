@@ -1,5 +1,5 @@
-//! Remedies, predicted against measured: across, what one batch said of the gradient per layer or time step; up, the loss that each seed
-//! ended at. Where the prediction holds, what stands near equal gain stands low.
+//! Remedies, predicted against measured: across, what one batch said of the gradient per layer or time step; up, the loss
+//! that each seed ended at. Where the prediction holds, what stands near equal gain stands low.
 
 use isogain_core::flow::profile::Profile;
 use isogain_core::render::numbers::{loss, number};
