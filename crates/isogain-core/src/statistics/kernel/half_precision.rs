@@ -17,12 +17,21 @@ pub(super) trait Half: Copy {
     where
         Self: Sized;
 
-    /// Moments of one block straight from its 16-bit values, on the terms of [`InstructionSet::block_moments`]; `None`
-    /// where there is no code for it.
+    /// Moments of one block straight from its 16-bit values, a multiple of [`VECTOR_GROUP`] and not 0; `None` where there is
+    /// no code for it or for these values.
     fn block_moments(set: InstructionSet, block: &[Self]) -> Option<Moments>
     where
         Self: Sized;
+
+    /// Writes the biased exponents that the values have as f32 into bytes, as many as there are values; `None` where there
+    /// is no code for it.
+    fn pack_exponents(set: InstructionSet) -> Option<PackExponents<Self>>
+    where
+        Self: Sized;
 }
+
+/// Of an instruction set that was detected; the number of values is a multiple of [`VECTOR_GROUP`].
+type PackExponents<H> = unsafe fn(&[H], &mut [u8]);
 
 impl Half for f16 {
     fn widen(set: InstructionSet, values: &[f16], wide: &mut [f32]) {
@@ -41,7 +50,15 @@ impl Half for f16 {
         match set {
             // SAFETY: `Avx512` exists only where AVX-512 F and BW were detected.
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => Some(unsafe { avx512::moments_of_finite_f16(block) }),
+            InstructionSet::Avx512 => unsafe { avx512::moments_of_f16(block) },
+            _ => None,
+        }
+    }
+
+    fn pack_exponents(set: InstructionSet) -> Option<PackExponents<f16>> {
+        match set {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => Some(avx512::pack_exponents_of_f16),
             _ => None,
         }
     }
@@ -64,7 +81,15 @@ impl Half for bf16 {
         match set {
             // SAFETY: `Avx512` exists only where AVX-512 F and BW were detected.
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => Some(unsafe { avx512::moments_of_finite_bf16(block) }),
+            InstructionSet::Avx512 => unsafe { avx512::moments_of_bf16(block) },
+            _ => None,
+        }
+    }
+
+    fn pack_exponents(set: InstructionSet) -> Option<PackExponents<bf16>> {
+        match set {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => Some(avx512::pack_exponents_of_bf16),
             _ => None,
         }
     }
@@ -78,8 +103,18 @@ pub(super) fn moments<H: Half>(values: &[H]) -> Moments {
 
 pub(super) fn moments_with_histogram<H: Half>(values: &[H]) -> (Moments, ExponentHistogram) {
     let (mut total, mut counts) = (Moments::default(), [0; 256]);
+    let set = InstructionSet::best();
+    let pack_exponents = H::pack_exponents(set);
     for_each_block(values, |block, wide, moments| {
-        histogram::count(InstructionSet::best(), wide.of(block), moments, &mut counts);
+        let is_counted = pack_exponents.is_some_and(|pack_exponents| {
+            // SAFETY: `set` exists only where its instructions were detected, and a block that is not a multiple of the
+            // group is not counted by windows.
+            let pack = |exponents: &mut [u8]| unsafe { pack_exponents(block, exponents) };
+            histogram::count_by_windows(set, moments, pack, &mut counts)
+        });
+        if !is_counted {
+            histogram::count(set, wide.of(block), moments, &mut counts);
+        }
         total.merge(moments);
     });
     (total, ExponentHistogram::from_counts(counts))

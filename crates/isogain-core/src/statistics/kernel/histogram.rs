@@ -26,30 +26,49 @@ type CountWindow = unsafe fn(&[u8], u8) -> [u64; WINDOW];
 
 /// Adds the values of `block`, whose moments are given, to `counts` by biased exponent.
 pub(super) fn count(set: InstructionSet, block: &[f32], moments: &Moments, counts: &mut [u64; 256]) {
-    let by_windows = block.len().is_multiple_of(VECTOR_GROUP) && moments.non_finite == 0;
-    if !(by_windows && count_by_windows(set, block, moments, counts)) {
+    let pack_exponents: PackExponents = match set {
+        InstructionSet::Scalar => |_, _| (),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => avx2::pack_exponents,
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => avx512::pack_exponents,
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::Neon => neon::pack_exponents,
+    };
+    // SAFETY: `set` exists only where its instructions were detected.
+    let pack = |exponents: &mut [u8]| unsafe { pack_exponents(block, exponents) };
+    if !count_by_windows(set, moments, pack, counts) {
         scalar::count_exponents(block, counts);
     }
 }
 
-/// Counts all or, if there is no vector code or the values spread too wide for it, nothing and returns false.
-fn count_by_windows(set: InstructionSet, block: &[f32], moments: &Moments, counts: &mut [u64; 256]) -> bool {
-    let (pack_exponents, count_window): (PackExponents, CountWindow) = match set {
+/// Counts the values of the block that `moments` is of and `pack` writes the biased exponents of: all, or nothing, which it
+/// says, if there is no vector code for its length or the values spread too wide for it.
+pub(super) fn count_by_windows(
+    set: InstructionSet,
+    moments: &Moments,
+    pack: impl FnOnce(&mut [u8]),
+    counts: &mut [u64; 256],
+) -> bool {
+    let count_window: CountWindow = match set {
         InstructionSet::Scalar => return false,
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx2 => (avx2::pack_exponents, avx2::count_window),
+        InstructionSet::Avx2 => avx2::count_window,
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 => (avx512::pack_exponents, avx512::count_window),
+        InstructionSet::Avx512 => avx512::count_window,
         #[cfg(target_arch = "aarch64")]
-        InstructionSet::Neon => (neon::pack_exponents, neon::count_window),
+        InstructionSet::Neon => neon::count_window,
     };
+    let length = moments.count as usize;
+    if !length.is_multiple_of(VECTOR_GROUP) || moments.non_finite > 0 {
+        return false;
+    }
     let mut packed = [0u8; BLOCK];
-    let exponents = &mut packed[..block.len()];
-    // SAFETY: `set` exists only where its instructions were detected.
-    unsafe { pack_exponents(block, exponents) };
+    let exponents = &mut packed[..length];
+    pack(exponents);
 
     let mut found = [0u64; 256];
-    let mut missing = block.len() as u64 - moments.zeros;
+    let mut missing = moments.count - moments.zeros;
     // One past the largest exponent of the block. `abs_max` is an f32, so the cast is exact.
     let mut end = ((moments.abs_max as f32).to_bits() >> 23) as usize + 1;
     for _ in 0..MAX_PASSES {

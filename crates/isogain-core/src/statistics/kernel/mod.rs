@@ -1,9 +1,9 @@
 //! The kernel that reads a tensor once and leaves its [`Moments`], and its [`ExponentHistogram`] when asked for.
 //!
 //! The fastest instruction set of the machine is chosen at run time: AVX-512, AVX2 with FMA, NEON, or plain scalar
-//! code. All sums are kept in f64, because squares of gradients below 1e-19 leave the range of f32. On one machine the
-//! same values in the same order always give the same bits, with or without the histogram and wherever the buffer is
-//! aligned.
+//! code. All sums are kept in f64, because squares of gradients below 1e-19 leave the range of f32; of 16-bit values with
+//! AVX-512 a few at a time are added up in f32 before, where that range allows it. On one machine the same values in the same
+//! order always give the same bits, with or without the histogram and wherever the buffer is aligned.
 //!
 //! The vector code takes values as finite and works in blocks. A block with a NaN or an infinity shows itself by a sum
 //! of squares that is not finite (squares of finite f32 values cannot overflow f64), and is read again by the scalar
