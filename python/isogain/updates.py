@@ -4,6 +4,7 @@
     updates.clip_updates(optimizer)                  # StableAdamW: no step longer than Adam's second moment vouches for
     updates.limit_spikes(optimizer, reset_every=500) # SPAM: spikes are cut, and the moments start again at times
     updates.normalise(optimizer)                     # LARS, LAMB: each step is a part of the weights it moves
+    updates.scale_rates_by_width(optimizer, model)   # muP: the rate of a weight falls with its fan-in
 
 Call one once, after the optimizer is built. It puts hooks on every `optimizer.step()` and leaves the optimizer's class,
 its state and its parameter groups as they are; `remove()` of what it returns takes the hooks away again. They want
@@ -13,10 +14,11 @@ gradients that are whole: unscaled and clipped.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 
 _CLIMB = 150
 """Steps over which the learning rate climbs again after a reset, as in SPAM."""
@@ -141,6 +143,35 @@ class Normalise(Updates):
         self._starts = []
 
 
+class ScaleRatesByWidth(Updates):
+    """The step of each weight between layers times base_width / fan_in (Yang & Hu 2021, Yang et al. 2022). What reads the
+    data, embeddings, biases and norms keep their steps."""
+
+    def __init__(self, optimizer: optim.Optimizer, model: nn.Module, base_width: int) -> None:
+        if base_width < 1:
+            raise ValueError(f"base_width is {base_width}: must be at least 1")
+        self.factors = {
+            parameter: base_width / fan_in for parameter, fan_in in _between_layers(model)
+        }
+        self._starts: list[tuple[Tensor, Tensor, float]] = []
+        super().__init__(optimizer)
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        self._starts = [
+            (parameter, parameter.detach().clone(), self.factors[parameter])
+            for parameter, _, _ in _with_gradients(self.optimizer)
+            if parameter in self.factors
+        ]
+
+    @torch.no_grad()
+    def _after(self) -> None:
+        for parameter, start, factor in self._starts:
+            # In double: the step itself is not to be rounded a second time.
+            parameter.copy_(start.double() + factor * (parameter.double() - start.double()))
+        self._starts = []
+
+
 def clip_updates(optimizer: optim.Optimizer) -> ClipUpdates:
     """No step longer than Adam's second moment vouches for (`isogain explain clip-update`).
 
@@ -165,6 +196,38 @@ def normalise(optimizer: optim.Optimizer) -> Normalise:
     """Each step is a part of the weights it moves (`isogain explain normalise-updates`). The steps are read off the
     parameters: of float16 parameters, where a small step is lost before it can be measured, keep a copy in float32."""
     return Normalise(optimizer)
+
+
+def scale_rates_by_width(
+    optimizer: optim.Optimizer, model: nn.Module, base_width: int = 64
+) -> ScaleRatesByWidth:
+    """Each weight has the learning rate that its width allows (`isogain explain scale-rates-by-width`). The first layer
+    that `model` holds is taken for the one that reads the data. Like `normalise` it reads steps off the parameters.
+
+    Raises `ValueError` for an optimizer other than Adam and AdamW, whose steps alone go so with width.
+    """
+    _needs_adam(optimizer, "scale_rates_by_width")
+    return ScaleRatesByWidth(optimizer, model, base_width)
+
+
+def _between_layers(model: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
+    """The weights that multiply what other layers gave, and how many numbers a unit of each adds up."""
+    reads_data, tables = True, {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            reads_data = False
+        own = [p for p in module.parameters(recurse=False) if p.ndim > 1 and p not in tables]
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            weights = own
+        else:
+            named = dict(module.named_parameters(recurse=False))
+            weights = [p for p in own if p is named.get("weight") or p is named.get("in_proj_weight")]
+        for place, parameter in enumerate(weights):
+            if not (reads_data and place == 0):
+                # The one layer that holds its weight as [inputs, outputs] is the transformers library's.
+                is_turned = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+                yield parameter, len(parameter) if is_turned else parameter[0].numel()
+        reads_data = reads_data and not weights
 
 
 def _needs_adam(optimizer: optim.Optimizer, what: str) -> None:

@@ -157,6 +157,7 @@ CHANGES: list[dict[str, Any]] = [
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
     {"weight_norm": "standardised(gain = 1.7129)"},
     {"weight_norm": "norm", "init": "he-normal", "input": "standardise"},
+    {"weight_norm": "normalised(gain = 1.4142)"},
     {"weight_norm": "spectral"},
     {"skip": {"scale": "depth", "learnable": False}},
     {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},
@@ -347,6 +348,16 @@ def test_standardised_weights_have_mean_zero_and_the_norm_of_their_gain() -> Non
     assert not hasattr(treated.head, "parametrizations"), "the head keeps weights of its own"
 
 
+def test_normalised_weights_have_the_norm_of_their_gain() -> None:
+    for model, batch, layers in ((seeded(mlp), X, (0, 2, 4, 6)), (seeded(ConvNet), IMAGES, ("features.0", "features.3"))):
+        treated = treat(model, {"weight_norm": "normalised(gain = 1.5)"}, batch=(batch, None)).model
+        for name in layers:
+            weight: Any = treated.get_submodule(str(name)).weight.flatten(1)
+            was: Any = model.get_submodule(str(name)).weight.flatten(1)
+            assert torch.allclose(weight, 1.5 * was / was.norm(dim=1, keepdim=True), atol=1e-6)
+    assert not hasattr(treated.head, "parametrizations"), "the head keeps weights of its own"
+
+
 def test_the_spectral_norm_of_a_weight_is_its_gain() -> None:
     model = seeded(mlp)
     with torch.no_grad():
@@ -359,7 +370,7 @@ def test_the_spectral_norm_of_a_weight_is_its_gain() -> None:
         assert 1.0 - 1e-5 <= torch.linalg.matrix_norm(weight, 2) < 1.1
 
 
-def test_normalised_weights_start_as_they_were() -> None:
+def test_direction_and_length_apart_start_as_they_were() -> None:
     model = seeded(mlp)
     treated = treat(model, {"weight_norm": "norm"}, batch=(X, None)).model
     assert torch.allclose(treated(X), model(X), atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -110,7 +111,8 @@ def test_hooks_leave_the_optimizer_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}, {"trust_ratio": 1.0}]
+    "settings",
+    [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}, {"trust_ratio": 1.0}, {"base_width": 64.0}],
 )
 def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -120,13 +122,68 @@ def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> Non
     assert line.startswith("optimizer: steps ")
     assert "isogain.updates." in treatment.code and "param_groups" not in treatment.code
     optimizer = torch.optim.Adam(model.parameters())
-    set_optimizer(optimizer, settings)
+    set_optimizer(optimizer, settings, model)
     assert len(optimizer._optimizer_step_pre_hooks) == 1
     if "trust_ratio" in settings:
-        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings)
+        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings, model)
         return
     with pytest.raises(CannotApply, match="needs torch.optim.Adam or AdamW, whose second moment it reads, not SGD"):
-        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings)
+        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings, model)
+
+
+class Reader(nn.Module):
+    """Tokens, attention, a recurrent layer: weights of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 12)
+        self.attention = nn.MultiheadAttention(12, 2, batch_first=True)
+        self.state = nn.GRU(12, 6, batch_first=True)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.table(tokens)
+        x, _ = self.attention(x, x, x)
+        return self.head(self.state(x)[0][:, -1])
+
+
+def convnet() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 2), nn.Flatten(), nn.Linear(125, 3))
+
+
+WIDTHS = {
+    convnet: {"3.weight": 16, "5.weight": 125},
+    Reader: {
+        "attention.in_proj_weight": 12,
+        "attention.out_proj.weight": 12,
+        "state.weight_ih_l0": 12,
+        "state.weight_hh_l0": 6,
+        "head.weight": 6,
+    },
+}
+
+
+@pytest.mark.parametrize("make", WIDTHS)
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_rates_go_with_the_width(name: str, make: Any) -> None:
+    inputs = torch.randn(8, 1, 8, 8) if make is convnet else torch.randint(7, (8, 5))
+    torch.manual_seed(0)
+    model = make()
+    twin = copy.deepcopy(model)
+    kind = getattr(torch.optim, name)
+    optimizer = kind(model.parameters(), lr=1e-3, weight_decay=0.1)
+    updates.scale_rates_by_width(optimizer, model, 24)
+    groups = [
+        {"params": [parameter], "lr": 1e-3 * 24 / WIDTHS[make].get(path, 24)} for path, parameter in twin.named_parameters()
+    ]
+    plain = kind(groups, weight_decay=0.1)
+    for _ in range(3):
+        for each, steps in ((model, optimizer), (twin, plain)):
+            each.zero_grad()
+            each(inputs).square().sum().backward()
+            steps.step()
+    for (path, found), expected in zip(model.named_parameters(), twin.parameters()):
+        assert torch.allclose(found, expected, atol=1e-6), path
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])

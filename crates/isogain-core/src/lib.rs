@@ -20,3 +20,4 @@ pub mod traced;
 pub mod trial;
 pub mod weight_norm;
 pub mod weights;
+pub mod width_scaling;

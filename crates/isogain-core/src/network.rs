@@ -223,7 +223,7 @@ impl Linear {
     /// Variance of what multiplies the inputs, before training.
     pub fn weight_variance(&self) -> f64 {
         match self.weight_norm {
-            Some(norm @ WeightNorm::Standardised) => {
+            Some(norm @ (WeightNorm::Standardised | WeightNorm::Normalised)) => {
                 let gain = norm.start(&[], 1, self.activation).first().copied().unwrap_or(1.0);
                 gain * gain / self.fan_in as f64
             }

@@ -27,6 +27,9 @@ pub enum WeightNorm {
     Standardised,
     /// Unit by unit W = gain V / |V| (Salimans & Kingma 2016). The gain starts at |V|: the network is what it was.
     Norm,
+    /// The same, with a gain that starts at 1 / sqrt(E phi(Z)^2), sqrt 2 for ReLU, so that every pre-activation keeps its
+    /// variance (Arpit et al. 2019).
+    Normalised,
     /// W = gain V / s with one gain, s = u^T V w being V's largest singular value as 15 power iterations find it (Miyato et
     /// al. 2018; with the gain Zhai et al. 2023). The gain starts at 1: the layer makes nothing longer.
     Spectral,
@@ -36,7 +39,7 @@ impl WeightNorm {
     /// How many gains a layer of so many units has.
     pub fn gains(self, fan_out: usize) -> usize {
         match self {
-            Self::Standardised | Self::Norm => fan_out,
+            Self::Standardised | Self::Norm | Self::Normalised => fan_out,
             Self::Spectral => 1,
         }
     }
@@ -46,6 +49,7 @@ impl WeightNorm {
         match self {
             Self::Standardised => vec![Gains::at(activation, 1.0).norm_free(); fan_out],
             Self::Norm => columns(weight, fan_out).map(|unit| square(&unit).sqrt()).collect(),
+            Self::Normalised => vec![Gains::at(activation, 1.0).forward(); fan_out],
             Self::Spectral => vec![1.0],
         }
     }
@@ -109,7 +113,7 @@ impl WeightNorm {
         }
         let smallest = match self {
             Self::Standardised => SMALLEST_SQUARE,
-            Self::Norm | Self::Spectral => SMALLEST_NORM * SMALLEST_NORM,
+            Self::Norm | Self::Normalised | Self::Spectral => SMALLEST_NORM * SMALLEST_NORM,
         };
         let square = square(&column);
         (column, square.max(smallest).sqrt().recip(), square > smallest)
@@ -177,7 +181,7 @@ mod tests {
 
     const FAN_IN: usize = 7;
     const UNITS: usize = 3;
-    const KINDS: [WeightNorm; 2] = [WeightNorm::Standardised, WeightNorm::Norm];
+    const KINDS: [WeightNorm; 3] = [WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Normalised];
 
     fn numbers(count: usize, phase: f64) -> Vec<f64> {
         (0..count).map(|k| 1.3 * (1.7 * k as f64 + phase).sin() + 0.4 * (0.31 * k as f64).cos()).collect()
@@ -200,6 +204,8 @@ mod tests {
         let pi = std::f64::consts::PI;
         let start = WeightNorm::Standardised.start(&v, UNITS, Activation::relu());
         assert!(start.iter().all(|gain| (gain - (2.0 * pi / (pi - 1.0)).sqrt()).abs() < 1e-8), "{start:?}");
+        let start = WeightNorm::Normalised.start(&v, UNITS, Activation::relu());
+        assert!(start.iter().all(|gain| (gain - 2.0_f64.sqrt()).abs() < 1e-8), "{start:?}");
     }
 
     /// Central differences of sum(W * a) for fixed numbers a.

@@ -140,7 +140,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
 }
 
 fn weight_norm() -> impl Strategy<Value = WeightNorm> {
-    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Spectral])
+    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Normalised, WeightNorm::Spectral])
 }
 
 fn attention() -> impl Strategy<Value = LayerRecipe> {
@@ -391,18 +391,18 @@ fn data() -> impl Strategy<Value = Data> {
 fn optimizer() -> impl Strategy<Value = Optimizer> {
     let name = sample::select(OptimizerName::ALL.to_vec());
     let decays = (0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1.0);
-    let spikes = (any::<bool>(), option::of(positive()), option::of(1..100_000_usize));
+    let spikes = (any::<bool>(), option::of(positive()), option::of(1..100_000_usize), option::of(1..4096_usize));
     let numbers = (positive(), decays, 0.0..1e-3, 0.0..0.1);
     (name, numbers, spikes, any::<bool>()).prop_map(
         |(name, (learning_rate, decays, eps, weight_decay), spikes, trust)| {
             let (momentum, betas, alpha) = decays;
-            let (clip_update, spike_limit, reset_every) = spikes;
+            let (clip_update, spike_limit, reset_every, base_width) = spikes;
             let default = Optimizer { learning_rate, weight_decay, trust_ratio: trust, ..Optimizer::named(name) };
             match name {
                 OptimizerName::Sgd => default,
                 OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
                 OptimizerName::Adam | OptimizerName::AdamW => {
-                    Optimizer { betas, eps, clip_update, spike_limit, reset_every, ..default }
+                    Optimizer { betas, eps, clip_update, spike_limit, reset_every, base_width, ..default }
                 }
                 OptimizerName::RmsProp => Optimizer { alpha, eps, momentum, ..default },
                 OptimizerName::AdaGrad => Optimizer { eps, ..default },

@@ -54,7 +54,7 @@ impl Trainer {
         model.arithmetic = Arithmetic { narrow: Narrow::of(recipe.run.precision), loss_scale: scaler.scale };
         Self {
             model,
-            optimizer: Optimizer::new(&recipe.optimizer),
+            optimizer: Optimizer::new(&recipe.optimizer).of(network),
             clipper: Clipper::new(&recipe.clip).of(network),
             step: 0,
             losses: Vec::new(),
@@ -70,7 +70,7 @@ impl Trainer {
     /// Goes on with other settings of the same network on the same data: what remembers something keeps it where its own
     /// settings stay.
     pub fn change_settings(&mut self, recipe: &Recipe) {
-        self.optimizer.change_settings(&recipe.optimizer);
+        self.optimizer.change_settings(&recipe.optimizer, &self.model.network);
         if recipe.clip != self.recipe.clip {
             self.clipper = Clipper::new(&recipe.clip).of(&self.model.network);
         }

@@ -367,6 +367,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         spike_limit: rule["spike_limit"].as_f64(),
         reset_every: rule["reset_every"].as_u64().map(|steps| steps as usize),
         trust_ratio: rule["trust_ratio"] == true,
+        base_width: None,
     };
     let limits = match case["clip"]["kind"].as_str() {
         Some("value") => Clip::at(ClipKind::Value, number(&case["clip"]["limit"])),

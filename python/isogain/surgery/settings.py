@@ -63,6 +63,7 @@ _AT_EVERY_STEP = {
     "spike_limit": "isogain.updates.limit_spikes(optimizer, limit={!r}, reset_every=None)",
     "trust_ratio": "isogain.updates.normalise(optimizer)",
     "reset_every": "isogain.updates.limit_spikes(optimizer, limit=None, reset_every={:.0f})",
+    "base_width": "isogain.updates.scale_rates_by_width(optimizer, model, base_width={:.0f})",
 }
 
 
@@ -71,8 +72,9 @@ def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
     return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
 
 
-def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> None:
-    """Sets numbers of an optimizer, and what it does at every step. Several groups keep the ratio of their rates.
+def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float], model: nn.Module) -> None:
+    """Sets numbers of the optimizer of this model, and what it does at every step. Several groups keep the ratio of their
+    rates.
 
     Raises `CannotApply` for a number that this optimizer does not have.
     """
@@ -94,6 +96,8 @@ def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float]) -> 
         limit, every = settings.get("spike_limit"), settings.get("reset_every")
         if limit is not None or every is not None:
             updates.limit_spikes(optimizer, limit, None if every is None else int(every))
+        if settings.get("base_width"):
+            updates.scale_rates_by_width(optimizer, model, int(settings["base_width"]))
     except ValueError as error:
         told = ", ".join(f"{name} = {value:g}" for name, value in settings.items() if name in _AT_EVERY_STEP)
         raise CannotApply(f"optimizer {told}", str(error)) from error
@@ -105,6 +109,7 @@ def told(name: str, value: float) -> tuple[str, str, str]:
         "clip_update": "are shortened while the second moment is behind the gradient",
         "trust_ratio": "are as long as the learning rate times the weights",
         "spike_limit": f"follow no gradient whose square is above {value:g} times its second moment",
+        "base_width": f"of a weight between layers are {value:g} over its fan-in times as long",
         "reset_every": f"begin with fresh moments every {value:g} updates",
     }
     if name in what:

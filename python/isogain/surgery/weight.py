@@ -32,6 +32,20 @@ class Standardised(nn.Module):
         return self.gain * centred * square.clamp_min(1e-4).rsqrt()
 
 
+class Normalised(nn.Module):
+    """gain V / |V| (Salimans & Kingma 2016), unit by unit, with gains that start where they are told to; V is
+    `[out, in, ...]`."""
+
+    def __init__(self, weight: torch.Tensor, gain: float) -> None:
+        super().__init__()
+        shape = (len(weight), *(1 for _ in weight.shape[1:]))
+        self.gain = nn.Parameter(torch.full(shape, gain, dtype=weight.dtype, device=weight.device))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        square = weight.flatten(1).square().sum(1).view_as(self.gain)
+        return self.gain * weight * square.clamp_min(1e-24).rsqrt()
+
+
 class Spectral(nn.Module):
     """gain V / s with one gain, s being V's largest singular value as 15 power iterations find it; V is `[out, in, ...]`.
     Each search begins from the same direction, so that no state is kept and no random number drawn."""
@@ -58,8 +72,15 @@ def standardise_weights(model: nn.Module, names: list[str], gain: float) -> None
         nn.utils.parametrize.register_parametrization(layer, "weight", Standardised(layer.weight, gain))
 
 
-def normalise_weights(model: nn.Module, names: list[str]) -> None:
-    """Trains direction and length of each unit's weights in the named layers apart."""
+def normalise_weights(model: nn.Module, names: list[str], gain: float) -> None:
+    """Divides each unit's weights in the named layers by their norm, and gives it a gain."""
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        nn.utils.parametrize.register_parametrization(layer, "weight", Normalised(layer.weight, gain))
+
+
+def separate_lengths(model: nn.Module, names: list[str]) -> None:
+    """Trains direction and length of each unit's weights in the named layers apart, from where they are."""
     for name in names:
         nn.utils.parametrizations.weight_norm(model.get_submodule(name))
 
@@ -72,10 +93,12 @@ def spectral_norms(model: nn.Module, names: list[str]) -> None:
 
 
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
-    """Computes the weights of hidden layers as `standardised(gain = ...)`, `norm` or `spectral` says."""
-    read = re.fullmatch(r"(norm|spectral)|standardised\(gain = ([-+.e\d]+)\)", text)
+    """Computes the weights of hidden layers as `norm`, `spectral`, `standardised(gain = ...)` or `normalised(gain = ...)`
+    says."""
+    read = re.fullmatch(r"(norm|spectral)|(standardised|normalised)\(gain = ([-+.e\d]+)\)", text)
     if read is None:
-        raise CannotApply(f"weight_norm = {text}", "unknown; known: norm, spectral, standardised(gain = 1.7)")
+        why = "unknown; known: norm, spectral, standardised(gain = 1.7), normalised(gain = 1.4)"
+        raise CannotApply(f"weight_norm = {text}", why)
     closed = untouchable(model)
     names = list(
         dict.fromkeys(
@@ -88,9 +111,9 @@ def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
         why = "no hidden Linear or convolution whose weights are trained themselves"
         raise CannotApply(f"weight_norm = {text}", why)
     if read[1]:
-        call = Call(normalise_weights if read[1] == "norm" else spectral_norms, names)
+        call = Call(separate_lengths if read[1] == "norm" else spectral_norms, names)
     else:
-        call = Call(standardise_weights, names, float(read[2]))
+        call = Call(standardise_weights if read[2] == "standardised" else normalise_weights, names, float(read[3]))
     told = [
         (name, type(model.get_submodule(name)).__name__, f"computes its weight: {text}")
         for name in names

@@ -1,6 +1,11 @@
 //! `[optimizer]`: how a gradient becomes an update.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::network::Network;
+use crate::width_scaling;
 
 /// How a gradient becomes an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +38,9 @@ pub struct Optimizer {
     /// Whether the step of each weight tensor is as long as the learning rate times the tensor itself (LARS, LAMB).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trust_ratio: bool,
+    /// Width at which every weight has the learning rate; others between layers have this over their fan-in times it (muP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_width: Option<usize>,
 }
 
 /// Which update rule.
@@ -81,7 +89,7 @@ impl OptimizerName {
         match self {
             Self::Sgd => &[],
             Self::Momentum | Self::Nesterov => &["momentum"],
-            Self::Adam | Self::AdamW => &["betas", "eps", "clip_update", "spike_limit", "reset_every"],
+            Self::Adam | Self::AdamW => &["betas", "eps", "clip_update", "spike_limit", "reset_every", "base_width"],
             Self::RmsProp => &["alpha", "eps", "momentum"],
             Self::AdaGrad => &["eps"],
         }
@@ -109,6 +117,7 @@ struct Given {
     spike_limit: Option<f64>,
     reset_every: Option<usize>,
     trust_ratio: Option<bool>,
+    base_width: Option<usize>,
 }
 
 impl From<Given> for Optimizer {
@@ -126,6 +135,7 @@ impl From<Given> for Optimizer {
             spike_limit: given.spike_limit,
             reset_every: given.reset_every,
             trust_ratio: given.trust_ratio.unwrap_or(default.trust_ratio),
+            base_width: given.base_width,
         }
     }
 }
@@ -145,7 +155,13 @@ impl Optimizer {
             spike_limit: None,
             reset_every: None,
             trust_ratio: false,
+            base_width: None,
         }
+    }
+
+    /// What the learning rate of each parameter of `network` is multiplied by; those left out keep it.
+    pub fn rate_factors(&self, network: &Network) -> BTreeMap<String, f64> {
+        self.base_width.map_or_else(BTreeMap::new, |width| width_scaling::rate_factors(network, width))
     }
 
     /// Whether a step hardly depends on the size of the gradient, by the rule or by `trust_ratio`.

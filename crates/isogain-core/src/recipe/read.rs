@@ -279,8 +279,9 @@ fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
         spike_limit: table.optional("spike_limit", Entry::number)?,
         reset_every: table.optional("reset_every", Entry::whole)?,
         trust_ratio: table.get("trust_ratio", default.trust_ratio, Entry::flag)?,
+        base_width: table.optional("base_width", Entry::whole)?,
     };
-    for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every"] {
+    for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every", "base_width"] {
         if !name.settings().contains(&setting) {
             let having = OptimizerName::ALL.into_iter().filter(|name| name.settings().contains(&setting));
             let names: Vec<String> = having.map(|name| format!("\"{}\"", Name(&name))).collect();

@@ -230,6 +230,9 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
         lines.changed("reset_every", &optimizer.reset_every, &default.reset_every);
     }
     lines.changed("trust_ratio", &optimizer.trust_ratio, &default.trust_ratio);
+    if has("base_width") {
+        lines.changed("base_width", &optimizer.base_width, &default.base_width);
+    }
     lines
 }
 

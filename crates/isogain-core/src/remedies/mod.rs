@@ -34,6 +34,7 @@ mod loss_scaling;
 mod lsuv_init;
 mod move_norm;
 mod normalise_updates;
+mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
 mod plain_net;
@@ -44,6 +45,7 @@ mod qk_norm;
 mod rescale_init;
 mod scale_branches;
 mod scale_input;
+mod scale_rates_by_width;
 mod self_normalise;
 mod smaller_eps;
 mod smooth_kernel_shaping;
@@ -94,7 +96,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 42] = [
+pub static TABLE: [&Remedy; 44] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -122,10 +124,12 @@ pub static TABLE: [&Remedy; 42] = [
     &asymmetric_init::REMEDY,
     &smooth_kernel_shaping::REMEDY,
     &standardise_weights::REMEDY,
+    &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,
+    &scale_rates_by_width::REMEDY,
     &smaller_eps::REMEDY,
     &normalise_updates::REMEDY,
     &loss_scaling::REMEDY,

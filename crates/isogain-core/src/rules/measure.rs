@@ -1,7 +1,7 @@
 //! What several rules look at: how far a layer can travel in the planned run, how the signal changes through the
 //! body, and whether the network learned.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Case;
 use crate::flow::profile::{Layer, Profile, causes};
@@ -52,6 +52,7 @@ pub(super) fn by_joint(joints: &[JointRecord]) -> HashMap<&str, &JointRecord> {
 /// The weight matrices before training, in forward order.
 pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
     let shrink = clip_factor(case);
+    let factors = case.recipe.optimizer.rate_factors(case.network);
     let steps = case.recipe.run.steps;
     let travel = case.recipe.optimizer.travel(steps as f64) * case.recipe.schedule.mean_factor(steps);
     let by_name = by_name(&case.start.parameters);
@@ -59,7 +60,7 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
         .linears()
         .filter_map(|(op, _)| Some((op, *by_name.get(format!("{}.weight", op.name).as_str())?)))
         .map(|(op, record)| {
-            let relative_step = relative_step(case, record, shrink);
+            let relative_step = relative_step(case, record, shrink, &factors);
             Weight {
                 op: &op.name,
                 gradient: &record.gradient,
@@ -72,11 +73,19 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
 
 /// Steps times |update| / |W| of any parameter, as in [`Weight::reach`].
 pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64> {
-    Some(relative_step(case, record, clip_factor(case))? * case.recipe.run.steps as f64)
+    let factors = case.recipe.optimizer.rate_factors(case.network);
+    Some(relative_step(case, record, clip_factor(case), &factors)? * case.recipe.run.steps as f64)
 }
 
 /// |update| / |W| of one step from the gradient before training.
-fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Option<f64> {
+///
+/// `shrink` is what clipping leaves of the gradient; `factors` are on the learning rates of single parameters.
+fn relative_step(
+    case: &Case<'_>,
+    record: &ParameterRecord,
+    shrink: f64,
+    factors: &BTreeMap<String, f64>,
+) -> Option<f64> {
     let weight = record.weight.rms().filter(|&rms| rms > 0.0)?;
     let gradient = record.gradient.rms()? * shrink;
     let gradient = match case.recipe.clip.kind {
@@ -88,10 +97,11 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64) -> Opti
         ClipKind::None | ClipKind::GlobalNorm | ClipKind::AutoClip | ClipKind::ZClip | ClipKind::AdaGc => gradient,
     };
     let optimizer = &case.recipe.optimizer;
+    let rate = optimizer.learning_rate * factors.get(&record.name).copied().unwrap_or(1.0);
     if optimizer.trust_ratio {
-        return Some(if gradient > 0.0 { optimizer.learning_rate } else { 0.0 });
+        return Some(if gradient > 0.0 { rate } else { 0.0 });
     }
-    Some(optimizer.learning_rate * optimizer.gain(gradient) / weight)
+    Some(rate * optimizer.gain(gradient) / weight)
 }
 
 /// What clipping by global norm leaves of the gradient before training.

@@ -80,6 +80,9 @@ pub struct Settings {
     /// Updates after which Adam's moments start again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_every: Option<usize>,
+    /// Width at which every weight has the learning rate; others have this over their fan-in times it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_width: Option<usize>,
 }
 
 const STANDARDISE: &str = "standardise";
@@ -99,6 +102,7 @@ impl Subject {
             trust_ratio: changed(&before.optimizer.trust_ratio, &after.optimizer.trust_ratio),
             spike_limit: after.optimizer.spike_limit.filter(|_| before.optimizer.spike_limit.is_none()),
             reset_every: after.optimizer.reset_every.filter(|_| before.optimizer.reset_every.is_none()),
+            base_width: after.optimizer.base_width.filter(|_| before.optimizer.base_width.is_none()),
         };
         Changes {
             init: (old.init != new.init).then(|| new.init.to_string()),
@@ -108,13 +112,17 @@ impl Subject {
                 NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
                 _ => norm.to_string(),
             }),
-            weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| match norm {
-                WeightNorm::Standardised => {
+            weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| {
+                let with_gain = |name: &str| {
                     let gain = norm.start(&[], 1, new.activation).first().copied().unwrap_or(1.0);
-                    format!("standardised(gain = {gain:.4})")
+                    format!("{name}(gain = {gain:.4})")
+                };
+                match norm {
+                    WeightNorm::Standardised => with_gain("standardised"),
+                    WeightNorm::Normalised => with_gain("normalised"),
+                    WeightNorm::Norm => "norm".to_owned(),
+                    WeightNorm::Spectral => "spectral".to_owned(),
                 }
-                WeightNorm::Norm => "norm".to_owned(),
-                WeightNorm::Spectral => "spectral".to_owned(),
             }),
             skip: (new.kind == NetworkKind::Residual && skip(old) != skip(new)).then(|| Skip {
                 // A stem comes before the blocks.

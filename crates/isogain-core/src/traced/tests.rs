@@ -87,7 +87,10 @@ fn what_a_prescription_changes() {
     let mut adam = subject.recipe.clone();
     (adam.optimizer.clip_update, adam.optimizer.spike_limit) = (true, Some(5000.0));
     (adam.optimizer.reset_every, adam.optimizer.trust_ratio) = (Some(100), true);
-    let expected = json!({ "clip_update": true, "trust_ratio": true, "spike_limit": 5000.0, "reset_every": 100 });
+    adam.optimizer.base_width = Some(64);
+    let expected = json!({
+        "clip_update": true, "trust_ratio": true, "spike_limit": 5000.0, "reset_every": 100, "base_width": 64
+    });
     assert_eq!(serde_json::to_value(subject.changes(&adam)).unwrap(), json!({ "optimizer": expected }));
 }
 

@@ -14,6 +14,7 @@ mod trust_ratio;
 
 use std::collections::BTreeMap;
 
+use isogain_core::network::Network;
 use isogain_core::recipe::{Optimizer as OptimizerRecipe, OptimizerName};
 use isogain_core::record::ParameterRecord;
 use isogain_core::statistics::Moments;
@@ -25,6 +26,8 @@ use crate::ops::{Buffer, Loop, Real, buffer_moments, by_type, filled, tensor, ve
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     recipe: OptimizerRecipe,
+    /// What the learning rate of a parameter is multiplied by, where that is not 1.
+    factors: BTreeMap<String, f64>,
     /// What builds up of the gradients: a velocity, or Adam's m.
     pub first: BTreeMap<String, Value>,
     /// What builds up of their squares.
@@ -38,6 +41,13 @@ pub struct Turn {
     pub rate: f64,
     /// Updates done before.
     pub updates: usize,
+}
+
+impl Turn {
+    /// The same for one parameter, whose rate may be another.
+    fn of(self, factors: &BTreeMap<String, f64>, parameter: &str) -> Self {
+        Self { rate: self.rate * factors.get(parameter).copied().unwrap_or(1.0), ..self }
+    }
 }
 
 /// State of one parameter: `first` and `second` of [`Optimizer`], where the rule has them.
@@ -63,11 +73,19 @@ fn rule<T: Real>(name: OptimizerName) -> Rule {
 impl Optimizer {
     /// With empty state.
     pub fn new(recipe: &OptimizerRecipe) -> Self {
-        Self { recipe: recipe.clone(), first: BTreeMap::new(), second: BTreeMap::new() }
+        Self { recipe: recipe.clone(), factors: BTreeMap::new(), first: BTreeMap::new(), second: BTreeMap::new() }
+    }
+
+    /// For the parameters of this network, whose widths may decide on their rates.
+    #[must_use]
+    pub fn of(mut self, network: &Network) -> Self {
+        self.factors = self.recipe.rate_factors(network);
+        self
     }
 
     /// Goes on with other settings of the same rule.
-    pub fn change_settings(&mut self, recipe: &OptimizerRecipe) {
+    pub fn change_settings(&mut self, recipe: &OptimizerRecipe, network: &Network) {
+        self.factors = recipe.rate_factors(network);
         self.recipe = recipe.clone();
     }
 
@@ -96,6 +114,7 @@ impl Optimizer {
             let wrapped =
                 |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
             let (mut parameter, mut gradient) = (value.into_buffer(), gradient.into_buffer());
+            let turn = turn.of(&self.factors, &name);
             // Right before the update, which then finds both in the cache.
             let before = watched.then(|| [&parameter, &gradient].map(buffer_moments));
             let [first, second] = by_type!(parameter, update(&self.recipe, turn, &mut parameter, &mut gradient, state));
@@ -126,6 +145,7 @@ impl Optimizer {
         };
         let update = |(name, gradient): (String, Value)| {
             let state = [kept(&self.first, &name), kept(&self.second, &name)];
+            let turn = turn.of(&self.factors, &name);
             let value = gradient.with_buffer(|gradient| {
                 let mut parameter = parameters[name.as_str()].clone().into_buffer();
                 by_type!(parameter, update(&self.recipe, turn, &mut parameter, gradient, state));
@@ -420,6 +440,31 @@ mod tests {
                 "{name:?}: a bias"
             );
             assert_eq!(step(name, true, 0.0, DType::F64, &[2, 2]).1, step(name, false, 0.0, DType::F64, &[2, 2]).1);
+        }
+    }
+
+    /// Of the same gradients, a step of the second layer is 64 / 16 times as long, and told so before it is made.
+    #[test]
+    fn a_rate_goes_with_the_width() {
+        let read = isogain_core::recipe::parse("[network]\ndepth = 2\nwidth = 16\n", "test").unwrap();
+        let shape = isogain_core::network::Shape::vector(5);
+        let network = isogain_core::recipe::expand::network(&read, shape, 3).unwrap();
+        let names = ["fc1.weight", "fc2.weight", "fc2.bias"];
+        let value = |value: f64| Value::Vector(vector(&[value; 3], DType::F64, &Device::flex()));
+        let all =
+            |number: f64| names.map(|name| (name.to_owned(), value(number))).into_iter().collect::<BTreeMap<_, _>>();
+        let turn = Turn { rate: 0.1, updates: 0 };
+        for name in [OptimizerName::Adam, OptimizerName::AdamW] {
+            let recipe = OptimizerRecipe { base_width: Some(64), weight_decay: 0.0, ..recipe(name) };
+            let mut optimizer = Optimizer::new(&recipe).of(&network);
+            let mut parameters = all(1.0);
+            let told = optimizer.updates(&parameters, all(0.5), turn);
+            optimizer.step(&mut parameters, all(0.5), turn, false);
+            for (name, expected) in names.into_iter().zip([-0.1, -0.4, -0.1]) {
+                for moved in [told[name].to_f64()[0], parameters[name].to_f64()[0] - 1.0] {
+                    assert!((moved - expected).abs() < 1e-7, "{name}: {moved} is not {expected}");
+                }
+            }
         }
     }
 

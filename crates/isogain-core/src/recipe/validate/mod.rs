@@ -105,7 +105,8 @@ fn optimizer(optimizer: &Optimizer) -> Result<(), RecipeError> {
     let eps = optimizer.eps;
     must("optimizer.eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
     optimizer.spike_limit.map_or(Ok(()), |limit| positive("optimizer.spike_limit", limit))?;
-    optimizer.reset_every.map_or(Ok(()), |steps| within("optimizer.reset_every", steps, MAX_STEPS))
+    optimizer.reset_every.map_or(Ok(()), |steps| within("optimizer.reset_every", steps, MAX_STEPS))?;
+    optimizer.base_width.map_or(Ok(()), |width| within("optimizer.base_width", width, MAX_WIDTH))
 }
 
 fn schedule(schedule: &Schedule) -> Result<(), RecipeError> {

@@ -1,0 +1,50 @@
+//! Give each weight the learning rate that its width allows (muP).
+
+use super::{Prescription, Remedy};
+use crate::recipe::Recipe;
+use crate::rules::Case;
+use crate::theory::initializers::Initializer;
+use crate::width_scaling;
+
+pub(super) static REMEDY: Remedy = Remedy {
+    name: "scale-rates-by-width",
+    summary: "give each weight the learning rate that its width allows: a wide layer's falls as 1/width (muP)",
+    page: include_str!("scale-rates-by-width.md"),
+    prescribe,
+};
+
+/// Width at which rates are what the recipe says: small enough to be quick to tune.
+const BASE: usize = 64;
+
+/// Fan-in over the base from which on one rate does not serve the widest layer and the others.
+const WIDE: usize = 4;
+
+fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
+    let optimizer = &recipe.optimizer;
+    let smallest = width_scaling::rate_factors(case.network, BASE).into_values().fold(f64::INFINITY, f64::min);
+    if !optimizer.name.settings().contains(&"base_width")
+        || optimizer.base_width.is_some()
+        || smallest * WIDE as f64 > 1.0
+    {
+        return Vec::new();
+    }
+    let mut treated = recipe.clone();
+    treated.optimizer.base_width = Some(BASE);
+    let mut parameters = format!("base_width = {BASE}");
+    if let Some(init) = head(case) {
+        treated.network.head_init = Some(init);
+        parameters = format!("{parameters}, head_init = {init}");
+    }
+    vec![REMEDY.variant(parameters, treated)]
+}
+
+/// Outputs of a wide head start as 1 / sqrt(width): the variance of its weights is base / width^2.
+fn head(case: &Case<'_>) -> Option<Initializer> {
+    let (_, head) = case.network.linears().last()?;
+    if head.tied.is_some() || head.fan_in <= BASE {
+        return None;
+    }
+    // Two significant digits, as people write it.
+    let std = format!("{:.1e}", (BASE as f64).sqrt() / head.fan_in as f64).parse().ok()?;
+    Initializer::named("fixed-variance").ok()?.with_parameter("std", std).ok()
+}

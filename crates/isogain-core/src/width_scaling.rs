@@ -1,0 +1,54 @@
+//! Learning rates by width: the part of the maximal update parametrisation (muP, Yang & Hu 2021, Yang et al. 2022) that an
+//! adaptive optimizer needs. One file for the formula, so that every engine scales the same.
+//!
+//! A step of Adam moves every weight by about the learning rate, and what the steps of a batch have in common adds up over a
+//! unit's inputs: the pre-activation moves by the rate times the fan-in. So the rate of a weight between layers goes with
+//! 1 / fan-in. What reads the data has a fan-in that is no width; biases, norms and embeddings have none.
+
+use std::collections::BTreeMap;
+
+use crate::network::{Convolution, Network, OpKind};
+
+/// What the learning rate of each weight is multiplied by, `base_width / fan_in`; those left out keep it.
+pub fn rate_factors(network: &Network, base_width: usize) -> BTreeMap<String, f64> {
+    let mut reads_data = true;
+    let mut factors = BTreeMap::new();
+    for op in network.walk() {
+        let weights = match &op.kind {
+            OpKind::Embedding(_) => Vec::new(),
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
+                // The table that a tied layer multiplies by is an embedding's.
+                if linear.tied.is_none() { vec![("weight", linear.fan_in)] } else { Vec::new() }
+            }
+            OpKind::Recurrent(recurrent) => vec![("weight", recurrent.inputs), ("hidden_weight", recurrent.units)],
+            _ => continue,
+        };
+        for (name, fan_in) in weights {
+            if !(reads_data && name == "weight") {
+                factors.insert(format!("{}.{name}", op.name), base_width as f64 / fan_in as f64);
+            }
+        }
+        reads_data = false;
+    }
+    factors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Shape;
+    use crate::recipe::{expand, parse};
+
+    fn factors(network: &str, shape: Shape, base: usize) -> Vec<(String, f64)> {
+        let recipe = parse(&format!("[network]\n{network}\n"), "test").unwrap();
+        rate_factors(&expand::network(&recipe, shape, 3).unwrap(), base).into_iter().collect()
+    }
+
+    #[test]
+    fn what_reads_the_data_keeps_its_rate() {
+        let mlp = factors("depth = 2\nwidth = 128", Shape::vector(5), 64);
+        assert_eq!(mlp, [("fc2.weight".into(), 0.5), ("head.weight".into(), 0.5)]);
+        let convnet = factors("kind = \"convnet\"\ndepth = 2\nwidth = 8", Shape::image(4, 4, 1), 36);
+        assert_eq!(convnet, [("conv2.weight".into(), 0.5), ("head.weight".into(), 4.5)]);
+    }
+}
