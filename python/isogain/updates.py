@@ -144,30 +144,30 @@ class Normalise(Updates):
 
 
 class ScaleRatesByWidth(Updates):
-    """The step of each weight between layers times base_width / fan_in (Yang & Hu 2021, Yang et al. 2022). What reads the
-    data, embeddings, biases and norms keep their steps."""
+    """The step of each weight between layers times base_width / fan_in (Yang & Hu 2021, Yang et al. 2022), AdamW's decay
+    with it. What reads the data, embeddings, biases and norms keep their steps."""
 
-    def __init__(self, optimizer: optim.Optimizer, model: nn.Module, base_width: int) -> None:
-        if base_width < 1:
-            raise ValueError(f"base_width is {base_width}: must be at least 1")
-        self.factors = {
-            parameter: base_width / fan_in for parameter, fan_in in _between_layers(model)
-        }
+    def __init__(
+        self, optimizer: optim.Optimizer, model: nn.Module, base_width: int, reader: nn.Module | None
+    ) -> None:
+        if not 1 <= base_width < math.inf:
+            raise ValueError(f"base_width is {base_width}: must be a finite number, 1 or more")
+        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        factors = {parameter: base_width / fan_in for parameter, fan_in in _between_layers(model, reader)}
+        self.factors = {parameter: factor for parameter, factor in factors.items() if parameter in moved}
+        if factors and not self.factors:
+            raise ValueError("the optimizer moves no weight of this model")
         self._starts: list[tuple[Tensor, Tensor, float]] = []
         super().__init__(optimizer)
 
     @torch.no_grad()
     def _before(self) -> None:
-        self._starts = [
-            (parameter, parameter.detach().clone(), self.factors[parameter])
-            for parameter, _, _ in _with_gradients(self.optimizer)
-            if parameter in self.factors
-        ]
+        # Also those without a gradient: a closure may give them one in the step.
+        self._starts = [(parameter, parameter.detach().clone(), factor) for parameter, factor in self.factors.items()]
 
     @torch.no_grad()
     def _after(self) -> None:
         for parameter, start, factor in self._starts:
-            # In double: the step itself is not to be rounded a second time.
             parameter.copy_(start.double() + factor * (parameter.double() - start.double()))
         self._starts = []
 
@@ -199,35 +199,62 @@ def normalise(optimizer: optim.Optimizer) -> Normalise:
 
 
 def scale_rates_by_width(
-    optimizer: optim.Optimizer, model: nn.Module, base_width: int = 64
+    optimizer: optim.Optimizer, model: nn.Module, base_width: int = 64, reader: nn.Module | None = None
 ) -> ScaleRatesByWidth:
-    """Each weight has the learning rate that its width allows (`isogain explain scale-rates-by-width`). The first layer
-    that `model` holds is taken for the one that reads the data. Like `normalise` it reads steps off the parameters.
+    """Each weight has the learning rate that its width allows (`isogain explain scale-rates-by-width`). `reader` is the layer
+    that reads the data, by default the first one that `model` holds. Like `normalise`, which would undo it if it were called
+    later, it reads steps off the parameters.
 
-    Raises `ValueError` for an optimizer other than Adam and AdamW, whose steps alone go so with width.
+    Raises `ValueError` for an optimizer other than Adam and AdamW, whose steps alone go so with width, and for one that
+    moves no weight of the model.
     """
-    _needs_adam(optimizer, "scale_rates_by_width")
-    return ScaleRatesByWidth(optimizer, model, base_width)
+    if not isinstance(optimizer, optim.Adam | optim.AdamW):
+        name = type(optimizer).__name__
+        raise ValueError(f"scale_rates_by_width needs torch.optim.Adam or AdamW, whose steps have one size, not {name}")
+    return ScaleRatesByWidth(optimizer, model, base_width, reader)
 
 
-def _between_layers(model: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
+_TABLES = (nn.Embedding, nn.EmbeddingBag)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+_MULTIPLIERS = ("weight", "weight_v", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+def _between_layers(model: nn.Module, reader: nn.Module | None) -> Iterator[tuple[nn.Parameter, int]]:
     """The weights that multiply what other layers gave, and how many numbers a unit of each adds up."""
-    reads_data, tables = True, {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            reads_data = False
-        own = [p for p in module.parameters(recurse=False) if p.ndim > 1 and p not in tables]
-        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-            weights = own
-        else:
-            named = dict(module.named_parameters(recurse=False))
-            weights = [p for p in own if p is named.get("weight") or p is named.get("in_proj_weight")]
-        for place, parameter in enumerate(weights):
-            if not (reads_data and place == 0):
-                # The one layer that holds its weight as [inputs, outputs] is the transformers library's.
-                is_turned = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
-                yield parameter, len(parameter) if is_turned else parameter[0].numel()
-        reads_data = reads_data and not weights
+    layers = [module for module in model.modules() if isinstance(module, _TABLES) or _multipliers(module)]
+    reader = reader or next(iter(layers), None)
+    tables = {module.weight for module in layers if isinstance(module, _TABLES)}
+    for module in layers:
+        for name, parameter in _multipliers(module).items():
+            reads_data = module is reader and (not isinstance(module, _RECURRENT) or name.startswith("weight_ih"))
+            is_deeper = isinstance(module, nn.RNNBase) and "_l0" not in name
+            if parameter not in tables and (is_deeper or not reads_data):
+                yield parameter, _fan_in(module, parameter)
+
+
+def _multipliers(module: nn.Module) -> dict[str, nn.Parameter]:
+    """What the module itself multiplies its inputs by, or what that is computed from."""
+    if isinstance(module, (*_TABLES, *_NORMS)):
+        return {}
+    own = {name: parameter for name, parameter in module.named_parameters(recurse=False) if parameter.ndim > 1}
+    if isinstance(module, _RECURRENT):
+        return own
+    found = {name: own[name] for name in _MULTIPLIERS if name in own}
+    computed: Any = getattr(module, "parametrizations", {})
+    if "weight" in computed:
+        # torch's weight_norm keeps length and direction apart, in this order.
+        originals = dict(computed["weight"].named_parameters(recurse=False))
+        found["weight"] = originals.get("original", originals.get("original1"))
+    return {name: parameter for name, parameter in found.items() if parameter is not None}
+
+
+def _fan_in(module: nn.Module, weight: Tensor) -> int:
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return weight.numel() // (weight.shape[1] * module.groups)
+    # The one layer that holds its weight as [inputs, outputs] is the transformers library's.
+    is_turned = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+    return len(weight) if is_turned else weight[0].numel()
 
 
 def _needs_adam(optimizer: optim.Optimizer, what: str) -> None:

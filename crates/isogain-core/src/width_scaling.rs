@@ -7,13 +7,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::{Convolution, Network, OpKind};
+use crate::network::{Convolution, Network, Op, OpKind};
 
 /// What the learning rate of each weight is multiplied by, `base_width / fan_in`; those left out keep it.
 pub fn rate_factors(network: &Network, base_width: usize) -> BTreeMap<String, f64> {
-    let mut reads_data = true;
     let mut factors = BTreeMap::new();
-    for op in network.walk() {
+    collect(&network.ops, true, base_width as f64, &mut factors);
+    factors
+}
+
+/// Of these operations, of which the first may read the data; whether what follows them does so still.
+fn collect(ops: &[Op], mut reads_data: bool, base_width: f64, factors: &mut BTreeMap<String, f64>) -> bool {
+    for op in ops {
         let weights = match &op.kind {
             OpKind::Embedding(_) => Vec::new(),
             OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
@@ -21,16 +26,23 @@ pub fn rate_factors(network: &Network, base_width: usize) -> BTreeMap<String, f6
                 if linear.tied.is_none() { vec![("weight", linear.fan_in)] } else { Vec::new() }
             }
             OpKind::Recurrent(recurrent) => vec![("weight", recurrent.inputs), ("hidden_weight", recurrent.units)],
+            OpKind::Residual(residual) => {
+                // Both ways begin where the block does.
+                let branch = collect(&residual.branch, reads_data, base_width, factors);
+                let shortcut = collect(&residual.shortcut, reads_data, base_width, factors);
+                reads_data = branch && shortcut;
+                continue;
+            }
             _ => continue,
         };
         for (name, fan_in) in weights {
             if !(reads_data && name == "weight") {
-                factors.insert(format!("{}.{name}", op.name), base_width as f64 / fan_in as f64);
+                factors.insert(format!("{}.{name}", op.name), base_width / fan_in as f64);
             }
         }
         reads_data = false;
     }
-    factors
+    reads_data
 }
 
 #[cfg(test)]
@@ -50,5 +62,11 @@ mod tests {
         assert_eq!(mlp, [("fc2.weight".into(), 0.5), ("head.weight".into(), 0.5)]);
         let convnet = factors("kind = \"convnet\"\ndepth = 2\nwidth = 8", Shape::image(4, 4, 1), 36);
         assert_eq!(convnet, [("conv2.weight".into(), 0.5), ("head.weight".into(), 4.5)]);
+        let block = "kind = \"layers\"\nlayers = [{ residual = [{ linear = 8 }, { linear = 32 }], shortcut = [{ linear = 32 }] }, \
+                     { linear = 3 }]";
+        let listed = factors(block, Shape::vector(2), 64);
+        let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["block1.fc2.weight", "head.weight"]);
+        assert_eq!([listed[0].1, listed[1].1], [8.0, 2.0]);
     }
 }

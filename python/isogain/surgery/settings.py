@@ -72,9 +72,11 @@ def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
     return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
 
 
-def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float], model: nn.Module) -> None:
+def set_optimizer(
+    optimizer: optim.Optimizer, settings: Mapping[str, float], model: nn.Module, reader: str | None = None
+) -> None:
     """Sets numbers of the optimizer of this model, and what it does at every step. Several groups keep the ratio of their
-    rates.
+    rates. `reader` is the path of the layer that reads the data, where it is known.
 
     Raises `CannotApply` for a number that this optimizer does not have.
     """
@@ -97,7 +99,8 @@ def set_optimizer(optimizer: optim.Optimizer, settings: Mapping[str, float], mod
         if limit is not None or every is not None:
             updates.limit_spikes(optimizer, limit, None if every is None else int(every))
         if settings.get("base_width"):
-            updates.scale_rates_by_width(optimizer, model, int(settings["base_width"]))
+            first = None if reader is None else model.get_submodule(reader)
+            updates.scale_rates_by_width(optimizer, model, int(settings["base_width"]), first)
     except ValueError as error:
         told = ", ".join(f"{name} = {value:g}" for name, value in settings.items() if name in _AT_EVERY_STEP)
         raise CannotApply(f"optimizer {told}", str(error)) from error

@@ -49,6 +49,8 @@ class Treatment:
     """The same done to `model` in plain PyTorch; `inputs` stands for a batch's inputs where it is used."""
     optimizer: dict[str, float] = field(default_factory=dict)
     """Settings to make in the optimizer, such as `learning_rate`; see `settings.set_optimizer`."""
+    reader: str | None = None
+    """Path of the layer that reads the data, where the optimizer's settings ask for it."""
     clip: Clip | None = None
     """To be called with the model between `loss.backward()` and `optimizer.step()`."""
     input: str | None = None
@@ -104,7 +106,8 @@ def treat(
             ("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so")
         )
     code = surgery.code(settings.code(numbers, clip, target is not None))
-    return Treatment(surgery.model, diff(told), code, numbers, clip, changes.get("input"), target)
+    reader = surgery.reader() if before is not None and "base_width" in numbers else None
+    return Treatment(surgery.model, diff(told), code, numbers, reader, clip, changes.get("input"), target)
 
 
 def inputs_of(batch: Any) -> Any:
@@ -151,6 +154,10 @@ class _Surgery:
 
     def layout(self) -> Layout:
         return assume(self.model) if self.inputs is None else observe(self.model, self.inputs)
+
+    def reader(self) -> str | None:
+        """Path of the layer that is called first."""
+        return next((layer.path for layer in self.layout().layers), None)
 
     def apply(self, steps: Sequence[Step], inputs: Any = None) -> None:
         for step in joined(steps):

@@ -23,11 +23,15 @@ const SLOW: f64 = 1e-4;
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let optimizer = &recipe.optimizer;
     let weights = case.start.parameters.iter().filter(|parameter| parameter.name.ends_with(".weight"));
-    let sizes: Vec<(f64, f64)> = weights
-        .filter_map(|parameter| Some((parameter.gradient.rms()?, parameter.weight.rms()?)))
-        .filter(|(gradient, weight)| *gradient > 0.0 && *weight > 0.0)
+    let factors = optimizer.rate_factors(case.network);
+    let factor = |name: &str| factors.get(name).copied().unwrap_or(1.0);
+    let sizes: Vec<(f64, f64, f64)> = weights
+        .filter_map(|parameter| Some((factor(&parameter.name), parameter.gradient.rms()?, parameter.weight.rms()?)))
+        .filter(|(_, gradient, weight)| *gradient > 0.0 && *weight > 0.0)
         .collect();
-    let steps = sizes.iter().map(|(gradient, weight)| optimizer.learning_rate * optimizer.gain(*gradient) / weight);
+    let steps = sizes
+        .iter()
+        .map(|(factor, gradient, weight)| optimizer.learning_rate * factor * optimizer.gain(*gradient) / weight);
     let smallest = steps.clone().fold(f64::INFINITY, f64::min);
     let largest = steps.fold(0.0, f64::max);
     let is_uneven = (largest / smallest).ln() > SPREAD || largest < SLOW;

@@ -31,20 +31,24 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let mut treated = recipe.clone();
     treated.optimizer.base_width = Some(BASE);
     let mut parameters = format!("base_width = {BASE}");
-    if let Some(init) = head(case) {
+    if let Some(init) = head(case, recipe) {
         treated.network.head_init = Some(init);
         parameters = format!("{parameters}, head_init = {init}");
     }
     vec![REMEDY.variant(parameters, treated)]
 }
 
-/// Outputs of a wide head start as 1 / sqrt(width): the variance of its weights is base / width^2.
-fn head(case: &Case<'_>) -> Option<Initializer> {
+/// Outputs of a wide head start as 1 / sqrt(width): the variance of its weights is base / width^2. `None` where it is no larger.
+fn head(case: &Case<'_>, recipe: &Recipe) -> Option<Initializer> {
     let (_, head) = case.network.linears().last()?;
-    if head.tied.is_some() || head.fan_in <= BASE {
+    let fan_in = head.fan_in as f64;
+    let is_small = head.weight_variance() <= BASE as f64 / (fan_in * fan_in);
+    // In an explicit list a layer may have an initialiser of its own, which `head_init` does not touch.
+    let is_own = recipe.network.layers.last().is_some_and(|layer| layer.init.is_some());
+    if head.tied.is_some() || head.fan_in <= BASE || is_small || is_own {
         return None;
     }
     // Two significant digits, as people write it.
-    let std = format!("{:.1e}", (BASE as f64).sqrt() / head.fan_in as f64).parse().ok()?;
+    let std = format!("{:.1e}", (BASE as f64).sqrt() / fan_in).parse().ok()?;
     Initializer::named("fixed-variance").ok()?.with_parameter("std", std).ok()
 }

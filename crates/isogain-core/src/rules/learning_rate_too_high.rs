@@ -93,7 +93,8 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     Some(finding.with("seeds measured", sharpness.seeds as f64).remedies(REMEDIES))
 }
 
-const REMEDIES: &[&str] = &["change-learning-rate", "warm-up", "clip-by-global-norm", "insert-batch-norm"];
+const REMEDIES: &[&str] =
+    &["change-learning-rate", "warm-up", "clip-by-global-norm", "scale-rates-by-width", "insert-batch-norm"];
 
 /// After training: it started well and lost what it had.
 fn after(case: &Case<'_>) -> Option<Finding> {

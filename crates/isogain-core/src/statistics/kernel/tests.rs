@@ -165,7 +165,7 @@ fn every_sixteen_bit_pattern_widens_as_the_scalar_code_does() {
     }
 }
 
-/// Sums over sixteen values may be taken in f32, so each is good to eight roundings of the sum of magnitudes; all else is the
+/// Sums over 24 values may be taken in f32, so each is good to eight roundings of the sum of magnitudes; all else is the
 /// same.
 fn same_up_to_rounding(
     (found, histogram): (Moments, ExponentHistogram),
