@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use serde_json::Value;
+
 use super::program::{Program, Python, python_with};
 use super::{median, number, numbers, range, smallest, text};
 use crate::steps::say;
@@ -29,6 +31,9 @@ const CASES: [Case; 6] = [
     Case { name: "lstm", steps: 5, goal: 0.8, watched_goal: 1.02 },
 ];
 
+/// How many times as many steps a turn of two threads has: the first ones after a pause are slow on the clock.
+const LONGER: usize = 10;
+
 /// Turns of each side.
 const TURNS: usize = 15;
 
@@ -39,11 +44,14 @@ pub(super) fn table() -> Result<()> {
         Some(python) => format!("against PyTorch {}, eager", python.version),
         None => "not against PyTorch: no Python with torch (set ISOGAIN_PYTHON)".to_string(),
     };
-    say(&format!("\nA training step, one thread, {against}. Milliseconds on the processor, smallest / median:\n"));
+    say(&format!(
+        "\nA training step, one thread, {against}. Milliseconds on the processor, smallest / median; of two threads \
+         on the clock:\n"
+    ));
     say(
-        "| network | ours | PyTorch | ours over PyTorch, smallest / median | goal | watched over unwatched, smallest / median | goal |",
+        "| network | ours | PyTorch | ours over PyTorch, smallest / median | goal | watched over unwatched, smallest / median | goal | the same on two threads |",
     );
-    say("|---|---|---|---|---|---|---|");
+    say("|---|---|---|---|---|---|---|---|");
     CASES.iter().try_for_each(|case| row(case, python.as_ref()))
 }
 
@@ -51,6 +59,8 @@ pub(super) fn table() -> Result<()> {
 fn row(case: &Case, python: Option<&Python>) -> Result<()> {
     let name = case.name;
     let mut ours = Program::example("isogain", "step_bench", &[name])?;
+    let mut two_threads = Program::example("isogain", "step_bench", &[name, "--threads", "2"])?;
+    two_threads.next()?;
     let mut theirs = match python {
         Some(python) => Some(Program::script(&python.path, Path::new("benches/step_torch.py"), &[name])?),
         None => None,
@@ -66,13 +76,12 @@ fn row(case: &Case, python: Option<&Python>) -> Result<()> {
         }
     }
     let (mut plain, mut watched, mut torch) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut shares, mut costs) = (Vec::new(), Vec::new());
+    let (mut shares, mut costs, mut costs_of_two) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        let turn = ours.ask(case.steps)?;
-        let pair = ["plain_ms", "watched_ms"].map(|key| numbers(&turn, key));
-        let [unwatched, seen] = pair;
-        let (unwatched, seen) = (unwatched?, seen?);
+        let [unwatched, seen] = both(&ours.ask(case.steps)?)?;
         costs.push(median(&seen) / median(&unwatched));
+        let [unwatched_by_two, seen_by_two] = both(&two_threads.ask(LONGER * case.steps)?)?;
+        costs_of_two.push(median(&seen_by_two) / median(&unwatched_by_two));
         if let Some(theirs) = &mut theirs {
             let other = numbers(&theirs.ask(case.steps)?, "ms")?;
             shares.push(median(&unwatched) / median(&other));
@@ -89,6 +98,13 @@ fn row(case: &Case, python: Option<&Python>) -> Result<()> {
     };
     let cost = format!("{:.3} / {:.3}", smallest(&watched) / smallest(&plain), median(&costs));
     let Case { goal, watched_goal, .. } = case;
-    say(&format!("| {name} | {} | {other} | {share} | {goal:.2} | {cost} | {watched_goal:.2} |", range(&plain)));
+    let ours = range(&plain);
+    let of_two = median(&costs_of_two);
+    say(&format!("| {name} | {ours} | {other} | {share} | {goal:.2} | {cost} | {watched_goal:.2} | {of_two:.3} |"));
     Ok(())
+}
+
+/// Unwatched and watched steps of a turn.
+fn both(turn: &Value) -> Result<[Vec<f64>; 2]> {
+    Ok([numbers(turn, "plain_ms")?, numbers(turn, "watched_ms")?])
 }
