@@ -163,7 +163,9 @@ class ScaleRatesByWidth(Updates):
     @torch.no_grad()
     def _before(self) -> None:
         # Also those without a gradient: a closure may give them one in the step.
-        self._starts = [(parameter, parameter.detach().clone(), factor) for parameter, factor in self.factors.items()]
+        self._starts = [
+            (parameter, parameter.detach().clone(), factor) for parameter, factor in self.factors.items()
+        ]
 
     @torch.no_grad()
     def _after(self) -> None:
@@ -201,9 +203,9 @@ def normalise(optimizer: optim.Optimizer) -> Normalise:
 def scale_rates_by_width(
     optimizer: optim.Optimizer, model: nn.Module, base_width: int = 64, reader: nn.Module | None = None
 ) -> ScaleRatesByWidth:
-    """Each weight has the learning rate that its width allows (`isogain explain scale-rates-by-width`). `reader` is the layer
-    that reads the data, by default the first one that `model` holds. Like `normalise`, which would undo it if it were called
-    later, it reads steps off the parameters.
+    """Each weight has the learning rate that its width allows (`isogain explain scale-rates-by-width`). `reader` is the
+    layer that reads the data, by default the first one that `model` holds. Like `normalise`, which would undo it if it were
+    called later, it reads steps off the parameters.
 
     Raises `ValueError` for an optimizer other than Adam and AdamW, whose steps alone go so with width, and for one that
     moves no weight of the model.
@@ -245,8 +247,8 @@ def _multipliers(module: nn.Module) -> dict[str, nn.Parameter]:
     if "weight" in computed:
         # torch's weight_norm keeps length and direction apart, in this order.
         originals = dict(computed["weight"].named_parameters(recurse=False))
-        found["weight"] = originals.get("original", originals.get("original1"))
-    return {name: parameter for name, parameter in found.items() if parameter is not None}
+        found |= {"weight": originals[name] for name in ("original", "original1") if name in originals}
+    return found
 
 
 def _fan_in(module: nn.Module, weight: Tensor) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,14 +18,17 @@ from isogain.surgery.steps import Do, Step
 _KNOWN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class Standardised(nn.Module):
-    """Scaled weight standardisation (Brock et al. 2021): gain (V - mean V) / |V - mean V|, unit by unit; V is
-    `[out, in, ...]`, and each unit has a gain of its own."""
+class UnitByUnit(nn.Module):
+    """Weights that are computed for each unit from V, `[out, in, ...]`, and a gain of its own."""
 
     def __init__(self, weight: torch.Tensor, gain: float) -> None:
         super().__init__()
         shape = (len(weight), *(1 for _ in weight.shape[1:]))
         self.gain = nn.Parameter(torch.full(shape, gain, dtype=weight.dtype, device=weight.device))
+
+
+class Standardised(UnitByUnit):
+    """Scaled weight standardisation (Brock et al. 2021): gain (V - mean V) / |V - mean V|."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         centred = weight - weight.flatten(1).mean(1).view_as(self.gain)
@@ -32,14 +36,8 @@ class Standardised(nn.Module):
         return self.gain * centred * square.clamp_min(1e-4).rsqrt()
 
 
-class Normalised(nn.Module):
-    """gain V / |V| (Salimans & Kingma 2016), unit by unit, with gains that start where they are told to; V is
-    `[out, in, ...]`."""
-
-    def __init__(self, weight: torch.Tensor, gain: float) -> None:
-        super().__init__()
-        shape = (len(weight), *(1 for _ in weight.shape[1:]))
-        self.gain = nn.Parameter(torch.full(shape, gain, dtype=weight.dtype, device=weight.device))
+class Normalised(UnitByUnit):
+    """gain V / |V| (Salimans & Kingma 2016)."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         square = weight.flatten(1).square().sum(1).view_as(self.gain)
@@ -67,16 +65,12 @@ class Spectral(nn.Module):
 
 def standardise_weights(model: nn.Module, names: list[str], gain: float) -> None:
     """Standardises the weights of the named layers."""
-    for name in names:
-        layer: Any = model.get_submodule(name)
-        nn.utils.parametrize.register_parametrization(layer, "weight", Standardised(layer.weight, gain))
+    _compute(model, names, lambda weight: Standardised(weight, gain))
 
 
 def normalise_weights(model: nn.Module, names: list[str], gain: float) -> None:
     """Divides each unit's weights in the named layers by their norm, and gives it a gain."""
-    for name in names:
-        layer: Any = model.get_submodule(name)
-        nn.utils.parametrize.register_parametrization(layer, "weight", Normalised(layer.weight, gain))
+    _compute(model, names, lambda weight: Normalised(weight, gain))
 
 
 def separate_lengths(model: nn.Module, names: list[str]) -> None:
@@ -87,9 +81,13 @@ def separate_lengths(model: nn.Module, names: list[str]) -> None:
 
 def spectral_norms(model: nn.Module, names: list[str]) -> None:
     """Divides the weights of the named layers by their largest singular value."""
+    _compute(model, names, Spectral)
+
+
+def _compute(model: nn.Module, names: list[str], how: Callable[[torch.Tensor], nn.Module]) -> None:
     for name in names:
         layer: Any = model.get_submodule(name)
-        nn.utils.parametrize.register_parametrization(layer, "weight", Spectral(layer.weight))
+        nn.utils.parametrize.register_parametrization(layer, "weight", how(layer.weight))
 
 
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:

@@ -17,6 +17,7 @@ mod clip_by_value;
 mod clip_each_by_history;
 mod clip_update;
 mod clipping;
+mod computed_weights;
 mod critical_dropout_init;
 mod deep_norm;
 mod delta_orthogonal_init;

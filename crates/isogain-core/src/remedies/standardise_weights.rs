@@ -1,7 +1,7 @@
 //! Take mean and deviation out of each unit's weights.
 
 use super::plain_net::PlainNet;
-use super::{Prescription, Remedy};
+use super::{Prescription, Remedy, computed_weights};
 use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
 use crate::theory::gains::Gains;
@@ -19,15 +19,10 @@ pub(super) static REMEDY: Remedy = Remedy {
 const EXPLODES: f64 = 3.4;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
-    // A normalisation already takes the scale of the weights away.
-    if edit::has_norm(&recipe.network) || (!edit::has_skip(&recipe.network) && growth(case, recipe) > EXPLODES) {
+    if !edit::has_skip(&recipe.network) && growth(case, recipe) > EXPLODES {
         return Vec::new();
     }
-    let mut treated = recipe.clone();
-    match edit::set_weight_norm(&mut treated.network, WeightNorm::Standardised) {
-        Ok(()) => vec![REMEDY.variant("weight_norm = standardised", treated)],
-        Err(_) => Vec::new(),
-    }
+    computed_weights::prescribe(&REMEDY, recipe, WeightNorm::Standardised, "standardised")
 }
 
 /// ln of the factor on the RMS of the cotangent over all layers: 1/2 ln(E phi'^2 / Var phi) for each, as under batch norm
