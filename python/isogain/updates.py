@@ -225,7 +225,7 @@ _MULTIPLIERS = ("weight", "weight_v", "in_proj_weight", "q_proj_weight", "k_proj
 def _between_layers(model: nn.Module, reader: nn.Module | None) -> Iterator[tuple[nn.Parameter, int]]:
     """The weights that multiply what other layers gave, and how many numbers a unit of each adds up."""
     layers = [module for module in model.modules() if isinstance(module, _TABLES) or _multipliers(module)]
-    reader = reader or next(iter(layers), None)
+    reader = next(iter(layers), None) if reader is None else reader
     tables = {module.weight for module in layers if isinstance(module, _TABLES)}
     for module in layers:
         for name, parameter in _multipliers(module).items():

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -267,6 +268,15 @@ def test_spawned_processes_give_the_same_numbers() -> None:
         workers.submit(job)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C from birth."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_gives_the_best_so_far(monkeypatch: Any) -> None:
     """The signal comes after the untreated model has whole trainings."""
     told: list[Job] = []
@@ -296,6 +306,7 @@ def test_ctrl_c_gives_the_best_so_far(monkeypatch: Any) -> None:
     assert "nothing can be compared" in str(nothing)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_processes(monkeypatch: Any) -> None:
     def slow() -> nn.Module:
         time.sleep(60)
