@@ -233,6 +233,7 @@ def test_the_layer_that_reads_the_data_can_be_named() -> None:
     assert updates.scale_rates_by_width(optimizer, model, 16, model.stem).factors == {model.head.weight: 2.0}
     treatment = treat(model, {"optimizer": {"base_width": 16}}, batch=(torch.randn(3, 4), None))
     assert treatment.reader == "stem"
+    assert "base_width=16, reader=model.get_submodule('stem'))" in treatment.code
     with pytest.raises(ValueError, match="moves no weight of this model"):
         updates.scale_rates_by_width(optimizer, Late(), 16)
     for width in (0, math.inf, math.nan):

@@ -9,11 +9,27 @@ use std::collections::BTreeMap;
 
 use crate::network::{Convolution, Network, Op, OpKind};
 
-/// What the learning rate of each weight is multiplied by, `base_width / fan_in`; those left out keep it.
-pub fn rate_factors(network: &Network, base_width: usize) -> BTreeMap<String, f64> {
-    let mut factors = BTreeMap::new();
-    collect(&network.ops, true, base_width as f64, &mut factors);
-    factors
+/// What the learning rates of parameters are multiplied by; by default nothing changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RateFactors(BTreeMap<String, f64>);
+
+impl RateFactors {
+    /// `base_width / fan_in` for each weight between layers of `network`.
+    pub fn new(network: &Network, base_width: usize) -> Self {
+        let mut factors = BTreeMap::new();
+        collect(&network.ops, true, base_width as f64, &mut factors);
+        Self(factors)
+    }
+
+    /// The factor of this parameter.
+    pub fn of(&self, parameter: &str) -> f64 {
+        self.0.get(parameter).copied().unwrap_or(1.0)
+    }
+
+    /// That of the widest layer; infinite where no rate depends on a width.
+    pub fn smallest(&self) -> f64 {
+        self.0.values().copied().fold(f64::INFINITY, f64::min)
+    }
 }
 
 /// Of these operations, of which the first may read the data; whether what follows them does so still.
@@ -53,7 +69,7 @@ mod tests {
 
     fn factors(network: &str, shape: Shape, base: usize) -> Vec<(String, f64)> {
         let recipe = parse(&format!("[network]\n{network}\n"), "test").unwrap();
-        rate_factors(&expand::network(&recipe, shape, 3).unwrap(), base).into_iter().collect()
+        RateFactors::new(&expand::network(&recipe, shape, 3).unwrap(), base).0.into_iter().collect()
     }
 
     #[test]

@@ -63,7 +63,7 @@ _AT_EVERY_STEP = {
     "spike_limit": "isogain.updates.limit_spikes(optimizer, limit={!r}, reset_every=None)",
     "trust_ratio": "isogain.updates.normalise(optimizer)",
     "reset_every": "isogain.updates.limit_spikes(optimizer, limit=None, reset_every={:.0f})",
-    "base_width": "isogain.updates.scale_rates_by_width(optimizer, model, base_width={:.0f})",
+    "base_width": "isogain.updates.scale_rates_by_width(optimizer, model, base_width={:.0f}{reader})",
 }
 
 
@@ -120,14 +120,17 @@ def told(name: str, value: float) -> tuple[str, str, str]:
     return ("optimizer", name.replace("_", " "), f"becomes {value:g}")
 
 
-def code(settings: Mapping[str, float], clip: Clip | None, scales_targets: bool) -> list[str]:
+def code(
+    settings: Mapping[str, float], clip: Clip | None, scales_targets: bool, reader: str | None = None
+) -> list[str]:
     """What to do around the training loop, as comments: it does not happen when the model is built."""
     lines = []
     numbers = {name: value for name, value in settings.items() if name not in _AT_EVERY_STEP}
     if numbers:
         lines += ["for group in optimizer.param_groups:"]
         lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in numbers.items()]
-    lines += [_AT_EVERY_STEP[name].format(value) for name, value in settings.items() if name in _AT_EVERY_STEP]
+    named = "" if reader is None else f", reader=model.get_submodule({reader!r})"
+    lines += [_AT_EVERY_STEP[name].format(value, reader=named) for name, value in settings.items() if name in _AT_EVERY_STEP]
     if clip is not None:
         lines += ["between loss.backward() and optimizer.step():", *clip.code()]
     if scales_targets:

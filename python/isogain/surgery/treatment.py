@@ -105,8 +105,8 @@ def treat(
         told.append(
             ("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so")
         )
-    code = surgery.code(settings.code(numbers, clip, target is not None))
     reader = surgery.reader() if before is not None and "base_width" in numbers else None
+    code = surgery.code(settings.code(numbers, clip, target is not None, reader))
     return Treatment(surgery.model, diff(told), code, numbers, reader, clip, changes.get("input"), target)
 
 

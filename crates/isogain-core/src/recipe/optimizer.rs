@@ -1,11 +1,9 @@
 //! `[optimizer]`: how a gradient becomes an update.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
-use crate::width_scaling;
+use crate::width_scaling::RateFactors;
 
 /// How a gradient becomes an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,9 +157,9 @@ impl Optimizer {
         }
     }
 
-    /// What the learning rate of each parameter of `network` is multiplied by; those left out keep it.
-    pub fn rate_factors(&self, network: &Network) -> BTreeMap<String, f64> {
-        self.base_width.map_or_else(BTreeMap::new, |width| width_scaling::rate_factors(network, width))
+    /// What the learning rate of each parameter of `network` is multiplied by.
+    pub fn rate_factors(&self, network: &Network) -> RateFactors {
+        self.base_width.map_or_else(RateFactors::default, |width| RateFactors::new(network, width))
     }
 
     /// Whether a step hardly depends on the size of the gradient, by the rule or by `trust_ratio`.

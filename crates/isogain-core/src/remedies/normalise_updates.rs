@@ -24,9 +24,8 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let optimizer = &recipe.optimizer;
     let weights = case.start.parameters.iter().filter(|parameter| parameter.name.ends_with(".weight"));
     let factors = optimizer.rate_factors(case.network);
-    let factor = |name: &str| factors.get(name).copied().unwrap_or(1.0);
     let sizes: Vec<(f64, f64, f64)> = weights
-        .filter_map(|parameter| Some((factor(&parameter.name), parameter.gradient.rms()?, parameter.weight.rms()?)))
+        .filter_map(|parameter| Some((factors.of(&parameter.name), parameter.gradient.rms()?, parameter.weight.rms()?)))
         .filter(|(_, gradient, weight)| *gradient > 0.0 && *weight > 0.0)
         .collect();
     let steps = sizes

@@ -4,7 +4,7 @@ use super::{Prescription, Remedy};
 use crate::recipe::Recipe;
 use crate::rules::Case;
 use crate::theory::initializers::Initializer;
-use crate::width_scaling;
+use crate::width_scaling::RateFactors;
 
 pub(super) static REMEDY: Remedy = Remedy {
     name: "scale-rates-by-width",
@@ -21,7 +21,7 @@ const WIDE: usize = 4;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let optimizer = &recipe.optimizer;
-    let smallest = width_scaling::rate_factors(case.network, BASE).into_values().fold(f64::INFINITY, f64::min);
+    let smallest = RateFactors::new(case.network, BASE).smallest();
     if !optimizer.name.settings().contains(&"base_width")
         || optimizer.base_width.is_some()
         || smallest * WIDE as f64 > 1.0

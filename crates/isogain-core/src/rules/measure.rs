@@ -1,7 +1,7 @@
 //! What several rules look at: how far a layer can travel in the planned run, how the signal changes through the
 //! body, and whether the network learned.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::Case;
 use crate::flow::profile::{Layer, Profile, causes};
@@ -11,6 +11,7 @@ use crate::recipe::{ClipKind, Precision};
 use crate::record::{JointRecord, ParameterRecord, Snapshot};
 use crate::statistics::{Moments, NumberFormat};
 use crate::theory::numerics;
+use crate::width_scaling::RateFactors;
 
 /// One weight matrix before training, and how fast the recipe's optimizer moves it.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +81,7 @@ pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64>
 /// |update| / |W| of one step from the gradient before training.
 ///
 /// `shrink` is what clipping leaves of the gradient; `factors` are on the learning rates of single parameters.
-fn relative_step(
-    case: &Case<'_>,
-    record: &ParameterRecord,
-    shrink: f64,
-    factors: &BTreeMap<String, f64>,
-) -> Option<f64> {
+fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64, factors: &RateFactors) -> Option<f64> {
     let weight = record.weight.rms().filter(|&rms| rms > 0.0)?;
     let gradient = record.gradient.rms()? * shrink;
     let gradient = match case.recipe.clip.kind {
@@ -97,7 +93,7 @@ fn relative_step(
         ClipKind::None | ClipKind::GlobalNorm | ClipKind::AutoClip | ClipKind::ZClip | ClipKind::AdaGc => gradient,
     };
     let optimizer = &case.recipe.optimizer;
-    let rate = optimizer.learning_rate * factors.get(&record.name).copied().unwrap_or(1.0);
+    let rate = optimizer.learning_rate * factors.of(&record.name);
     if optimizer.trust_ratio {
         return Some(if gradient > 0.0 { rate } else { 0.0 });
     }

@@ -18,6 +18,7 @@ use isogain_core::network::Network;
 use isogain_core::recipe::{Optimizer as OptimizerRecipe, OptimizerName};
 use isogain_core::record::ParameterRecord;
 use isogain_core::statistics::Moments;
+use isogain_core::width_scaling::RateFactors;
 
 use crate::model::Value;
 use crate::ops::{Buffer, Loop, Real, buffer_moments, by_type, filled, tensor, vectorised};
@@ -26,8 +27,8 @@ use crate::ops::{Buffer, Loop, Real, buffer_moments, by_type, filled, tensor, ve
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     recipe: OptimizerRecipe,
-    /// What the learning rate of a parameter is multiplied by, where that is not 1.
-    factors: BTreeMap<String, f64>,
+    /// What the learning rate of each parameter is multiplied by.
+    factors: RateFactors,
     /// What builds up of the gradients: a velocity, or Adam's m.
     pub first: BTreeMap<String, Value>,
     /// What builds up of their squares.
@@ -45,8 +46,8 @@ pub struct Turn {
 
 impl Turn {
     /// The same for one parameter, whose rate may be another.
-    fn of(self, factors: &BTreeMap<String, f64>, parameter: &str) -> Self {
-        Self { rate: self.rate * factors.get(parameter).copied().unwrap_or(1.0), ..self }
+    fn of(self, factors: &RateFactors, parameter: &str) -> Self {
+        Self { rate: self.rate * factors.of(parameter), ..self }
     }
 }
 
@@ -73,7 +74,12 @@ fn rule<T: Real>(name: OptimizerName) -> Rule {
 impl Optimizer {
     /// With empty state.
     pub fn new(recipe: &OptimizerRecipe) -> Self {
-        Self { recipe: recipe.clone(), factors: BTreeMap::new(), first: BTreeMap::new(), second: BTreeMap::new() }
+        Self {
+            recipe: recipe.clone(),
+            factors: RateFactors::default(),
+            first: BTreeMap::new(),
+            second: BTreeMap::new(),
+        }
     }
 
     /// For the parameters of this network, whose widths may decide on their rates.
