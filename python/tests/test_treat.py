@@ -149,6 +149,7 @@ CHANGES: list[dict[str, Any]] = [
     {"init": "he-normal"},
     {"init": "fixed-variance(std = 0.02)", "head_init": "zeros"},
     {"init": "lsuv"},
+    {"init": "unit-jacobian"},
     {"activation": "tanh"},
     {"activation": "tailored-relu(slope = 0.3)", "init": "quadrature-gain"},
     {"activation": "shaped-softplus(slope = 1.05)", "init": "lecun-normal"},
@@ -273,6 +274,27 @@ def test_lsuv_gives_unit_variance_to_every_layer() -> None:
             layer.register_forward_hook(lambda module, args, output: seen.append(float(output.detach().var())))
     model(X)
     assert len(seen) == 7 and all(0.9 <= variance <= 1.1 for variance in seen)
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.Sigmoid, nn.ReLU])
+def test_a_unit_jacobian_keeps_a_gradients_length_through_every_layer(activation: type[nn.Module]) -> None:
+    model = treat(seeded(mlp, 20, 64, activation=activation), {"init": "unit-jacobian"}, batch=X).model
+    lengths: list[float] = []
+    first: list[float] = []
+
+    def see(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+        first.append(float(output.detach().var()))
+        output.register_hook(lambda gradient: lengths.append(float(gradient.norm())))
+
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(see)
+    outputs = model(X)
+    (outputs * torch.randn_like(outputs)).sum().backward()
+    assert len(lengths) == 21 and 0.9 <= first[0] <= 1.1
+    # Another direction at the outputs than the one that was measured.
+    total = math.log(lengths[-1] / lengths[0])
+    assert abs(total) < 0.7, total
 
 
 def test_the_edge_of_chaos_is_the_cores() -> None:

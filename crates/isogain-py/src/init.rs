@@ -4,6 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use isogain_core::theory::initializers::Finish;
 use isogain_core::theory::kernel_shaping::Shape;
 use isogain_core::theory::{Activation, Initializer};
 
@@ -71,7 +72,11 @@ pub(crate) fn initializer<'py>(
     found.set_item("weight_mean", init.weight_mean(fan_in))?;
     found.set_item("weight_variance", init.weight_variance(fan_in, fan_out, activation))?;
     found.set_item("bias_variance", init.bias_variance(fan_in, activation))?;
-    found.set_item("data_dependent", init.is_data_dependent())?;
+    let finish = init.finish().map(|finish| match finish {
+        Finish::UnitVariance => "unit-variance",
+        Finish::UnitJacobian => "unit-jacobian",
+    });
+    found.set_item("finish", finish)?;
     Ok(found)
 }
 

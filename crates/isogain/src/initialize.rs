@@ -11,12 +11,13 @@ use isogain_core::theory::{Activation, Initializer};
 
 use crate::data::Samples;
 use crate::memory;
-use crate::model::{Mode, Model, Running, Value, matrix, vector};
+use crate::model::{Model, Running, Value, matrix, vector};
 use crate::ops::Arithmetic;
-use crate::probe::{Keep, Probes};
+
+mod finish;
 
 impl Model {
-    /// Draws every parameter; `batch` is needed by data-dependent initialisers (LSUV). Parameters are drawn in f64 from
+    /// Draws every parameter; `batch` is needed by data-dependent initialisers. Parameters are drawn in f64 from
     /// one ChaCha stream in forward order, so the same seed gives the same network in either precision.
     pub fn new(network: &Network, seed: u64, dtype: DType, batch: &Samples) -> Self {
         memory::keep_freed();
@@ -95,36 +96,8 @@ impl Model {
         }
         let mut model =
             Self { network: network.clone(), parameters, running, dtype, device, arithmetic: Arithmetic::default() };
-        model.unit_variance(batch);
+        model.finish(batch, &mut generator);
         model
-    }
-
-    /// LSUV (Mishkin & Matas 2016): layer by layer, divides each weight by the deviation of its layer's output on the
-    /// batch until the variance is within 10 % of 1, at most ten times.
-    fn unit_variance(&mut self, batch: &Samples) {
-        const TRIES: usize = 10;
-        const TOLERANCE: f64 = 0.1;
-        let layers = self.network.linears().filter(|(_, linear)| linear.init.is_data_dependent());
-        let layers: Vec<String> = layers.map(|(op, _)| op.name.clone()).collect();
-        for layer in layers {
-            for _ in 0..TRIES {
-                let probes = Probes::new(Keep::Moments);
-                self.forward(&mut self.plain(Mode::Train, Some(&probes)), self.inputs(batch));
-                let moments = probes.take().forward.get(layer.as_str()).map(crate::probe::Kept::moments);
-                let variance = moments.and_then(|moments| moments.variance()).unwrap_or(1.0);
-                if variance <= 0.0 || !variance.is_finite() || (variance - 1.0).abs() <= TOLERANCE {
-                    break;
-                }
-                // Weights that are computed from others have the size of their gain.
-                let names = ["gain", "weight"].map(|parameter| format!("{layer}.{parameter}"));
-                let Some(name) = names.into_iter().find(|name| self.parameters.contains_key(name)) else { break };
-                match self.parameters.get_mut(&name) {
-                    Some(Value::Matrix(weight)) => *weight = weight.clone() / variance.sqrt(),
-                    Some(Value::Vector(gain)) => *gain = gain.clone() / variance.sqrt(),
-                    None => {}
-                }
-            }
-        }
     }
 }
 

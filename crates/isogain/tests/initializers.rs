@@ -42,6 +42,20 @@ fn lsuv_gives_every_layer_unit_variance() {
     }
 }
 
+/// Thirty sigmoid layers, which no other start of a plain network lets learn.
+#[test]
+fn a_unit_jacobian_lets_thirty_sigmoid_layers_learn() {
+    let loss = |init: &str| {
+        let toml = format!(
+            "[network]\nactivation = \"sigmoid\"\ninit = \"{init}\"\n[optimizer]\nname = \"sgd\"\nlearning_rate = 0.01\n"
+        );
+        train(&recipe(&toml), 0).loss.unwrap()
+    };
+    let [edge, tuned] = ["edge-of-chaos", "unit-jacobian"].map(loss);
+    println!("{edge} at the edge of chaos, {tuned} from unit Jacobians");
+    assert!(edge > 2.1 && tuned < 0.5, "{edge} at the edge of chaos, {tuned} from unit Jacobians");
+}
+
 /// The network that PyTorch's default leaves stuck at ln 10 learns from this start.
 #[test]
 fn lsuv_lets_thirty_relu_layers_learn() {

@@ -8,7 +8,7 @@ included.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -91,6 +91,62 @@ def lsuv(model: nn.Module, inputs: Any, names: list[str]) -> None:
         module.training = mode
 
 
+def signed_sum(outputs: Any, signs: torch.Generator) -> Any:
+    """Sum of every number that can be differentiated, each with a random sign."""
+    if isinstance(outputs, torch.Tensor):
+        if not outputs.requires_grad:
+            return 0.0
+        return (outputs * (2 * torch.randint(2, outputs.shape, generator=signs) - 1).to(outputs)).sum()
+    if hasattr(outputs, "values"):
+        outputs = list(outputs.values())
+    return sum(signed_sum(part, signs) for part in outputs) if isinstance(outputs, (tuple, list)) else 0.0
+
+
+def unit_jacobian(model: nn.Module, inputs: Any, names: list[str]) -> None:
+    """Gives the first layer's output variance 1 on the inputs, then divides each of the others by the factor of a
+    gradient's length from its output to that of the layer before it, until all are within 1 % of 1, at most fifty
+    times (He, Doshi and Gromov 2022, with random signs at the outputs)."""
+    lsuv(model, inputs, names[:1])
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    layers: list[Any] = [model.get_submodule(name) for name in names]
+    lengths = [0.0] * len(names)
+
+    def watch(place: int) -> Any:
+        def keep(gradient: torch.Tensor) -> None:
+            lengths[place] = float(gradient.double().norm())
+
+        def see(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+            output.register_hook(keep)
+
+        return layers[place].register_forward_hook(see)
+
+    handles = [watch(place) for place in range(len(names))]
+    for _ in range(50):
+        lengths[:] = [0.0] * len(names)
+        with torch.enable_grad():
+            torch.autograd.grad(signed_sum(run(model, inputs), torch.Generator().manual_seed(0)), layers[0].weight)
+        is_done = True
+        with torch.no_grad():
+            for layer, before, after in zip(layers[1:], lengths, lengths[1:]):
+                factor = before / after if after > 0.0 else 1.0
+                if 0.0 < factor < float("inf") and abs(factor - 1.0) > 0.01:
+                    layer.weight.div_(factor)
+                    is_done = False
+        if is_done:
+            break
+    for handle in handles:
+        handle.remove()
+    for module, mode in modes:
+        module.training = mode
+
+
+_FINISH: dict[str, tuple[Callable[..., None], str]] = {
+    "unit-variance": (lsuv, "divided by the deviation of its layer's output on the batch"),
+    "unit-jacobian": (unit_jacobian, "divided by what it stretches a gradient on the batch"),
+}
+
+
 def attention_parts(layer: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Weights and biases of a MultiheadAttention: those of query, key and value, which lie in one tensor, and the
     output's."""
@@ -156,12 +212,15 @@ def steps(
     return found
 
 
-def unit_variance(draws: list[Step], prefix: str) -> list[Step]:
-    """The pass over a batch that finishes what was drawn by `lsuv`; names get a prefix where the model was wrapped
-    since."""
-    names = [prefix + name for draw in draws if isinstance(draw, Draw) and draw.data_dependent for name in draw.names]
-    told = [(name, "weight", "divided by the deviation of its layer's output on the batch") for name in names]
-    return [Do(Call(lsuv, names), told, inputs="inputs")] if names else []
+def finish(draws: list[Step], prefix: str) -> list[Step]:
+    """The passes over a batch that finish what was drawn; names get a prefix where the model was wrapped since."""
+    found: list[Step] = []
+    for kind, (function, what) in _FINISH.items():
+        drawn = [draw for draw in draws if isinstance(draw, Draw) and draw.finish == kind]
+        names = [prefix + name for draw in drawn for name in draw.names]
+        if names:
+            found.append(Do(Call(function, names), [(name, "weight", what) for name in names], inputs="inputs"))
+    return found
 
 
 def _parts(module: nn.Module) -> Parts | None:
@@ -217,7 +276,7 @@ def _draw(layer: Layer, text: str, reads_pairs: bool) -> Draw | None:
     parts = _parts(module)
     computed = _is_computed(module)
     theory = _theory(layer, text)
-    if theory["data_dependent"] and computed:
+    if theory["finish"] and computed:
         raise CannotApply(
             f"init = {text}", "its weight is computed from other parameters, so it cannot be divided", layer.path
         )
@@ -229,12 +288,12 @@ def _draw(layer: Layer, text: str, reads_pairs: bool) -> Draw | None:
     bias = bias_call(theory) if any(bias is not None and bias.requires_grad for bias in biases) else None
     what = f"init {weight.function.__name__} ({text}) instead of its own"
     # Attention has several outputs inside; only its draw is known.
-    is_pass = theory["data_dependent"] and not isinstance(module, nn.MultiheadAttention)
+    passes = None if isinstance(module, nn.MultiheadAttention) else theory["finish"]
     last = Call(one_positive) if theory["name"] == _TOGETHER else None
     if last is not None and (computed or parts is not None):
         why = "draws weight and bias together, and this layer keeps its weights in another form"
         raise CannotApply(f"init = {text}", why, layer.path)
-    return Draw([layer.path], kind, what, weight, bias, last, parts, computed, is_pass)
+    return Draw([layer.path], kind, what, weight, bias, last, parts, computed, passes)
 
 
 def _recurrent(layer: Layer, text: str) -> list[Step]:
@@ -283,7 +342,7 @@ def weight_call(
         family, shape = "glorot", "uniform"
     if family == "glorot" and shape != "truncated":
         return Call(init.xavier_uniform_ if shape == "uniform" else init.xavier_normal_, **with_gain)
-    if name in ("orthogonal", "lsuv"):
+    if name in ("orthogonal", "lsuv", "unit-jacobian"):
         return Call(init.orthogonal_, **with_gain)
     if name == "delta-orthogonal":
         return Call(delta_orthogonal, **with_gain)

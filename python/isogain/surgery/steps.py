@@ -82,8 +82,8 @@ class Draw:
     """Gives what `weight` and `bias` are called on, for a layer that keeps them under other names."""
     computed: bool = False
     """Whether the weight is computed from other parameters (weight_norm), so that it is assigned, not written to."""
-    data_dependent: bool = False
-    """Whether a pass over a batch finishes it."""
+    finish: str | None = None
+    """What passes over a batch do to it afterwards."""
 
     def apply(self, model: nn.Module, inputs: Any) -> nn.Module:
         for name in self.names:

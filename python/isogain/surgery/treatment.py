@@ -191,11 +191,11 @@ class _Surgery:
         if changes.get("input"):
             inputs = self.inputs if training_inputs is None else training_inputs
             self.apply(standardise.steps(inputs), inputs)
-        finish = init.unit_variance(draws, "1." if changes.get("input") else "")
+        finish = init.finish(draws, "1." if changes.get("input") else "")
         if finish and changes.get("weight_norm"):
-            raise CannotApply("init = lsuv", "weights that are computed from others have no size to scale on a batch")
+            raise CannotApply(f"init = {changes['init']}", "weights that are computed from others have no size to scale on a batch")
         if finish:
-            self.needs_batch("init = lsuv")
+            self.needs_batch(f"init = {changes.get('init') or changes['head_init']}")
             self.apply(finish, self.inputs)
 
     def needs_batch(self, change: str) -> None:

@@ -55,6 +55,7 @@ mod standardise_weights;
 mod swap_activation;
 mod t_fixup_init;
 pub mod tangent_kernel;
+mod unit_jacobian_init;
 mod warm_up;
 
 /// A changed recipe, and what was changed.
@@ -97,7 +98,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 44] = [
+pub static TABLE: [&Remedy; 45] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -115,6 +116,7 @@ pub static TABLE: [&Remedy; 44] = [
     &qk_norm::REMEDY,
     &cap_logits::REMEDY,
     &lsuv_init::REMEDY,
+    &unit_jacobian_init::REMEDY,
     &fixed_variance_init::REMEDY,
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,

@@ -50,7 +50,7 @@ impl Kind {
     /// Names of the remedies that are meant for it.
     pub fn remedies(self) -> &'static [&'static str] {
         match self {
-            Self::Scale => &["rescale-init", "lsuv-init", "scale-branches"],
+            Self::Scale => &["rescale-init", "lsuv-init", "unit-jacobian-init", "scale-branches"],
             Self::Spread => &["orthogonal-init", "add-skip", "looks-linear-init"],
             Self::Shatter => &["add-skip", "insert-layer-norm", "looks-linear-init"],
             Self::Cancel => &["insert-batch-norm", "scale-input", "change-learning-rate"],

@@ -72,6 +72,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "add-skip",
             "scale-branches",
             "orthogonal-init",
+            "unit-jacobian-init",
             "clip-by-global-norm",
             "clip-by-norm",
             "clip-by-value",

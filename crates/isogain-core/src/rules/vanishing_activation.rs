@@ -73,6 +73,7 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
             "rescale-init",
             "orthogonal-init",
             "lsuv-init",
+            "unit-jacobian-init",
             "insert-batch-norm",
             "add-skip",
             "swap-activation",

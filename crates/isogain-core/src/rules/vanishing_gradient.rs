@@ -89,6 +89,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "insert-batch-norm",
             "orthogonal-init",
             "lsuv-init",
+            "unit-jacobian-init",
             "insert-layer-norm",
         ]);
     finding.causes = span.causes(&case.start.flow.joints);

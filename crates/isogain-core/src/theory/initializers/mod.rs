@@ -19,6 +19,7 @@ mod orthogonal;
 mod pytorch_default;
 mod quadrature_gain;
 mod randomized_asymmetric;
+mod unit_jacobian;
 mod zeros;
 
 use std::fmt;
@@ -33,7 +34,7 @@ use super::named::{self, Domain, NameError, Parameter, Written};
 const KIND: &str = "initializer";
 
 /// Every known initialiser, in alphabetical order of its name.
-static TABLE: [&Entry; 23] = [
+static TABLE: [&Entry; 24] = [
     &constant::ENTRY,
     &delta_orthogonal::ENTRY,
     &edge_of_chaos::ENTRY,
@@ -56,6 +57,7 @@ static TABLE: [&Entry; 23] = [
     &pytorch_default::ENTRY,
     &quadrature_gain::ENTRY,
     &randomized_asymmetric::ENTRY,
+    &unit_jacobian::ENTRY,
     &zeros::ENTRY,
 ];
 
@@ -85,10 +87,20 @@ struct Entry {
     draw_all: Option<DrawAll>,
     /// Whether units come in pairs, so that a layer needs an even number of them.
     pairs: bool,
-    /// Whether a pass over data finishes it (LSUV).
-    data_dependent: bool,
+    /// The pass over data that finishes it.
+    finish: Option<Finish>,
     /// Whether it has an answer for this activation.
     supports: fn(Activation) -> bool,
+}
+
+/// What the trainer measures on a batch, and divides each layer's weights by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The deviation of the layer's output.
+    UnitVariance,
+    /// The factor by which a gradient becomes longer between the layer's output and that of the layer before it; of the first
+    /// layer the deviation of its output.
+    UnitJacobian,
 }
 
 /// Draws the weight of a layer, row-major.
@@ -119,7 +131,7 @@ const PLAIN: Entry = Entry {
     draw: None,
     draw_all: None,
     pairs: false,
-    data_dependent: false,
+    finish: None,
     supports: |_| true,
 };
 
@@ -193,9 +205,14 @@ impl Initializer {
         self.entry.distribution.largest_deviation()
     }
 
-    /// Whether a pass over a batch must finish the drawn weights (LSUV divides each layer by its output's deviation).
+    /// What passes over a batch must do to the drawn weights.
+    pub fn finish(self) -> Option<Finish> {
+        self.entry.finish
+    }
+
+    /// Whether passes over a batch must finish the drawn weights.
     pub fn is_data_dependent(self) -> bool {
-        self.entry.data_dependent
+        self.finish().is_some()
     }
 
     /// Whether it is defined for `activation`: softplus has no edge of chaos. Where it is not, variances are NaN.
@@ -312,8 +329,8 @@ impl Initializer {
     }
 
     /// The initialiser whose weights are `factor` > 0 times as large, of the same distribution. Biases are zero where this
-    /// one has no number for the weights alone (PyTorch's default). `None` where no initialiser is that: LSUV, which undoes
-    /// any factor, and the scales that follow from the activation.
+    /// one has no number for the weights alone (PyTorch's default). `None` where no initialiser is that: those that a pass
+    /// over data finishes, which undoes any factor, and the scales that follow from the activation.
     pub fn scaled(self, factor: f64) -> Option<Self> {
         let of = |name: &str, key: &str, value: f64| Self::named(name).ok()?.with_parameter(key, value).ok();
         match self.name() {
