@@ -441,6 +441,9 @@ pub struct Recurrent {
     /// How the bias of the forget gate starts (the update gate of a GRU), where not as `init` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<ForgetBias>,
+    /// Weight of the penalty on a cotangent that changes its length from step to step, of the plain recurrence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanishing_penalty: Option<f64>,
 }
 
 /// A recurrence from the state h.

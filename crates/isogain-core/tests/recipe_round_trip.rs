@@ -227,8 +227,9 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
 fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
     let kind = sample::select(vec![NetworkKind::Rnn, NetworkKind::Lstm, NetworkKind::Gru]);
     let head = option::of(sample::select(vec![Head::Last, Head::Mean, Head::Every]));
-    (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), head).prop_map(
-        |(kind, net, init, hidden_init, forget_bias, head)| {
+    let penalty = option::of(0.1..8.0_f64);
+    (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), penalty, head).prop_map(
+        |(kind, net, init, hidden_init, forget_bias, penalty, head)| {
             let default = NetworkRecipe::of(kind);
             let is_plain = kind == NetworkKind::Rnn;
             NetworkRecipe {
@@ -237,6 +238,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 hidden_init,
                 head,
                 forget_bias: forget_bias.filter(|_| !is_plain),
+                vanishing_penalty: penalty.filter(|_| is_plain),
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
                 weight_norm: None,

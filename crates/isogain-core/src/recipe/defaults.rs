@@ -75,6 +75,7 @@ impl Default for NetworkRecipe {
             skip: true,
             hidden_init: None,
             forget_bias: None,
+            vanishing_penalty: None,
             heads: 4,
             qk_norm: false,
             logit_cap: None,

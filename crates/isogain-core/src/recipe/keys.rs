@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 32] = [
+const KEYS: [(&str, &[NetworkKind]); 33] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -29,6 +29,7 @@ const KEYS: [(&str, &[NetworkKind]); 32] = [
     ("skip", &[Resnet]),
     ("hidden_init", &[Rnn, Lstm, Gru]),
     ("forget_bias", &[Lstm, Gru]),
+    ("vanishing_penalty", &[Rnn]),
     ("heads", &[Transformer]),
     ("qk_norm", &[Transformer]),
     ("logit_cap", &[Transformer]),

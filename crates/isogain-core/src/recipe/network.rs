@@ -81,6 +81,9 @@ pub struct NetworkRecipe {
     /// How the bias of the forget gate starts (LSTM), or of the update gate (GRU); as `init` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forget_bias: Option<ForgetBias>,
+    /// Weight of the penalty on cotangents that change their length from step to step (`rnn`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vanishing_penalty: Option<f64>,
     /// Heads of each attention.
     #[serde(skip_serializing_if = "is_four")]
     pub heads: usize,

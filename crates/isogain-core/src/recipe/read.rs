@@ -167,6 +167,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         skip: table.get("skip", default.skip, Entry::flag)?,
         hidden_init: table.optional("hidden_init", Entry::initializer)?,
         forget_bias: table.optional("forget_bias", forget_bias)?,
+        vanishing_penalty: table.optional("vanishing_penalty", Entry::number)?,
         heads: table.get("heads", default.heads, Entry::whole)?,
         qk_norm: table.get("qk_norm", default.qk_norm, Entry::flag)?,
         logit_cap: table.optional("logit_cap", Entry::number)?,

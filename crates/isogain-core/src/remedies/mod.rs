@@ -38,6 +38,7 @@ mod normalise_updates;
 mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
+mod penalise_vanishing;
 mod plain_net;
 pub mod potential;
 pub mod prediction;
@@ -98,7 +99,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 45] = [
+pub static TABLE: [&Remedy; 46] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -110,6 +111,7 @@ pub static TABLE: [&Remedy; 45] = [
     &hidden_init::REMEDY,
     &gated_cell::REMEDY,
     &open_forget_gate::REMEDY,
+    &penalise_vanishing::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
     &t_fixup_init::REMEDY,

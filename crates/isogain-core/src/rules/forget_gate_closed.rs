@@ -82,6 +82,7 @@ mod tests {
             hidden_init: init,
             activation: Activation::named("tanh").unwrap(),
             forget_bias: None,
+            vanishing_penalty: None,
         });
         bench.joint("fc1").detail =
             Some(Detail::Gates(vec![GateRecord { gate: gate.into(), mean, saturated_fraction: 0.0 }]));

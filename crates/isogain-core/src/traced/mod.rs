@@ -501,6 +501,7 @@ fn ops(
                 hidden_init: init,
                 activation: *activation,
                 forget_bias: *forget_bias,
+                vanishing_penalty: None,
             })
         }
         TracedKind::Other { operation, weighted, .. } => {

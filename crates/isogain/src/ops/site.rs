@@ -116,6 +116,11 @@ impl Site {
         }
     }
 
+    /// What the loss is multiplied with before the way back.
+    pub(crate) fn loss_scale(&self) -> f64 {
+        self.arithmetic.loss_scale
+    }
+
     /// Whether anybody watches.
     pub(crate) fn is_watched(&self) -> bool {
         self.probes.is_some()

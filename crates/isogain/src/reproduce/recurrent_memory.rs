@@ -46,6 +46,7 @@ fn recurrence(
         hidden_init: hidden,
         activation: phi(function)?,
         forget_bias: None,
+        vanishing_penalty: None,
     };
     let last = Pool { pool: PoolKind::Last, window: None, positions: steps };
     let ops = vec![

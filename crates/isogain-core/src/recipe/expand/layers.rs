@@ -119,6 +119,7 @@ impl Explicit {
                             hidden_init: layer.hidden_init.unwrap_or(init),
                             activation: layer.activation.unwrap_or(NetworkRecipe::of(NetworkKind::Rnn).activation),
                             forget_bias: layer.forget_bias,
+                            vanishing_penalty: None,
                         };
                         layers.append(chain, name(&Name(&cell).to_string()), &format!("{path}.forget_bias"))?;
                     }

@@ -22,6 +22,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         hidden_init: net.hidden_init(),
         activation: net.activation,
         forget_bias: net.forget_bias,
+        vanishing_penalty: net.vanishing_penalty,
     };
     for layer in 1..=net.depth {
         layers.append(&mut chain, format!("{name}{layer}"), "network.forget_bias")?;
@@ -39,12 +40,13 @@ pub(super) struct Layers {
     pub(super) hidden_init: Initializer,
     pub(super) activation: Activation,
     pub(super) forget_bias: Option<ForgetBias>,
+    pub(super) vanishing_penalty: Option<f64>,
 }
 
 impl Layers {
     /// Appends one of them; `key` is that of the forget bias.
     pub(super) fn append(&self, chain: &mut Chain<'_>, name: String, key: &str) -> Result<(), RecipeError> {
-        let Self { cell, units, init, hidden_init, activation, forget_bias } = *self;
+        let Self { cell, units, init, hidden_init, activation, forget_bias, vanishing_penalty } = *self;
         let (inputs, steps) = (chain.shape.features, chain.shape.positions());
         if steps < 3 && matches!(forget_bias, Some(ForgetBias::Named(_))) {
             let expected = format!("draws memories from 1 to steps - 1: needs 3 steps or more, the data has {steps}");
@@ -53,7 +55,8 @@ impl Layers {
         chain.shape.features = units;
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
         let init = init.reading_no_pairs();
-        let layer = Recurrent { cell, inputs, units, steps, init, hidden_init, activation, forget_bias };
+        let layer =
+            Recurrent { cell, inputs, units, steps, init, hidden_init, activation, forget_bias, vanishing_penalty };
         chain.push(name, OpKind::Recurrent(layer));
         Ok(())
     }

@@ -122,7 +122,13 @@ fn recurrent(network: &NetworkRecipe) -> Result<(), RecipeError> {
     head(network, &[Head::Last, Head::Mean, Head::Every])?;
     recurrent_init("network.init", Some(network.init))?;
     recurrent_init("network.hidden_init", network.hidden_init)?;
-    forget_bias("network.forget_bias", network.forget_bias)
+    forget_bias("network.forget_bias", network.forget_bias)?;
+    match network.vanishing_penalty {
+        Some(weight) => {
+            must("network.vanishing_penalty", weight, weight > 0.0 && weight.is_finite(), "must be a number above 0")
+        }
+        None => Ok(()),
+    }
 }
 
 /// Refuses what cannot start a recurrent layer.

@@ -3,6 +3,7 @@
 
 mod gru;
 mod lstm;
+mod penalty;
 mod rnn;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use super::tape::{Pull, apply};
 use super::workspace::Workspace;
 use gru::Gru;
 use lstm::Lstm;
+use penalty::Penalty;
 use rnn::Rnn;
 use watched::{Gates, Watched};
 
@@ -240,7 +242,8 @@ fn forward<T: Real, S: Step<T>>(
         site.detail(Detail::Gates(standing.records(layer.cell)));
     }
     let pull = move |cotangent: Buffer, is_read| {
-        backward(&step, layer.cell, &parameters, &kept, sizes, T::read(&cotangent), is_read, &site)
+        let penalty = layer.vanishing_penalty.map(|weight| Penalty::new(weight * site.loss_scale(), sizes));
+        backward(&step, layer.cell, &parameters, &kept, sizes, T::read(&cotangent), is_read, penalty, &site)
     };
     (filled(output, &[rows, units]), Box::new(pull))
 }
@@ -254,6 +257,7 @@ fn backward<T: Real, S: Step<T>>(
     sizes: Sizes,
     cotangent: &[T],
     is_read: bool,
+    mut penalty: Option<Penalty<T>>,
     site: &Site,
 ) -> Option<Buffer> {
     let Sizes { batch, steps, inputs, units, width, cells, .. } = sizes;
@@ -298,6 +302,11 @@ fn backward<T: Real, S: Step<T>>(
                 watched.paths(hidden, hidden_weight, &carried, &cell_slopes);
             }
             add_product(&mut carried, hidden, hidden_turned);
+            if let Some(penalty) = &mut penalty
+                && at > 0
+            {
+                penalty.add(&slopes, &carried, hidden);
+            }
         }
         let rows = count * batch;
         let gates = &gates[..rows * width];
@@ -315,6 +324,9 @@ fn backward<T: Real, S: Step<T>>(
                 sizes.write(&mut returned, at, sizes.step(slopes, at - start, 1, inputs), inputs);
             }
         }
+    }
+    if let Some(penalty) = penalty {
+        penalty.add_to(&mut hidden_gradient);
     }
     if let Some(watched) = watched {
         site.through_time(watched.finish());

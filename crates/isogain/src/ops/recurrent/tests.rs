@@ -34,6 +34,74 @@ fn output(layer: &Recurrent, arguments: &Arguments) -> Vec<f64> {
     to_f64(recurrent(x, layer, weights, biases, site).into_data())
 }
 
+/// What the penalty adds to the gradient of U: differences of Omega over U, with states and cotangents held where they are.
+#[test]
+fn the_penaltys_gradient_is_the_difference_of_omega() {
+    let (batch, steps, weight) = (4, 6, 0.7);
+    let layer = |vanishing_penalty| Recurrent {
+        cell: Cell::Rnn,
+        inputs: INPUTS,
+        units: UNITS,
+        steps,
+        init: Initializer::pytorch_default(),
+        hidden_init: Initializer::pytorch_default(),
+        activation: Activation::named("tanh").expect("tanh is known"),
+        forget_bias: None,
+        vanishing_penalty,
+    };
+    let counts = [batch * steps * INPUTS, INPUTS * UNITS, UNITS * UNITS, UNITS, UNITS];
+    let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
+    let factors = numbers(batch * steps * UNITS, 0.7);
+    let gradients = |vanishing_penalty| {
+        let collected = Collected::default();
+        let (x, weights, biases) = tensors(&arguments);
+        let x = x.autodiff().require_grad() * 1.0;
+        let states = recurrent(x, &layer(vanishing_penalty), weights, biases, Site::new("rnn", None, &collected));
+        let factor = matrix(&factors, batch * steps, UNITS, DType::F64, &Device::flex()).autodiff();
+        (states * factor).sum().backward();
+        let found = collected.take_gradients();
+        ["weight", "hidden_weight", "bias"].map(|name| found[&format!("rnn.{name}")].to_f64())
+    };
+    let (bare, penalised) = (gradients(None), gradients(Some(weight)));
+    assert_eq!((&bare[0], &bare[2]), (&penalised[0], &penalised[2]), "only U is pulled");
+
+    // States and cotangents of the bare network, sample by sample, by the formula.
+    let states = output(&layer(None), &arguments);
+    let hidden = &arguments[2];
+    let at = |sample: usize, step: usize, unit: usize| (sample * steps + step) * UNITS + unit;
+    let back = |hidden: &[f64], summed: &[f64]| -> Vec<f64> {
+        (0..UNITS).map(|i| (0..UNITS).map(|j| hidden[i * UNITS + j] * summed[j]).sum()).collect()
+    };
+    let norm = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let omega = |moved: &[f64]| -> f64 {
+        let mut sum = 0.0;
+        for sample in 0..batch {
+            let mut slopes = vec![0.0; UNITS];
+            for step in (0..steps).rev() {
+                slopes.iter_mut().enumerate().for_each(|(unit, slope)| *slope += factors[at(sample, step, unit)]);
+                let summed: Vec<f64> =
+                    (0..UNITS).map(|unit| slopes[unit] * (1.0 - states[at(sample, step, unit)].powi(2))).collect();
+                if step > 0 {
+                    sum += (norm(&back(moved, &summed)) / norm(&slopes) - 1.0).powi(2);
+                }
+                slopes = back(hidden, &summed);
+            }
+        }
+        weight * sum / batch as f64
+    };
+    for index in 0..UNITS * UNITS {
+        let moved = |by: f64| {
+            let mut moved = hidden.clone();
+            moved[index] += by;
+            omega(&moved)
+        };
+        let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+        let found = penalised[1][index] - bare[1][index];
+        assert!((found - difference).abs() < 1e-7 * (1.0 + difference.abs()), "{index}: {found} is not {difference}");
+        assert!(difference.abs() > 1e-3, "{index}: nothing is pulled");
+    }
+}
+
 #[test]
 fn gradients_are_differences_of_the_loss() {
     // 64 rows together: 13 steps of 5 samples, with 4 left over; every step of 70 on its own.
@@ -48,6 +116,7 @@ fn gradients_are_differences_of_the_loss() {
                 hidden_init: Initializer::pytorch_default(),
                 activation: Activation::named("tanh").expect("tanh is known"),
                 forget_bias: None,
+                vanishing_penalty: None,
             };
             let width = gates * UNITS;
             let counts = [batch * steps * INPUTS, INPUTS * width, UNITS * width, width, width];
