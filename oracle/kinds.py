@@ -32,6 +32,8 @@ class Case:
         self.parameters: dict[str, Tensor] = {}
         self.joints: dict[str, Tensor] = {}
         self.running: dict[str, tuple[Tensor, Tensor]] = {}
+        # Where running statistics start that are read in training: mean, variance and batches.
+        self.before: dict[str, tuple[list[float], list[float], int]] = {}
         self.training = True
 
     def parameter(self, name: str, shape: list[int], scale: float, shift: float = 0.0) -> Tensor:
@@ -117,6 +119,35 @@ class Case:
         else:
             return self.keep(name, functional.rms_norm(x, [features], gamma, 1e-5))
         return self.keep(name, y.permute(0, 2, 1).reshape(x.shape))
+
+    def batch_renorm(self, ops: list, name: str, x: Tensor, ramp: int, batches: int) -> Tensor:
+        """Ioffe 2017, with running averages that have followed `batches` of the `ramp` over which the bounds open."""
+        features, eps = x.shape[-1], 1e-5
+        ops.append({"name": name, "kind": "norm", "norm": "batch-renorm", "features": features, "eps": eps, "ramp": ramp})
+        gamma, beta = self.parameter(f"{name}.gamma", [features], 0.3, 1.0), self.parameter(f"{name}.beta", [features], 0.3)
+        if name not in self.running:
+            mean = torch.tensor([round32(self.stream.symmetric()) for _ in range(features)], dtype=x.dtype)
+            variance = torch.tensor([round32(math.exp(1.5 * self.stream.symmetric())) for _ in range(features)], dtype=x.dtype)
+            self.running[name] = (mean, variance)
+            self.before[name] = (mean.tolist(), variance.tolist(), batches)
+        mean, variance = self.running[name]
+        deviation = (variance + eps).sqrt()
+        if not self.training:
+            return (x - mean) / deviation * gamma + beta
+        rows = x.reshape(-1, features)
+        batch_mean, batch_variance = rows.mean(0), rows.var(0, unbiased=False)
+        batch_deviation = (batch_variance + eps).sqrt()
+        part = min(1.0, batches / ramp)
+        r_max, d_max = 1.0 + 2.0 * part, 5.0 * part
+        r = (batch_deviation / deviation).clamp(1.0 / r_max, r_max).detach()
+        d = ((batch_mean - mean) / deviation).clamp(-d_max, d_max).detach()
+        y = ((x - batch_mean) / batch_deviation * r + d) * gamma + beta
+        unbiased = batch_variance * len(rows) / (len(rows) - 1)
+        self.running[name] = (
+            (mean + 0.1 * (batch_mean - mean)).detach(),
+            (variance + 0.1 * (unbiased - variance)).detach(),
+        )
+        return self.keep(name, y)
 
     def pool(self, ops: list, name: str, x: Tensor, kind: str, size: int | None = None, stride: int = 1, padding: int = 0) -> Tensor:
         positions = math.prod(x.shape[1:-1])
@@ -229,6 +260,8 @@ class Case:
             "activations": {name: value.detach().flatten().tolist() for name, value in self.joints.items()},
             "cotangents": {name: value.grad.flatten().tolist() for name, value in self.joints.items() if value.grad is not None},
         }
+        if self.before:
+            case["before"] = self.before
         if self.running:
             case["running"] = {name: [part.tolist() for part in parts] for name, parts in self.running.items()}
             self.training = False
@@ -398,7 +431,21 @@ def spectral_weights() -> dict:
     return case.finish(numbers(20, [4, 5, 4, 2]), classes(21, [4], 3), run)
 
 
+def renormalised() -> dict:
+    case = Case(31, [4, 5], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.convolution(ops, "conv1", x, 4, [3, 3], 1, [1, 1])
+        x = case.activation(ops, "relu1", case.batch_renorm(ops, "norm1", x, 100, 30), "relu")
+        x = case.linear(ops, "fc2", case.flatten(ops, "flatten", x), 7)
+        x = case.activation(ops, "gelu2", case.batch_renorm(ops, "norm2", x, 20, 50), "gelu")
+        return case.linear(ops, "head", x, 3)
+
+    return case.finish(numbers(32, [5, 4, 5, 2]), classes(33, [5], 3), run)
+
+
 CASES = {
+    "batch_renorm": renormalised,
     "spectral_weights": spectral_weights,
     "computed_weights": computed_weights,
     "convnet": convnet,

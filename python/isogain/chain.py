@@ -43,6 +43,9 @@ RECURRENT_PARAMETERS = (("weight_ih", "weight"), ("weight_hh", "hidden_weight"),
 # Ends of the names of modules that are an RMS norm.
 COMPOSED_NORMS = ("RMSNorm", "T5LayerNorm")
 
+# The module of isogain's treatments that corrects the statistics of batch norm.
+BATCH_RENORM = "BatchRenorm"
+
 
 @dataclass
 class Chain:
@@ -205,7 +208,9 @@ class Builder:
         groups, rows = 0, None
         match node.function:
             case "batch_norm" if node.argument("training", 5, False) or node.argument("running_mean", 1) is None:
-                kind, weight, eps, features = "batch", node.argument("weight", 3), node.argument("eps", 7, 1e-5), node.value.shape[1]
+                # Its correction is a part of the weight that it gives to this call.
+                kind = "batch-renorm" if self._classes.get(node.module) == BATCH_RENORM else "batch"
+                weight, eps, features = node.argument("weight", 3), node.argument("eps", 7, 1e-5), node.value.shape[1]
             case "layer_norm":
                 features = math.prod(node.argument("normalized_shape", 1))
                 kind, weight, eps, rows = "layer", node.argument("weight", 2), node.argument("eps", 4, 1e-5), node.value.numel() // features
@@ -358,6 +363,9 @@ class Builder:
             gamma = self._gamma(last, self._weights[path], last.value.shape[-1])
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
+        if kind == BATCH_RENORM and last.function == "batch_norm":
+            self._own[last.index] = path
+            return {"name": self._unique(path), **(self._norm(last) or {})}
         name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
         operation = kind if kind and path else _main_call(segment)
         return {"name": self._unique(name)} | self._other(segment, operation)

@@ -35,7 +35,7 @@ class Recorder:
     order: operations in the order in which they run. JAX sorts the keys of what a compiled function returns.
     chain: every operation reads the output of the one before it, and nothing else. Findings say more then.
     kinds: what an operation is, where its name and weight do not tell: `{"relu1": "relu", "norm1": "layer-norm"}`; names of
-        activations as in a recipe, `batch-norm`, `layer-norm`, `rms-norm`, `linear`, `convolution` or `other`.
+        activations as in a recipe, `batch-norm`, `batch-renorm`, `layer-norm`, `rms-norm`, `linear`, `convolution` or `other`.
     baseline: loss of a network that knows nothing, such as ln(classes) for cross-entropy.
     steps: updates planned.
     """
@@ -166,7 +166,7 @@ class Recorder:
             for size in weight.shape:
                 fan_in *= int(size)
             return {"kind": given, "fan_in": max(fan_in // features, 1), "fan_out": features}
-        if given.endswith("-norm"):
+        if given.endswith(("-norm", "-renorm")):
             return {"kind": "norm", "norm": given.removesuffix("-norm"), "features": features, "eps": 1e-5}
         if given == "other":
             return {"kind": "other", "operation": "other", "weighted": weight is not None}

@@ -154,6 +154,7 @@ CHANGES: list[dict[str, Any]] = [
     {"activation": "tailored-relu(slope = 0.3)", "init": "quadrature-gain"},
     {"activation": "shaped-softplus(slope = 1.05)", "init": "lecun-normal"},
     {"norm": "batch"},
+    {"norm": "batch-renorm(ramp = 20)"},
     {"norm": "group(groups = 2)"},
     {"norm": "layer", "init": "orthogonal(gain = 1.2)"},
     {"weight_norm": "standardised(gain = 1.7129)"},
@@ -723,7 +724,7 @@ def test_what_is_not_known_is_said_so() -> None:
         treat(mlp(), {"init": "he-nromal"}, batch=X)
     with pytest.raises(ValueError, match="did you mean `tanh`"):
         treat(mlp(), {"activation": "tahn"}, batch=X)
-    with pytest.raises(CannotApply, match="known: batch, layer, rms"):
+    with pytest.raises(CannotApply, match=r"known: batch, batch-renorm\(ramp = 100\), layer, rms"):
         treat(mlp(), {"norm": "bach"}, batch=X)
     with pytest.raises(CannotApply, match="no hidden activation"):
         treat(nn.Linear(8, 3), {"activation": "tanh"}, batch=X)

@@ -27,7 +27,8 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     });
     let norm = ops.iter().find_map(|op| match &op.kind {
         OpKind::Norm(norm) => Some(match norm.norm {
-            NormKind::Batch => Norm::Batch { batch: start.batch * positions_of_norm(network) },
+            // At the start batch renormalisation is batch norm.
+            NormKind::Batch | NormKind::BatchRenorm => Norm::Batch { batch: start.batch * positions_of_norm(network) },
             NormKind::Layer | NormKind::Rms | NormKind::Group => Norm::Layer,
         }),
         _ => None,
@@ -149,7 +150,7 @@ fn positions_of_norm(network: &Network) -> usize {
             OpKind::Pool(pool) => {
                 positions = pool.window.as_ref().map_or(1, |window| window.output().into_iter().product());
             }
-            OpKind::Norm(norm) if norm.norm == NormKind::Batch => break,
+            OpKind::Norm(norm) if norm.norm.is_over_batch() => break,
             _ => {}
         }
     }

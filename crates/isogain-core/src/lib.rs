@@ -12,6 +12,7 @@ pub mod recipe;
 pub mod record;
 pub mod remedies;
 pub mod render;
+pub mod renorm;
 pub mod rules;
 pub mod statistics;
 pub mod summary;

@@ -102,7 +102,7 @@ pub enum OpKind {
     },
     /// `y_i = exp(x_i) / sum_j exp(x_j)` over the features of a position.
     Softmax,
-    /// Batch, layer, RMS or group normalisation.
+    /// Batch, layer, RMS or group normalisation, or batch renormalisation.
     Norm(Norm),
     /// `y = x + scale * F(x)`.
     Residual(Residual),
@@ -298,6 +298,8 @@ impl Window {
 pub enum NormKind {
     /// Per feature over the batch and all positions; running averages in evaluation mode.
     Batch,
+    /// The same, corrected towards the running averages in training too ([`crate::renorm`]).
+    BatchRenorm,
     /// Per position of a sample over the features.
     Layer,
     /// Per position of a sample, without centring.
@@ -306,11 +308,20 @@ pub enum NormKind {
     Group,
 }
 
+impl NormKind {
+    /// Whether it takes its statistics over the batch: what one sample gives then depends on the others, and running
+    /// averages stand for them in evaluation.
+    pub fn is_over_batch(self) -> bool {
+        matches!(self, Self::Batch | Self::BatchRenorm)
+    }
+}
+
 impl fmt::Display for NormKind {
     /// The name that it has in a recipe.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Batch => "batch",
+            Self::BatchRenorm => "batch-renorm",
             Self::Layer => "layer",
             Self::Rms => "rms",
             Self::Group => "group",
@@ -330,12 +341,15 @@ pub struct Norm {
     /// Groups of features (group norm); 0 for the others.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub groups: usize,
+    /// Batches over which its bounds open (batch renormalisation); 0 for the others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ramp: usize,
 }
 
 impl Norm {
-    /// Of any kind but group norm.
+    /// Without groups and ramp.
     pub fn new(norm: NormKind, features: usize, eps: f64) -> Self {
-        Self { norm, features, eps, groups: 0 }
+        Self { norm, features, eps, groups: 0, ramp: 0 }
     }
 }
 

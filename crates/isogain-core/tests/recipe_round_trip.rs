@@ -35,7 +35,7 @@ fn initializer() -> impl Strategy<Value = Initializer> {
 }
 
 fn norm() -> impl Strategy<Value = NormKind> {
-    sample::select(vec![NormKind::Batch, NormKind::Layer, NormKind::Rms, NormKind::Group])
+    sample::select(vec![NormKind::Batch, NormKind::BatchRenorm, NormKind::Layer, NormKind::Rms, NormKind::Group])
 }
 
 fn finite() -> impl Strategy<Value = f64> {
@@ -165,6 +165,7 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
             let (depth, width, (branch_scale, learnable_scale, per_channel, weight_norm, drop), output_activation) =
                 shape;
             let width = width * norm_groups;
+            let norm_ramp = if norm == Some(NormKind::BatchRenorm) { 10 * norm_groups } else { 100 };
             let norm_groups = if norm == Some(NormKind::Group) { norm_groups } else { 8 };
             let default = NetworkRecipe::of(kind);
             let has_branches = matches!(kind, NetworkKind::Residual | NetworkKind::Resnet | NetworkKind::Transformer);
@@ -181,6 +182,7 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
                 head_init,
                 norm,
                 norm_groups,
+                norm_ramp,
                 norm_eps,
                 weight_norm,
                 stochastic_depth: if has_branches { drop } else { 0.0 },
@@ -243,6 +245,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 norm: None,
                 weight_norm: None,
                 norm_groups: default.norm_groups,
+                norm_ramp: default.norm_ramp,
                 norm_eps: default.norm_eps,
                 ..net
             }
@@ -278,6 +281,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 fixup,
                 norm: (!fixup).then_some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
                 norm_groups: default.norm_groups,
+                norm_ramp: default.norm_ramp,
                 norm_placement,
                 weight_norm: None,
                 positions,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::tensor::DType;
-use isogain_core::network::Network;
+use isogain_core::network::{Network, NormKind, OpKind};
 use isogain_core::recipe::{self, Recipe, Run};
 use isogain_core::record::{Healed, NonFinite, StepRecord};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -23,6 +23,9 @@ const POSITION: &str = "training";
 
 /// Name of the steps that only the flight recorder has, as JSON: a tensor of bytes, for a header has no room for them.
 const UNWRITTEN: &str = "unwritten_steps";
+
+/// Last part of the name of the number of batches that batch renormalisation's running statistics have followed.
+const BATCHES: &str = "running_batches";
 
 /// Where a training stands.
 #[derive(Serialize, Deserialize)]
@@ -49,7 +52,7 @@ struct Stored {
 }
 
 /// Writes the trained weights: parameters under their own names, running statistics as `<norm>.running_mean` and
-/// `<norm>.running_variance`.
+/// `<norm>.running_variance`, of batch renormalisation also how many batches they have followed, `<norm>.running_batches`.
 ///
 /// # Errors
 /// When the file cannot be written; an older file of that name is then still whole.
@@ -141,11 +144,16 @@ pub fn load(
         let like = fresh.get(parameter).ok_or_else(|| problem(format!("state of unknown parameter '{parameter}'")))?;
         state.insert(parameter.to_string(), read(name, like)?);
     }
-    for (name, running) in &mut trainer.model.running {
+    for (op, running) in &mut trainer.model.running {
         for (suffix, values) in [("running_mean", &mut running.mean), ("running_variance", &mut running.variance)] {
-            let name = format!("{name}.{suffix}");
+            let name = format!("{op}.{suffix}");
             let view = file.tensor(&name).map_err(|_| problem(format!("has no '{name}'")))?;
             *values = numbers(&view);
+        }
+        if counts_batches(network, op) {
+            let name = format!("{op}.{BATCHES}");
+            let view = file.tensor(&name).map_err(|_| problem(format!("has no '{name}'")))?;
+            running.batches = numbers(&view).first().map_or(0, |&batches| batches as usize);
         }
     }
     let losses = file.tensor("losses").map_err(|_| problem("has no losses".into()))?;
@@ -171,8 +179,17 @@ fn weights(model: &Model) -> BTreeMap<String, Stored> {
     for (name, running) in &model.running {
         tensors.insert(format!("{name}.running_mean"), doubles(&running.mean));
         tensors.insert(format!("{name}.running_variance"), doubles(&running.variance));
+        if counts_batches(&model.network, name) {
+            tensors.insert(format!("{name}.{BATCHES}"), doubles(&[running.batches as f64]));
+        }
     }
     tensors
+}
+
+/// Whether a norm computes by how many batches its running statistics have followed.
+fn counts_batches(network: &Network, norm: &str) -> bool {
+    let op = network.op(norm);
+    op.is_some_and(|op| matches!(&op.kind, OpKind::Norm(norm) if norm.norm == NormKind::BatchRenorm))
 }
 
 fn shape(value: &Value) -> Vec<usize> {

@@ -49,9 +49,8 @@ impl Model {
                     if norm.norm != NormKind::Rms {
                         keep("beta", constant(0.0, norm.features));
                     }
-                    if norm.norm == NormKind::Batch {
-                        let (mean, variance) = (vec![0.0; norm.features], vec![1.0; norm.features]);
-                        running.insert(op.name.clone(), Running { mean, variance });
+                    if norm.norm.is_over_batch() {
+                        running.insert(op.name.clone(), Running::new(norm.features));
                     }
                 }
                 OpKind::QkNorm(norm) => {

@@ -9,6 +9,7 @@ use isogain_core::network::{
     Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual,
 };
 use isogain_core::recipe::Precision;
+use isogain_core::renorm::{Averages, Bounds, Correction};
 use isogain_core::weight_norm::WeightNorm;
 
 use crate::data::{Samples, Targets};
@@ -105,13 +106,28 @@ pub(crate) fn to_f64(data: TensorData) -> Vec<f64> {
     }
 }
 
-/// Running mean and variance of a batch normalisation, for evaluation mode.
+/// Running mean and variance of a normalisation over the batch, for evaluation mode; batch renormalisation reads them in
+/// training too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
     /// Per feature.
     pub mean: Vec<f64>,
     /// Per feature, unbiased.
     pub variance: Vec<f64>,
+    /// Batches that they have followed.
+    pub batches: usize,
+}
+
+impl Running {
+    /// Before the first batch.
+    pub fn new(features: usize) -> Self {
+        Self { mean: vec![0.0; features], variance: vec![1.0; features], batches: 0 }
+    }
+
+    /// What takes a batch's averages to these, `ramp` being the batches over which the bounds open.
+    pub(crate) fn correction(&self, batch: &Averages<'_>, eps: f64, ramp: usize) -> Correction {
+        Correction::new(batch, &Averages::of(&self.mean, &self.variance), eps, Bounds::after(self.batches, ramp))
+    }
 }
 
 /// Weight of a new batch in the running statistics.
@@ -278,7 +294,11 @@ impl Model {
         let (gamma, site) = (pass.vector(name, "gamma"), pass.site(name));
         match (norm.norm, pass.mode) {
             (NormKind::Batch, Mode::Train) => ops::batch_norm(x, norm.eps, gamma, pass.vector(name, "beta"), site),
-            (NormKind::Batch, Mode::Evaluate) => {
+            (NormKind::BatchRenorm, Mode::Train) => {
+                let running = (self.running[name].clone(), norm.ramp);
+                ops::batch_renorm(x, norm.eps, [gamma, pass.vector(name, "beta")], running, site)
+            }
+            (NormKind::Batch | NormKind::BatchRenorm, Mode::Evaluate) => {
                 let running = &self.running[name];
                 let row = |values: &[f64]| vector(values, self.dtype, &self.device).unsqueeze::<2>();
                 let factors: Vec<f64> = running.variance.iter().map(|v| 1.0 / (v + norm.eps).sqrt()).collect();
@@ -329,6 +349,7 @@ impl Model {
                     *old += RUNNING_MOMENTUM * (new * factor - *old);
                 }
             };
+            running.batches += 1;
             blend(&mut running.mean, &mean, 1.0);
             blend(&mut running.variance, &variance, unbiased);
         }

@@ -11,8 +11,9 @@ use isogain_core::flow::jacobian::jacobian;
 use isogain_core::flow::path_lengths::path_lengths;
 use isogain_core::flow::shattering::{POINTS, Shattering, arc};
 use isogain_core::flow::{Flow, Values};
-use isogain_core::network::{Linear, Op, OpKind};
+use isogain_core::network::{Linear, Norm, NormKind, Op, OpKind};
 use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapshot, TensorKind};
+use isogain_core::renorm::Averages;
 use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::moments_with_histogram;
 
@@ -246,6 +247,7 @@ impl Captures<'_> {
                 eps: norm.eps,
                 groups: norm.groups,
                 samples: self.samples,
+                ratio: self.ratio(op, norm, start),
             },
             OpKind::Residual(residual) => {
                 let (branch, skip) = (branch_joint(&op.name), skip_joint(&op.name));
@@ -279,6 +281,14 @@ impl Captures<'_> {
             | OpKind::StochasticDepth(_)
             | OpKind::Other(_) => OpCaptureKind::Other { weighted: false },
         }
+    }
+
+    /// r of a batch renormalisation.
+    fn ratio(&self, op: &Op, norm: &Norm, start: &Start<'_>) -> Option<Values> {
+        let running = self.model.running.get(&op.name).filter(|_| norm.norm == NormKind::BatchRenorm)?;
+        let input = kept(&self.seen.forward, start.joint);
+        let batch = Averages::of_batch(&input.to_f64(), norm.features);
+        Some(Values::from(running.correction(&batch, norm.eps, norm.ramp).ratio))
     }
 
     /// What a layer multiplies by, and its gradient.

@@ -1,7 +1,7 @@
 //! The kernel of single samples' gradients ([`isogain_core::remedies::tangent_kernel`]).
 
 use burn::tensor::Tensor;
-use isogain_core::network::{Loss, Network, NormKind, Op, OpKind};
+use isogain_core::network::{Loss, Network, Op, OpKind};
 use isogain_core::recipe::{OptimizerName, Recipe};
 use isogain_core::remedies::tangent_kernel::{Descent, Outputs, SAMPLES, TangentKernel};
 
@@ -42,7 +42,7 @@ pub(crate) fn tangent_kernel(recipe: &Recipe, network: &Network, data: &Dataset)
 }
 
 fn mixes_samples(network: &Network) -> bool {
-    let is_batch_norm = |op: &&Op| matches!(&op.kind, OpKind::Norm(norm) if norm.norm == NormKind::Batch);
+    let is_batch_norm = |op: &&Op| matches!(&op.kind, OpKind::Norm(norm) if norm.norm.is_over_batch());
     network.walk().iter().any(is_batch_norm)
 }
 

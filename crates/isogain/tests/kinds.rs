@@ -14,7 +14,8 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
+    "batch_renorm",
     "computed_weights",
     "convnet",
     "encoder",
@@ -42,6 +43,9 @@ struct Case {
     gradients: BTreeMap<String, Vec<f64>>,
     activations: BTreeMap<String, Vec<f64>>,
     cotangents: BTreeMap<String, Vec<f64>>,
+    /// Running mean, variance and batches where training reads them.
+    #[serde(default)]
+    before: BTreeMap<String, (Vec<f64>, Vec<f64>, usize)>,
     #[serde(default)]
     running: BTreeMap<String, [Vec<f64>; 2]>,
     #[serde(default)]
@@ -70,6 +74,9 @@ impl Case {
         assert_eq!(model.parameters.keys().collect::<Vec<_>>(), self.parameters.keys().collect::<Vec<_>>());
         for (name, value) in &mut model.parameters {
             *value = value.with(&self.parameters[name], dtype, &model.device);
+        }
+        for (name, (mean, variance, batches)) in self.before.clone() {
+            model.running.insert(name, Running { mean, variance, batches });
         }
         model
     }
@@ -124,7 +131,7 @@ fn evaluation_uses_running_statistics_as_pytorch_does() {
         }
         let mut model = case.model(DType::F64);
         for (name, [mean, variance]) in &case.running {
-            model.running.insert(name.clone(), Running { mean: mean.clone(), variance: variance.clone() });
+            model.running.insert(name.clone(), Running { mean: mean.clone(), variance: variance.clone(), batches: 1 });
         }
         let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&case.samples()));
         let found: Vec<f64> = outputs.into_data().iter::<f64>().collect();
@@ -132,7 +139,7 @@ fn evaluation_uses_running_statistics_as_pytorch_does() {
         assert!(apart <= 1e-9, "{kind}: evaluation is {apart:e} off");
         compared += 1;
     }
-    assert_eq!(compared, 2);
+    assert_eq!(compared, 3);
 }
 
 /// Every joint's split adds up to its log-gain, and the joints to the total.

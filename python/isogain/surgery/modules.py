@@ -73,6 +73,47 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
+class BatchRenorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm in training that gives what evaluation would give (Ioffe 2017): the normalised values times r plus d, with
+    r the deviation of the batch over the running one and d the distance of the means over that, both constant on the way
+    back. Over the first `ramp` batches the bounds of r open from 1 to 3, those of d from 0 to 5. For `[batch, features]` and
+    `[batch, channels, ...]`."""
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+
+    def __init__(self, features: int, ramp: int = 100, eps: float = 1e-5, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(features, eps, device=device, dtype=dtype)
+        self.ramp = ramp
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected [batch, features, ...], got {input.ndim} axes")
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(input)
+        self._check_input_dim(input)
+        with torch.no_grad():
+            rows = input.numel() // input.shape[1]
+            axes = [axis for axis in range(input.ndim) if axis != 1]
+            variance, mean = torch.var_mean(input.to(self.running_var.dtype), axes, correction=0)
+            deviation = (self.running_var + self.eps).sqrt()
+            part = (self.num_batches_tracked / self.ramp).clamp(max=1.0).to(deviation.dtype)
+            r_max, d_max = 1.0 + 2.0 * part, 5.0 * part
+            r = ((variance + self.eps).sqrt() / deviation).clamp(1.0 / r_max, r_max)
+            d = ((mean - self.running_mean) / deviation).clamp(-d_max, d_max)
+            self.num_batches_tracked += 1
+            self.running_mean += 0.1 * (mean - self.running_mean)
+            self.running_var += 0.1 * (variance * rows / max(rows - 1, 1) - self.running_var)
+        weight, bias = self.weight * r, self.weight * d + self.bias
+        return nn.functional.batch_norm(input, None, None, weight, bias, True, 0.0, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, ramp={self.ramp}, eps={self.eps:g}"
+
+
 class Standardise(nn.Module):
     """(x - mean) / deviation; both of a shape that broadcasts against x."""
 

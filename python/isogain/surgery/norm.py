@@ -10,6 +10,7 @@ from torch import nn
 from isogain.surgery.activation import all_paths
 from isogain.surgery.code import OLD, Call
 from isogain.surgery.errors import CannotApply
+from isogain.surgery.modules import BatchRenorm
 from isogain.surgery.observe import Layer, Layout, is_transposed
 from isogain.surgery.steps import Replace, Step
 
@@ -17,15 +18,16 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
-    """Inserts `batch`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is a module of its own, the norm goes in
+    """Inserts `batch`, `batch-renorm(ramp = 100)`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is a module of its own, the norm goes in
     front of that module, so that no parameter of the model changes its name; else behind the layer. A layer that a
     norm follows is left alone; all others take the place of batch norms."""
-    read = re.fullmatch(r"(batch|layer|rms)|(group)\(groups = (\d+)\)", text)
+    read = re.fullmatch(r"(batch|layer|rms)|(?:(group)\(groups|(batch-renorm)\(ramp) = (\d+)\)", text)
     if read is None:
-        raise CannotApply(f"norm = {text}", "unknown; known: batch, layer, rms, group(groups = 8)")
-    kind, groups = read[1] or read[2], int(read[3] or 1)
+        known = "batch, batch-renorm(ramp = 100), layer, rms, group(groups = 8)"
+        raise CannotApply(f"norm = {text}", f"unknown; known: {known}")
+    kind, number = read[1] or read[2] or read[3], int(read[4] or 1)
     if kind != "batch":
-        replaced = _instead_of_batch_norms(model, kind, groups)
+        replaced = _instead_of_batch_norms(model, kind, number)
         if replaced:
             return replaced
     found: list[Step] = []
@@ -37,7 +39,7 @@ def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
         if id(layer.follower) in done:
             continue
         done.add(id(layer.follower))
-        norm = _norm(kind, groups, layer)
+        norm = _norm(kind, number, layer)
         before = layer.follower.module
         if before is not None and layout.calls_of(before) == 1 and len(all_paths(model, [before])) == 1:
             found.append(
@@ -65,13 +67,20 @@ def _grouped(groups: int, channels: int, path: str) -> int:
     return groups
 
 
-def _norm(kind: str, groups: int, layer: Layer) -> Call:
+def _place(weight: Any) -> dict[str, Any]:
+    """Device and type of a weight where they are not torch's own choice."""
+    place: dict[str, Any] = {}
+    if weight is not None and weight.device.type != "cpu":
+        place["device"] = str(weight.device)
+    if weight is not None and str(weight.dtype) != "torch.float32":
+        place["dtype"] = weight.dtype
+    return place
+
+
+def _norm(kind: str, number: int, layer: Layer) -> Call:
+    """`number` is that of the kind: groups, or the ramp."""
     module: Any = layer.module
-    place = {"device": str(module.weight.device), "dtype": module.weight.dtype}
-    if module.weight.device.type == "cpu":
-        del place["device"]
-    if str(module.weight.dtype) == "torch.float32":
-        del place["dtype"]
+    place = _place(module.weight)
     if isinstance(module, nn.Linear) or is_transposed(module):
         features = module.nf if is_transposed(module) else module.out_features
         if kind == "layer":
@@ -81,31 +90,37 @@ def _norm(kind: str, groups: int, layer: Layer) -> Call:
         if layer.output_dimensions != 2:
             why = f"its output has {layer.output_dimensions} axes; {kind} norm of a Linear needs [batch, features]"
             raise CannotApply(f"norm = {kind}", why, layer.path)
+        if kind == "batch-renorm":
+            return Call(BatchRenorm, features, number, **place)
         if kind == "group":
-            return Call(nn.GroupNorm, _grouped(groups, features, layer.path), features, **place)
+            return Call(nn.GroupNorm, _grouped(number, features, layer.path), features, **place)
         return Call(nn.BatchNorm1d, features, **place)
     if kind in ("layer", "group"):
         # One group is layer norm.
-        return Call(nn.GroupNorm, _grouped(groups, module.out_channels, layer.path), module.out_channels, **place)
+        return Call(nn.GroupNorm, _grouped(number, module.out_channels, layer.path), module.out_channels, **place)
+    if kind == "batch-renorm":
+        return Call(BatchRenorm, module.out_channels, number, **place)
     if kind == "rms":
         raise CannotApply("norm = rms", "torch has no RMS norm over the channels of a convolution", layer.path)
     spatial = module.weight.ndim - 2
     return Call(_BATCH_NORMS[spatial - 1], module.out_channels, **place)
 
 
-def _instead_of_batch_norms(model: nn.Module, kind: str, groups: int) -> list[Step]:
+def _instead_of_batch_norms(model: nn.Module, kind: str, number: int) -> list[Step]:
     found: list[Step] = []
     for path, module in model.named_modules():
         if isinstance(module, _BATCH_NORMS):
             if kind == "rms" and not isinstance(module, nn.BatchNorm1d):
                 raise CannotApply("norm = rms", "torch has no RMS norm over the channels of a convolution", path)
-            features = module.num_features
+            features, place = module.num_features, _place(module.weight)
             if kind == "rms":
-                norm = Call(nn.RMSNorm, features)
+                norm = Call(nn.RMSNorm, features, **place)
+            elif kind == "batch-renorm":
+                norm = Call(BatchRenorm, features, number, module.eps, **place)
             elif kind == "layer" and isinstance(module, nn.BatchNorm1d):
-                norm = Call(nn.LayerNorm, features)
+                norm = Call(nn.LayerNorm, features, **place)
             else:
-                norm = Call(nn.GroupNorm, _grouped(groups, features, path), features)
+                norm = Call(nn.GroupNorm, _grouped(number, features, path), features, **place)
             found.append(Replace(all_paths(model, [path]), norm, type(module).__name__, f"becomes {norm}"))
     return found
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from isogain.surgery.modules import BatchRenorm
+
 Kind = dict[str, Any]
 
 #: Modules that hand their input on: they are no operations of the record, and only the order of things needs them.
@@ -71,11 +73,14 @@ def _norm(norm: str, features: str) -> Callable[[Any], Kind]:
     return kind
 
 
-def _batch_norm(module: Any) -> Kind:
-    # In evaluation mode it normalises by running averages: an affine map, no statistic of this batch.
-    if module.training or module.running_mean is None:
-        return _norm("batch", "num_features")(module)
-    return _other(module)
+def _over_batch(norm: str) -> Callable[[Any], Kind]:
+    def kind(module: Any) -> Kind:
+        # In evaluation mode it normalises by running averages: an affine map, no statistic of this batch.
+        if module.training or module.running_mean is None:
+            return _norm(norm, "num_features")(module)
+        return _other(module)
+
+    return kind
 
 
 def _other(module: nn.Module) -> Kind:
@@ -88,10 +93,11 @@ _KINDS: list[tuple[type[nn.Module], Callable[[Any], Kind]]] = [
     (nn.Conv1d, _convolution),
     (nn.Conv2d, _convolution),
     (nn.Conv3d, _convolution),
-    (nn.BatchNorm1d, _batch_norm),
-    (nn.BatchNorm2d, _batch_norm),
-    (nn.BatchNorm3d, _batch_norm),
-    (nn.SyncBatchNorm, _batch_norm),
+    (nn.BatchNorm1d, _over_batch("batch")),
+    (nn.BatchNorm2d, _over_batch("batch")),
+    (nn.BatchNorm3d, _over_batch("batch")),
+    (nn.SyncBatchNorm, _over_batch("batch")),
+    (BatchRenorm, _over_batch("batch-renorm")),
     (nn.LayerNorm, _norm("layer", "normalized_shape")),
     (nn.ReLU, _activation("relu")),
     (nn.LeakyReLU, _activation("leaky-relu", "negative_slope")),

@@ -43,8 +43,8 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
             linear::split(weight, op, gain)
         }
         OpCaptureKind::Activation(activation) => activation::split(*activation, op, gain),
-        OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
-            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => {
+            let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
             norm::split(&statistics, gamma, op, rms_out, gain)
         }
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],

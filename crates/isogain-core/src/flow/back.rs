@@ -29,8 +29,8 @@ pub(super) fn back(op: &OpCapture) -> Option<Back<'_>> {
             let slopes: Vec<f64> = op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
             Some(Box::new(move |g| g.iter().zip(&slopes).map(|(g, slope)| g * slope).collect()))
         }
-        OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
-            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => {
+            let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
             Some(Box::new(move |g| norm::back(&statistics, gamma, op, g)))
         }
         OpCaptureKind::Other { weighted: false } => {

@@ -70,6 +70,8 @@ pub enum OpCaptureKind {
         groups: usize,
         /// Samples in the batch, each of which has groups of its own.
         samples: usize,
+        /// r of each feature (batch renormalisation), `[features]`; 1 for the others.
+        ratio: Option<Values>,
     },
     /// `y = S(x) + scale F(x)`.
     Residual {
@@ -256,9 +258,10 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
             }
             OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
-            OpCaptureKind::Norm { gamma, .. } => {
+            OpCaptureKind::Norm { gamma, ratio, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("gamma", gamma, fan_in)?;
+                ratio.as_ref().map_or(Ok(()), |ratio| op.expect("ratio", ratio, fan_in))?;
             }
             OpCaptureKind::QkNorm { gammas, .. } => {
                 op.expect("output", &op.output, op.input.len())?;

@@ -66,9 +66,9 @@ fn forth(op: &OpCapture) -> Option<Forth<'_>> {
             let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
             Some(Box::new(move |u| product(u, &weight.to_f64(), [op.rows, fan_in, fan_out])))
         }
-        OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => {
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => {
             // Without gamma the map is symmetric: what is taken out is a projection, and sigma is one number for each group.
-            let statistics = norm::Statistics { norm: *norm, eps: *eps, groups: *groups, batch: *samples };
+            let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
             let ones = Values::from(vec![1.0; gamma.len()]);
             Some(Box::new(move |u| scaled(&norm::back(&statistics, &ones, op, u), &gamma.to_f64())))
         }

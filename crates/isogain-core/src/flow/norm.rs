@@ -2,13 +2,15 @@
 //!
 //! With r = gamma g / sigma, the cotangent at the input is r minus its components along the constant and along the
 //! normalised values (RMS norm: along the normalised values only), so ln(rms g_in / rms g) = ln(rms r / rms g) +
-//! ln(rms g_in / rms r). The second is a projection when gamma is constant: never above 0.
+//! ln(rms g_in / rms r). The second is a projection when gamma is constant: never above 0. Batch renormalisation's own factor
+//! (also called r, [`crate::renorm`]) stands beside gamma.
 
 use super::attribute::{log_ratio, two_parts};
 use super::capture::OpCapture;
 use super::values::rms;
 use super::{Cause, Part, Values};
 use crate::network::NormKind;
+use crate::renorm::Averages;
 
 /// Over what a normalisation takes its statistics.
 pub(super) struct Statistics {
@@ -18,6 +20,8 @@ pub(super) struct Statistics {
     pub(super) groups: usize,
     /// Samples in the batch.
     pub(super) batch: usize,
+    /// What each feature is multiplied with beside gamma; nothing unless batch renormalisation.
+    pub(super) ratio: Option<Vec<f64>>,
 }
 
 /// Rescaling and projection.
@@ -34,7 +38,7 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
         .enumerate()
         .map(|(index, g)| {
             let (row, feature) = (index / features, index % features);
-            g * gamma[feature] / deviations[place(row, feature)]
+            g * gamma[feature] * statistics.ratio(feature) / deviations[place(row, feature)]
         })
         .collect();
     let rescale = log_ratio(rms(&rescaled), rms_out).unwrap_or(f64::NAN);
@@ -70,18 +74,27 @@ pub(super) fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cota
     let one = |(index, g): (usize, &f64)| {
         let group = place(index / features, index % features);
         let h = gamma[index % features] * g;
-        (h - mean_h[group] - normalised(index, group) * along[group]) / deviations[group]
+        let kept = (h - mean_h[group] - normalised(index, group) * along[group]) / deviations[group];
+        kept * statistics.ratio(index % features)
     };
     cotangent.iter().enumerate().map(one).collect()
 }
 
 impl Statistics {
+    pub(super) fn new(norm: NormKind, eps: f64, groups: usize, batch: usize, ratio: Option<&Values>) -> Self {
+        Self { norm, eps, groups, batch, ratio: ratio.map(|ratio| ratio.to_f64().into_owned()) }
+    }
+
+    fn ratio(&self, feature: usize) -> f64 {
+        self.ratio.as_ref().map_or(1.0, |ratio| ratio[feature])
+    }
+
     /// Index into [`Self::deviations`] of what a row's feature is divided by.
     fn place(&self, rows: usize, features: usize) -> impl Fn(usize, usize) -> usize {
         let (norm, groups) = (self.norm, self.groups);
         let rows_of_sample = (rows / self.batch.max(1)).max(1);
         move |row, feature| match norm {
-            NormKind::Batch => feature,
+            NormKind::Batch | NormKind::BatchRenorm => feature,
             NormKind::Layer | NormKind::Rms => row,
             NormKind::Group => row / rows_of_sample * groups + feature * groups / features,
         }
@@ -91,21 +104,9 @@ impl Statistics {
     fn deviations(&self, input: &[f64], features: usize) -> Vec<f64> {
         let (norm, eps) = (self.norm, self.eps);
         match norm {
-            NormKind::Batch => {
-                let batch = (input.len() / features) as f64;
-                let mut means = vec![0.0; features];
-                for row in input.chunks_exact(features) {
-                    for (mean, x) in means.iter_mut().zip(row) {
-                        *mean += x / batch;
-                    }
-                }
-                let mut variances = vec![0.0; features];
-                for row in input.chunks_exact(features) {
-                    for ((variance, x), mean) in variances.iter_mut().zip(row).zip(&means) {
-                        *variance += (x - mean) * (x - mean) / batch;
-                    }
-                }
-                variances.into_iter().map(|variance| (variance + eps).sqrt()).collect()
+            NormKind::Batch | NormKind::BatchRenorm => {
+                let averages = Averages::of_batch(input, features);
+                averages.variance.iter().map(|variance| (variance + eps).sqrt()).collect()
             }
             NormKind::Layer | NormKind::Rms => input
                 .chunks_exact(features)

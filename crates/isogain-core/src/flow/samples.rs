@@ -2,12 +2,11 @@
 
 use super::Values;
 use super::capture::{OpCapture, OpCaptureKind};
-use crate::network::NormKind;
 
-/// Whether one sample's values depend on the others: batch norm.
+/// Whether one sample's values depend on the others: batch norm and batch renormalisation.
 pub(super) fn couples(ops: &[OpCapture]) -> bool {
     ops.iter().any(|op| match &op.kind {
-        OpCaptureKind::Norm { norm, .. } => *norm == NormKind::Batch,
+        OpCaptureKind::Norm { norm, .. } => norm.is_over_batch(),
         OpCaptureKind::Residual { branch, shortcut, .. } => couples(branch) || couples(shortcut),
         _ => false,
     })
@@ -23,8 +22,9 @@ pub(super) fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> 
         }
     };
     let kind = |kind: &OpCaptureKind| match kind {
-        OpCaptureKind::Norm { norm, gamma, eps, groups, .. } => {
-            OpCaptureKind::Norm { norm: *norm, gamma: gamma.clone(), eps: *eps, groups: *groups, samples }
+        OpCaptureKind::Norm { norm, gamma, eps, groups, ratio, .. } => {
+            let (gamma, ratio) = (gamma.clone(), ratio.clone());
+            OpCaptureKind::Norm { norm: *norm, gamma, eps: *eps, groups: *groups, samples, ratio }
         }
         OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => OpCaptureKind::Residual {
             scale: *scale,

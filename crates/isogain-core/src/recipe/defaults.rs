@@ -59,6 +59,7 @@ impl Default for NetworkRecipe {
             head_init: None,
             norm: None,
             norm_groups: 8,
+            norm_ramp: 100,
             norm_eps: 1e-5,
             weight_norm: None,
             branch_scale: BranchScale::Number(1.0),

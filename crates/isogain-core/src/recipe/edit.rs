@@ -119,6 +119,28 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
     Ok(())
 }
 
+/// Turns every batch norm into a normalisation of this kind, in the same places; whether there was one.
+pub fn replace_batch_norm(network: &mut NetworkRecipe, kind: NormKind) -> bool {
+    fn replace(norm: &mut Option<NormKind>, kind: NormKind) -> bool {
+        let is_batch = *norm == Some(NormKind::Batch);
+        if is_batch {
+            *norm = Some(kind);
+        }
+        is_batch
+    }
+    fn replace_in(list: &mut [LayerRecipe], kind: NormKind) -> bool {
+        let mut found = false;
+        for layer in list {
+            found |= replace(&mut layer.norm, kind);
+            found |= replace_in(layer.residual.as_deref_mut().unwrap_or_default(), kind);
+            found |= replace_in(layer.shortcut.as_deref_mut().unwrap_or_default(), kind);
+        }
+        found
+    }
+    let of_shape = network.kind != NetworkKind::Layers && replace(&mut network.norm, kind);
+    replace_in(&mut network.layers, kind) || of_shape
+}
+
 /// Adds skip connections y = x + `scale` F(x): an `mlp` becomes `residual` of the same depth and width, a `resnet` gets
 /// its skips back; in an explicit list each run of norm (if any), activation and linear layer or convolution becomes a
 /// branch F where the shape stays the same. A shape and its list give the same network: F begins with the activation, so

@@ -13,6 +13,7 @@ const KEYS: [(&str, &[NetworkKind]); 33] = [
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
     ("norm", &[Mlp, Residual, Convnet, Resnet, Transformer]),
     ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
+    ("norm_ramp", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
     ("weight_norm", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
@@ -61,6 +62,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
     let why = match key {
         "norm_groups" if kind != NetworkKind::Layers && network.norm != Some(NormKind::Group) => {
             "only for norm = \"group\""
+        }
+        "norm_ramp" if kind != NetworkKind::Layers && network.norm != Some(NormKind::BatchRenorm) => {
+            "only for norm = \"batch-renorm\""
         }
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
         "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" | "stochastic_depth" | "fixup"

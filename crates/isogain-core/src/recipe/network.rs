@@ -35,6 +35,9 @@ pub struct NetworkRecipe {
     /// Groups of features for group norm.
     #[serde(skip_serializing_if = "is_eight")]
     pub norm_groups: usize,
+    /// Batches over which the bounds of batch renormalisation open.
+    #[serde(skip_serializing_if = "is_default_ramp")]
+    pub norm_ramp: usize,
     /// Added to the variance in a normalisation.
     pub norm_eps: f64,
     /// How each hidden layer's or convolution's weights are computed from what is trained; trained themselves when left out.
@@ -283,6 +286,10 @@ fn is_four(number: &usize) -> bool {
 
 fn is_eight(number: &usize) -> bool {
     *number == 8
+}
+
+fn is_default_ramp(number: &usize) -> bool {
+    *number == NetworkRecipe::default().norm_ramp
 }
 
 fn is_max(pool: &Pooling) -> bool {

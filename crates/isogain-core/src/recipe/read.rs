@@ -151,6 +151,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         head_init: table.optional("head_init", Entry::initializer)?,
         norm: table.optional("norm", |entry| entry.choice("norm"))?.or(default.norm),
         norm_groups: table.get("norm_groups", default.norm_groups, Entry::whole)?,
+        norm_ramp: table.get("norm_ramp", default.norm_ramp, Entry::whole)?,
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
         weight_norm: table.optional("weight_norm", |entry| entry.choice("weight norm"))?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,

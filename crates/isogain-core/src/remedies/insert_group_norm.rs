@@ -2,7 +2,7 @@
 
 use super::{Prescription, Remedy};
 use crate::network::NormKind;
-use crate::recipe::{LayerRecipe, NetworkKind, NetworkRecipe, Recipe, edit};
+use crate::recipe::{NetworkKind, NetworkRecipe, Recipe, edit};
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -27,7 +27,9 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     };
     let mut treated = recipe.clone();
     treated.network.norm_groups = groups;
-    if edit::insert_norm(&mut treated.network, NormKind::Group).is_err() && !replaced(&mut treated.network) {
+    if edit::insert_norm(&mut treated.network, NormKind::Group).is_err()
+        && !edit::replace_batch_norm(&mut treated.network, NormKind::Group)
+    {
         return Vec::new();
     }
     // A transformer has layer or RMS norm.
@@ -42,25 +44,4 @@ fn hidden_widths(case: &Case<'_>, network: &NetworkRecipe) -> Vec<usize> {
     let mut widths: Vec<usize> = case.network.linears().map(|(_, linear)| linear.fan_out).collect();
     widths.pop();
     if network.kind == NetworkKind::Layers { widths } else { widths.into_iter().chain([network.width]).collect() }
-}
-
-/// Turns every batch norm into a group norm; whether there was one.
-fn replaced(network: &mut NetworkRecipe) -> bool {
-    fn replace(norm: &mut Option<NormKind>) -> bool {
-        let is_batch = *norm == Some(NormKind::Batch);
-        if is_batch {
-            *norm = Some(NormKind::Group);
-        }
-        is_batch
-    }
-    fn replace_in(list: &mut [LayerRecipe]) -> bool {
-        let mut found = false;
-        for layer in list {
-            found |= replace(&mut layer.norm);
-            found |= replace_in(layer.residual.as_deref_mut().unwrap_or_default());
-        }
-        found
-    }
-    let of_shape = network.kind != NetworkKind::Layers && replace(&mut network.norm);
-    of_shape || replace_in(&mut network.layers)
 }

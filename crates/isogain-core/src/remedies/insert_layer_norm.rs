@@ -2,7 +2,7 @@
 
 use super::{Prescription, Remedy};
 use crate::network::NormKind;
-use crate::recipe::{LayerRecipe, NetworkRecipe, Recipe, edit};
+use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -15,24 +15,8 @@ pub(super) static REMEDY: Remedy = Remedy {
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let mut treated = recipe.clone();
     if edit::insert_norm(&mut treated.network, NormKind::Layer).is_err() {
-        replace_batch_norm(&mut treated.network);
+        // The same places, without the dependence on the batch.
+        edit::replace_batch_norm(&mut treated.network, NormKind::Layer);
     }
     if treated == *recipe { Vec::new() } else { vec![REMEDY.variant("norm = layer", treated)] }
-}
-
-/// Turns every batch norm into a layer norm: the same places, without the dependence on the batch.
-fn replace_batch_norm(network: &mut NetworkRecipe) {
-    fn replace(norm: &mut Option<NormKind>) {
-        if *norm == Some(NormKind::Batch) {
-            *norm = Some(NormKind::Layer);
-        }
-    }
-    fn replace_in(list: &mut [LayerRecipe]) {
-        for layer in list {
-            replace(&mut layer.norm);
-            replace_in(layer.residual.as_deref_mut().unwrap_or_default());
-        }
-    }
-    replace(&mut network.norm);
-    replace_in(&mut network.layers);
 }

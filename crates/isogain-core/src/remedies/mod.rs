@@ -26,6 +26,7 @@ mod fixup_init;
 mod gated_cell;
 mod hidden_init;
 mod insert_batch_norm;
+mod insert_batch_renorm;
 mod insert_group_norm;
 mod insert_layer_norm;
 mod insert_rms_norm;
@@ -99,7 +100,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 46] = [
+pub static TABLE: [&Remedy; 47] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -122,6 +123,7 @@ pub static TABLE: [&Remedy; 46] = [
     &fixed_variance_init::REMEDY,
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,
+    &insert_batch_renorm::REMEDY,
     &critical_dropout_init::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,

@@ -4,7 +4,7 @@ use super::finding::{factor, number};
 use super::measure::backward;
 use super::small_batch_norm::rows;
 use super::{Case, Finding, Rule};
-use crate::network::{NormKind, OpKind};
+use crate::network::OpKind;
 use crate::recipe::Level;
 use crate::theory::activations::Activation;
 use crate::theory::batch_norm::gradient_factor;
@@ -79,7 +79,8 @@ fn segments<'a>(case: &Case<'a>) -> Vec<Segment<'a>> {
     for op in &case.network.ops {
         let Some(segment) = found.last_mut() else { break };
         match &op.kind {
-            OpKind::Norm(norm) if norm.norm == NormKind::Batch => {
+            // At the start batch renormalisation is batch norm.
+            OpKind::Norm(norm) if norm.norm.is_over_batch() => {
                 if let Some(rows) = before {
                     segment.growth += 0.5 * gradient_factor(activation, rows.max(FINITE)).ln();
                 }

@@ -36,6 +36,7 @@ fn layer(network: &Network) -> Option<String> {
     let norm = |op: &&Op| match &op.kind {
         OpKind::Norm(norm) => Some(match norm.norm {
             NormKind::Batch => " + batch norm",
+            NormKind::BatchRenorm => " + batch renormalisation",
             NormKind::Layer => " + layer norm",
             NormKind::Rms => " + RMS norm",
             NormKind::Group => " + group norm",

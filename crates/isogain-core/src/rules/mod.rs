@@ -42,7 +42,7 @@ mod saturated_units;
 pub mod severity;
 mod shattered_gradient;
 mod slope;
-mod small_batch_norm;
+pub(crate) mod small_batch_norm;
 mod symmetric_weights;
 mod time;
 mod too_few_steps;

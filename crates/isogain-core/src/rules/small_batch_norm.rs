@@ -31,38 +31,53 @@ pub(super) static RULE: Rule = Rule {
 const FAILS: usize = 3;
 /// Below this batch the error of a trained network rises (Wu & He 2018, figure 1).
 const SUFFERS: usize = 16;
+/// Up to this batch nothing is left of a gradient that loses its mean and its part along the values, whatever they are
+/// divided by: batch renormalisation fails too.
+const NOTHING_LEFT: usize = 2;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let few: Vec<(&str, usize)> = case
+    let few: Vec<(&str, usize, NormKind)> = case
         .network
         .walk()
         .into_iter()
         .filter_map(|op| match &op.kind {
-            OpKind::Norm(norm) if norm.norm == NormKind::Batch => Some((op.name.as_str(), rows(case, op, norm))),
+            OpKind::Norm(norm) if norm.norm.is_over_batch() => {
+                Some((op.name.as_str(), rows(case, op, norm), norm.norm))
+            }
             _ => None,
         })
-        .filter(|(_, rows)| *rows < SUFFERS)
+        .filter(|(_, rows, kind)| match kind {
+            NormKind::BatchRenorm => *rows <= NOTHING_LEFT,
+            _ => *rows < SUFFERS,
+        })
         .collect();
-    let ((first, _), (last, _)) = (few.first()?, few.last()?);
-    let batch = few.iter().map(|(_, rows)| *rows).min()?;
-    let (level, why) = if batch <= FAILS {
-        (Level::Deny, "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient")
-    } else {
-        (Level::Warn, "its mean and variance are mostly noise")
+    let ((first, ..), (last, ..)) = (few.first()?, few.last()?);
+    let (_, batch, kind) = few.iter().min_by_key(|(_, rows, _)| *rows)?;
+    let (level, what, why) = match kind {
+        NormKind::BatchRenorm => (
+            Level::Deny,
+            "batch renormalisation",
+            "nothing is left of a gradient of two samples without its mean and its part along them",
+        ),
+        _ if *batch <= FAILS => {
+            let why = "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient";
+            (Level::Deny, "batch norm", why)
+        }
+        _ => (Level::Warn, "batch norm", "its mean and variance are mostly noise"),
     };
     let places = if few.len() == 1 { "1 place".to_owned() } else { format!("{} places", few.len()) };
-    let message = format!("batch norm over {batch} samples in {places}: {why}");
+    let message = format!("{what} over {batch} samples in {places}: {why}");
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against("samples in a batch", batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
+        .against("samples in a batch", *batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
         .with("samples up to which no usable gradient exists", FAILS as f64)
         .with("RMS of the first cotangent over the last", case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp))
-        .remedies(&["insert-layer-norm", "change-learning-rate"]);
+        .remedies(&["insert-layer-norm", "insert-batch-renorm", "change-learning-rate"]);
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
 
 /// Values that one mean and variance are taken over: the samples, times the positions of each where there are several.
-pub(super) fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
+pub(crate) fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
     let batch = case.recipe.data.batch;
     let measured = case.start.joints.iter().find(|joint| joint.name == op.name);
     let positions =
@@ -85,6 +100,9 @@ mod tests {
         assert_eq!(ask(8, "batch"), Some(Level::Warn));
         assert_eq!(ask(16, "batch"), None);
         assert_eq!(ask(2, "layer"), None);
+        // Which divides by what many batches had.
+        assert_eq!(ask(2, "batch-renorm"), Some(Level::Deny));
+        assert_eq!(ask(3, "batch-renorm"), None);
     }
 
     /// Over the positions of an image a batch of four is many values.

@@ -110,6 +110,7 @@ impl Subject {
             activation: (old.activation != new.activation).then(|| new.activation.to_string()),
             norm: new.norm.filter(|_| old.norm != new.norm).map(|norm| match norm {
                 NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
+                NormKind::BatchRenorm => format!("{norm}(ramp = {})", new.norm_ramp),
                 _ => norm.to_string(),
             }),
             weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| {

@@ -366,7 +366,9 @@ impl Buffers<'_> {
             }
             TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
             TracedKind::Norm { norm, gamma, eps, groups, samples } => {
-                OpCaptureKind::Norm { norm: *norm, gamma: get(*gamma)?, eps: *eps, groups: *groups, samples: *samples }
+                // Batch renormalisation's own factor is a part of the gamma that a framework multiplies with.
+                let (gamma, ratio) = (get(*gamma)?, None);
+                OpCaptureKind::Norm { norm: *norm, gamma, eps: *eps, groups: *groups, samples: *samples, ratio }
             }
             TracedKind::Residual { branch, branch_cotangent_in, shortcut } => OpCaptureKind::Residual {
                 scale: 1.0,

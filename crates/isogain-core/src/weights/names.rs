@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 /// Last parts of names that are running statistics, not parameters.
-const STATISTICS: [&str; 4] = ["running_mean", "running_var", "num_batches_tracked", "inv_freq"];
+const STATISTICS: [&str; 6] =
+    ["running_mean", "running_var", "running_variance", "running_batches", "num_batches_tracked", "inv_freq"];
 
 /// Words in the path of a table that is looked up and not multiplied by: its rows are no units of a layer.
 const TABLES: [&str; 7] = ["embed", "embedding", "embeddings", "wte", "wpe", "emb", "token"];

@@ -79,6 +79,23 @@ fn weights_before_a_norm_have_no_scale() {
     }
 }
 
+/// The law is of r and d that stay: what is divided by does not grow with the weight, but the gradient has no radial part.
+#[test]
+fn batch_renormalisation_has_no_radial_gradient_either() {
+    let network = classifier("relu", Some((NormKind::BatchRenorm, 0.0)));
+    let mut parameters = parameters(&network, Init::HE, &mut Sampler::new(1));
+    for layer in 1..=8 {
+        parameters.insert(format!("norm{layer}.running_batches"), vec![1.0]);
+        parameters.insert(format!("norm{layer}.running_mean"), vec![0.5; WIDTH]);
+    }
+    let pass = train_pass(&network, &parameters);
+    for layer in 1..=8 {
+        let name = format!("fc{layer}.weight");
+        let (w, dw) = (&parameters[&name], &pass.gradients[&name]);
+        close(&name, dot(w, dw) / (dot(w, w) * dot(dw, dw)).sqrt(), 0.0, 1e-14);
+    }
+}
+
 /// T1(c), the other side: eps breaks the law by its own size.
 #[test]
 fn eps_shows_as_a_radial_gradient() {

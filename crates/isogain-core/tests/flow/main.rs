@@ -6,6 +6,7 @@
 mod acceptance;
 mod attribution;
 mod batch_norm;
+mod batch_renorm;
 mod conservation;
 mod counterfactual;
 mod glorot;

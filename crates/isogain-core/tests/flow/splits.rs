@@ -166,12 +166,13 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                     OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
                 }
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
-                OpCaptureKind::Norm { norm, gamma, eps, groups, samples } => OpCaptureKind::Norm {
+                OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => OpCaptureKind::Norm {
                     norm: *norm,
                     gamma: round(gamma),
                     eps: *eps,
                     groups: *groups,
                     samples: *samples,
+                    ratio: ratio.as_ref().map(round),
                 },
                 OpCaptureKind::Residual { scale, branch, branch_cotangent_in, .. } => OpCaptureKind::Residual {
                     shortcut: Vec::new(),

@@ -9,6 +9,8 @@ use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primi
 use super::site::Site;
 use super::tape::{Pull, apply};
 
+use isogain_core::renorm::Correction;
+
 /// Mean and biased variance of each feature over a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchStatistics {
@@ -23,29 +25,54 @@ pub(crate) struct BatchStatistics {
 /// Each feature of `x` `[batch, features]` normalised over the batch, times gamma plus beta (`[features]` each). The
 /// statistics leave through the site.
 pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
-    let (gamma, beta) = (primitive(gamma), primitive(beta));
-    let here = site.clone();
-    apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, &beta, here)))
+    let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, affine, |_| None, here)))
 }
 
-fn forward<T: Real>(x: &Buffer, eps: f64, gamma: Buffer, beta: &Buffer, site: Site) -> (Buffer, Pull) {
+/// The normalised values n become gamma (n r + d) + beta where `correct` has an r and a d for the batch's statistics, both
+/// constant on the way back; `affine` is gamma and beta.
+pub(super) fn forward<T: Real>(
+    x: &Buffer,
+    eps: f64,
+    affine: [Buffer; 2],
+    correct: impl FnOnce(&BatchStatistics) -> Option<Correction>,
+    site: Site,
+) -> (Buffer, Pull) {
     let (batch, features) = extent(x);
     let statistics = vectorised(FeatureStatistics::<T>(T::read(x), features));
+    let correction = correct(&statistics);
+    let [gamma, beta] = corrected::<T>(&affine, correction.as_ref());
     let factor: Vec<f64> = statistics.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect();
-    let affine = [T::read(&gamma), T::read(beta)];
-    let (normal, output) = vectorised(Normalise::<T>(T::read(x), &statistics.mean, &factor, affine));
+    let (normal, output) = vectorised(Normalise::<T>(T::read(x), &statistics.mean, &factor, [&gamma, &beta]));
     site.statistics(statistics);
     let pull = move |mut cotangent: Buffer, _| {
         let slopes = T::write(&mut cotangent);
         let [along, sum] = vectorised(ParameterGradients::<T>(slopes, &normal, features));
-        let factor = factor.iter().zip(T::read(&gamma)).map(|(factor, gamma)| factor * gamma.wide());
+        let factor = factor.iter().zip(&gamma).map(|(factor, gamma)| factor * gamma.wide());
         let factor: Vec<f64> = factor.collect();
         vectorised(PullBack::<T>(slopes, &normal, &factor, [&along, &sum]));
-        site.vector_gradient("gamma", narrowed::<T>(&along));
+        let of_gamma: Vec<f64> = match &correction {
+            Some(Correction { ratio, shift }) => {
+                let parts = along.iter().zip(ratio).zip(sum.iter().zip(shift));
+                parts.map(|((along, ratio), (sum, shift))| along * ratio + sum * shift).collect()
+            }
+            None => along,
+        };
+        site.vector_gradient("gamma", narrowed::<T>(&of_gamma));
         site.vector_gradient("beta", narrowed::<T>(&sum));
         Some(cotangent)
     };
     (filled(output, &[batch, features]), Box::new(pull))
+}
+
+/// What the normalised values are multiplied with, and what is added then: gamma r, and gamma d + beta.
+fn corrected<T: Real>([gamma, beta]: &[Buffer; 2], correction: Option<&Correction>) -> [Vec<T>; 2] {
+    let (gamma, beta) = (T::read(gamma), T::read(beta));
+    let Some(Correction { ratio, shift }) = correction else { return [gamma.to_vec(), beta.to_vec()] };
+    [
+        gamma.iter().zip(ratio).map(|(gamma, ratio)| T::of(gamma.wide() * ratio)).collect(),
+        gamma.iter().zip(beta).zip(shift).map(|((gamma, beta), d)| T::of(gamma.wide() * d + beta.wide())).collect(),
+    ]
 }
 
 struct FeatureStatistics<'a, T>(&'a [T], usize);

@@ -8,6 +8,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod batch_renorm;
 mod buffer;
 mod convolution;
 mod dropout;
@@ -35,6 +36,7 @@ mod workspace;
 pub(crate) use activation::activation;
 pub(crate) use attention::attention;
 pub(crate) use batch_norm::{BatchStatistics, batch_norm};
+pub(crate) use batch_renorm::batch_renorm;
 pub(crate) use buffer::{Buffer, Loop, Real, buffer_moments, by_type, filled, primitive, scale, tensor, vectorised};
 pub(crate) use convolution::convolution;
 pub(crate) use dropout::dropout;

@@ -3,10 +3,11 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor, activation as burn_activation};
 use isogain_core::network::{Attention, QkNorm};
+use isogain_core::renorm::Averages;
 use isogain_core::theory::activations::Activation;
 
 use super::*;
-use crate::model::{Value, matrix, to_f64, vector};
+use crate::model::{Running, Value, matrix, to_f64, vector};
 use crate::probe::{Keep, Probes};
 
 const BATCH: usize = 19;
@@ -146,6 +147,41 @@ fn norms_are_their_formulas() {
             |x, leaves| {
                 let mean_square = (x.clone() * x.clone()).mean_dim(1);
                 x / (mean_square + eps).sqrt() * leaves[0].clone().unsqueeze::<2>()
+            },
+        );
+    }
+}
+
+/// Against the formula with its r and d held fast.
+#[test]
+fn batch_renormalisation_is_its_formula_with_constant_corrections() {
+    let (eps, ramp) = (1e-5, 10);
+    let running = Running {
+        mean: numbers(FEATURES, 0.4),
+        variance: numbers(FEATURES, 0.9).iter().map(|x| x.exp()).collect(),
+        batches: 6,
+    };
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 1.5 + 0.5;
+        let affine = [("gamma", some_vector(FEATURES, 1.0, dtype)), ("beta", some_vector(FEATURES, 2.0, dtype))];
+        let held = |x: Tensor<2>| {
+            let batch = Averages::of_batch(&read(x), FEATURES);
+            let correction = running.correction(&batch, eps, ramp);
+            // Bounds of 2.2 and 3: some meet them, some do not.
+            assert!(correction.ratio.iter().any(|r| *r > 2.19) && correction.ratio.iter().any(|r| *r < 2.0));
+            [correction.ratio, correction.shift].map(|values| vector(&values, dtype, &Device::flex()).autodiff())
+        };
+        let [r, d] = held(x.clone());
+        compare(
+            "batch renormalisation",
+            &x,
+            &affine,
+            |x, leaves, site| {
+                batch_renorm(x, eps, [leaves[0].clone(), leaves[1].clone()], (running.clone(), ramp), site)
+            },
+            |x, leaves| {
+                let corrected = standardised(x, 0, eps) * r.clone().unsqueeze::<2>() + d.clone().unsqueeze::<2>();
+                corrected * leaves[0].clone().unsqueeze::<2>() + leaves[1].clone().unsqueeze::<2>()
             },
         );
     }

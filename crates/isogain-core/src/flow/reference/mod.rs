@@ -21,7 +21,8 @@ use super::capture::{Capture, CaptureError};
 use crate::network::Network;
 
 /// Parameters, or their gradients, by name: `<op>.weight` (row-major `[fan_in, fan_out]`), `<op>.bias`, `<op>.gamma`,
-/// `<op>.beta`, `<op>.scale`.
+/// `<op>.beta`, `<op>.scale`. Of batch renormalisation also `<op>.running_mean`, `<op>.running_variance` and
+/// `<op>.running_batches`, one number, which have no gradients.
 pub type Parameters = BTreeMap<String, Vec<f64>>;
 
 /// What the outputs are compared with.

@@ -153,7 +153,8 @@ impl<'n> Chain<'n> {
 
     pub(super) fn norm(&mut self, name: impl Into<String>, kind: NormKind) {
         let groups = if kind == NormKind::Group { self.net.norm_groups } else { 0 };
-        let norm = Norm { groups, ..Norm::new(kind, self.shape.features, self.net.norm_eps) };
+        let ramp = if kind == NormKind::BatchRenorm { self.net.norm_ramp } else { 0 };
+        let norm = Norm { groups, ramp, ..Norm::new(kind, self.shape.features, self.net.norm_eps) };
         self.push(name, OpKind::Norm(norm));
     }
 

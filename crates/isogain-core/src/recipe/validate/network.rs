@@ -1,6 +1,6 @@
 //! What `[network]` may say by shape: ranges, and settings that must fit together.
 
-use super::{MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, within};
+use super::{MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, within};
 use crate::network::{ForgetBias, NormKind};
 use crate::recipe::error::RecipeError;
 use crate::recipe::variants::Name;
@@ -16,10 +16,11 @@ pub(super) fn network(network: &NetworkRecipe, batch: usize) -> Result<(), Recip
     }
     let eps = network.norm_eps;
     must("network.norm_eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
+    within("network.norm_ramp", network.norm_ramp, MAX_STEPS)?;
     // A convolution's norm has all positions to average over, a single sample's too.
     if batch == 1
         && !has_positions(network)
-        && let Some((key, norm)) = layers::norms(network).into_iter().find(|(_, norm)| *norm == NormKind::Batch)
+        && let Some((key, norm)) = layers::norms(network).into_iter().find(|(_, norm)| norm.is_over_batch())
     {
         let expected = "needs data.batch of 2 or more: over a batch of 1 every normalised value is 0";
         return Err(RecipeError::value(key, format!("\"{}\"", Name(&norm)), expected));

@@ -1,0 +1,33 @@
+//! Batch renormalisation ([`isogain_core::renorm`]): batch norm's pass with its statistics corrected towards the running ones.
+
+use burn::tensor::Tensor;
+use isogain_core::renorm::Averages;
+
+use super::batch_norm::forward;
+use super::buffer::{by_type, primitive};
+use super::site::Site;
+use super::tape::apply;
+use crate::model::Running;
+
+/// As [`super::batch_norm`], towards averages that have followed some of the `ramp` batches over which the bounds open.
+pub(crate) fn batch_renorm(
+    x: Tensor<2>,
+    eps: f64,
+    [gamma, beta]: [Tensor<1>; 2],
+    (running, ramp): (Running, usize),
+    site: Site,
+) -> Tensor<2> {
+    let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
+    apply(x, site, move |x| {
+        by_type!(
+            x,
+            forward(
+                &x,
+                eps,
+                affine,
+                |batch| Some(running.correction(&Averages::of(&batch.mean, &batch.variance), eps, ramp)),
+                here
+            )
+        )
+    })
+}
