@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import isogain
 from isogain.surgery import CannotApply, treat
 from isogain.surgery.modules import BatchRenorm
+from isogain.watching.operations import kind_of
 from test_check_kinds import Around, joints, parts
 
 FILE = Path(__file__).resolve().parents[2] / "crates/isogain/tests/golden/kinds/batch_renorm.json"
@@ -114,6 +115,13 @@ def test_a_model_in_evaluation_mode_and_too_few_axes() -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     with pytest.raises(ValueError, match="got 1 axes"):
         module.train()(torch.randn(4, dtype=torch.float64))
+
+
+def test_a_watched_run_knows_it() -> None:
+    module = small(3)
+    kind = {"kind": "norm", "norm": "batch-renorm", "features": 4, "eps": 1e-5}
+    assert json.loads(kind_of(module)) == kind
+    assert json.loads(kind_of(module.eval()))["kind"] == "other"
 
 
 def test_it_takes_the_place_of_batch_norms() -> None:

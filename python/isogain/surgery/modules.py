@@ -73,7 +73,7 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
-class BatchRenorm(nn.modules.batchnorm._BatchNorm):
+class BatchRenorm(nn.modules.batchnorm._NormBase):
     """Batch norm in training that gives what evaluation would give (Ioffe 2017): the normalised values times r plus d, with
     r the deviation of the batch over the running one and d the distance of the means over that, both constant on the way
     back. Over the first `ramp` batches the bounds of r open from 1 to 3, those of d from 0 to 5. For `[batch, features]` and
@@ -87,14 +87,12 @@ class BatchRenorm(nn.modules.batchnorm._BatchNorm):
         super().__init__(features, eps, device=device, dtype=dtype)
         self.ramp = ramp
 
-    def _check_input_dim(self, input: torch.Tensor) -> None:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         if input.ndim < 2:
             raise ValueError(f"expected [batch, features, ...], got {input.ndim} axes")
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        normalise = nn.functional.batch_norm
         if not self.training:
-            return super().forward(input)
-        self._check_input_dim(input)
+            return normalise(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         with torch.no_grad():
             rows = input.numel() // input.shape[1]
             axes = [axis for axis in range(input.ndim) if axis != 1]
@@ -108,7 +106,7 @@ class BatchRenorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean += 0.1 * (mean - self.running_mean)
             self.running_var += 0.1 * (variance * rows / max(rows - 1, 1) - self.running_var)
         weight, bias = self.weight * r, self.weight * d + self.bias
-        return nn.functional.batch_norm(input, None, None, weight, bias, True, 0.0, self.eps)
+        return normalise(input, None, None, weight, bias, True, eps=self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, ramp={self.ramp}, eps={self.eps:g}"

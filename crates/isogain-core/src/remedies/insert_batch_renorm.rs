@@ -37,3 +37,40 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     treated.network.norm_ramp = treated.network.norm_ramp.min((recipe.run.steps / PART).max(1));
     vec![REMEDY.variant(format!("norm = batch-renorm, norm_ramp = {}", treated.network.norm_ramp), treated)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixture::Bench;
+
+    fn ask(text: &str, positions: u64) -> Option<String> {
+        let mut bench = Bench::new(text);
+        for joint in &mut bench.start.joints {
+            joint.activation.count *= positions;
+        }
+        prescribe(&bench.case(), &bench.recipe).pop().map(|prescription| prescription.parameters)
+    }
+
+    #[test]
+    fn for_means_over_few_values_and_not_for_two() {
+        let with = |batch: usize, norm: &str| {
+            ask(&format!("[data]\nbatch = {batch}\n[network]\ndepth = 2\nwidth = 16\n{norm}\n[run]\nsteps = 1000\n"), 1)
+        };
+        let found = Some("norm = batch-renorm, norm_ramp = 100".to_owned());
+        assert_eq!(with(3, "norm = \"batch\""), found);
+        assert_eq!(with(15, "norm = \"batch\""), found);
+        assert_eq!(with(4, ""), found);
+        for (batch, norm) in [(2, "norm = \"batch\""), (16, "norm = \"batch\""), (4, "norm = \"layer\""), (32, "")] {
+            assert_eq!(with(batch, norm), None, "{batch} {norm}");
+        }
+        let convolution = "[data]\nbatch = 4\n[network]\ndepth = 2\nwidth = 16\nnorm = \"batch\"\n";
+        assert_eq!(ask(convolution, 64), None);
+        assert!(ask(convolution, 2).is_some());
+    }
+
+    #[test]
+    fn the_bounds_are_open_for_most_of_a_short_run() {
+        let short = "[data]\nbatch = 4\n[network]\ndepth = 2\nwidth = 16\nnorm = \"batch\"\n[run]\nsteps = 40\n";
+        assert_eq!(ask(short, 1).unwrap(), "norm = batch-renorm, norm_ramp = 10");
+    }
+}
