@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod conservation;
 pub mod flow;
 pub mod forecast;
+mod matmul;
 pub mod names;
 pub mod network;
 pub mod online;

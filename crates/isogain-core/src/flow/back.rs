@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 
 use super::capture::{OpCapture, OpCaptureKind};
-use super::reference::{product, transpose};
 use super::values::rms;
 use super::{Values, norm};
+use crate::matmul::{product, transpose};
 
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;

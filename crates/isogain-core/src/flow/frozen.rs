@@ -3,8 +3,8 @@
 
 use super::back::{Back, back, branch_factors};
 use super::capture::{OpCapture, OpCaptureKind};
-use super::reference::product;
 use super::{Values, norm};
+use crate::matmul::product;
 
 /// The Jacobian of some operations that follow one another, and its transpose. Buffers are `[rows, features]` of all
 /// samples: batch norm couples them.

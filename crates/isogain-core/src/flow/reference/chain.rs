@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::matmul::{product, transpose};
 use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, softmax, values};
 use crate::flow::Values;
 use crate::flow::capture::{OpCapture, OpCaptureKind, one_factor};
+use crate::matmul::{product, transpose};
 use crate::network::{Linear, Op, OpKind, Residual};
 
 /// One operation of the way forward.

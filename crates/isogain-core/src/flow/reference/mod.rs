@@ -5,7 +5,6 @@
 
 mod chain;
 mod loss;
-mod matmul;
 mod norm;
 mod softmax;
 
@@ -13,8 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
-
-pub(super) use matmul::{product, transpose};
 
 use super::Values;
 use super::capture::{Capture, CaptureError};
