@@ -56,7 +56,7 @@ class Case:
         if kind is None:
             return weight
         op["weight_norm"] = kind
-        gain = self.parameter(f"{name}.gain", [1 if kind == "spectral" else weight.shape[1]], 0.5, 1.0)
+        gain = self.parameter(f"{name}.gain", [1 if kind in ("spectral", "orthogonal") else weight.shape[1]], 0.5, 1.0)
         if kind == "spectral":
             with torch.no_grad():
                 right = functional.normalize(1 + 0.5 * torch.sin(1.7 * torch.arange(weight.shape[1], dtype=weight.dtype)), dim=0)
@@ -64,6 +64,8 @@ class Case:
                     left = functional.normalize(weight @ right, dim=0)
                     right = functional.normalize(weight.T @ left, dim=0)
             return gain * weight / (left @ weight @ right)
+        if kind == "orthogonal":
+            return gain * nearest(weight)
         if kind == "norm":
             return torch._weight_norm(weight, gain[None], 1)
         centred = weight - weight.mean(0)
@@ -224,7 +226,8 @@ class Case:
             y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
-    def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh") -> Tensor:
+    def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh",
+                  orthogonal: bool = False) -> Tensor:
         inputs, steps = x.shape[-1], x.shape[1]
         gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
         ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
@@ -232,6 +235,9 @@ class Case:
         scale = 1.5 / math.sqrt(units)
         weight = self.parameter(f"{name}.weight", [inputs, gates * units], scale)
         hidden = self.parameter(f"{name}.hidden_weight", [units, gates * units], scale)
+        if orthogonal:
+            ops[-1]["orthogonal"] = True
+            hidden = torch.cat([nearest(block) for block in hidden.chunk(gates, dim=1)], dim=1)
         biases = [self.parameter(f"{name}.{bias}", [gates * units], 0.3) for bias in ("bias", "hidden_bias")]
         module = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
         options = {"nonlinearity": function} if cell == "rnn" else {}
@@ -272,6 +278,12 @@ class Case:
 
 def round32(value: float) -> float:
     return torch.tensor(value, dtype=torch.float32).item()
+
+
+def nearest(matrix: Tensor) -> Tensor:
+    """The nearest matrix with orthonormal columns, or rows."""
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left @ right
 
 
 def rotate(x: Tensor) -> Tensor:
@@ -444,8 +456,35 @@ def renormalised() -> dict:
     return case.finish(numbers(32, [5, 4, 5, 2]), classes(33, [5], 3), run)
 
 
+def orthogonal_weights() -> dict:
+    case = Case(22, [5, 4], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.convolution(ops, "conv1", x, 6, [3, 3], 1, [1, 1], "orthogonal")
+        x = case.flatten(ops, "flatten", case.activation(ops, "tanh1", x, "tanh"))
+        x = case.activation(ops, "relu2", case.linear(ops, "fc2", x, 9, weight_norm="orthogonal"), "relu")
+        x = case.activation(ops, "gelu3", case.linear(ops, "fc3", x, 12, weight_norm="orthogonal"), "gelu")
+        x = case.activation(ops, "tanh4", case.linear(ops, "fc4", x, 12, weight_norm="orthogonal"), "tanh")
+        return case.linear(ops, "head", x, 3)
+
+    return case.finish(numbers(23, [4, 5, 4, 2]), classes(24, [4], 3), run)
+
+
+def orthogonal_recurrences() -> dict:
+    case = Case(25, [6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, "rnn1", x, "rnn", 5, orthogonal=True)
+        x = case.recurrent(ops, "gru2", x, "gru", 4, orthogonal=True)
+        return case.linear(ops, "head", case.pool(ops, "last", x, "last"), 3)
+
+    return case.finish(numbers(26, [4, 6, 2]), classes(27, [4], 3), run)
+
+
 CASES = {
     "batch_renorm": renormalised,
+    "orthogonal_weights": orthogonal_weights,
+    "orthogonal_recurrences": orthogonal_recurrences,
     "spectral_weights": spectral_weights,
     "computed_weights": computed_weights,
     "convnet": convnet,

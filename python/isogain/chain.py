@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.utils._pytree import tree_leaves
 
 from isogain import attention
@@ -81,10 +82,15 @@ class Builder:
 
     def __init__(self, trace: Trace, model: nn.Module) -> None:
         self.trace = trace
-        self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
+        # What computes a layer's weights is a module in it, and makes it no composite one.
+        self._leaves = {
+            path
+            for path, module in model.named_modules()
+            if all(child == "parametrizations" for child, _ in module.named_children())
+        }
         self._modules = dict(model.named_modules())
         self._weights = {path: getattr(module, "weight", None) for path, module in self._modules.items()}
-        self._classes = {path: type(module).__name__ for path, module in model.named_modules()}
+        self._classes = {path: type_before_parametrizations(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._taken: set[str] = set()
@@ -290,7 +296,9 @@ class Builder:
             name = self._unique(path if len(layers) == 1 else f"{path}.l{at}")
             output = after.value if is_last else layer.output
             if self._classes.get(after.module) in ("RNN", "LSTM", "GRU") and after.module in self._leaves:
-                self._renamed |= {f"{after.module}.{old}_l{at}": f"{name}.{new}" for old, new in RECURRENT_PARAMETERS}
+                for old, new in RECURRENT_PARAMETERS:
+                    for own in (f"{old}_l{at}", f"parametrizations.{old}_l{at}.original"):
+                        self._renamed[f"{after.module}.{own}"] = f"{name}.{new}"
             ops.append({
                 "name": name,
                 "kind": "recurrent",

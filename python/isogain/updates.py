@@ -239,16 +239,14 @@ def _multipliers(module: nn.Module) -> dict[str, nn.Parameter]:
     """What the module itself multiplies its inputs by, or what that is computed from."""
     if isinstance(module, (*_TABLES, *_NORMS)):
         return {}
-    own = {name: parameter for name, parameter in module.named_parameters(recurse=False) if parameter.ndim > 1}
-    if isinstance(module, _RECURRENT):
-        return own
-    found = {name: own[name] for name in _MULTIPLIERS if name in own}
+    own = dict(module.named_parameters(recurse=False))
     computed: Any = getattr(module, "parametrizations", {})
-    if "weight" in computed:
+    for weight, how in computed.items():
         # torch's weight_norm keeps length and direction apart, in this order.
-        originals = dict(computed["weight"].named_parameters(recurse=False))
-        found |= {"weight": originals[name] for name in ("original", "original1") if name in originals}
-    return found
+        originals = dict(how.named_parameters(recurse=False))
+        own |= {weight: originals[name] for name in ("original", "original1") if name in originals}
+    own = {name: parameter for name, parameter in own.items() if parameter.ndim > 1}
+    return own if isinstance(module, _RECURRENT) else {name: own[name] for name in _MULTIPLIERS if name in own}
 
 
 def _fan_in(module: nn.Module, weight: Tensor) -> int:

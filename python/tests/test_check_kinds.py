@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import isogain
+from isogain.surgery import treat
 from test_check import chains
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -330,6 +331,36 @@ def test_recurrent_layers_of_every_make(kind: type[nn.RNNBase], settings: dict[s
         for name in ("rnn.l0", "rnn.l1"):
             assert found[name]["kind"] == "recurrent" and len(found[name]["states"]) == 7, found.keys()
             assert sum(path["share"] for path in found[name]["paths"]) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{}, {"bidirectional": True}], ids=str)
+def test_an_orthogonal_recurrence_returns_the_gradient_as_it_was(settings: dict[str, Any]) -> None:
+    """Where tanh is linear, which it is of inputs near 0."""
+    model = Reads(nn.RNN, 2, "state", **settings).double()
+    for name, parameter in model.rnn.named_parameters():
+        if name.startswith("bias"):
+            nn.init.zeros_(parameter)
+    x = 1e-5 * torch.randn(4, 7, 6).double()
+    before = joints(flow_of(model, x))["rnn.l1"]["states"]
+    treated = treat(model, {"weight_norm": "orthogonal(gain = 1.0)"}, batch=x).model
+    after = joints(flow_of(treated, x))["rnn.l1"]["states"]
+    assert after == pytest.approx([after[-1]] * 7, rel=1e-8)
+    assert before != pytest.approx([before[-1]] * 7, rel=0.1)
+
+
+def test_orthogonal_weights_are_offered_to_a_plain_recurrence_that_forgets() -> None:
+    x, labels = torch.randn(4, 60, 6), torch.arange(4)
+
+    def offered(model: nn.Module) -> list[Any]:
+        report = isogain.check(model, (x, labels), F.cross_entropy)
+        return [each["changes"] for each in report.prescriptions if each["remedies"] == ["keep-orthogonal"]]
+
+    forgets = Reads(nn.RNN, 1, "state")
+    (changes,) = offered(forgets)
+    assert list(changes) == ["weight_norm"] and changes["weight_norm"].startswith("orthogonal(gain = ")
+    treated = treat(forgets, changes, batch=(x, labels))
+    assert treated.diff == ["rnn: RNN keeps its weights from state to state orthogonal"]
+    assert offered(Reads(nn.LSTM, 1, "state")) == []
 
 
 def test_dropout_between_layers_is_that_of_the_call() -> None:

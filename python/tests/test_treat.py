@@ -15,6 +15,7 @@ from isogain import _core
 from isogain.surgery import CannotApply, Treatment, treat
 from isogain.surgery.init import bias_call, weight_call
 from isogain.surgery.observe import observe
+from isogain.surgery.weight import Orthogonal
 
 torch.set_num_threads(1)
 
@@ -161,6 +162,7 @@ CHANGES: list[dict[str, Any]] = [
     {"weight_norm": "norm", "init": "he-normal", "input": "standardise"},
     {"weight_norm": "normalised(gain = 1.4142)"},
     {"weight_norm": "spectral"},
+    {"weight_norm": "orthogonal(gain = 1.4142)", "init": "he-normal"},
     {"skip": {"scale": "depth", "learnable": False}},
     {"skip": {"scale": 0.0, "learnable": True}, "norm": "layer", "init": "he-uniform"},
     {"input": "standardise", "init": "lsuv", "clip": {"kind": "norm", "threshold": 2.0}},
@@ -391,6 +393,83 @@ def test_the_spectral_norm_of_a_weight_is_its_gain() -> None:
     for name in ("0", "4", "6"):
         weight: Any = treated.get_submodule(name).weight
         assert 1.0 - 1e-5 <= torch.linalg.matrix_norm(weight, 2) < 1.1
+
+
+def unlike_orthogonal(matrix: Tensor) -> float:
+    """Largest entry of W W^T - 1, of the shorter side."""
+    shorter = matrix if matrix.shape[-2] <= matrix.shape[-1] else matrix.mT
+    return float((shorter.detach() @ shorter.mT - torch.eye(shorter.shape[-2])).abs().max())
+
+
+def test_orthogonal_weights_stay_so_while_they_train() -> None:
+    for model, batch, layers in ((seeded(mlp), X, (0, 2, 4, 6)), (seeded(ConvNet), IMAGES, ("features.0", "features.3"))):
+        treated = treat(model, {"weight_norm": "orthogonal(gain = 1.5)"}, batch=(batch, None)).model
+        optimizer = torch.optim.Adam(treated.parameters(), lr=0.01)
+        for step in range(20):
+            for name in layers:
+                layer: Any = treated.get_submodule(str(name))
+                gain = layer.parametrizations.weight[0].gain
+                assert step or gain == 1.5
+                assert unlike_orthogonal(layer.weight.flatten(1) / gain) < 1e-5
+            optimizer.zero_grad()
+            treated(batch).square().sum().backward()
+            optimizer.step()
+        assert gain != 1.5
+    assert not hasattr(treated.head, "parametrizations"), "the head keeps weights of its own"
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (9, 4), (4, 9), (5, 3, 2, 2)], ids=str)
+def test_the_gradient_of_an_orthogonal_weight_is_a_difference_quotient(shape: tuple[int, ...]) -> None:
+    weight = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    how = Orthogonal(weight, 1.3)
+    for start in (weight, how.right_inverse(weight)):  # the second has singular values that are all equal
+        assert torch.autograd.gradcheck(how, (start.clone().requires_grad_(),))
+    assert bool(how(weight * torch.nan).isnan().all())
+
+
+class Remembering(nn.Module):
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.read = nn.Linear(8, 6)
+        self.state = kind(6, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.cell = nn.RNNCell(10, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.state(torch.relu(self.read(x)))[0]
+        last = states.new_zeros(len(x), 4)
+        for step in states.unbind(1):
+            last = self.cell(step, last)
+        return self.head(last)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_weights_from_state_to_state_stay_orthogonal_gate_by_gate(kind: type[nn.RNNBase], gates: int) -> None:
+    sequences = torch.randn(4, 7, 8, generator=torch.Generator().manual_seed(2))
+    model = seeded(Remembering, kind)
+    treatment = checked(model, {"weight_norm": "orthogonal(gain = 1.4142)"}, sequences)
+    assert treatment.diff == [
+        "read: Linear computes its weight: orthogonal(gain = 1.4142)",
+        f"state: {kind.__name__} keeps its weights from state to state orthogonal",
+        "cell: RNNCell keeps its weights from state to state orthogonal",
+    ]
+    treated: Any = treatment.model
+    optimizer = torch.optim.Adam(treated.parameters(), lr=0.03)
+    losses = []
+    for _ in range(20):
+        hidden = [f"weight_hh_l{layer}{way}" for layer in (0, 1) for way in ("", "_reverse")]
+        blocks = [block for name in hidden for block in getattr(treated.state, name).chunk(gates)]
+        assert all(unlike_orthogonal(block) < 1e-5 for block in [*blocks, treated.cell.weight_hh])
+        copied = copy.deepcopy(treated).float()
+        loss = (treated(sequences) - 1).square().sum()
+        assert torch.equal(loss, (copied(sequences) - 1).square().sum())
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in treated.parameters())
+        optimizer.step()
+        losses.append(float(loss))
+    # The layer reads what is trained, not a copy from before.
+    assert losses[-1] < 0.1 * losses[0]
 
 
 def test_direction_and_length_apart_start_as_they_were() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from isogain import updates
-from isogain.surgery import CannotApply, set_optimizer, treat
+from isogain.surgery import CannotApply, set_optimizer, treat, weight
 
 BETAS, EPS, RATE = (0.5, 0.9), 1e-8, 0.1
 GRADIENTS = [
@@ -161,6 +161,12 @@ def computed() -> nn.Module:
     return nn.Sequential(weight_norm(nn.Linear(8, 16)), nn.ReLU(), weight_norm(nn.Linear(16, 32)), nn.Linear(32, 3))
 
 
+def orthogonal() -> nn.Module:
+    model = steps_of_time()
+    weight.orthogonal_states(nn.Sequential(model), ["0"])
+    return model
+
+
 def steps_of_time() -> nn.Module:
     return nn.GRU(8, 6, num_layers=2, bidirectional=True)
 
@@ -170,6 +176,12 @@ WIDTHS: dict[Callable[[], nn.Module], dict[str, int]] = {
     computed: {"2.parametrizations.weight.original1": 16, "3.weight": 32},
     steps_of_time: {
         **{f"weight_{kind}_l{layer}{way}": 6 for kind in ("hh",) for layer in (0, 1) for way in ("", "_reverse")},
+        **{f"weight_ih_l1{way}": 12 for way in ("", "_reverse")},
+    },
+    orthogonal: {
+        **{
+            f"parametrizations.weight_hh_l{layer}{way}.original": 6 for layer in (0, 1) for way in ("", "_reverse")
+        },
         **{f"weight_ih_l1{way}": 12 for way in ("", "_reverse")},
     },
     Reader: {
@@ -182,7 +194,7 @@ WIDTHS: dict[Callable[[], nn.Module], dict[str, int]] = {
 def inputs_of(make: Callable[[], nn.Module]) -> Tensor:
     if make is Reader:
         return torch.randint(7, (8, 5))
-    shape = {convnet: (8, 1, 8, 8), computed: (8, 8), steps_of_time: (5, 3, 8)}[make]
+    shape = {convnet: (8, 1, 8, 8), computed: (8, 8), steps_of_time: (5, 3, 8), orthogonal: (5, 3, 8)}[make]
     return torch.randn(shape, dtype=torch.float64)
 
 

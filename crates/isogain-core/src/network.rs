@@ -224,11 +224,14 @@ impl Linear {
     pub fn weight_variance(&self) -> f64 {
         match self.weight_norm {
             Some(norm @ (WeightNorm::Standardised | WeightNorm::Normalised)) => {
-                let gain = norm.start(&[], 1, self.activation).first().copied().unwrap_or(1.0);
-                gain * gain / self.fan_in as f64
+                norm.first_gain(self.activation).powi(2) / self.fan_in as f64
             }
             // Of independent values with deviation s the largest singular value is s (sqrt fan_in + sqrt fan_out).
             Some(WeightNorm::Spectral) => ((self.fan_in as f64).sqrt() + (self.fan_out as f64).sqrt()).powi(-2),
+            // Each of the orthonormal vectors spreads its length 1 over as many entries as the longer side has.
+            Some(norm @ WeightNorm::Orthogonal) => {
+                norm.first_gain(self.activation).powi(2) / self.fan_in.max(self.fan_out) as f64
+            }
             Some(WeightNorm::Norm) | None => self.init.weight_variance(self.fan_in, self.fan_out, self.activation),
         }
     }
@@ -458,6 +461,9 @@ pub struct Recurrent {
     /// Weight of the penalty on a cotangent that changes its length from step to step, of the plain recurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanishing_penalty: Option<f64>,
+    /// Whether the weights from state to state are the orthogonal matrices nearest to what is trained, gate by gate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub orthogonal: bool,
 }
 
 /// A recurrence from the state h.

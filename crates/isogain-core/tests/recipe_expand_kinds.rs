@@ -557,4 +557,16 @@ fn weights_are_computed_from_others_but_for_the_head() {
     let listed = "kind = \"layers\"\nweight_norm = \"norm\"\nlayers = [{ linear = 8 }, { attention = 2 }, \
                   { pool = \"mean\" }, { linear = 3 }]";
     assert_eq!(gains(&network(listed, Shape::sequence(5, 4), 3)), ["fc1"]);
+    // Those from state to state have no gain, and are kept orthogonal alone.
+    let listed = "kind = \"layers\"\nlayers = [{ linear = 8 }, { recurrent = \"gru\", units = 4 }, { pool = \"last\" }, \
+                  { linear = 3 }]\n";
+    for norm in ["norm", "orthogonal"] {
+        let found = network(&format!("{listed}weight_norm = \"{norm}\""), Shape::sequence(5, 4), 3);
+        let recurrent = found.ops.iter().find_map(|op| match &op.kind {
+            OpKind::Recurrent(recurrent) => Some(recurrent),
+            _ => None,
+        });
+        assert_eq!(recurrent.map(|recurrent| recurrent.orthogonal), Some(norm == "orthogonal"));
+        assert_eq!(gains(&found), ["fc1"]);
+    }
 }

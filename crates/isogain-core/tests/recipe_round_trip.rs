@@ -140,7 +140,13 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
 }
 
 fn weight_norm() -> impl Strategy<Value = WeightNorm> {
-    sample::select(vec![WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Normalised, WeightNorm::Spectral])
+    sample::select(vec![
+        WeightNorm::Standardised,
+        WeightNorm::Norm,
+        WeightNorm::Normalised,
+        WeightNorm::Spectral,
+        WeightNorm::Orthogonal,
+    ])
 }
 
 fn attention() -> impl Strategy<Value = LayerRecipe> {
@@ -243,7 +249,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 vanishing_penalty: penalty.filter(|_| is_plain),
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
-                weight_norm: None,
+                weight_norm: net.weight_norm.map(|_| WeightNorm::Orthogonal),
                 norm_groups: default.norm_groups,
                 norm_ramp: default.norm_ramp,
                 norm_eps: default.norm_eps,

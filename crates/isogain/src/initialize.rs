@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use isogain_core::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, OpKind, Recurrent};
 use isogain_core::theory::{Activation, Initializer};
+use isogain_core::weight_norm::orthogonal_blocks;
 
 use crate::data::Samples;
 use crate::memory;
@@ -33,11 +34,14 @@ impl Model {
                     let taps = if let OpKind::Convolution(convolution) = &op.kind { convolution.taps() } else { 1 };
                     let bias = if linear.tied.is_none() {
                         let (weight, bias) = linear.sample(taps, &mut generator);
-                        keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
-                        if let Some(norm) = linear.weight_norm {
+                        let weight = if let Some(norm) = linear.weight_norm {
                             let gains = norm.start(&weight, columns, linear.activation);
                             keep("gain", Value::Vector(vector(&gains, dtype, &device)));
-                        }
+                            norm.trained(weight, columns)
+                        } else {
+                            weight
+                        };
+                        keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
                         bias
                     } else {
                         linear.init.sample_bias(rows, columns, linear.activation, &mut generator)
@@ -76,6 +80,7 @@ impl Model {
                     let width = recurrent.cell.gates().len() * units;
                     let weight = recurrent_weight(recurrent, recurrent.init, inputs, &mut generator);
                     let hidden = recurrent_weight(recurrent, recurrent.hidden_init, units, &mut generator);
+                    let hidden = if recurrent.orthogonal { orthogonal_blocks(&hidden, units) } else { hidden };
                     let [bias, hidden_bias] = recurrent_biases(recurrent, &mut generator);
                     keep("weight", Value::Matrix(matrix(&weight, inputs, width, dtype, &device)));
                     keep("hidden_weight", Value::Matrix(matrix(&hidden, units, width, dtype, &device)));

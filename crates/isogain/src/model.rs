@@ -6,11 +6,11 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::flow::Values;
 use isogain_core::network::{
-    Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual,
+    Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent, Residual,
 };
 use isogain_core::recipe::Precision;
 use isogain_core::renorm::{Averages, Bounds, Correction};
-use isogain_core::weight_norm::WeightNorm;
+use isogain_core::weight_norm::{WeightNorm, orthogonal_blocks, pull_blocks};
 
 use crate::data::{Samples, Targets};
 use crate::ops::{self, Arithmetic, BatchStatistics, Buffer, Collected, Groups, Real, Site, by_type};
@@ -255,7 +255,7 @@ impl Model {
                     ops::embedding(x, pass.matrix(name, "weight"), positions, pass.site(name))
                 }
                 OpKind::Recurrent(recurrent) => {
-                    let weights = ["weight", "hidden_weight"].map(|parameter| pass.matrix(name, parameter));
+                    let weights = [pass.matrix(name, "weight"), pass.hidden_weight(name, recurrent)];
                     let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));
                     ops::recurrent(x, recurrent, weights, biases, pass.site(name))
                 }
@@ -405,6 +405,16 @@ impl Pass<'_> {
         self.rounded(matrix(&values, linear.fan_in, linear.fan_out, *dtype, device))
     }
 
+    /// What a recurrent layer multiplies its state by.
+    fn hidden_weight(&self, op: &str, layer: &Recurrent) -> Tensor<2> {
+        if !layer.orthogonal {
+            return self.matrix(op, "hidden_weight");
+        }
+        let values = orthogonal_blocks(&self.parameter(op, "hidden_weight").to_f64(), layer.units);
+        let (Model { dtype, device, .. }, width) = (self.model, values.len() / layer.units);
+        self.rounded(matrix(&values, layer.units, width, *dtype, device))
+    }
+
     fn matrix(&self, op: &str, parameter: &str) -> Tensor<2> {
         match self.parameter(op, parameter) {
             Value::Matrix(tensor) => self.rounded(tensor.clone()),
@@ -496,6 +506,15 @@ impl Pass<'_> {
                 ["weight", "gain"].into_iter().zip(trained.into_iter().zip([of_weight, of_gains]))
             {
                 gradients.insert(name(parameter), value.with(&pulled, self.model.dtype, &self.model.device));
+            }
+        }
+        for op in self.model.network.walk() {
+            let OpKind::Recurrent(layer) = &op.kind else { continue };
+            let name = format!("{}.hidden_weight", op.name);
+            if let Some(gradient) = gradients.get_mut(&name).filter(|_| layer.orthogonal) {
+                let trained = self.model.parameters[name.as_str()].to_f64();
+                let pulled = pull_blocks(&trained, &gradient.to_f64(), layer.units);
+                *gradient = gradient.with(&pulled, self.model.dtype, &self.model.device);
             }
         }
     }

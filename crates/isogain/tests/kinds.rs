@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 18] = [
     "batch_renorm",
     "computed_weights",
     "convnet",
@@ -22,6 +22,8 @@ const KINDS: [&str; 16] = [
     "encoder_layer_scale",
     "gru_every",
     "lstm",
+    "orthogonal_recurrences",
+    "orthogonal_weights",
     "resnet",
     "rnn_relu_every",
     "rnn_tanh",

@@ -21,6 +21,8 @@ fn recurrent(cell: Cell, units: usize, steps: usize, activation: &str) -> Recurr
         hidden_init: Initializer::pytorch_default(),
         activation: Activation::named(activation).unwrap(),
         forget_bias: None,
+        vanishing_penalty: None,
+        orthogonal: false,
     }
 }
 
@@ -57,6 +59,40 @@ fn set(model: &mut Model, name: &str, values: &[f64]) {
 
 fn joint(model: &Model, batch: &Samples) -> Joint {
     snapshot(model, batch, 0).unwrap().flow.joints.into_iter().find(|joint| joint.name == "rnn").unwrap()
+}
+
+/// With a linear state the gradient that comes back is multiplied by U^T alone: as long at the first step as at the last,
+/// whatever V was set to, and while it trains.
+#[test]
+fn an_orthogonal_recurrence_keeps_the_gradient_while_it_trains() {
+    let (units, steps) = (12, 30);
+    let layer = Recurrent { orthogonal: true, ..recurrent(Cell::Rnn, units, steps, "linear") };
+    let batch = samples(numbers(8 * steps, 3), steps, numbers(8, 4));
+    let mut model = Model::new(&network(layer.clone()), 2, DType::F64, &batch);
+    let mut hidden = numbers(units * units, 5);
+    // Numbers without a pattern to the eye make a matrix that has lost two directions.
+    hidden.iter_mut().step_by(units + 1).for_each(|value| *value += 2.0);
+    set(&mut model, "rnn.hidden_weight", &hidden);
+    let (mut first, mut last) = (f64::NAN, f64::NAN);
+    for at in 0..100 {
+        let states = joint(&model, &batch).states;
+        let apart = states.iter().map(|state| (state / states[steps - 1] - 1.0).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-12, "step {at}: {apart}");
+        let (loss, gradients) = loss_and_gradients(&model, &batch, None);
+        first = if at == 0 { loss } else { first };
+        last = loss;
+        for (name, gradient) in gradients {
+            let values = model.parameters[&name].to_f64();
+            let moved: Vec<f64> = values.iter().zip(gradient.to_f64()).map(|(v, g)| v - 0.005 * g).collect();
+            set(&mut model, &name, &moved);
+        }
+    }
+    assert!(last < 0.5 * first, "{first} to {last}");
+    // The weights that are multiplied by themselves grow or shrink it at once.
+    let mut free = Model::new(&network(Recurrent { orthogonal: false, ..layer }), 2, DType::F64, &batch);
+    set(&mut free, "rnn.hidden_weight", &hidden);
+    let states = joint(&free, &batch).states;
+    assert!((states[0] / states[steps - 1]).ln().abs() > 3.0, "{states:?}");
 }
 
 /// Largest singular value, by power iteration on U U^T.

@@ -16,7 +16,7 @@ use isogain_core::recipe::{Recipe, parse};
 use isogain_core::record::{RUN_FILE, read};
 use isogain_core::trial::Job;
 
-const RECIPES: [&str; 5] = [
+const RECIPES: [&str; 7] = [
     "[network]\ndepth = 5\nwidth = 24\ninit = \"he-normal\"\n[run]\nsteps = 40\n",
     "[network]\ndepth = 5\nwidth = 24\nnorm = \"batch\"\n[optimizer]\nname = \"momentum\"\n[run]\nsteps = 40\n",
     "[network]\nkind = \"residual\"\ndepth = 5\nwidth = 24\nnorm = \"layer\"\nlearnable_scale = true\nbranch_scale = 0.0\n\
@@ -24,6 +24,9 @@ const RECIPES: [&str; 5] = [
     "[network]\ndepth = 4\nwidth = 24\nactivation = \"gelu\"\n[clip]\nkind = \"global-norm\"\nthreshold = 0.1\n\
      [run]\nsteps = 40\nprecision = \"f64\"\n",
     "[data]\nbatch = 6\n[network]\ndepth = 4\nwidth = 24\nnorm = \"batch-renorm\"\nnorm_ramp = 20\n[run]\nsteps = 40\n",
+    "[network]\ndepth = 3\nwidth = 24\nweight_norm = \"orthogonal\"\n[optimizer]\nname = \"adam\"\n[run]\nsteps = 40\n",
+    "[data]\nsource = \"temporal-order\"\nlength = 12\nsamples = 200\n[network]\nkind = \"rnn\"\nwidth = 12\nweight_norm = \
+     \"orthogonal\"\n[run]\nsteps = 40\n",
 ];
 
 fn recipe(toml: &str) -> Recipe {

@@ -259,17 +259,22 @@ pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), 
     Ok(())
 }
 
-/// Computes each hidden layer's and convolution's weights from what is trained.
+/// Computes each hidden layer's and convolution's weights from what is trained; those from state to state where they are
+/// to be orthogonal.
 ///
 /// # Errors
 /// A network that does so already; kinds that have no such key; a list without such a layer.
 pub fn set_weight_norm(network: &mut NetworkRecipe, norm: WeightNorm) -> Result<(), CannotApply> {
     let hidden = hidden_layers(&network.layers);
-    let is_weighted = |layer: &LayerRecipe| layer.linear.or(layer.convolution).is_some();
+    let is_orthogonal = norm == WeightNorm::Orthogonal;
+    let is_weighted = |layer: &LayerRecipe| {
+        layer.linear.or(layer.convolution).is_some() || (is_orthogonal && layer.recurrent.is_some())
+    };
     let has_place = match network.kind {
         NetworkKind::Mlp | NetworkKind::Residual | NetworkKind::Convnet | NetworkKind::Resnet => true,
         NetworkKind::Layers => any(&network.layers[..hidden], &is_weighted),
-        NetworkKind::Transformer | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
+        NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => is_orthogonal,
+        NetworkKind::Transformer => false,
     };
     if !has_place {
         return Err(CannotApply("the network has no hidden linear layer or convolution of its own"));

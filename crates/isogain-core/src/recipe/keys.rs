@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 33] = [
+const KEYS: [(&str, &[NetworkKind]); 34] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -15,7 +15,7 @@ const KEYS: [(&str, &[NetworkKind]); 33] = [
     ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_ramp", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
-    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
+    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
     ("learnable_scale", &[Residual, Resnet, Transformer]),
     ("scale_per_channel", &[Residual, Resnet, Transformer]),

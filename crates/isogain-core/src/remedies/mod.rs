@@ -30,6 +30,7 @@ mod insert_batch_renorm;
 mod insert_group_norm;
 mod insert_layer_norm;
 mod insert_rms_norm;
+mod keep_orthogonal;
 mod limit_spikes;
 mod looks_linear_init;
 mod loss_scaling;
@@ -100,7 +101,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 47] = [
+pub static TABLE: [&Remedy; 48] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -110,6 +111,7 @@ pub static TABLE: [&Remedy; 47] = [
     &swap_activation::REMEDY,
     &orthogonal_init::REMEDY,
     &hidden_init::REMEDY,
+    &keep_orthogonal::REMEDY,
     &gated_cell::REMEDY,
     &open_forget_gate::REMEDY,
     &penalise_vanishing::REMEDY,

@@ -4,8 +4,7 @@ use super::plain_net::PlainNet;
 use super::{Prescription, Remedy};
 use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
-use crate::theory::edge_of_chaos::critical_at;
-use crate::theory::gains::Gains;
+use crate::theory::edge_of_chaos::orthogonal_gain;
 use crate::theory::initializers::Initializer;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -32,14 +31,9 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     vec![REMEDY.variant(format!("init = {init}"), treated)]
 }
 
-/// For activations that are linear near 0 (tanh and its kin) the critical gain at pre-activation variance 1/L, which
-/// keeps the spread of the Jacobian's singular values independent of depth (Pennington et al. 2017; Xiao et al. 2018).
-/// For all others the gain that holds a unit-variance signal, sqrt 2 for ReLU.
+/// The gain of orthogonal weights in a network of this depth, [`orthogonal_gain`] at variance 1/L.
 pub(super) fn gain(net: &PlainNet) -> f64 {
-    let variance = 1.0 / net.depth.max(1) as f64;
-    let (sw2, sb2) = critical_at(net.activation, variance);
-    let linear_near_zero = !net.activation.is_homogeneous() && net.activation.value(0.0) == 0.0 && sb2 >= 0.0;
-    let gain = if linear_near_zero { sw2.sqrt() } else { Gains::at(net.activation, 1.0).forward() };
+    let gain = orthogonal_gain(net.activation, 1.0 / net.depth.max(1) as f64);
     // Four digits are far below what finite width does, and stay readable in a recipe.
     (gain * 1e4).round() / 1e4
 }

@@ -223,6 +223,37 @@ fn weights_are_standardised_where_the_gradient_stands_it() {
     assert!(parameters("standardise-weights", &normed).is_empty());
 }
 
+/// A gated state is multiplied by its gates; and through layers that differ an orthogonal start does as much.
+#[test]
+fn matrices_are_kept_orthogonal_where_the_same_one_acts_at_every_step() {
+    let mut bench = plain(5, "tanh", "\"pytorch-default\"");
+    assert!(prescribe("keep-orthogonal", &bench).is_empty());
+    let given = |bench: &Bench, network: &str| {
+        let recipe = parse(&format!("[network]\n{network}\n"), "net.toml").unwrap();
+        let found = (named("keep-orthogonal").unwrap().prescribe)(&bench.case(), &recipe);
+        found.into_iter().map(|variant| variant.parameters).collect::<Vec<String>>()
+    };
+    assert_eq!(given(&bench, "kind = \"rnn\""), ["weight_norm = orthogonal"]);
+    for network in [
+        "kind = \"rnn\"\nweight_norm = \"orthogonal\"",
+        "kind = \"lstm\"",
+        "kind = \"gru\"",
+        "kind = \"transformer\"",
+        "depth = 5",
+    ] {
+        assert!(given(&bench, network).is_empty(), "{network}");
+    }
+    // A recurrent layer in a list, or in a model of another framework.
+    let listed =
+        "kind = \"layers\"\nlayers = [{ recurrent = \"rnn\", units = 8 }, { pool = \"last\" }, { linear = 3 }]";
+    for (kind, variants) in [("rnn", 1), ("gru", 0)] {
+        let listed = listed.replace("\"rnn\"", &format!("\"{kind}\""));
+        let recipe = parse(&format!("[network]\n{listed}\n"), "net.toml").unwrap();
+        bench.network = crate::recipe::expand::network(&recipe, Shape::sequence(6, 2), 3).unwrap();
+        assert_eq!(given(&bench, &listed).len(), variants, "{kind}");
+    }
+}
+
 #[test]
 fn batch_norm_is_not_for_small_batches_and_layer_norm_replaces_it_there() {
     let small = Bench::new(&format!("[data]\nbatch = 4\n\n{}", network(5, "relu", "")));

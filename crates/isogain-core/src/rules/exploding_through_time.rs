@@ -42,6 +42,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .with("time steps of a sample", joint.states.len() as f64)
         .remedies(&[
             "clip-by-global-norm",
+            "keep-orthogonal",
             "hidden-init",
             "gated-cell",
             "rescale-init",

@@ -211,6 +211,10 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
                 if let Some(norm) = linear.weight_norm {
                     put("gain", norm.start(&weight, linear.fan_out, linear.activation));
                 }
+                let weight = match linear.weight_norm {
+                    Some(norm) => norm.trained(weight, linear.fan_out),
+                    None => weight,
+                };
                 put("weight", weight);
                 put("bias", bias);
             }

@@ -83,6 +83,7 @@ mod tests {
             activation: Activation::named("tanh").unwrap(),
             forget_bias: None,
             vanishing_penalty: None,
+            orthogonal: false,
         });
         bench.joint("fc1").detail =
             Some(Detail::Gates(vec![GateRecord { gate: gate.into(), mean, saturated_fraction: 0.0 }]));

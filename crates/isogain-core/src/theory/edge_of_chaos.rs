@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use super::activations::Activation;
+use super::gains::Gains;
 use super::quadrature::GaussianRule;
 use super::solve::root;
 
@@ -85,6 +86,16 @@ pub fn critical_at(activation: Activation, q: f64) -> (f64, f64) {
     let rule = GaussianRule::new(q, activation.kinks());
     let weight_variance = 1.0 / rule.expect(|u| activation.derivative(u).powi(2));
     (weight_variance, q - weight_variance * rule.expect(|u| activation.value(u).powi(2)))
+}
+
+/// The gain of orthogonal weights between layers of this activation. Where it is linear near 0 (tanh and its kin) the critical
+/// gain at pre-activation variance q, which keeps the spread of the Jacobian's singular values independent of depth for q of
+/// 1/L over L layers (Pennington et al. 2017; Xiao et al. 2018). For all others the gain that holds a unit-variance signal,
+/// sqrt 2 for ReLU.
+pub fn orthogonal_gain(activation: Activation, q: f64) -> f64 {
+    let (sw2, sb2) = critical_at(activation, q);
+    let linear_near_zero = !activation.is_homogeneous() && activation.value(0.0) == 0.0 && sb2 >= 0.0;
+    if linear_near_zero { sw2.sqrt() } else { Gains::at(activation, 1.0).forward() }
 }
 
 /// V'(q) at the critical weight variance of q.

@@ -114,13 +114,11 @@ impl Subject {
                 _ => norm.to_string(),
             }),
             weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| {
-                let with_gain = |name: &str| {
-                    let gain = norm.start(&[], 1, new.activation).first().copied().unwrap_or(1.0);
-                    format!("{name}(gain = {gain:.4})")
-                };
+                let with_gain = |name: &str| format!("{name}(gain = {:.4})", norm.first_gain(new.activation));
                 match norm {
                     WeightNorm::Standardised => with_gain("standardised"),
                     WeightNorm::Normalised => with_gain("normalised"),
+                    WeightNorm::Orthogonal => with_gain("orthogonal"),
                     WeightNorm::Norm => "norm".to_owned(),
                     WeightNorm::Spectral => "spectral".to_owned(),
                 }

@@ -504,6 +504,7 @@ fn ops(
                 activation: *activation,
                 forget_bias: *forget_bias,
                 vanishing_penalty: None,
+                orthogonal: false,
             })
         }
         TracedKind::Other { operation, weighted, .. } => {

@@ -7,6 +7,7 @@ use crate::recipe::error::RecipeError;
 use crate::recipe::{NetworkKind, NetworkRecipe};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Result<Vec<Op>, RecipeError> {
     let (cell, name) = match net.kind {
@@ -55,8 +56,19 @@ impl Layers {
         chain.shape.features = units;
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
         let init = init.reading_no_pairs();
-        let layer =
-            Recurrent { cell, inputs, units, steps, init, hidden_init, activation, forget_bias, vanishing_penalty };
+        let orthogonal = chain.net.weight_norm == Some(WeightNorm::Orthogonal);
+        let layer = Recurrent {
+            cell,
+            inputs,
+            units,
+            steps,
+            init,
+            hidden_init,
+            activation,
+            forget_bias,
+            vanishing_penalty,
+            orthogonal,
+        };
         chain.push(name, OpKind::Recurrent(layer));
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::recipe::error::RecipeError;
 use crate::recipe::variants::Name;
 use crate::recipe::{BranchScale, Head, NetworkKind, NetworkRecipe, NormPlacement, Pooling, Positions};
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// Checks `[network]` for batches of `batch` samples.
 pub(super) fn network(network: &NetworkRecipe, batch: usize) -> Result<(), RecipeError> {
@@ -121,6 +122,10 @@ fn resnet(network: &NetworkRecipe) -> Result<(), RecipeError> {
 
 fn recurrent(network: &NetworkRecipe) -> Result<(), RecipeError> {
     head(network, &[Head::Last, Head::Mean, Head::Every])?;
+    if let Some(norm) = network.weight_norm.filter(|norm| *norm != WeightNorm::Orthogonal) {
+        let expected = "is for linear layers and convolutions; of recurrent ones \"orthogonal\" computes the weights from state to state";
+        return Err(RecipeError::value("network.weight_norm", format!("\"{}\"", Name(&norm)), expected));
+    }
     recurrent_init("network.init", Some(network.init))?;
     recurrent_init("network.hidden_init", network.hidden_init)?;
     forget_bias("network.forget_bias", network.forget_bias)?;

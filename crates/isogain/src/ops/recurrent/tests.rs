@@ -48,6 +48,7 @@ fn the_penaltys_gradient_is_the_difference_of_omega() {
         activation: Activation::named("tanh").expect("tanh is known"),
         forget_bias: None,
         vanishing_penalty,
+        orthogonal: false,
     };
     let counts = [batch * steps * INPUTS, INPUTS * UNITS, UNITS * UNITS, UNITS, UNITS];
     let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
@@ -117,6 +118,7 @@ fn gradients_are_differences_of_the_loss() {
                 activation: Activation::named("tanh").expect("tanh is known"),
                 forget_bias: None,
                 vanishing_penalty: None,
+                orthogonal: false,
             };
             let width = gates * UNITS;
             let counts = [batch * steps * INPUTS, INPUTS * width, UNITS * width, width, width];

@@ -3,9 +3,12 @@
 //!
 //! Weights are row-major `[fan_in, fan_out]`, a column for each unit.
 
+mod polar;
+
 use serde::{Deserialize, Serialize};
 
 use crate::theory::activations::Activation;
+use crate::theory::edge_of_chaos::orthogonal_gain;
 use crate::theory::gains::Gains;
 
 /// Smallest sum of squares that a unit's centred weights are divided by the root of (as in the authors' code).
@@ -17,6 +20,9 @@ const SMALLEST_NORM: f64 = 1e-12;
 /// Products with V and its transpose that look for its largest singular value, as many as PyTorch makes at first. Each
 /// search begins anew, from the same direction, so that W is a function of V alone and a resumed run goes on bit for bit.
 const POWER_STEPS: usize = 15;
+
+/// Variance of the pre-activations for which orthogonal weights start critical: that of a hundred layers.
+const NEAR_ZERO: f64 = 0.01;
 
 /// How W follows from V.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +39,11 @@ pub enum WeightNorm {
     /// W = gain V / s with one gain, s = u^T V w being V's largest singular value as 15 power iterations find it (Miyato et
     /// al. 2018; with the gain Zhai et al. 2023). The gain starts at 1: the layer makes nothing longer.
     Spectral,
+    /// W = gain U with one gain, U being the matrix with orthonormal columns, or rows where these are fewer, that is nearest to
+    /// V: its polar factor. Every singular value of W is the gain, at each step of a training. The gain starts at
+    /// 1.01 for tanh and at sqrt 2 for ReLU; a recurrent layer's weights from state to state are the U of each gate, without
+    /// one.
+    Orthogonal,
 }
 
 impl WeightNorm {
@@ -40,7 +51,7 @@ impl WeightNorm {
     pub fn gains(self, fan_out: usize) -> usize {
         match self {
             Self::Standardised | Self::Norm | Self::Normalised => fan_out,
-            Self::Spectral => 1,
+            Self::Spectral | Self::Orthogonal => 1,
         }
     }
 
@@ -51,6 +62,21 @@ impl WeightNorm {
             Self::Norm => columns(weight, fan_out).map(|unit| square(&unit).sqrt()).collect(),
             Self::Normalised => vec![Gains::at(activation, 1.0).forward(); fan_out],
             Self::Spectral => vec![1.0],
+            Self::Orthogonal => vec![orthogonal_gain(activation, NEAR_ZERO)],
+        }
+    }
+
+    /// Where each gain starts, in the kinds that do not take it from the weights.
+    pub fn first_gain(self, activation: Activation) -> f64 {
+        self.start(&[], 1, activation).first().copied().unwrap_or(1.0)
+    }
+
+    /// V at first, of weights as they are drawn. Those that are kept orthogonal start so, which changes nothing of W: far from
+    /// there U hangs on directions in which V is short, and its gradient is as large as they are short.
+    pub fn trained(self, drawn: Vec<f64>, fan_out: usize) -> Vec<f64> {
+        match self {
+            Self::Orthogonal => polar::nearest(&drawn, fan_out),
+            Self::Standardised | Self::Norm | Self::Normalised | Self::Spectral => drawn,
         }
     }
 
@@ -59,6 +85,10 @@ impl WeightNorm {
         if self == Self::Spectral {
             let factor = gains.iter().sum::<f64>() / Stretch::of(weight, fan_out).size;
             return weight.iter().map(|v| factor * v).collect();
+        }
+        if self == Self::Orthogonal {
+            let gain = gains.iter().sum::<f64>();
+            return polar::nearest(weight, fan_out).into_iter().map(|u| gain * u).collect();
         }
         let mut result = vec![0.0; weight.len()];
         for (unit, (column, gain)) in columns(weight, gains.len()).zip(gains).enumerate() {
@@ -74,7 +104,8 @@ impl WeightNorm {
     ///
     /// With c = V (less its mean where it is taken out), s = 1 / |c| and d = dL/dW: dL/dgain = s <d, c>,
     /// dL/dc = gain s (d - s^2 <d, c> c), and dL/dV is that less its mean where the mean is taken out. Of the spectral norm s,
-    /// whose directions u and w count as constants: dL/dgain = <d, V> / s, dL/dV = gain / s (d - <d, V> / s u w^T).
+    /// whose directions u and w count as constants: dL/dgain = <d, V> / s, dL/dV = gain / s (d - <d, V> / s u w^T). Of the
+    /// polar factor U: dL/dgain = <d, U>, and dL/dV the exact derivative.
     pub fn pull(self, weight: &[f64], gains: &[f64], gradient: &[f64], fan_out: usize) -> (Vec<f64>, Vec<f64>) {
         if self == Self::Spectral {
             let stretch = Stretch::of(weight, fan_out);
@@ -82,6 +113,12 @@ impl WeightNorm {
             let factor = gains.iter().sum::<f64>() / stretch.size;
             let outer = stretch.left.iter().flat_map(|u| stretch.right.iter().map(move |w| u * w));
             return (gradient.iter().zip(outer).map(|(d, outer)| factor * (d - along * outer)).collect(), vec![along]);
+        }
+        if self == Self::Orthogonal {
+            let gain = gains.iter().sum::<f64>();
+            let along = dot(&polar::nearest(weight, fan_out), gradient);
+            let of_weight = polar::pull(weight, gradient, fan_out).into_iter().map(|slope| gain * slope).collect();
+            return (of_weight, vec![along]);
         }
         let units = gains.len();
         let mut of_weight = vec![0.0; weight.len()];
@@ -113,11 +150,34 @@ impl WeightNorm {
         }
         let smallest = match self {
             Self::Standardised => SMALLEST_SQUARE,
-            Self::Norm | Self::Normalised | Self::Spectral => SMALLEST_NORM * SMALLEST_NORM,
+            Self::Norm | Self::Normalised | Self::Spectral | Self::Orthogonal => SMALLEST_NORM * SMALLEST_NORM,
         };
         let square = square(&column);
         (column, square.max(smallest).sqrt().recip(), square > smallest)
     }
+}
+
+/// The orthogonal matrices nearest to those that stand side by side in `[units, gates x units]`.
+pub fn orthogonal_blocks(matrix: &[f64], units: usize) -> Vec<f64> {
+    beside(blocks(matrix, units).map(|block| polar::nearest(&block, units)), units)
+}
+
+/// The gradient of what stands side by side from that of [`orthogonal_blocks`].
+pub fn pull_blocks(matrix: &[f64], gradient: &[f64], units: usize) -> Vec<f64> {
+    let both = blocks(matrix, units).zip(blocks(gradient, units));
+    beside(both.map(|(block, slopes)| polar::pull(&block, &slopes, units)), units)
+}
+
+/// Square matrices that stand side by side.
+fn blocks(matrix: &[f64], units: usize) -> impl Iterator<Item = Vec<f64>> {
+    let width = matrix.len() / units.max(1);
+    let rows = move || matrix.chunks_exact(width.max(1));
+    (0..width).step_by(units.max(1)).map(move |from| rows().flat_map(|row| &row[from..][..units]).copied().collect())
+}
+
+fn beside(blocks: impl Iterator<Item = Vec<f64>>, units: usize) -> Vec<f64> {
+    let blocks: Vec<Vec<f64>> = blocks.collect();
+    (0..units).flat_map(|row| blocks.iter().flat_map(move |block| &block[row * units..][..units])).copied().collect()
 }
 
 /// The direction that a matrix stretches most, near enough, and how much.
@@ -274,10 +334,59 @@ mod tests {
         *crate::weights::singular_values(square, 64, 64).last().unwrap()
     }
 
+    /// Also far from orthogonal weights; what is trained starts at them, which changes nothing.
+    #[test]
+    fn orthogonal_weights_have_one_gain() {
+        let (kind, gains, slopes) = (WeightNorm::Orthogonal, [1.5], numbers(FAN_IN * UNITS, 4.0));
+        let v = numbers(FAN_IN * UNITS, 0.0);
+        let w = kind.weight(&v, &gains, UNITS);
+        let sizes = crate::weights::singular_values(&w, FAN_IN, UNITS);
+        assert!(sizes.iter().all(|size| (size - 1.5).abs() < 1e-12), "{sizes:?}");
+        let start = kind.trained(v.clone(), UNITS);
+        assert!(start.iter().zip(&w).all(|(start, w)| (1.5 * start - w).abs() < 1e-12));
+        assert!(kind.weight(&start, &gains, UNITS).iter().zip(&w).all(|(again, w)| (again - w).abs() < 1e-12));
+        let (of_weight, of_gains) = kind.pull(&v, &gains, &slopes, UNITS);
+        assert!((of_gains[0] - dot(&w, &slopes) / 1.5).abs() < 1e-12);
+        let mut moved = v.clone();
+        let loss = |v: &[f64]| dot(&kind.weight(v, &gains, UNITS), &slopes);
+        for (index, found) in of_weight.iter().enumerate() {
+            moved[index] = v[index] + 1e-5;
+            let above = loss(&moved);
+            moved[index] = v[index] - 1e-5;
+            let difference = (above - loss(&moved)) / 2e-5;
+            moved[index] = v[index];
+            assert!((found - difference).abs() < 1e-8, "weight {index}: {found} is not {difference}");
+        }
+        // Critical near 0 where the activation is linear there, else as He's scale.
+        assert!((kind.first_gain(Activation::relu()) - 2.0_f64.sqrt()).abs() < 1e-8);
+        let tanh = kind.first_gain(Activation::named("tanh").unwrap());
+        // 1 / E phi'^2 = 1 + 2 q + O(q^2) for tanh.
+        assert!((tanh * tanh - 1.02).abs() < 1e-3, "{tanh}");
+    }
+
+    /// Gate by gate: what one block is changes nothing of another.
+    #[test]
+    fn blocks_are_orthogonal_each_by_itself() {
+        let (units, gates) = (4, 3);
+        let v = numbers(units * gates * units, 0.5);
+        let w = orthogonal_blocks(&v, units);
+        let slopes = numbers(v.len(), 1.5);
+        let pulled = pull_blocks(&v, &slopes, units);
+        let pairs = blocks(&v, units).zip(blocks(&w, units)).zip(blocks(&slopes, units).zip(blocks(&pulled, units)));
+        let mut found = 0;
+        for ((v, w), (slopes, pulled)) in pairs {
+            let sizes = crate::weights::singular_values(&w, units, units);
+            assert!(sizes.iter().all(|size| (size - 1.0).abs() < 1e-12), "{sizes:?}");
+            assert_eq!((w, pulled), (polar::nearest(&v, units), polar::pull(&v, &slopes, units)));
+            found += 1;
+        }
+        assert_eq!(found, gates);
+    }
+
     #[test]
     fn weights_of_zero_stay_finite() {
         let (v, slopes) = ([0.0; 4], [1.0, 2.0, 3.0, 4.0]);
-        for kind in KINDS.into_iter().chain([WeightNorm::Spectral]) {
+        for kind in KINDS.into_iter().chain([WeightNorm::Spectral, WeightNorm::Orthogonal]) {
             let gains = vec![1.0; kind.gains(2)];
             let (of_weight, of_gains) = kind.pull(&v, &gains, &slopes, 2);
             assert!(kind.weight(&v, &gains, 2).iter().all(|w| *w == 0.0));
