@@ -150,6 +150,8 @@ TRAINED = {
         "optimizer": {"kind": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.1, "trust_ratio": True}
     },
     "adamw_trust_ratio": {"optimizer": {"kind": "adamw", **ADAM, "lr": 0.02, "weight_decay": 0.1, "trust_ratio": True}},
+    "muon": {"optimizer": {"kind": "muon", **ADAM, "lr": 0.02, "momentum": 0.95, "weight_decay": 0.1}},
+    "sign": {"optimizer": {"kind": "sign", "lr": 1e-3, "momentum": 0.9, "weight_decay": 0.1}},
     "sgd_clip_value": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "value", "limit": 0.01}},
     "sgd_clip_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "norm", "limit": 0.05}},
     "sgd_clip_global_norm": {"optimizer": {"kind": "sgd", "lr": 0.05}, "clip": {"kind": "global-norm", "limit": 0.05}},
@@ -159,6 +161,15 @@ OPTIMIZERS = [
     case(f"optimizer_{name}", "10 steps on one batch, tanh regression, 4 hidden layers of 24", 32, 10,
          plain(10, 24, 4, 1, "tanh"), loss="mse", steps=10, **training)
     for name, training in TRAINED.items()
+]
+# Hidden matrices that are higher than wide, and wider than high.
+OPTIMIZERS += [
+    case(f"optimizer_muon_{name}", "10 steps on one batch, tanh regression, hidden layers of 24, 16, 32 and 24", 32, 10,
+         [linear(1, 10, 24), activation(1, "tanh"), linear(2, 24, 16), activation(2, "tanh"), linear(3, 16, 32),
+          activation(3, "tanh"), linear(4, 32, 24), activation(4, "tanh"), linear(5, 24, 1)],
+         loss="mse", steps=10,
+         optimizer={"kind": "muon", **ADAM, "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "adjust": adjust})
+    for name, adjust in {"matched": "match-rms-adamw", "original": "original"}.items()
 ]
 
 CASES = {entry["name"]: entry for entry in NETWORKS + OPTIMIZERS}

@@ -177,7 +177,7 @@ class _Case:
         changes = dict(prescription["changes"])
         treated = build(self.trial.build_model, changes, self.trial.data, seed=0)
         optimizer = self.trial.make_optimizer(trained(treated.model))
-        set_optimizer(optimizer, treated.optimizer, treated.model, treated.reader)
+        set_optimizer(optimizer, treated.optimizer, treated.model, treated.ends)
         inputs, targets = self.batch
         batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
         try:

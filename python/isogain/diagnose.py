@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from isogain import _core
+from isogain import _core, updates
 from isogain.chain import Builder
 from isogain.report import Report
 from isogain.trace import Trace, trace, unwrapped
@@ -203,10 +203,16 @@ def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     momentum = float(group.get("momentum") or 0.0)
     adaptive = "eps" in group
     betas = group.get("betas") or (0.9, 0.999)
+    own: dict[str, Any] = {}
+    if type(optimizer).__name__ == "Muon":
+        adjust = "match-rms-adamw" if group.get("adjust_lr_fn") == "match_rms_adamw" else "original"
+        own = {"name": "muon", "adjust_lr": adjust}
     return {
         "name": "adam" if adaptive else "momentum" if momentum > 0.0 else "sgd",
         "learning_rate": float(group["lr"]),
         "momentum": momentum or 0.9,
         "betas": [float(betas[0]), float(betas[1])],
         "eps": float(group.get("eps", 1e-8)),
+        **own,
+        **updates.in_a_recipe(optimizer),
     }

@@ -102,7 +102,7 @@ class Trial:
         treatment = self.build(job.seed, job.arm)
         model = treatment.model
         optimizer = self.make_optimizer(trained(model))
-        set_optimizer(optimizer, {**treatment.optimizer, "learning_rate": job.learning_rate}, model, treatment.reader)
+        set_optimizer(optimizer, {**treatment.optimizer, "learning_rate": job.learning_rate}, model, treatment.ends)
         place = device_of(model)
         model.train()
         batches = self.data.batches(job.seed)

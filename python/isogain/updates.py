@@ -5,16 +5,18 @@
     updates.limit_spikes(optimizer, reset_every=500) # SPAM: spikes are cut, and the moments start again at times
     updates.normalise(optimizer)                     # LARS, LAMB: each step is a part of the weights it moves
     updates.scale_rates_by_width(optimizer, model)   # muP: the rate of a weight falls with its fan-in
+    updates.follow_signs(optimizer)                  # sign descent: every number moves by the learning rate
+    updates.orthogonalise(optimizer, model)          # Muon: the step of a hidden matrix is an orthogonal one
 
-Call one once, after the optimizer is built. It puts hooks on every `optimizer.step()` and leaves the optimizer's class,
-its state and its parameter groups as they are; `remove()` of what it returns takes the hooks away again. They want
-gradients that are whole: unscaled and clipped.
+Call one once, after the optimizer is built. It puts hooks on every `optimizer.step()` and leaves the optimizer's class
+and its parameter groups as they are; `remove()` of what it returns takes the hooks away again. They want gradients that are
+whole: unscaled and clipped. What the last two remember is in the optimizer's state, and saved with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -30,14 +32,25 @@ class Updates:
     def __init__(self, optimizer: optim.Optimizer) -> None:
         self.optimizer = optimizer
         self._handles = [
-            optimizer.register_step_pre_hook(lambda *_: self._before()),
-            optimizer.register_step_post_hook(lambda *_: self._after()),
+            optimizer.register_step_pre_hook(self._on_before),
+            optimizer.register_step_post_hook(self._on_after),
         ]
 
     def remove(self) -> None:
         """Leaves the optimizer as it was."""
         for handle in self._handles:
             handle.remove()
+
+    def in_a_recipe(self) -> dict[str, Any]:
+        """The settings of a recipe's `[optimizer]` that amount to the same."""
+        raise NotImplementedError
+
+    # Bound methods, by which `in_a_recipe` finds what is on an optimizer.
+    def _on_before(self, *_: Any) -> None:
+        self._before()
+
+    def _on_after(self, *_: Any) -> None:
+        self._after()
 
     def _before(self) -> None:
         """Right before the step."""
@@ -49,6 +62,9 @@ class Updates:
 class ClipUpdates(Updates):
     """The step of a tensor over max(1, RMS), RMS the root of the mean of g^2 / max(v, eps^2) over it, with v Adam's
     second moment after this gradient (Wortsman et al. 2023)."""
+
+    def in_a_recipe(self) -> dict[str, Any]:
+        return {"clip_update": True}
 
     @torch.no_grad()
     def _before(self) -> None:
@@ -88,6 +104,10 @@ class LimitSpikes(Updates):
         self._rates: list[Any] = []
         super().__init__(optimizer)
 
+    def in_a_recipe(self) -> dict[str, Any]:
+        numbers = {"spike_limit": self.limit, "reset_every": self.reset_every}
+        return {name: value for name, value in numbers.items() if value is not None}
+
     @torch.no_grad()
     def _before(self) -> None:
         since = self.updates if self.reset_every is None else self.updates % self.reset_every
@@ -124,6 +144,9 @@ class Normalise(Updates):
     """The step of a tensor of two axes or more becomes as long as the learning rate times the tensor (You et al. 2017,
     2020). A step or a tensor of length zero, and what is not finite, is left as it is."""
 
+    def in_a_recipe(self) -> dict[str, Any]:
+        return {"trust_ratio": True}
+
     @torch.no_grad()
     def _before(self) -> None:
         self._starts = [
@@ -153,12 +176,17 @@ class ScaleRatesByWidth(Updates):
         if not 1 <= base_width < math.inf:
             raise ValueError(f"base_width is {base_width}: must be a finite number, 1 or more")
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-        factors = {parameter: base_width / fan_in for parameter, fan_in in _between_layers(model, reader)}
+        weights = _between_layers(model, reader)
+        factors = {parameter: base_width / _fan_in(module, parameter) for module, parameter in weights}
+        self.base_width = base_width
         self.factors = {parameter: factor for parameter, factor in factors.items() if parameter in moved}
         if factors and not self.factors:
             raise ValueError("the optimizer moves no weight of this model")
         self._starts: list[tuple[Tensor, Tensor, float]] = []
         super().__init__(optimizer)
+
+    def in_a_recipe(self) -> dict[str, Any]:
+        return {"base_width": self.base_width}
 
     @torch.no_grad()
     def _before(self) -> None:
@@ -172,6 +200,132 @@ class ScaleRatesByWidth(Updates):
         for parameter, start, factor in self._starts:
             parameter.copy_(start.double() + factor * (parameter.double() - start.double()))
         self._starts = []
+
+
+# Makes the step over the learning rate of a gradient and what was kept of those before.
+Rule = Callable[[Tensor, dict[str, Any]], Tensor]
+
+
+class OwnRule(Updates):
+    """A rule in place of the optimizer's, whose learning rate and weight decay it takes, the decay at the weights themselves."""
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        # Also those without a gradient: a closure may give them one in the step.
+        self._starts = [
+            (parameter, parameter.detach().clone(), group)
+            for group in self.optimizer.param_groups
+            for parameter in group["params"]
+        ]
+
+    @torch.no_grad()
+    def _after(self) -> None:
+        for parameter, start, group in self._starts:
+            rule = self._rule(parameter)
+            if parameter.grad is None or rule is None:
+                continue
+            step = rule(parameter.grad, self.optimizer.state[parameter])
+            rate = float(group["lr"])
+            parameter.copy_(start * (1.0 - rate * float(group.get("weight_decay", 0.0))) - rate * step.to(start.dtype))
+        self._starts = []
+
+    def _rule(self, parameter: nn.Parameter) -> Rule | None:
+        """`None` where the optimizer's own stays."""
+        raise NotImplementedError
+
+
+class FollowSigns(OwnRule):
+    """lr sign v, with v <- momentum v + g (Bernstein et al. 2018)."""
+
+    def __init__(self, optimizer: optim.Optimizer, momentum: float) -> None:
+        self.momentum = _fraction("momentum", momentum)
+        super().__init__(optimizer)
+
+    def in_a_recipe(self) -> dict[str, Any]:
+        return {"name": "sign-sgd", "momentum": self.momentum}
+
+    def _rule(self, parameter: nn.Parameter) -> Rule:
+        return lambda gradient, state: _velocity(gradient, state, self.momentum).sign()
+
+
+class Orthogonalise(OwnRule):
+    """Muon (Jordan et al. 2024) for the weights between layers but the head's; all others are AdamW's: the optimizer's own where
+    it is Adam or AdamW, else with PyTorch's settings."""
+
+    momentum, betas, eps = 0.95, (0.9, 0.999), 1e-8
+
+    def __init__(
+        self, optimizer: optim.Optimizer, model: nn.Module, reader: nn.Module | None, heads: Iterable[nn.Module] | None
+    ) -> None:
+        weights = list(_between_layers(model, reader))
+        ends = {id(module) for module in (heads if heads is not None else [module for module, _ in weights][-1:])}
+        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        self.hidden = {
+            parameter: _is_turned(module)
+            for module, parameter in weights
+            if id(module) not in ends and parameter in moved
+        }
+        if not self.hidden:
+            raise ValueError("the optimizer moves no hidden weight matrix of this model")
+        super().__init__(optimizer)
+
+    def in_a_recipe(self) -> dict[str, Any]:
+        group = self.optimizer.param_groups[0]
+        rest = {"betas": list(group["betas"]), "eps": group["eps"]} if self._is_adam() else {}
+        return {"name": "muon", "momentum": self.momentum, "betas": list(self.betas), "eps": self.eps, **rest}
+
+    def _rule(self, parameter: nn.Parameter) -> Rule | None:
+        if parameter in self.hidden:
+            return lambda gradient, state: self._orthogonal(gradient, state, self.hidden[parameter])
+        return None if self._is_adam() else self._adam
+
+    def _is_adam(self) -> bool:
+        return isinstance(self.optimizer, optim.Adam | optim.AdamW)
+
+    def _orthogonal(self, gradient: Tensor, state: dict[str, Any], is_turned: bool) -> Tensor:
+        ahead = gradient + self.momentum * _velocity(gradient, state, self.momentum)
+        ahead = ahead.transpose(0, 1) if is_turned else ahead
+        matrix = orthogonal(ahead.flatten(1))
+        step = (0.2 * math.sqrt(max(matrix.shape)) * matrix).view(ahead.shape)
+        return step.transpose(0, 1) if is_turned else step
+
+    def _adam(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
+        steps = state["updates_steps"] = state.get("updates_steps", 0) + 1
+        corrected: list[Tensor] = []
+        for name, value, beta in zip(("mean", "square"), (gradient, gradient.square()), self.betas):
+            moment: Tensor = state.setdefault(f"updates_{name}", torch.zeros_like(gradient))
+            corrected.append(moment.mul_(beta).add_(value, alpha=1.0 - beta) / (1.0 - beta**steps))
+        mean, square = corrected
+        return mean / (square.sqrt() + self.eps)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The orthogonal matrix nearest to `matrix`, about: its singular values, however small all of them are, become 0.7 to 1.2,
+    but for those below 1/500 of its norm. Five Newton-Schulz iterations, at least in float32. One that is zero, or not
+    finite, stays as it is."""
+    x: Tensor = matrix if matrix.dtype == torch.float64 else matrix.float()
+    largest = x.abs().max()
+    if not 0.0 < float(largest) < math.inf:
+        return x
+    x = x / largest
+    x = x / x.norm()
+    is_tall = x.shape[0] > x.shape[1]
+    x = x.mT if is_tall else x
+    for _ in range(5):
+        gram: Tensor = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.mT if is_tall else x
+
+
+def in_a_recipe(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """What the hooks on this optimizer amount to, as settings of a recipe's `[optimizer]`."""
+    found = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()]
+    return {
+        name: value
+        for hooks in found
+        if isinstance(hooks, Updates)
+        for name, value in hooks.in_a_recipe().items()
+    }
 
 
 def clip_updates(optimizer: optim.Optimizer) -> ClipUpdates:
@@ -200,6 +354,30 @@ def normalise(optimizer: optim.Optimizer) -> Normalise:
     return Normalise(optimizer)
 
 
+def follow_signs(optimizer: optim.Optimizer, momentum: float = 0.9) -> FollowSigns:
+    """Every number moves by the learning rate, against the sign of a velocity (`isogain explain normalise-updates`). The
+    optimizer's own steps do not happen; its learning rate and weight decay are those of its groups.
+
+    Raises `ValueError` for a momentum that is not 0 or more and below 1.
+    """
+    return FollowSigns(optimizer, momentum)
+
+
+def orthogonalise(
+    optimizer: optim.Optimizer,
+    model: nn.Module,
+    reader: nn.Module | None = None,
+    heads: Iterable[nn.Module] | None = None,
+) -> Orthogonalise:
+    """Muon for the hidden weight matrices of `model` (`isogain explain orthogonalise-updates`), AdamW for all others, at the
+    optimizer's learning rate. `reader` is the layer that reads the data, `heads` those that give the outputs, by default the
+    first and the last layer that `model` holds.
+
+    Raises `ValueError` for an optimizer that moves no such matrix.
+    """
+    return Orthogonalise(optimizer, model, reader, heads)
+
+
 def scale_rates_by_width(
     optimizer: optim.Optimizer, model: nn.Module, base_width: int = 64, reader: nn.Module | None = None
 ) -> ScaleRatesByWidth:
@@ -222,8 +400,8 @@ _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 _MULTIPLIERS = ("weight", "weight_v", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
-def _between_layers(model: nn.Module, reader: nn.Module | None) -> Iterator[tuple[nn.Parameter, int]]:
-    """The weights that multiply what other layers gave, and how many numbers a unit of each adds up."""
+def _between_layers(model: nn.Module, reader: nn.Module | None) -> Iterator[tuple[nn.Module, nn.Parameter]]:
+    """The weights that multiply what other layers gave, and whose they are."""
     layers = [module for module in model.modules() if isinstance(module, _TABLES) or _multipliers(module)]
     reader = next(iter(layers), None) if reader is None else reader
     tables = {module.weight for module in layers if isinstance(module, _TABLES)}
@@ -232,7 +410,7 @@ def _between_layers(model: nn.Module, reader: nn.Module | None) -> Iterator[tupl
             reads_data = module is reader and (not isinstance(module, _RECURRENT) or name.startswith("weight_ih"))
             is_deeper = isinstance(module, nn.RNNBase) and "_l0" not in name
             if parameter not in tables and (is_deeper or not reads_data):
-                yield parameter, _fan_in(module, parameter)
+                yield module, parameter
 
 
 def _multipliers(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -252,9 +430,24 @@ def _multipliers(module: nn.Module) -> dict[str, nn.Parameter]:
 def _fan_in(module: nn.Module, weight: Tensor) -> int:
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
         return weight.numel() // (weight.shape[1] * module.groups)
-    # The one layer that holds its weight as [inputs, outputs] is the transformers library's.
-    is_turned = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
-    return len(weight) if is_turned else weight[0].numel()
+    return len(weight) if _is_turned(module) else weight[0].numel()
+
+
+def _is_turned(module: nn.Module) -> bool:
+    """Whether its weight has inputs first: a transposed convolution's, and that of the transformers library's `Conv1D`."""
+    is_conv1d = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+    return is_conv1d or isinstance(module, nn.modules.conv._ConvTransposeNd)
+
+
+def _velocity(gradient: Tensor, state: dict[str, Any], momentum: float) -> Tensor:
+    velocity: Tensor = state.setdefault("updates_velocity", torch.zeros_like(gradient))
+    return velocity.mul_(momentum).add_(gradient)
+
+
+def _fraction(name: str, value: float) -> float:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name} is {value}: must be 0 or more and below 1")
+    return value
 
 
 def _needs_adam(optimizer: optim.Optimizer, what: str) -> None:

@@ -112,10 +112,18 @@ def test_hooks_leave_the_optimizer_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"clip_update": 1.0}, {"spike_limit": 5000.0}, {"reset_every": 100.0}, {"trust_ratio": 1.0}, {"base_width": 64.0}],
+    [
+        {"clip_update": 1.0},
+        {"spike_limit": 5000.0},
+        {"reset_every": 100.0},
+        {"trust_ratio": 1.0},
+        {"base_width": 64.0},
+        {"muon": 1.0},
+        {"sign_momentum": 0.5},
+    ],
 )
 def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     treatment = treat(model, {"optimizer": settings})
     assert treatment.optimizer == settings
     (line,) = treatment.diff
@@ -124,7 +132,8 @@ def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> Non
     optimizer = torch.optim.Adam(model.parameters())
     set_optimizer(optimizer, settings, model)
     assert len(optimizer._optimizer_step_pre_hooks) == 1
-    if "trust_ratio" in settings:
+    assert set(updates.in_a_recipe(optimizer)) >= set(settings) - {"muon", "sign_momentum"}
+    if {"trust_ratio", "muon", "sign_momentum"} & set(settings):
         set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings, model)
         return
     with pytest.raises(CannotApply, match="needs torch.optim.Adam or AdamW, whose .*, not SGD"):
@@ -244,7 +253,7 @@ def test_the_layer_that_reads_the_data_can_be_named() -> None:
     assert updates.scale_rates_by_width(optimizer, model, 16).factors == {model.stem.weight: 4.0}
     assert updates.scale_rates_by_width(optimizer, model, 16, model.stem).factors == {model.head.weight: 2.0}
     treatment = treat(model, {"optimizer": {"base_width": 16}}, batch=(torch.randn(3, 4), None))
-    assert treatment.reader == "stem"
+    assert treatment.ends is not None and treatment.ends.reader == "stem"
     assert "base_width=16, reader=model.get_submodule('stem'))" in treatment.code
     with pytest.raises(ValueError, match="moves no weight of this model"):
         updates.scale_rates_by_width(optimizer, Late(), 16)
@@ -291,3 +300,149 @@ def test_numbers_out_of_range_are_refused() -> None:
         updates.limit_spikes(optimizer, -1.0)
     with pytest.raises(ValueError, match=r"reset_every is 0: must be at least 1"):
         updates.limit_spikes(optimizer, reset_every=0)
+
+
+def quintic(matrix: Tensor) -> Tensor:
+    """What five Newton-Schulz iterations leave, by the singular values."""
+    left, values, right = torch.linalg.svd(matrix / matrix.norm(), full_matrices=False)
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return left @ torch.diag(values) @ right
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (9, 6), (5, 5), (1, 4)])
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_singular_values_become_one(shape: tuple[int, int], scale: float) -> None:
+    torch.manual_seed(1)
+    matrix = torch.randn(shape, dtype=torch.float64)
+    assert torch.allclose(updates.orthogonal(scale * matrix), quintic(matrix), atol=1e-10)
+    assert torch.equal(updates.orthogonal(torch.zeros(2, 3)), torch.zeros(2, 3))
+    assert updates.orthogonal(torch.tensor([[math.nan, 1.0]])).isnan().any()
+
+
+def pixels() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Conv2d(4, 5, 2), nn.Tanh(), nn.ConvTranspose2d(5, 3, 2), nn.Flatten(), nn.Linear(108, 3)
+    ).double()
+
+
+def muon_by_formula(model: nn.Module, gradients: list[dict[str, Tensor]], hidden: dict[str, bool], decay: float) -> dict[str, Tensor]:
+    """Parameters after these gradients at rate 0.1; `hidden` says whose weight has inputs first."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        w, v, m, s = parameter.detach().clone(), 0.0, 0.0, 0.0
+        for count, each in enumerate(gradients, 1):
+            g = each[name]
+            v, m, s = 0.95 * v + g, 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+            step = m / (1 - 0.9**count) / ((s / (1 - 0.999**count)).sqrt() + 1e-8)
+            if name in hidden:
+                ahead = g + 0.95 * v
+                ahead = ahead.transpose(0, 1) if hidden[name] else ahead
+                flat = quintic(ahead.flatten(1))
+                step = (0.2 * max(flat.shape) ** 0.5 * flat).view(ahead.shape)
+                step = step.transpose(0, 1) if hidden[name] else step
+            w = w - 0.1 * (step + decay * w)
+        found[name] = w
+    return found
+
+
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_hidden_matrices_take_orthogonal_steps_and_all_others_adamws(kind: str) -> None:
+    torch.manual_seed(0)
+    model = pixels()
+    start = copy.deepcopy(model)
+    make = getattr(torch.optim, kind)
+    optimizer = make(model.parameters(), lr=0.1, weight_decay=0.2)
+    hook = updates.orthogonalise(optimizer, model)
+    assert updates.in_a_recipe(optimizer)["name"] == "muon"
+    gradients = []
+    for done in range(4):
+        optimizer.zero_grad()
+        # Gradients far below eps and far above 1.
+        (10.0 ** (8 * done - 12) * model(torch.randn(6, 1, 8, 8, dtype=torch.float64)).square().mean()).backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+        if done == 2:
+            # Saved and resumed: what is remembered is in the optimizer's state.
+            state, twin = copy.deepcopy(optimizer.state_dict()), copy.deepcopy(model)
+            for parameter, of_twin in zip(model.parameters(), twin.parameters()):
+                assert parameter.grad is not None
+                of_twin.grad = parameter.grad.clone()
+            model, optimizer = twin, make(twin.parameters(), lr=0.1, weight_decay=0.2)
+            optimizer.load_state_dict(state)
+            hook = updates.orthogonalise(optimizer, model)
+        optimizer.step()
+    expected = muon_by_formula(start, gradients, {"2.weight": False, "4.weight": True}, 0.2)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter, expected[name], rtol=1e-9, atol=1e-9), name
+    hook.remove()
+    assert updates.in_a_recipe(optimizer) == {}
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with PyTorch 2.9")
+def test_steps_are_those_of_torch_muon(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It computes the orthogonal matrix in bfloat16, of which three digits are right: here in float64.
+    monkeypatch.setattr(torch, "bfloat16", torch.float64)
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 6), nn.Tanh(), nn.Linear(6, 7), nn.Linear(7, 2)).double()
+    twin = copy.deepcopy(model)
+    hidden = {"2.weight", "4.weight"}
+    ours = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.1)
+    updates.orthogonalise(ours, model)
+    groups = [[p for name, p in twin.named_parameters() if (name in hidden) == wanted] for wanted in (True, False)]
+    theirs = [
+        torch.optim.Muon(groups[0], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups[1], lr=0.02, weight_decay=0.1),
+    ]
+    for _ in range(5):
+        inputs = torch.randn(8, 5, dtype=torch.float64)
+        for each, optimizers in ((model, [ours]), (twin, theirs)):
+            each.zero_grad()
+            each(inputs).square().sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    for (name, found), expected in zip(model.named_parameters(), twin.parameters()):
+        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12), name
+
+
+def test_heads_are_known_by_what_they_give() -> None:
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+            self.body = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh())
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(self.body(x))
+            return out
+
+    treatment = treat(TwoHeads(), {"optimizer": {"muon": 1.0}}, batch=(torch.randn(5, 4), None))
+    assert treatment.ends is not None and (treatment.ends.reader, treatment.ends.heads) == ("body.0", ("head",))
+    assert 'heads=[model.get_submodule(\'head\')]' in treatment.code
+    optimizer = torch.optim.SGD(treatment.model.parameters(), lr=0.1)
+    set_optimizer(optimizer, treatment.optimizer, treatment.model, treatment.ends)
+    before = {name: p.detach().clone() for name, p in treatment.model.named_parameters()}
+    treatment.model(torch.randn(5, 4)).square().sum().backward()
+    optimizer.step()
+    moved = {name: (p.detach() - before[name]).abs() for name, p in treatment.model.named_parameters()}
+    assert torch.allclose(moved["head.weight"], torch.tensor(0.1), rtol=1e-3), "the first step of AdamW"
+    assert torch.allclose(moved["body.0.weight"], torch.tensor(0.1), rtol=1e-3)
+    assert moved["body.2.weight"].std() > 1e-3
+    with pytest.raises(CannotApply, match="moves no hidden weight matrix"):
+        model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+        set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), {"muon": 1.0}, model)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_signs_are_followed(momentum: float) -> None:
+    found = steps(
+        lambda parameters: torch.optim.SGD(parameters, lr=RATE, weight_decay=0.1),
+        lambda optimizer: updates.follow_signs(optimizer, momentum),
+    )
+    w, v, expected = list(START), [0.0] * 3, []
+    for gradient in GRADIENTS:
+        v = [momentum * a + g for a, g in zip(v, gradient)]
+        w = [x - RATE * ((a > 0) - (a < 0) + 0.1 * x) for x, a in zip(w, v)]
+        expected.append(list(w))
+    assert same(found, expected)
+    with pytest.raises(ValueError, match="momentum is 1.0: must be 0 or more and below 1"):
+        updates.follow_signs(adam([nn.Parameter(torch.zeros(2))]), 1.0)

@@ -16,6 +16,7 @@ pub mod render;
 pub mod renorm;
 pub mod rules;
 pub mod statistics;
+pub mod step_size;
 pub mod summary;
 pub mod theory;
 pub mod traced;

@@ -586,6 +586,22 @@ impl Network {
         })
     }
 
+    /// The weights that multiply what other layers gave, by parameter, with their shape `[fan_in, fan_out]`: neither tables
+    /// nor what reads the data, whose fan-in is no width. Branches included, in forward order.
+    pub fn weights_between_layers(&self) -> Vec<(String, [usize; 2])> {
+        let mut found = Vec::new();
+        between_layers(&self.ops, true, &mut found);
+        found
+    }
+
+    /// Those of them that are not the head's.
+    pub fn hidden_weights(&self) -> Vec<(String, [usize; 2])> {
+        let head = self.head().and_then(|index| self.ops.get(index)).map(|head| format!("{}.weight", head.name));
+        let mut found = self.weights_between_layers();
+        found.retain(|(parameter, _)| head.as_ref() != Some(parameter));
+        found
+    }
+
     /// Products of numbers that one sample costs on the way forward, those with weights and of attention.
     pub fn products(&self) -> f64 {
         fn of(ops: &[Op], positions: &mut f64) -> f64 {
@@ -633,6 +649,38 @@ impl Network {
     pub fn head(&self) -> Option<usize> {
         self.ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_)))
     }
+}
+
+/// Of these operations, of which the first may read the data; whether what follows them does so still.
+fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [usize; 2])>) -> bool {
+    for op in ops {
+        let weights = match &op.kind {
+            OpKind::Embedding(_) => Vec::new(),
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
+                // The table that a tied layer multiplies by is an embedding's.
+                if linear.tied.is_none() { vec![("weight", [linear.fan_in, linear.fan_out])] } else { Vec::new() }
+            }
+            OpKind::Recurrent(Recurrent { cell, inputs, units, .. }) => {
+                let gates = cell.gates().len() * units;
+                vec![("weight", [*inputs, gates]), ("hidden_weight", [*units, gates])]
+            }
+            OpKind::Residual(residual) => {
+                // Both ways begin where the block does.
+                let branch = between_layers(&residual.branch, reads_data, found);
+                let shortcut = between_layers(&residual.shortcut, reads_data, found);
+                reads_data = branch && shortcut;
+                continue;
+            }
+            _ => continue,
+        };
+        for (name, shape) in weights {
+            if !(reads_data && name == "weight") {
+                found.push((format!("{}.{name}", op.name), shape));
+            }
+        }
+        reads_data = false;
+    }
+    reads_data
 }
 
 fn walk_into<'a>(ops: &'a [Op], found: &mut Vec<&'a Op>) {

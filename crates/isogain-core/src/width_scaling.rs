@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::{Convolution, Network, Op, OpKind};
+use crate::network::Network;
 
 /// What the learning rates of parameters are multiplied by; by default nothing changes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,9 +16,8 @@ pub struct RateFactors(BTreeMap<String, f64>);
 impl RateFactors {
     /// `base_width / fan_in` for each weight between layers of `network`.
     pub fn new(network: &Network, base_width: usize) -> Self {
-        let mut factors = BTreeMap::new();
-        collect(&network.ops, true, base_width as f64, &mut factors);
-        Self(factors)
+        let weights = network.weights_between_layers().into_iter();
+        Self(weights.map(|(parameter, [fan_in, _])| (parameter, base_width as f64 / fan_in as f64)).collect())
     }
 
     /// The factor of this parameter.
@@ -30,35 +29,6 @@ impl RateFactors {
     pub fn smallest(&self) -> f64 {
         self.0.values().copied().fold(f64::INFINITY, f64::min)
     }
-}
-
-/// Of these operations, of which the first may read the data; whether what follows them does so still.
-fn collect(ops: &[Op], mut reads_data: bool, base_width: f64, factors: &mut BTreeMap<String, f64>) -> bool {
-    for op in ops {
-        let weights = match &op.kind {
-            OpKind::Embedding(_) => Vec::new(),
-            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
-                // The table that a tied layer multiplies by is an embedding's.
-                if linear.tied.is_none() { vec![("weight", linear.fan_in)] } else { Vec::new() }
-            }
-            OpKind::Recurrent(recurrent) => vec![("weight", recurrent.inputs), ("hidden_weight", recurrent.units)],
-            OpKind::Residual(residual) => {
-                // Both ways begin where the block does.
-                let branch = collect(&residual.branch, reads_data, base_width, factors);
-                let shortcut = collect(&residual.shortcut, reads_data, base_width, factors);
-                reads_data = branch && shortcut;
-                continue;
-            }
-            _ => continue,
-        };
-        for (name, fan_in) in weights {
-            if !(reads_data && name == "weight") {
-                factors.insert(format!("{}.{name}", op.name), base_width / fan_in as f64);
-            }
-        }
-        reads_data = false;
-    }
-    reads_data
 }
 
 #[cfg(test)]

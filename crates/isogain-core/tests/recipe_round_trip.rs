@@ -4,9 +4,9 @@
 
 use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind};
 use isogain_core::recipe::{
-    Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale, NamedPadding,
-    NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation, Padding,
-    Pooling, Positions, Precision, Recipe, Run, Schedule, ScheduleKind, Task, parse, to_toml, validate,
+    AdjustLr, Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale,
+    NamedPadding, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation,
+    Padding, Pooling, Positions, Precision, Recipe, Run, Schedule, ScheduleKind, Task, parse, to_toml, validate,
     validate::MAX_SEED,
 };
 use isogain_core::theory::{Activation, Initializer};
@@ -404,15 +404,20 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
     let name = sample::select(OptimizerName::ALL.to_vec());
     let decays = (0.0..1.0, [0.0..1.0, 0.0..1.0], 0.0..1.0);
     let spikes = (any::<bool>(), option::of(positive()), option::of(1..100_000_usize), option::of(1..4096_usize));
+    let adjust_lr = sample::select(vec![AdjustLr::MatchRmsAdamw, AdjustLr::Original]);
     let numbers = (positive(), decays, 0.0..1e-3, 0.0..0.1);
-    (name, numbers, spikes, any::<bool>()).prop_map(
-        |(name, (learning_rate, decays, eps, weight_decay), spikes, trust)| {
+    (name, numbers, spikes, any::<bool>(), adjust_lr).prop_map(
+        |(name, (learning_rate, decays, eps, weight_decay), spikes, trust, adjust_lr)| {
             let (momentum, betas, alpha) = decays;
             let (clip_update, spike_limit, reset_every, base_width) = spikes;
-            let default = Optimizer { learning_rate, weight_decay, trust_ratio: trust, ..Optimizer::named(name) };
+            let trust_ratio = trust && name.has("trust_ratio");
+            let default = Optimizer { learning_rate, weight_decay, trust_ratio, ..Optimizer::named(name) };
             match name {
                 OptimizerName::Sgd => default,
-                OptimizerName::Momentum | OptimizerName::Nesterov => Optimizer { momentum, ..default },
+                OptimizerName::Momentum | OptimizerName::Nesterov | OptimizerName::SignSgd => {
+                    Optimizer { momentum, ..default }
+                }
+                OptimizerName::Muon => Optimizer { momentum, betas, eps, adjust_lr, ..default },
                 OptimizerName::Adam | OptimizerName::AdamW => {
                     Optimizer { betas, eps, clip_update, spike_limit, reset_every, base_width, ..default }
                 }

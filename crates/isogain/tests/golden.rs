@@ -16,7 +16,7 @@ use isogain::optimizer::{Optimizer, Turn};
 use isogain::probe::{Keep, Probes};
 use isogain::snapshot::loss_and_gradients;
 use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
-use isogain_core::recipe::{Clip, ClipKind, Optimizer as OptimizerRecipe, OptimizerName};
+use isogain_core::recipe::{AdjustLr, Clip, ClipKind, Optimizer as OptimizerRecipe, OptimizerName};
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
 use serde_json::Value as Json;
@@ -318,6 +318,10 @@ fn optimizers_and_clipping_take_pytorchs_steps() {
         "sgd_trust_ratio",
         "momentum_trust_ratio",
         "adamw_trust_ratio",
+        "muon",
+        "muon_matched",
+        "muon_original",
+        "sign",
         "sgd_clip_value",
         "sgd_clip_norm",
         "sgd_clip_global_norm",
@@ -351,6 +355,8 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         "adamw" => OptimizerName::AdamW,
         "rmsprop" => OptimizerName::RmsProp,
         "adagrad" => OptimizerName::AdaGrad,
+        "muon" => OptimizerName::Muon,
+        "sign" => OptimizerName::SignSgd,
         _ if rule["nesterov"] == true => OptimizerName::Nesterov,
         _ if momentum > 0.0 => OptimizerName::Momentum,
         _ => OptimizerName::Sgd,
@@ -368,6 +374,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         reset_every: rule["reset_every"].as_u64().map(|steps| steps as usize),
         trust_ratio: rule["trust_ratio"] == true,
         base_width: None,
+        adjust_lr: if rule["adjust"] == "original" { AdjustLr::Original } else { AdjustLr::default() },
     };
     let limits = match case["clip"]["kind"].as_str() {
         Some("value") => Clip::at(ClipKind::Value, number(&case["clip"]["limit"])),
@@ -375,7 +382,7 @@ fn descend(case: &Json, dtype: DType) -> Vec<f64> {
         Some(_) => Clip::at(ClipKind::GlobalNorm, number(&case["clip"]["limit"])),
         None => Clip::default(),
     };
-    let (mut optimizer, mut clipper) = (Optimizer::new(&recipe), Clipper::new(&limits));
+    let (mut optimizer, mut clipper) = (Optimizer::new(&recipe).of(&model.network), Clipper::new(&limits));
     let mut losses = Vec::new();
     for step in 0..=count(&case["steps"]) {
         let (loss, mut gradients) = loss_and_gradients(&model, &samples, None);

@@ -64,6 +64,8 @@ _AT_EVERY_STEP = {
     "trust_ratio": "isogain.updates.normalise(optimizer)",
     "reset_every": "isogain.updates.limit_spikes(optimizer, limit=None, reset_every={:.0f})",
     "base_width": "isogain.updates.scale_rates_by_width(optimizer, model, base_width={:.0f}{reader})",
+    "sign_momentum": "isogain.updates.follow_signs(optimizer, momentum={!r})",
+    "muon": "isogain.updates.orthogonalise(optimizer, model{reader}{heads})",
 }
 
 
@@ -72,11 +74,26 @@ def main_group(optimizer: optim.Optimizer) -> dict[str, Any]:
     return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Paths of the layers at both ends of a model."""
+
+    reader: str
+    """The one that reads the data."""
+    heads: tuple[str, ...]
+    """Those that give the outputs."""
+
+    def code(self) -> dict[str, str]:
+        """Both as arguments."""
+        heads = ", ".join(f"model.get_submodule({path!r})" for path in self.heads)
+        return {"reader": f", reader=model.get_submodule({self.reader!r})", "heads": f", heads=[{heads}]"}
+
+
 def set_optimizer(
-    optimizer: optim.Optimizer, settings: Mapping[str, float], model: nn.Module, reader: str | None = None
+    optimizer: optim.Optimizer, settings: Mapping[str, float], model: nn.Module, ends: Ends | None = None
 ) -> None:
     """Sets numbers of the optimizer of this model, and what it does at every step. Several groups keep the ratio of their
-    rates. `reader` is the path of the layer that reads the data, where it is known.
+    rates. `ends` are the layers at the model's ends, where they are known.
 
     Raises `CannotApply` for a number that this optimizer does not have.
     """
@@ -98,9 +115,14 @@ def set_optimizer(
         limit, every = settings.get("spike_limit"), settings.get("reset_every")
         if limit is not None or every is not None:
             updates.limit_spikes(optimizer, limit, None if every is None else int(every))
+        reader = None if ends is None else model.get_submodule(ends.reader)
         if settings.get("base_width"):
-            first = None if reader is None else model.get_submodule(reader)
-            updates.scale_rates_by_width(optimizer, model, int(settings["base_width"]), first)
+            updates.scale_rates_by_width(optimizer, model, int(settings["base_width"]), reader)
+        if "sign_momentum" in settings:
+            updates.follow_signs(optimizer, settings["sign_momentum"])
+        if settings.get("muon"):
+            heads = None if ends is None else [model.get_submodule(path) for path in ends.heads]
+            updates.orthogonalise(optimizer, model, reader, heads)
     except ValueError as error:
         told = ", ".join(f"{name} = {value:g}" for name, value in settings.items() if name in _AT_EVERY_STEP)
         raise CannotApply(f"optimizer {told}", str(error)) from error
@@ -113,6 +135,8 @@ def told(name: str, value: float) -> tuple[str, str, str]:
         "trust_ratio": "are as long as the learning rate times the weights",
         "spike_limit": f"follow no gradient whose square is above {value:g} times its second moment",
         "base_width": f"of a weight between layers are {value:g} over its fan-in times as long",
+        "sign_momentum": f"follow the sign of a velocity of momentum {value:g}",
+        "muon": "are orthogonal matrices where a hidden weight is one, and AdamW's elsewhere",
         "reset_every": f"begin with fresh moments every {value:g} updates",
     }
     if name in what:
@@ -121,7 +145,7 @@ def told(name: str, value: float) -> tuple[str, str, str]:
 
 
 def code(
-    settings: Mapping[str, float], clip: Clip | None, scales_targets: bool, reader: str | None = None
+    settings: Mapping[str, float], clip: Clip | None, scales_targets: bool, ends: Ends | None = None
 ) -> list[str]:
     """What to do around the training loop, as comments: it does not happen when the model is built."""
     lines = []
@@ -129,8 +153,8 @@ def code(
     if numbers:
         lines += ["for group in optimizer.param_groups:"]
         lines += [f"    group[{_KEYS.get(name, name)!r}] = {value!r}" for name, value in numbers.items()]
-    named = "" if reader is None else f", reader=model.get_submodule({reader!r})"
-    lines += [_AT_EVERY_STEP[name].format(value, reader=named) for name, value in settings.items() if name in _AT_EVERY_STEP]
+    named = {"reader": "", "heads": ""} if ends is None else ends.code()
+    lines += [_AT_EVERY_STEP[name].format(value, **named) for name, value in settings.items() if name in _AT_EVERY_STEP]
     if clip is not None:
         lines += ["between loss.backward() and optimizer.step():", *clip.code()]
     if scales_targets:

@@ -18,7 +18,7 @@ from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
 from isogain.surgery.observe import Layout, assume, observe, tensors_in, untouched
 from isogain.surgery.randomness import kept_random
-from isogain.surgery.settings import Clip
+from isogain.surgery.settings import Clip, Ends
 from isogain.surgery.standardise import Scaling
 from isogain.surgery.steps import Do, Step, Told, joined
 
@@ -49,8 +49,8 @@ class Treatment:
     """The same done to `model` in plain PyTorch; `inputs` stands for a batch's inputs where it is used."""
     optimizer: dict[str, float] = field(default_factory=dict)
     """Settings to make in the optimizer, such as `learning_rate`; see `settings.set_optimizer`."""
-    reader: str | None = None
-    """Path of the layer that reads the data, where the optimizer's settings ask for it."""
+    ends: Ends | None = None
+    """The layers at the model's ends, where the optimizer's settings ask for them."""
     clip: Clip | None = None
     """To be called with the model between `loss.backward()` and `optimizer.step()`."""
     input: str | None = None
@@ -105,9 +105,9 @@ def treat(
         told.append(
             ("training", "targets", "are (targets - mean) / deviation of the training part; outputs come back so")
         )
-    reader = surgery.reader() if before is not None and "base_width" in numbers else None
-    code = surgery.code(settings.code(numbers, clip, target is not None, reader))
-    return Treatment(surgery.model, diff(told), code, numbers, reader, clip, changes.get("input"), target)
+    ends = surgery.ends() if before is not None and {"base_width", "muon"} & set(numbers) else None
+    code = surgery.code(settings.code(numbers, clip, target is not None, ends))
+    return Treatment(surgery.model, diff(told), code, numbers, ends, clip, changes.get("input"), target)
 
 
 def inputs_of(batch: Any) -> Any:
@@ -155,9 +155,10 @@ class _Surgery:
     def layout(self) -> Layout:
         return assume(self.model) if self.inputs is None else observe(self.model, self.inputs)
 
-    def reader(self) -> str | None:
-        """Path of the layer that is called first."""
-        return next((layer.path for layer in self.layout().layers), None)
+    def ends(self) -> Ends | None:
+        """The layer that is called first, and those that give the outputs."""
+        layout = self.layout()
+        return Ends(layout.layers[0].path, tuple(sorted(layout.heads))) if layout.layers else None
 
     def apply(self, steps: Sequence[Step], inputs: Any = None) -> None:
         for step in joined(steps):

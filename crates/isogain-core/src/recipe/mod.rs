@@ -32,7 +32,7 @@ pub use network::{
     Block, BranchScale, Head, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, OutputActivation, Pooling,
     Positions,
 };
-pub use optimizer::{Optimizer, OptimizerName};
+pub use optimizer::{AdjustLr, Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};
 pub use run::{Level, LossScale, Precision, Run};
 pub use schedule::{Schedule, ScheduleKind};

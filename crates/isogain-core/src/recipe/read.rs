@@ -282,10 +282,11 @@ fn optimizer(mut table: Table<'_>) -> Result<Optimizer, RecipeError> {
         reset_every: table.optional("reset_every", Entry::whole)?,
         trust_ratio: table.get("trust_ratio", default.trust_ratio, Entry::flag)?,
         base_width: table.optional("base_width", Entry::whole)?,
+        adjust_lr: table.get("adjust_lr", default.adjust_lr, |entry| entry.choice("adjustment"))?,
     };
-    for setting in ["momentum", "betas", "alpha", "eps", "clip_update", "spike_limit", "reset_every", "base_width"] {
-        if !name.settings().contains(&setting) {
-            let having = OptimizerName::ALL.into_iter().filter(|name| name.settings().contains(&setting));
+    for setting in OptimizerName::every_setting() {
+        if !name.has(setting) {
+            let having = OptimizerName::ALL.into_iter().filter(|name| name.has(setting));
             let names: Vec<String> = having.map(|name| format!("\"{}\"", Name(&name))).collect();
             table.refuse(&[setting], &format!("has no effect: only for name = {}", any_of(&names)))?;
         }

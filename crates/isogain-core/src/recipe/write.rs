@@ -203,7 +203,7 @@ fn flag(is_set: bool) -> Option<bool> {
 
 fn optimizer(optimizer: &Optimizer) -> Lines {
     let (name, default) = (optimizer.name, Optimizer::named(optimizer.name));
-    let has = |setting| name.settings().contains(&setting);
+    let has = |setting| name.has(setting);
     let mut lines = Lines::default();
     lines.put(true, "name", quoted(&name));
     lines.put(true, "learning_rate", optimizer.learning_rate.written());
@@ -231,9 +231,14 @@ fn optimizer(optimizer: &Optimizer) -> Lines {
     if has("reset_every") {
         lines.changed("reset_every", &optimizer.reset_every, &default.reset_every);
     }
-    lines.changed("trust_ratio", &optimizer.trust_ratio, &default.trust_ratio);
+    if has("trust_ratio") {
+        lines.changed("trust_ratio", &optimizer.trust_ratio, &default.trust_ratio);
+    }
     if has("base_width") {
         lines.changed("base_width", &optimizer.base_width, &default.base_width);
+    }
+    if has("adjust_lr") {
+        lines.put(optimizer.adjust_lr != default.adjust_lr, "adjust_lr", quoted(&optimizer.adjust_lr));
     }
     lines
 }

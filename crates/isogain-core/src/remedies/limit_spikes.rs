@@ -40,5 +40,5 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
 /// run: over 1 / (1 - beta2) steps.
 pub(super) fn remembers(recipe: &Recipe) -> bool {
     let memory = 1.0 / (1.0 - recipe.optimizer.betas[1]);
-    recipe.optimizer.name.settings().contains(&"clip_update") && memory >= MEMORY * recipe.run.steps as f64
+    recipe.optimizer.name.has("clip_update") && memory >= MEMORY * recipe.run.steps as f64
 }

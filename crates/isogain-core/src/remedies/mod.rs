@@ -40,6 +40,7 @@ mod normalise_updates;
 mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
+mod orthogonalise_updates;
 mod penalise_vanishing;
 mod plain_net;
 pub mod potential;
@@ -58,6 +59,7 @@ mod standardise_weights;
 mod swap_activation;
 mod t_fixup_init;
 pub mod tangent_kernel;
+mod uneven_steps;
 mod unit_jacobian_init;
 mod warm_up;
 
@@ -101,7 +103,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 48] = [
+pub static TABLE: [&Remedy; 49] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -141,6 +143,7 @@ pub static TABLE: [&Remedy; 48] = [
     &scale_rates_by_width::REMEDY,
     &smaller_eps::REMEDY,
     &normalise_updates::REMEDY,
+    &orthogonalise_updates::REMEDY,
     &loss_scaling::REMEDY,
     &clip_update::REMEDY,
     &limit_spikes::REMEDY,

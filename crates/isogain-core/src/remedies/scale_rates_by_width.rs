@@ -22,10 +22,7 @@ const WIDE: usize = 4;
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let optimizer = &recipe.optimizer;
     let smallest = RateFactors::new(case.network, BASE).smallest();
-    if !optimizer.name.settings().contains(&"base_width")
-        || optimizer.base_width.is_some()
-        || smallest * WIDE as f64 > 1.0
-    {
+    if !optimizer.name.has("base_width") || optimizer.base_width.is_some() || smallest * WIDE as f64 > 1.0 {
         return Vec::new();
     }
     let mut treated = recipe.clone();

@@ -54,7 +54,7 @@ impl Kind {
             Self::Spread => &["orthogonal-init", "add-skip", "looks-linear-init"],
             Self::Shatter => &["add-skip", "insert-layer-norm", "looks-linear-init"],
             Self::Cancel => &["insert-batch-norm", "scale-input", "change-learning-rate"],
-            Self::Precision => &["smaller-eps", "loss-scaling", "normalise-updates"],
+            Self::Precision => &["smaller-eps", "loss-scaling", "normalise-updates", "orthogonalise-updates"],
         }
     }
 }

@@ -20,13 +20,13 @@ const HALF: f64 = 1.0;
 const SWALLOWED: f64 = 1e-2;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let eps = case.recipe.optimizer.effective_eps().filter(|eps| *eps > 0.0)?;
-    let weights = weights(case);
+    let eps = case.recipe.optimizer.eps;
+    let weights: Vec<_> = weights(case).into_iter().filter(|weight| weight.eps.is_some_and(|eps| eps > 0.0)).collect();
     // Exact zeros have another cause.
     let ratios: Vec<(&str, f64)> = weights
         .iter()
         .filter(|weight| !weight.gradient_is_zero())
-        .filter_map(|weight| Some((weight.op, weight.gradient.rms()? / eps)))
+        .filter_map(|weight| Some((weight.op, weight.gradient.rms()? / weight.eps?)))
         .filter(|(_, ratio)| *ratio < HALF)
         .collect();
     let (first, last) = (ratios.first()?, ratios.last()?);
@@ -73,6 +73,10 @@ mod tests {
         assert_eq!(ask("rmsprop", "eps = 1e-8"), Some(Level::Deny));
         assert_eq!(ask("adagrad", "eps = 1e-30"), None);
         assert_eq!(ask("sgd", ""), None);
+        // Of a Muon's weights those of the first layer and the head alone are divided by it.
+        assert_eq!(ask("muon", "eps = 1e-8"), Some(Level::Deny));
+        assert_eq!(ask("muon", "eps = 1e-30"), None);
+        assert_eq!(ask("sign-sgd", ""), None);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::network::{Op, OpKind};
 use crate::recipe::{ClipKind, Precision};
 use crate::record::{JointRecord, ParameterRecord, Snapshot};
 use crate::statistics::{Moments, NumberFormat};
+use crate::step_size::StepSizes;
 use crate::theory::numerics;
-use crate::width_scaling::RateFactors;
 
 /// One weight matrix before training, and how fast the recipe's optimizer moves it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Weight<'a> {
     /// Size of one step relative to the matrix, |update| / |W|, if the gradient stays as it is; clipping included.
     /// `None` for a matrix that is all zero.
     pub(super) relative_step: Option<f64>,
+    /// What its gradient is divided away by where it is smaller.
+    pub(super) eps: Option<f64>,
     /// `relative_step` times the planned steps, at the rates of the schedule: the most that the run can move the matrix, relative to its size.
     pub(super) reach: Option<f64>,
 }
@@ -53,7 +55,7 @@ pub(super) fn by_joint(joints: &[JointRecord]) -> HashMap<&str, &JointRecord> {
 /// The weight matrices before training, in forward order.
 pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
     let shrink = clip_factor(case);
-    let factors = case.recipe.optimizer.rate_factors(case.network);
+    let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
     let steps = case.recipe.run.steps;
     let travel = case.recipe.optimizer.travel(steps as f64) * case.recipe.schedule.mean_factor(steps);
     let by_name = by_name(&case.start.parameters);
@@ -61,11 +63,12 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
         .linears()
         .filter_map(|(op, _)| Some((op, *by_name.get(format!("{}.weight", op.name).as_str())?)))
         .map(|(op, record)| {
-            let relative_step = relative_step(case, record, shrink, &factors);
+            let relative_step = relative_step(case, record, shrink, &sizes);
             Weight {
                 op: &op.name,
                 gradient: &record.gradient,
                 relative_step,
+                eps: sizes.eps(&record.name),
                 reach: relative_step.map(|step| step * travel),
             }
         })
@@ -74,14 +77,14 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
 
 /// Steps times |update| / |W| of any parameter, as in [`Weight::reach`].
 pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64> {
-    let factors = case.recipe.optimizer.rate_factors(case.network);
-    Some(relative_step(case, record, clip_factor(case), &factors)? * case.recipe.run.steps as f64)
+    let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
+    Some(relative_step(case, record, clip_factor(case), &sizes)? * case.recipe.run.steps as f64)
 }
 
 /// |update| / |W| of one step from the gradient before training.
 ///
-/// `shrink` is what clipping leaves of the gradient; `factors` are on the learning rates of single parameters.
-fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64, factors: &RateFactors) -> Option<f64> {
+/// `shrink` is what clipping leaves of the gradient.
+fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64, sizes: &StepSizes<'_>) -> Option<f64> {
     let weight = record.weight.rms().filter(|&rms| rms > 0.0)?;
     let gradient = record.gradient.rms()? * shrink;
     let gradient = match case.recipe.clip.kind {
@@ -92,12 +95,7 @@ fn relative_step(case: &Case<'_>, record: &ParameterRecord, shrink: f64, factors
         // The others have no norm yet that they could compare with.
         ClipKind::None | ClipKind::GlobalNorm | ClipKind::AutoClip | ClipKind::ZClip | ClipKind::AdaGc => gradient,
     };
-    let optimizer = &case.recipe.optimizer;
-    let rate = optimizer.learning_rate * factors.of(&record.name);
-    if optimizer.trust_ratio {
-        return Some(if gradient > 0.0 { rate } else { 0.0 });
-    }
-    Some(rate * optimizer.gain(gradient) / weight)
+    Some(sizes.relative(&record.name, gradient, weight))
 }
 
 /// What clipping by global norm leaves of the gradient before training.

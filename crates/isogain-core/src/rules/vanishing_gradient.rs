@@ -91,6 +91,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "lsuv-init",
             "unit-jacobian-init",
             "insert-layer-norm",
+            "orthogonalise-updates",
         ]);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);

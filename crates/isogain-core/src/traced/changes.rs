@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Subject;
 use crate::network::NormKind;
 use crate::recipe::expand::branch_scale;
-use crate::recipe::{Clip, NetworkKind, NetworkRecipe, Recipe};
+use crate::recipe::{Clip, NetworkKind, NetworkRecipe, OptimizerName, Recipe};
 use crate::weight_norm::WeightNorm;
 
 /// The differences between the recipe of a model and a treated one. What stays as it is, is left out.
@@ -80,6 +80,12 @@ pub struct Settings {
     /// Updates after which Adam's moments start again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_every: Option<usize>,
+    /// Whether the steps of hidden weight matrices are made orthogonal, and all others AdamW's (Muon).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muon: Option<bool>,
+    /// Momentum of a velocity whose sign alone is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_momentum: Option<f64>,
     /// Width at which every weight has the learning rate; others have this over their fan-in times it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_width: Option<usize>,
@@ -95,6 +101,7 @@ impl Subject {
         let skip = |network: &NetworkRecipe| {
             (network.kind, network.branch_scale, network.learnable_scale, network.scale_per_channel)
         };
+        let becomes = |name| before.optimizer.name != name && after.optimizer.name == name;
         let settings = Settings {
             learning_rate: changed(&before.optimizer.learning_rate, &after.optimizer.learning_rate),
             eps: changed(&before.optimizer.eps, &after.optimizer.eps),
@@ -102,6 +109,8 @@ impl Subject {
             trust_ratio: changed(&before.optimizer.trust_ratio, &after.optimizer.trust_ratio),
             spike_limit: after.optimizer.spike_limit.filter(|_| before.optimizer.spike_limit.is_none()),
             reset_every: after.optimizer.reset_every.filter(|_| before.optimizer.reset_every.is_none()),
+            muon: becomes(OptimizerName::Muon).then_some(true),
+            sign_momentum: becomes(OptimizerName::SignSgd).then_some(after.optimizer.momentum),
             base_width: after.optimizer.base_width.filter(|_| before.optimizer.base_width.is_none()),
         };
         Changes {

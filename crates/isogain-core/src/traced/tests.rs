@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::recipe::Level;
+use crate::recipe::{Level, OptimizerName};
 use crate::rules::fixture::Bench;
 
 /// A trace of the bench's network, as another engine would write it down.
@@ -92,6 +92,10 @@ fn what_a_prescription_changes() {
         "clip_update": true, "trust_ratio": true, "spike_limit": 5000.0, "reset_every": 100, "base_width": 64
     });
     assert_eq!(serde_json::to_value(subject.changes(&adam)).unwrap(), json!({ "optimizer": expected }));
+    assert_eq!(changes("orthogonalise-updates"), json!({ "optimizer": { "muon": true } }));
+    let mut sign = subject.recipe.clone();
+    (sign.optimizer.name, sign.optimizer.momentum) = (OptimizerName::SignSgd, 0.5);
+    assert_eq!(serde_json::to_value(subject.changes(&sign)).unwrap(), json!({ "optimizer": { "sign_momentum": 0.5 } }));
 }
 
 #[test]

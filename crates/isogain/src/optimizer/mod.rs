@@ -6,13 +6,15 @@ mod adagrad;
 mod adam;
 mod adamw;
 mod momentum;
+mod muon;
 mod nesterov;
 mod rmsprop;
 mod sgd;
+mod sign_sgd;
 mod spikes;
 mod trust_ratio;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isogain_core::network::Network;
 use isogain_core::recipe::{Optimizer as OptimizerRecipe, OptimizerName};
@@ -29,6 +31,8 @@ pub struct Optimizer {
     recipe: OptimizerRecipe,
     /// What the learning rate of each parameter is multiplied by.
     factors: RateFactors,
+    /// The hidden weight matrices, for which some rules have a way of their own.
+    hidden: BTreeSet<String>,
     /// What builds up of the gradients: a velocity, or Adam's m.
     pub first: BTreeMap<String, Value>,
     /// What builds up of their squares.
@@ -58,41 +62,47 @@ type State = [Option<Buffer>; 2];
 /// step. Arguments: settings, turn, parameter, gradient, state.
 type Rule = fn(&OptimizerRecipe, Turn, &mut Buffer, &mut Buffer, State) -> State;
 
-/// The table of rules.
-fn rule<T: Real>(name: OptimizerName) -> Rule {
+/// The table of rules; some have another one for hidden weight matrices.
+fn rule<T: Real>(name: OptimizerName, is_hidden: bool) -> Rule {
     match name {
         OptimizerName::Sgd => sgd::update::<T>,
         OptimizerName::Momentum => momentum::update::<T>,
         OptimizerName::Nesterov => nesterov::update::<T>,
         OptimizerName::Adam => adam::update::<T>,
-        OptimizerName::AdamW => adamw::update::<T>,
+        OptimizerName::Muon if is_hidden => muon::update::<T>,
+        OptimizerName::AdamW | OptimizerName::Muon => adamw::update::<T>,
         OptimizerName::RmsProp => rmsprop::update::<T>,
         OptimizerName::AdaGrad => adagrad::update::<T>,
+        OptimizerName::SignSgd => sign_sgd::update::<T>,
     }
 }
 
 impl Optimizer {
-    /// With empty state.
+    /// With empty state, for parameters of which nothing is known but their gradients.
     pub fn new(recipe: &OptimizerRecipe) -> Self {
         Self {
             recipe: recipe.clone(),
             factors: RateFactors::default(),
+            hidden: BTreeSet::new(),
             first: BTreeMap::new(),
             second: BTreeMap::new(),
         }
     }
 
-    /// For the parameters of this network, whose widths may decide on their rates.
+    /// For the parameters of this network, whose places and widths may decide on their rules and rates.
     #[must_use]
-    pub fn of(mut self, network: &Network) -> Self {
-        self.factors = self.recipe.rate_factors(network);
-        self
+    pub fn of(self, network: &Network) -> Self {
+        Self {
+            factors: self.recipe.rate_factors(network),
+            hidden: network.hidden_weights().into_iter().map(|(parameter, _)| parameter).collect(),
+            ..self
+        }
     }
 
     /// Goes on with other settings of the same rule.
     pub fn change_settings(&mut self, recipe: &OptimizerRecipe, network: &Network) {
-        self.factors = recipe.rate_factors(network);
-        self.recipe = recipe.clone();
+        let [first, second] = [&mut self.first, &mut self.second].map(std::mem::take);
+        *self = Self { first, second, ..Self::new(recipe) }.of(network);
     }
 
     /// Updates every parameter in place, given all gradients. When `watched`, also what went in and what it did,
@@ -120,10 +130,11 @@ impl Optimizer {
             let wrapped =
                 |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
             let (mut parameter, mut gradient) = (value.into_buffer(), gradient.into_buffer());
-            let turn = turn.of(&self.factors, &name);
+            let (turn, is_hidden) = (turn.of(&self.factors, &name), self.hidden.contains(&name));
             // Right before the update, which then finds both in the cache.
             let before = watched.then(|| [&parameter, &gradient].map(buffer_moments));
-            let [first, second] = by_type!(parameter, update(&self.recipe, turn, &mut parameter, &mut gradient, state));
+            let [first, second] =
+                by_type!(parameter, update(&self.recipe, is_hidden, turn, &mut parameter, &mut gradient, state));
             if let Some([weight, before]) = before {
                 let update = self.update_moments(&before, &gradient, turn.rate);
                 records.push(ParameterRecord { name: name.clone(), weight, gradient: before, update });
@@ -151,10 +162,10 @@ impl Optimizer {
         };
         let update = |(name, gradient): (String, Value)| {
             let state = [kept(&self.first, &name), kept(&self.second, &name)];
-            let turn = turn.of(&self.factors, &name);
+            let (turn, is_hidden) = (turn.of(&self.factors, &name), self.hidden.contains(&name));
             let value = gradient.with_buffer(|gradient| {
                 let mut parameter = parameters[name.as_str()].clone().into_buffer();
-                by_type!(parameter, update(&self.recipe, turn, &mut parameter, gradient, state));
+                by_type!(parameter, update(&self.recipe, is_hidden, turn, &mut parameter, gradient, state));
             });
             (name, value)
         };
@@ -184,15 +195,16 @@ impl Optimizer {
 /// own.
 fn update<T: Real>(
     recipe: &OptimizerRecipe,
+    is_hidden: bool,
     turn: Turn,
     parameter: &mut Buffer,
     gradient: &mut Buffer,
     state: State,
 ) -> State {
-    if recipe.weight_decay != 0.0 && recipe.name != OptimizerName::AdamW {
+    if recipe.weight_decay != 0.0 && !recipe.name.is_decay_decoupled() {
         vectorised(Pull::<T>(T::read(parameter), T::write(gradient), T::of(recipe.weight_decay)));
     }
-    let rule = rule::<T>(recipe.name);
+    let rule = rule::<T>(recipe.name, is_hidden);
     if trust_ratio::applies(recipe, parameter) {
         trust_ratio::update::<T>(rule, recipe, turn, parameter, gradient, state)
     } else {
@@ -279,7 +291,7 @@ mod tests {
         let (mut first, mut second) = (0.0, 0.0);
         let OptimizerRecipe { betas: [beta1, beta2], momentum, alpha, eps, weight_decay, .. } = *recipe;
         for (k, gradient) in gradients.into_iter().enumerate() {
-            let is_decoupled = recipe.name == OptimizerName::AdamW;
+            let is_decoupled = recipe.name.is_decay_decoupled();
             let g = gradient + if is_decoupled { 0.0 } else { weight_decay * parameter };
             parameter -= recipe.learning_rate
                 * match recipe.name {
@@ -292,7 +304,8 @@ mod tests {
                         first = momentum * first + g;
                         g + momentum * first
                     }
-                    OptimizerName::Adam | OptimizerName::AdamW => {
+                    // Of what is no hidden matrix.
+                    OptimizerName::Adam | OptimizerName::AdamW | OptimizerName::Muon => {
                         first = beta1 * first + (1.0 - beta1) * g;
                         second = beta2 * second + (1.0 - beta2) * g * g;
                         let count = k as i32 + 1;
@@ -308,6 +321,10 @@ mod tests {
                     OptimizerName::AdaGrad => {
                         second += g * g;
                         g / (second.sqrt() + eps)
+                    }
+                    OptimizerName::SignSgd => {
+                        first = momentum * first + g;
+                        first.signum() * f64::from(first != 0.0) + weight_decay * parameter
                     }
                 };
         }
@@ -471,6 +488,77 @@ mod tests {
                     assert!((moved - expected).abs() < 1e-7, "{name}: {moved} is not {expected}");
                 }
             }
+        }
+    }
+
+    /// Two steps of a matrix between layers, by the rule as PyTorch documents it: of a diagonal gradient each number is a
+    /// singular value. What reads the data, and a bias, take AdamW's steps; all are told before they are made, and go on from
+    /// what a checkpoint holds.
+    #[test]
+    fn hidden_matrices_move_along_orthogonal_directions() {
+        let read = isogain_core::recipe::parse("[network]\ndepth = 2\nwidth = 2\n", "test").unwrap();
+        let shape = isogain_core::network::Shape::vector(2);
+        let network = isogain_core::recipe::expand::network(&read, shape, 2).unwrap();
+        let recipe = OptimizerRecipe { weight_decay: 0.1, momentum: 0.5, ..recipe(OptimizerName::Muon) };
+        let adamw = OptimizerRecipe { name: OptimizerName::AdamW, ..recipe.clone() };
+        let names = ["fc1.weight", "fc2.weight", "head.weight"];
+        let start = [1.0, 0.0, 0.0, -2.0];
+        let matrix = |values: [f64; 4]| Value::Matrix(tensor(filled(values.to_vec(), &[2, 2])));
+        let all = |values: [f64; 4]| -> BTreeMap<String, Value> {
+            names.map(|name| (name.to_owned(), matrix(values))).into_iter().collect()
+        };
+        let gradients = [[3e-9, 0.0, 0.0, 4e-9], [-1.0, 0.0, 0.0, 0.5]];
+        let run = |recipe: &OptimizerRecipe| {
+            let (mut parameters, mut optimizer) = (all(start), Optimizer::new(recipe).of(&network));
+            for (updates, gradient) in gradients.into_iter().enumerate() {
+                let turn = Turn { rate: 0.1, updates };
+                let (told, before) = (optimizer.updates(&parameters, all(gradient), turn), parameters.clone());
+                optimizer.step(&mut parameters, all(gradient), turn, false);
+                for name in names {
+                    for (at, told) in told[name].to_f64().into_iter().enumerate() {
+                        let moved = parameters[name].to_f64()[at] - before[name].to_f64()[at];
+                        assert!((moved - told).abs() < 1e-15, "{name}: {moved} is not {told}");
+                    }
+                }
+                let (first, second) = (optimizer.first.clone(), optimizer.second.clone());
+                optimizer = Optimizer { first, second, ..Optimizer::new(recipe).of(&network) };
+            }
+            names.map(|name| parameters[name].to_f64())
+        };
+        let [reader, hidden, head] = run(&recipe);
+        let [reader_adamw, _, head_adamw] = run(&adamw);
+        assert_eq!((reader, head), (reader_adamw, head_adamw));
+        let mut velocity = [0.0, 0.0];
+        let mut expected = [start[0], start[3]];
+        for gradient in gradients {
+            let gradient = [gradient[0], gradient[3]];
+            for at in 0..2 {
+                velocity[at] = 0.5 * velocity[at] + gradient[at];
+            }
+            let ahead = [0, 1].map(|at| gradient[at] + 0.5 * velocity[at]);
+            let norm = ahead[0].hypot(ahead[1]);
+            for at in 0..2 {
+                let direction = (0..5)
+                    .fold(ahead[at] / norm, |x, _| 3.4445 * x - 4.7750 * f64::powi(x, 3) + 2.0315 * f64::powi(x, 5));
+                expected[at] -= 0.1 * (0.2 * 2.0_f64.sqrt() * direction + 0.1 * expected[at]);
+            }
+        }
+        assert!((hidden[0] - expected[0]).abs() < 1e-14 && (hidden[3] - expected[1]).abs() < 1e-14, "{hidden:?}");
+        assert_eq!(hidden[1..3], [0.0, 0.0]);
+    }
+
+    /// Whatever a gradient's size, also in f32; without one a number stays.
+    #[test]
+    fn signs_are_followed_at_one_speed() {
+        let recipe = OptimizerRecipe { momentum: 0.0, ..recipe(OptimizerName::SignSgd) };
+        for dtype in [DType::F32, DType::F64] {
+            let value = |values: [f64; 4]| Value::Vector(vector(&values, dtype, &Device::flex()));
+            let mut parameters = BTreeMap::from([("fc.bias".to_string(), value([1.0; 4]))]);
+            let gradients = BTreeMap::from([("fc.bias".to_string(), value([1e-30, -1e30, 0.0, f64::NAN]))]);
+            Optimizer::new(&recipe).step(&mut parameters, gradients, Turn { rate: 0.25, updates: 0 }, false);
+            let moved = parameters["fc.bias"].to_f64();
+            assert_eq!(moved[..3], [0.75, 1.25, 1.0]);
+            assert!(moved[3].is_nan());
         }
     }
 
