@@ -11,8 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import isogain
 from isogain import updates
+from isogain.diagnose import _settings
 from isogain.surgery import CannotApply, set_optimizer, treat, weight
+from isogain.watching.optimizers import seen
 
 BETAS, EPS, RATE = (0.5, 0.9), 1e-8, 0.1
 GRADIENTS = [
@@ -393,6 +396,9 @@ def test_steps_are_those_of_torch_muon(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.optim.Muon(groups[0], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(groups[1], lr=0.02, weight_decay=0.1),
     ]
+    assert _settings(theirs[0])["adjust_lr"] == "match-rms-adamw"
+    assert _settings(torch.optim.Muon(groups[0]))["adjust_lr"] == "original"
+    assert [_settings(each)["name"] for each in (ours, *theirs)] == ["muon", "muon", "adam"]
     for _ in range(5):
         inputs = torch.randn(8, 5, dtype=torch.float64)
         for each, optimizers in ((model, [ours]), (twin, theirs)):
@@ -446,3 +452,56 @@ def test_signs_are_followed(momentum: float) -> None:
     assert same(found, expected)
     with pytest.raises(ValueError, match="momentum is 1.0: must be 0 or more and below 1"):
         updates.follow_signs(adam([nn.Parameter(torch.zeros(2))]), 1.0)
+
+
+def sigmoids(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = [nn.Linear(2, 32), nn.Sigmoid()]
+    for _ in range(5):
+        layers += [nn.Linear(32, 32), nn.Sigmoid()]
+    return nn.Sequential(*layers, nn.Linear(32, 2))
+
+
+def ring() -> tuple[Tensor, Tensor]:
+    points = torch.randn(256, 2, generator=torch.Generator().manual_seed(5))
+    return points, (points.square().sum(1) > 1.4).long()
+
+
+def trained(seed: int, rate: float, hook: Callable[[Any, nn.Module], Any]) -> float:
+    """Loss after 200 steps of SGD, so changed."""
+    model, (points, labels) = sigmoids(seed), ring()
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    hook(optimizer, model)
+    loss = torch.zeros(())
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(points), labels)
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_six_sigmoid_layers_train_by_orthogonal_steps_alone(seed: int) -> None:
+    plain = [trained(seed, rate, lambda optimizer, model: None) for rate in (0.01, 0.05, 0.25, 1.25)]
+    parts = [trained(seed, rate, lambda optimizer, model: updates.normalise(optimizer)) for rate in (0.01, 0.05, 0.25)]
+    assert min(plain) > 0.65 and min(parts) > 0.4, "near ln 2"
+    assert trained(seed, 0.05, updates.orthogonalise) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("hook", "is_cured"),
+    [
+        (lambda optimizer, model: None, False),
+        (lambda optimizer, model: updates.orthogonalise(optimizer, model), True),
+        (lambda optimizer, model: updates.normalise(optimizer), True),
+        (lambda optimizer, model: updates.follow_signs(optimizer), True),
+    ],
+)
+def test_a_check_reads_what_hooks_do(hook: Callable[[Any, nn.Module], Any], is_cured: bool) -> None:
+    model = sigmoids(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    hook(optimizer, model)
+    assert (seen([optimizer])["name"] == "adam") == is_cured
+    found = isogain.check(model, ring(), nn.CrossEntropyLoss(), optimizer=optimizer, steps=300)
+    assert any(finding["rule"] == "vanishing-gradient" for finding in found.findings) != is_cured

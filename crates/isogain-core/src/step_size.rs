@@ -21,7 +21,9 @@ impl<'a> StepSizes<'a> {
     pub fn new(optimizer: &'a Optimizer, network: &Network) -> Self {
         let hidden = if optimizer.name == OptimizerName::Muon { network.hidden_weights() } else { Vec::new() };
         // Singular values of 1 make the squares of all numbers min(rows, columns) together, and their RMS 1 / sqrt(max(rows,
-        // columns)): a gradient of lower rank has a shorter step. Five Newton-Schulz iterations leave 0.7 to 1.2 instead of 1.
+        // columns)). It is the most: measured are 0.77 to 0.90 of it in a healthy network (six ReLU layers of width 64, He),
+        // since five Newton-Schulz iterations leave 0.7 to 1.2 instead of 1, and 0.09 to 0.36 where gradients are nearly of
+        // rank one (six sigmoid layers).
         let rms = |shape: [usize; 2]| {
             let [fan_in, fan_out] = shape;
             optimizer.adjust_lr.factor(shape) / (fan_in.max(fan_out) as f64).sqrt()

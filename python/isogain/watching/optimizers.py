@@ -8,6 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from isogain.updates import in_a_recipe
+
 __all__ = ["StepHooks", "optimizers_of", "seen"]
 
 
@@ -32,13 +34,17 @@ def optimizers_of(given: object) -> list[Optimizer]:
 
 def seen(optimizers: list[Optimizer]) -> dict[str, Any]:
     """The optimizer in the terms of a recipe. A family that rescales the gradient counts as Adam; one of which nothing
-    is known too, since its step does not shrink with the gradient for sure."""
+    is known too, since its step does not shrink with the gradient for sure; and any whose steps hooks of `isogain.updates` give
+    a size of their own, without eps."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     # A scheduler keeps what its warm-up leads to in `initial_lr`.
     rates = [float(rate) for group in groups for rate in (group.get("lr", 0.0), group.get("initial_lr", 0.0))]
     names = [type(optimizer).__name__ for optimizer in optimizers]
     momentum = max((float(group.get("momentum", 0.0)) for group in groups), default=0.0)
     rate = max(rates, default=0.0) or 1e-3
+    changed = {name for optimizer in optimizers for name in in_a_recipe(optimizer)}
+    if changed & {"name", "trust_ratio"}:
+        return {"name": "adam", "learning_rate": rate, "eps": 0.0}
     if names and all(name == "SGD" for name in names):
         return {"name": "momentum" if momentum else "sgd", "learning_rate": rate, "momentum": momentum}
     is_adam = bool(names) and all("Adam" in name for name in names)

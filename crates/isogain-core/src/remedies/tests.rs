@@ -5,7 +5,7 @@ use super::prediction::{Expectation, Prediction};
 use super::prescriptions::{MOST, prescriptions};
 use super::{Prescription, TABLE, named};
 use crate::network::Shape;
-use crate::recipe::{BranchScale, Level, NetworkKind};
+use crate::recipe::{BranchScale, Level, NetworkKind, OptimizerName};
 use crate::recipe::{Recipe, edit, parse, to_toml};
 use crate::rules::fixture::Bench;
 use crate::rules::{self, Finding};
@@ -295,6 +295,39 @@ fn eps_matters_to_adam_with_a_vanishing_gradient_only() {
     assert_eq!(parameters("smaller-eps", &Bench::new(&format!("{vanishing}{adam}"))), ["eps = 1e-30"]);
     assert!(prescribe("smaller-eps", &Bench::new(&format!("{healthy}{adam}"))).is_empty());
     assert!(prescribe("smaller-eps", &Bench::new(&vanishing)).is_empty());
+}
+
+#[test]
+fn steps_get_a_size_of_their_own_where_theirs_differ() {
+    let vanishing = network(30, "relu", "init = \"pytorch-default\"");
+    let with = |optimizer: &str| Bench::new(&format!("{vanishing}\n[optimizer]\n{optimizer}\n"));
+    let of = |bench: &Bench| ["normalise-updates", "orthogonalise-updates"].map(|remedy| parameters(remedy, bench));
+    let [part, sign, muon] = ["trust_ratio = true", "optimizer = sign-sgd", "optimizer = muon"].map(str::to_owned);
+    assert_eq!(of(&with("name = \"sgd\"")), [vec![part.clone(), sign], vec![muon.clone()]]);
+    // Adam's eps is above the gradients of the first layers; 1e-30 is not.
+    assert_eq!(of(&with("name = \"adam\"\nlearning_rate = 0.001")), [vec![part], vec![muon]]);
+    let none: [Vec<String>; 2] = [vec![], vec![]];
+    assert_eq!(of(&with("name = \"adam\"\nlearning_rate = 0.001\neps = 1e-30")), none);
+    assert_eq!(of(&with("name = \"muon\"")), none);
+    assert_eq!(of(&plain(5, "relu", "\"he-normal\"")), none);
+    // A network of one layer and a head has no matrix between layers but the head's.
+    let shallow = Bench::new(&format!("{}\n[optimizer]\nlearning_rate = 1e-9\n", network(1, "relu", "")));
+    assert_eq!(of(&shallow)[1], none[1]);
+    assert_eq!(of(&shallow)[0].len(), 2);
+}
+
+/// What AdamW moves beside the hidden matrices is moved as it was; what Muon has no use for goes.
+#[test]
+fn settings_that_muon_has_are_kept() {
+    let vanishing = network(30, "relu", "init = \"pytorch-default\"");
+    let settings = "name = \"adamw\"\nlearning_rate = 0.002\nbetas = [0.8, 0.99]\neps = 1e-7\nweight_decay = 0.03\nclip_update = true";
+    let bench = Bench::new(&format!("{vanishing}\n[optimizer]\n{settings}\n"));
+    let found = &prescribe("orthogonalise-updates", &bench)[0].recipe.optimizer;
+    assert_eq!((found.name, found.learning_rate, found.weight_decay), (OptimizerName::Muon, 0.002, 0.03));
+    assert_eq!((found.betas, found.eps, found.momentum, found.clip_update), ([0.8, 0.99], 1e-7, 0.95, false));
+    let momentum = Bench::new(&format!("{vanishing}\n[optimizer]\nname = \"nesterov\"\nmomentum = 0.7\n"));
+    let sign = &prescribe("normalise-updates", &momentum)[1].recipe.optimizer;
+    assert_eq!((sign.name, sign.momentum), (OptimizerName::SignSgd, 0.7));
 }
 
 #[test]
