@@ -72,8 +72,8 @@ fn garbage_ends_in_one_short_message() {
     for (index, text) in texts.iter().enumerate() {
         let message = message(text);
         assert!(message.starts_with("net.toml:"), "{index}: {message}");
-        // The keys of [network], which the message for an unknown one lists, are 350 bytes by themselves.
-        assert!(message.len() < 500, "{index}: {} bytes", message.len());
+        // The keys of [network], which the message for an unknown one lists, are 400 bytes by themselves.
+        assert!(message.len() < 550, "{index}: {} bytes", message.len());
         assert!(!message.contains('\n'), "{index}: {message}");
     }
     assert_eq!(
