@@ -173,6 +173,8 @@ pub struct Pass<'a> {
     probes: Option<&'a Probes>,
     mode: Mode,
     is_tracked: bool,
+    /// Whether penalties add to gradients: they are no derivatives of the outputs, and what only measures wants none.
+    is_penalised: bool,
     /// Rows of one sample at the operation that runs.
     positions: usize,
     /// Seed of this pass's dropout.
@@ -198,7 +200,7 @@ impl Model {
     /// A pass without gradients.
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
         let positions = self.network.input.positions();
-        Pass { model: self, probes, mode, is_tracked: false, positions, noise: 0, collected: Collected::default() }
+        Pass { model: self, probes, mode, is_tracked: false, is_penalised: false, positions, noise: 0, collected: Collected::default() }
     }
 
     /// Outputs `[batch x positions, outputs]` of inputs `[batch x positions, features]`.

@@ -34,7 +34,11 @@ fn what_is_misspelt_is_guessed() {
     for (typed, expected) in [
         ("vanishing-gradeint", "did you mean 'vanishing-gradient'?"),
         ("rescale_init", "did you mean 'rescale-init'?"),
-        ("vanishing", "did you mean 'vanishing-activation' or 'vanishing-through-time' or 'vanishing-gradient'?"),
+        (
+            "vanishing",
+            "did you mean 'vanishing-activation' or 'vanishing-through-time' or 'vanishing-gradient' or \
+                 'penalise-vanishing'?",
+        ),
         ("zzzzzzzz", "`isogain explain` lists them"),
         ("", "`isogain explain` lists them"),
         ("a\nb\u{1b}[31m", "`isogain explain` lists them"),

@@ -5,7 +5,7 @@ use crate::recipe::{Level, Recipe};
 use crate::rules::{Case, Finding};
 
 /// Most prescriptions for one trial.
-pub const MOST: usize = 24;
+pub const MOST: usize = 26;
 
 /// Variants of a remedy that a finding names.
 const MOST_NAMED_VARIANTS: usize = 3;

@@ -116,7 +116,11 @@ mod tests {
     fn what_is_misspelt_is_guessed() {
         for (typed, expected) in [
             ("vanishing-gradeint", "did you mean 'vanishing-gradient'?"),
-            ("vanishing-", "did you mean 'vanishing-activation' or 'vanishing-through-time' or 'vanishing-gradient'?"),
+            (
+                "vanishing",
+                "did you mean 'vanishing-activation' or 'vanishing-through-time' or 'vanishing-gradient' or \
+                 'penalise-vanishing'?",
+            ),
             ("zzzzzzzz", "`isogain explain` lists them"),
             ("", "`isogain explain` lists them"),
         ] {

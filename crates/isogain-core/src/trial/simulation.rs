@@ -202,7 +202,7 @@ fn rounds_on_a_plateau_do_not_decide() {
 /// The steps of the whole job on a recipe of 1000 steps: untreated network, search, and a random search as long.
 #[test]
 fn the_usual_plan_for_a_thousand_steps_stays_within_sixty_thousand() {
-    let plan = plan(24, 1000);
+    let plan = plan(MOST, 1000);
     assert!(plan.arms.len() >= 20, "only {} arms fit", plan.arms.len());
     let schedule = run(plan.clone(), 2, 0, &without_effect(0, 0.3));
     let random = run_random(&plan, schedule.search_steps(), &without_effect(0, 0.3));
@@ -294,7 +294,7 @@ fn any_number_of_seeds_fits_the_usual_budget() {
     for seeds in 1..=20 {
         for full_steps in [1, 9, 10, 11, 40, 1000, 1_000_000_000] {
             let mut arms = vec![Arm::untreated(LEARNING_RATE)];
-            arms.extend((0..24).map(|_| Arm::treated(LEARNING_RATE, 1, None)));
+            arms.extend((0..MOST).map(|_| Arm::treated(LEARNING_RATE, 1, None)));
             let plan = Plan::usual(arms, LEARNING_RATE, (0..seeds).collect(), full_steps, UNTRAINED);
             let plan = plan.unwrap_or_else(|error| panic!("{seeds} seeds, {full_steps} steps: {error}"));
             assert!(plan.finalists >= 2 && plan.arms.len() > 2, "{seeds} seeds, {full_steps} steps: {plan:?}");
