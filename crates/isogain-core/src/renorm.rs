@@ -83,7 +83,7 @@ impl Correction {
                 let deviation = (running_variance + eps).sqrt();
                 let ratio = (variance + eps).sqrt() / deviation;
                 let shift = (mean - running_mean) / deviation;
-                (ratio.max(1.0 / bounds.ratio).min(bounds.ratio), shift.max(-bounds.shift).min(bounds.shift))
+                (ratio.clamp(1.0 / bounds.ratio, bounds.ratio), shift.clamp(-bounds.shift, bounds.shift))
             })
             .unzip();
         Self { ratio, shift }

@@ -246,7 +246,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 hidden_init,
                 head,
                 forget_bias: forget_bias.filter(|_| !is_plain),
-                vanishing_penalty: penalty.filter(|_| is_plain),
+                vanishing_penalty: penalty.filter(|_| is_plain && net.weight_norm.is_none()),
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
                 weight_norm: net.weight_norm.map(|_| WeightNorm::Orthogonal),
@@ -471,14 +471,10 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     let level = sample::select(vec![Level::Allow, Level::Note, Level::Warn, Level::Deny]);
     let rules = collection::btree_map("[a-z][a-z-]{0,12}|[a-z \"\\\\.é\u{1}]{0,6}", level, 0..4);
     (data(), network(), (optimizer(), schedule()), clip(), run(), rules).prop_map(
-        |(data, network, (optimizer, schedule), clip, run, rules)| Recipe {
-            data,
-            network,
-            optimizer,
-            schedule,
-            clip,
-            run,
-            rules,
+        |(data, network, (optimizer, schedule), clip, run, rules)| {
+            let vanishing_penalty = network.vanishing_penalty.filter(|_| run.precision != Precision::Fp16);
+            let network = NetworkRecipe { vanishing_penalty, ..network };
+            Recipe { data, network, optimizer, schedule, clip, run, rules }
         },
     )
 }

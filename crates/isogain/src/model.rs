@@ -200,7 +200,16 @@ impl Model {
     /// A pass without gradients.
     pub fn plain<'a>(&'a self, mode: Mode, probes: Option<&'a Probes>) -> Pass<'a> {
         let positions = self.network.input.positions();
-        Pass { model: self, probes, mode, is_tracked: false, is_penalised: false, positions, noise: 0, collected: Collected::default() }
+        Pass {
+            model: self,
+            probes,
+            mode,
+            is_tracked: false,
+            is_penalised: false,
+            positions,
+            noise: 0,
+            collected: Collected::default(),
+        }
     }
 
     /// Outputs `[batch x positions, outputs]` of inputs `[batch x positions, features]`.
@@ -259,7 +268,9 @@ impl Model {
                 OpKind::Recurrent(recurrent) => {
                     let weights = [pass.matrix(name, "weight"), pass.hidden_weight(name, recurrent)];
                     let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));
-                    ops::recurrent(x, recurrent, weights, biases, pass.site(name))
+                    let penalty = recurrent.vanishing_penalty.filter(|_| pass.is_penalised);
+                    let recurrent = Recurrent { vanishing_penalty: penalty, ..recurrent.clone() };
+                    ops::recurrent(x, &recurrent, weights, biases, pass.site(name))
                 }
                 OpKind::QkNorm(norm) => {
                     let gammas = ["query_gamma", "key_gamma"].map(|parameter| pass.vector(name, parameter));
@@ -391,6 +402,12 @@ impl Pass<'_> {
     /// With dropout of its own: two passes of the same seed drop the same values.
     pub fn with_noise(mut self, seed: u64) -> Self {
         self.noise = seed;
+        self
+    }
+
+    /// With what penalties add to gradients, as training wants them.
+    pub(crate) fn with_penalties(mut self) -> Self {
+        self.is_penalised = true;
         self
     }
 

@@ -129,6 +129,26 @@ mod tests {
         assert!(lost < 1.0001 && healthy > 2.0, "{lost} {healthy}");
     }
 
+    /// The gradient of a penalty is no derivative of the outputs.
+    #[test]
+    fn a_penalty_counts_in_training_alone() {
+        let text = |penalty: &str| {
+            format!(
+                "[data]\nsource = \"temporal-order\"\nlength = 12\nsamples = 100\n[network]\nkind = \"rnn\"\nwidth = 8\n{penalty}"
+            )
+        };
+        let with = "vanishing_penalty = 2.0\n";
+        assert!(of(&text("")).is_some());
+        assert_eq!(of(&text("")), of(&text(with)));
+        let moved = |penalty: &str| {
+            let Subject { recipe, network, data } = Subject::new(&text(penalty)).unwrap();
+            let mut trainer = Trainer::new(&recipe, &network, &data, 0);
+            trainer.advance(&data, false);
+            trainer.model.parameters["rnn1.hidden_weight"].to_f64()
+        };
+        assert_ne!(moved(""), moved(with));
+    }
+
     #[test]
     fn with_batch_norm_no_sample_has_a_gradient_of_its_own() {
         assert_eq!(of("[network]\ndepth = 3\nnorm = \"batch\"\n"), None);

@@ -96,7 +96,7 @@ impl Trainer {
     pub fn advance_on(&mut self, batch: &Samples, watched: bool) -> (f64, Option<StepRecord>) {
         let probes = watched.then(|| Probes::new(Keep::Moments));
         self.model.arithmetic.loss_scale = self.scaler.scale;
-        let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise());
+        let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise()).with_penalties();
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let loss_tensor = self.model.loss(outputs, &batch.targets);
         let mut gradients = pass.gradients(&loss_tensor);

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use isogain::check::Subject;
 use isogain::data::Dataset;
 use isogain::trials::{AskTell, Runner, TrialArm};
-use isogain_core::recipe::parse;
+use isogain_core::recipe::{parse, to_toml};
 use isogain_core::remedies::{self, Remedy};
 use isogain_core::trial::Verdict;
 use isogain_core::trial::plan::{Arm, Plan};
@@ -30,6 +30,7 @@ fn verdict(remedy: &Remedy) -> (Verdict, String) {
     let rate = recipe.optimizer.learning_rate;
     let (mut arms, mut runnable) = (vec![Arm::untreated(rate)], vec![arm(&untreated)]);
     for prescription in &prescriptions {
+        assert_eq!(parse(&to_toml(&prescription.recipe), remedy.name).unwrap(), prescription.recipe, "reads back");
         let data = Arc::new(Dataset::load(&prescription.recipe.data, &recipes).unwrap());
         runnable.push(arm(&Subject::new(&prescription.recipe, data).unwrap()));
         arms.push(match remedy.name {

@@ -119,14 +119,14 @@ pub fn insert_norm(network: &mut NetworkRecipe, kind: NormKind) -> Result<(), Ca
     Ok(())
 }
 
-/// Turns every batch norm into a normalisation of this kind, in the same places; whether there was one.
+/// Turns every norm over the batch into a normalisation of this kind, in the same places; whether there was another one.
 pub fn replace_batch_norm(network: &mut NetworkRecipe, kind: NormKind) -> bool {
     fn replace(norm: &mut Option<NormKind>, kind: NormKind) -> bool {
-        let is_batch = *norm == Some(NormKind::Batch);
-        if is_batch {
+        let is_other = norm.is_some_and(|norm| norm.is_over_batch() && norm != kind);
+        if is_other {
             *norm = Some(kind);
         }
-        is_batch
+        is_other
     }
     fn replace_in(list: &mut [LayerRecipe], kind: NormKind) -> bool {
         let mut found = false;
@@ -138,6 +138,9 @@ pub fn replace_batch_norm(network: &mut NetworkRecipe, kind: NormKind) -> bool {
         found
     }
     let of_shape = network.kind != NetworkKind::Layers && replace(&mut network.norm, kind);
+    if kind != NormKind::BatchRenorm {
+        network.norm_ramp = NetworkRecipe::default().norm_ramp;
+    }
     replace_in(&mut network.layers, kind) || of_shape
 }
 

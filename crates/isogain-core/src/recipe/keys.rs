@@ -80,6 +80,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
             "fixup = true sets the weights and takes the place of the norms"
         }
+        "vanishing_penalty" if network.weight_norm.is_some() => {
+            "with weight_norm = \"orthogonal\" the weights from state to state change no length"
+        }
         "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",
         _ => return None,

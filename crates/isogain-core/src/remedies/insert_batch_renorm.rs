@@ -2,7 +2,7 @@
 
 use super::{Prescription, Remedy};
 use crate::network::{NormKind, OpKind};
-use crate::recipe::{Recipe, edit};
+use crate::recipe::{NetworkKind, Recipe, edit};
 use crate::rules::Case;
 use crate::rules::small_batch_norm::rows;
 
@@ -26,9 +26,10 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         OpKind::Norm(norm) if norm.norm == NormKind::Batch => Some(rows(case, op, norm)),
         _ => None,
     });
-    // Where none is there yet, a mean over positions may count more: insert-batch-norm is the one to try.
-    let fewest = rows.min().unwrap_or(recipe.data.batch);
-    let fits = (FEWEST..ENOUGH).contains(&fewest)
+    // Where none is there yet, its means would be over positions as well, but in these.
+    let is_dense = matches!(recipe.network.kind, NetworkKind::Mlp | NetworkKind::Residual);
+    let fewest = rows.min().or_else(|| is_dense.then_some(recipe.data.batch));
+    let fits = fewest.is_some_and(|fewest| (FEWEST..ENOUGH).contains(&fewest))
         && (edit::replace_batch_norm(&mut treated.network, NormKind::BatchRenorm)
             || edit::insert_norm(&mut treated.network, NormKind::BatchRenorm).is_ok());
     if !fits {

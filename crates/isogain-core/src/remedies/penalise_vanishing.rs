@@ -1,7 +1,7 @@
 //! Penalise recurrences that change the length of a gradient from step to step.
 
 use super::{Prescription, Remedy};
-use crate::recipe::{NetworkKind, Recipe};
+use crate::recipe::{NetworkKind, Precision, Recipe};
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -15,7 +15,10 @@ pub(super) static REMEDY: Remedy = Remedy {
 const WEIGHTS: [f64; 2] = [2.0, 0.5];
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
-    if recipe.network.kind != NetworkKind::Rnn || recipe.network.vanishing_penalty.is_some() {
+    let network = &recipe.network;
+    // An orthogonal matrix changes no length, and fp16 with its loss scale does not hold a gradient of this size.
+    let is_idle = network.weight_norm.is_some() || recipe.run.precision == Precision::Fp16;
+    if network.kind != NetworkKind::Rnn || network.vanishing_penalty.is_some() || is_idle {
         return Vec::new();
     }
     let variant = |weight: f64| {

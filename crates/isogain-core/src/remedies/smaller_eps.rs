@@ -3,6 +3,7 @@
 use super::{Prescription, Remedy};
 use crate::recipe::Recipe;
 use crate::rules::Case;
+use crate::step_size::StepSizes;
 
 pub(super) static REMEDY: Remedy = Remedy {
     name: "smaller-eps",
@@ -18,12 +19,15 @@ const NOTICEABLE: f64 = 0.01;
 const SMALLEST: f64 = 1e-30;
 
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
+    let steps = StepSizes::new(&recipe.optimizer, case.network);
     let weights = case.start.parameters.iter().filter(|parameter| parameter.name.ends_with(".weight"));
+    // Of Muon's weights some have none.
+    let weights = weights.filter(|parameter| steps.eps(&parameter.name).is_some());
     // An exactly zero gradient is no matter of eps.
     let smallest =
         weights.filter_map(|parameter| parameter.gradient.rms()).filter(|rms| *rms > 0.0).min_by(f64::total_cmp);
     let is_hidden = smallest.is_some_and(|rms| recipe.optimizer.eps > NOTICEABLE * rms);
-    if recipe.optimizer.effective_eps().is_none() || !is_hidden || recipe.optimizer.eps <= SMALLEST {
+    if !is_hidden || recipe.optimizer.eps <= SMALLEST {
         return Vec::new();
     }
     let mut treated = recipe.clone();

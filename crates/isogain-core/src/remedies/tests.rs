@@ -134,6 +134,35 @@ fn what_is_prescribed_reads_back_as_the_same_recipe() {
     assert!(prescribed > 200, "{prescribed}");
 }
 
+/// Gated cells and orthogonal weights have no use for the penalty of a plain recurrence; and it is not prescribed where it is
+/// idle.
+#[test]
+fn a_penalty_goes_where_it_would_have_no_effect() {
+    let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
+    let ask = |name: &str, text: &str| {
+        let recipe = parse(&format!("[data]\nsource = \"adding\"\ntask = \"regression\"\n{text}"), "test").unwrap();
+        (named(name).unwrap().prescribe)(&bench.case(), &recipe)
+    };
+    let penalised = "[network]\nkind = \"rnn\"\nvanishing_penalty = 2.0\n";
+    for name in ["gated-cell", "keep-orthogonal"] {
+        let variants = ask(name, penalised);
+        assert!(!variants.is_empty());
+        for variant in variants {
+            assert_eq!(variant.recipe.network.vanishing_penalty, None);
+            assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe);
+        }
+    }
+    assert_eq!(ask("penalise-vanishing", "[network]\nkind = \"rnn\"\n").len(), 2);
+    for idle in [
+        penalised,
+        "[network]\nkind = \"lstm\"\n",
+        "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n",
+        "[network]\nkind = \"rnn\"\n[run]\nprecision = \"fp16\"\n",
+    ] {
+        assert!(ask("penalise-vanishing", idle).is_empty(), "{idle}");
+    }
+}
+
 #[test]
 fn the_scale_that_fits_the_activation_comes_first() {
     let first = |activation: &str| parameters("rescale-init", &plain(30, activation, "\"pytorch-default\""))[0].clone();

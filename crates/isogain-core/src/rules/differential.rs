@@ -210,11 +210,10 @@ fn precision(case: &Case<'_>) -> Told {
 /// The smallest weight gradient against eps, or the smallest normal number where the optimizer has none.
 fn smallest(case: &Case<'_>) -> Option<Evidence> {
     let sizes = weights(case).into_iter().filter(|weight| !weight.gradient_is_zero());
-    let smallest = sizes.filter_map(|weight| weight.gradient.rms()).min_by(f64::total_cmp)?;
-    let limit = match case.recipe.optimizer.effective_eps().filter(|eps| *eps > 0.0) {
-        Some(eps) => eps,
-        None => min_normal(case.recipe.run.precision),
-    };
+    let normal = min_normal(case.recipe.run.precision);
+    let both = sizes
+        .filter_map(|weight| Some((weight.gradient.rms()?, weight.eps.filter(|eps| *eps > 0.0).unwrap_or(normal))));
+    let (smallest, limit) = both.min_by(|(a, of_a), (b, of_b)| (a / of_a).total_cmp(&(b / of_b)))?;
     Some(Evidence::against("smallest RMS of a weight's gradient", smallest, limit, ""))
 }
 

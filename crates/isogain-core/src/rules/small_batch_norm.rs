@@ -65,11 +65,15 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         }
         _ => (Level::Warn, "batch norm", "its mean and variance are mostly noise"),
     };
+    let (limit, fails, source) = match kind {
+        NormKind::BatchRenorm => (NOTHING_LEFT + 1, NOTHING_LEFT, "of two samples nothing is left"),
+        _ => (SUFFERS, FAILS, "Wu & He 2018, figure 1"),
+    };
     let places = if few.len() == 1 { "1 place".to_owned() } else { format!("{} places", few.len()) };
     let message = format!("{what} over {batch} samples in {places}: {why}");
     let mut finding = Finding::new(RULE.name, level, [first, last], message)
-        .against("samples in a batch", *batch as f64, SUFFERS as f64, "Wu & He 2018, figure 1")
-        .with("samples up to which no usable gradient exists", FAILS as f64)
+        .against("samples in a batch", *batch as f64, limit as f64, source)
+        .with("samples up to which no usable gradient exists", fails as f64)
         .with("RMS of the first cotangent over the last", case.start.flow.total_log_gain.map_or(f64::NAN, f64::exp))
         .remedies(&["insert-layer-norm", "insert-batch-renorm", "change-learning-rate"]);
     finding.theory = super::expectation::line(case);

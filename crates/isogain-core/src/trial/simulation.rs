@@ -18,6 +18,7 @@ use super::{Job, Score, Verdict};
 use crate::recipe::Recipe;
 use crate::record::{DataSummary, Outcome};
 use crate::remedies::Prescription;
+use crate::remedies::prescriptions::MOST;
 use crate::statistics::Moments;
 
 const LEARNING_RATE: f64 = 0.05;

@@ -126,8 +126,11 @@ fn skew(matrix: &[f64], side: usize) -> Vec<f64> {
 /// The solution of a symmetric positive definite equation by conjugate gradients; what the operator loses stays 0.
 fn solved(wanted: &[f64], operator: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    // Squares of a small gradient would be zeros, and it is not.
+    let size = wanted.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
+    let wanted: Vec<f64> = wanted.iter().map(|value| if size > 0.0 { value / size } else { *value }).collect();
     let mut solution = vec![0.0; wanted.len()];
-    let (mut left, mut direction) = (wanted.to_vec(), wanted.to_vec());
+    let (mut left, mut direction) = (wanted.clone(), wanted);
     let mut square = dot(&left, &left);
     let enough = SOLVED * SOLVED * square;
     for _ in 0..MOST_SEARCHES {
@@ -145,6 +148,7 @@ fn solved(wanted: &[f64], operator: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
         let before = std::mem::replace(&mut square, dot(&left, &left));
         direction.iter_mut().zip(&left).for_each(|(d, left)| *d = left + square / before * *d);
     }
+    solution.iter_mut().for_each(|value| *value *= size);
     solution
 }
 

@@ -55,6 +55,7 @@ impl Layers {
         }
         chain.shape.features = units;
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
+        let vanishing_penalty = vanishing_penalty.filter(|_| cell == Cell::Rnn);
         let init = init.reading_no_pairs();
         let orthogonal = chain.net.weight_norm == Some(WeightNorm::Orthogonal);
         let layer = Recurrent {

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 
 use super::error::{Place, RecipeError, Suggestion, shortened};
 use super::variants::Name;
-use super::{Clip, Data, LossName, NetworkKind, NetworkRecipe, Optimizer, Recipe, Run, Schedule, ScheduleKind, Task};
+use super::{
+    Clip, Data, LossName, NetworkKind, NetworkRecipe, Optimizer, Precision, Recipe, Run, Schedule, ScheduleKind, Task,
+};
 
 pub(super) mod layers;
 pub(super) mod network;
@@ -41,7 +43,20 @@ pub fn validate(recipe: &Recipe) -> Result<(), RecipeError> {
     optimizer(&recipe.optimizer)?;
     schedule(&recipe.schedule)?;
     clip(&recipe.clip)?;
-    run(&recipe.run)
+    run(&recipe.run)?;
+    penalty(recipe)
+}
+
+/// Refuses a penalty where the format does not hold its gradient, which has a size of its own, times the scale of the loss.
+fn penalty(recipe: &Recipe) -> Result<(), RecipeError> {
+    match recipe.network.vanishing_penalty {
+        Some(weight) if recipe.run.precision == Precision::Fp16 => {
+            let expected =
+                "has a gradient that precision = \"fp16\" cannot hold times the scale of the loss: take \"bf16\"";
+            Err(RecipeError::value("network.vanishing_penalty", weight, expected))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that every name in `[rules]` is one of `known_rules`.

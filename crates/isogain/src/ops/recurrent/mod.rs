@@ -305,7 +305,7 @@ fn backward<T: Real, S: Step<T>>(
             if let Some(penalty) = &mut penalty
                 && at > 0
             {
-                penalty.add(&slopes, &carried, hidden);
+                penalty.add(&slopes, &carried, gates);
             }
         }
         let rows = count * batch;

@@ -103,6 +103,43 @@ fn the_penaltys_gradient_is_the_difference_of_omega() {
     }
 }
 
+/// Cotangents whose inverse is no number of f32.
+#[test]
+fn the_penalty_of_hardly_any_cotangent_is_finite() {
+    let (batch, steps) = (3, 4);
+    let layer = Recurrent {
+        cell: Cell::Rnn,
+        inputs: INPUTS,
+        units: UNITS,
+        steps,
+        init: Initializer::pytorch_default(),
+        hidden_init: Initializer::pytorch_default(),
+        activation: Activation::named("tanh").expect("tanh is known"),
+        forget_bias: None,
+        vanishing_penalty: Some(2.0),
+        orthogonal: false,
+    };
+    let values = |count: usize, columns: usize, phase: f64, size: f64| {
+        let values: Vec<f64> = numbers(count, phase).iter().map(|value| size * value).collect();
+        matrix(&values, count / columns, columns, DType::F32, &Device::flex())
+    };
+    let pull = |size: f64| {
+        let collected = Collected::default();
+        let x = values(batch * steps * INPUTS, INPUTS, 0.0, 1.0).autodiff().require_grad() * 1.0;
+        let weights = [values(INPUTS * UNITS, UNITS, 1.0, 1.0), values(UNITS * UNITS, UNITS, 2.0, 1.0)];
+        let biases = [0.1, 0.2].map(|phase| vector(&numbers(UNITS, phase), DType::F32, &Device::flex()));
+        let states = recurrent(x, &layer, weights, biases, Site::new("rnn", None, &collected));
+        (states * values(batch * steps * UNITS, UNITS, 0.7, size).autodiff()).sum().backward();
+        collected.take_gradients()["rnn.hidden_weight"].to_f64()
+    };
+    let norm = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let (usual, tiny) = (pull(1e-6), pull(1e-42));
+    assert!(norm(&usual) > 0.1 && tiny.iter().all(|value| value.is_finite()), "{usual:?} {tiny:?}");
+    // 1e-42 has two digits left.
+    let apart: Vec<f64> = usual.iter().zip(&tiny).map(|(a, b)| a - b).collect();
+    assert!(norm(&apart) < 0.1 * norm(&usual), "{usual:?} {tiny:?}");
+}
+
 #[test]
 fn gradients_are_differences_of_the_loss() {
     // 64 rows together: 13 steps of 5 samples, with 4 left over; every step of 70 on its own.
