@@ -84,6 +84,8 @@ class Draw:
     """Whether the weight is computed from other parameters (weight_norm), so that it is assigned, not written to."""
     finish: str | None = None
     """What passes over a batch do to it afterwards."""
+    scheme: str = ""
+    """What it is drawn by, as it was asked for."""
 
     def apply(self, model: nn.Module, inputs: Any) -> nn.Module:
         for name in self.names:

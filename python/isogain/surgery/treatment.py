@@ -192,12 +192,16 @@ class _Surgery:
         if changes.get("input"):
             inputs = self.inputs if training_inputs is None else training_inputs
             self.apply(standardise.steps(inputs), inputs)
-        finish = init.finish(draws, "1." if changes.get("input") else "")
-        if finish and changes.get("weight_norm"):
-            raise CannotApply(f"init = {changes['init']}", "weights that are computed from others have no size to scale on a batch")
-        if finish:
-            self.needs_batch(f"init = {changes.get('init') or changes['head_init']}")
-            self.apply(finish, self.inputs)
+        for scheme, step in init.finish(draws, "1." if changes.get("input") else ""):
+            if changes.get("weight_norm"):
+                why = "weights that are computed from others have no size to scale on a batch"
+                raise CannotApply(f"init = {scheme}", why)
+            self.needs_batch(f"init = {scheme}")
+            try:
+                with kept_random():
+                    self.apply([step], self.inputs)
+            except RuntimeError as error:
+                raise CannotApply(f"init = {scheme}", str(error)) from error
 
     def needs_batch(self, change: str) -> None:
         if self.inputs is None:
