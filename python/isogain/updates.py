@@ -207,7 +207,14 @@ Rule = Callable[[Tensor, dict[str, Any]], Tensor]
 
 
 class OwnRule(Updates):
-    """A rule in place of the optimizer's, whose learning rate and weight decay it takes, the decay at the weights themselves."""
+    """A rule in place of the optimizer's, whose learning rate, weight decay and direction (`maximize`) it takes, the decay
+    at the weights themselves."""
+
+    def __init__(self, optimizer: optim.Optimizer) -> None:
+        if isinstance(optimizer, optim.LBFGS):
+            why = "takes many steps in one, each from the last one's, which no rule can take the place of"
+            raise ValueError(f"{type(self).__name__} needs an optimizer that takes one step at a time: LBFGS {why}")
+        super().__init__(optimizer)
 
     @torch.no_grad()
     def _before(self) -> None:
@@ -220,14 +227,18 @@ class OwnRule(Updates):
 
     @torch.no_grad()
     def _after(self) -> None:
-        for parameter, start, group in self._starts:
+        starts, self._starts = self._starts, []
+        overflow = getattr(self.optimizer, "found_inf", None)
+        if isinstance(overflow, Tensor) and float(overflow) > 0.0:
+            return  # a fused optimizer, which a GradScaler lets skip the step by itself
+        for parameter, start, group in starts:
             rule = self._rule(parameter)
             if parameter.grad is None or rule is None:
                 continue
-            step = rule(parameter.grad, self.optimizer.state[parameter])
+            gradient = -parameter.grad if group.get("maximize", False) else parameter.grad
+            step = rule(gradient, self.optimizer.state[parameter])
             rate = float(group["lr"])
             parameter.copy_(start * (1.0 - rate * float(group.get("weight_decay", 0.0))) - rate * step.to(start.dtype))
-        self._starts = []
 
     def _rule(self, parameter: nn.Parameter) -> Rule | None:
         """`None` where the optimizer's own stays."""
@@ -258,7 +269,11 @@ class Orthogonalise(OwnRule):
         self, optimizer: optim.Optimizer, model: nn.Module, reader: nn.Module | None, heads: Iterable[nn.Module] | None
     ) -> None:
         weights = list(_between_layers(model, reader))
-        ends = {id(module) for module in (heads if heads is not None else [module for module, _ in weights][-1:])}
+        last = [module for module in model.modules() if _multipliers(module)][-1:]
+        given = last if heads is None else list(heads)
+        # Attention keeps its output's weights in a layer of its own.
+        given += [module.out_proj for module in given if isinstance(module, nn.MultiheadAttention)]
+        ends = {id(module) for module in given}
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         self.hidden = {
             parameter: _is_turned(module)
@@ -318,8 +333,12 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def in_a_recipe(optimizer: optim.Optimizer) -> dict[str, Any]:
-    """What the hooks on this optimizer amount to, as settings of a recipe's `[optimizer]`."""
-    found = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()]
+    """What the hooks on this optimizer amount to, as settings of a recipe's `[optimizer]`; also where it is wrapped, as
+    Accelerate wraps it."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), optim.Optimizer):
+        optimizer = inner
+    hooks_of: dict[int, Any] = getattr(optimizer, "_optimizer_step_post_hooks", {})
+    found = [getattr(hook, "__self__", None) for hook in hooks_of.values()]
     return {
         name: value
         for hooks in found
@@ -356,9 +375,10 @@ def normalise(optimizer: optim.Optimizer) -> Normalise:
 
 def follow_signs(optimizer: optim.Optimizer, momentum: float = 0.9) -> FollowSigns:
     """Every number moves by the learning rate, against the sign of a velocity (`isogain explain normalise-updates`). The
-    optimizer's own steps do not happen; its learning rate and weight decay are those of its groups.
+    optimizer's own steps do not happen; its learning rate, weight decay and `maximize` are those of its groups. It takes the
+    place of `normalise` and `clip_updates` on the same optimizer: what these made of a step is not seen.
 
-    Raises `ValueError` for a momentum that is not 0 or more and below 1.
+    Raises `ValueError` for a momentum that is not 0 or more and below 1, and for LBFGS.
     """
     return FollowSigns(optimizer, momentum)
 
@@ -371,9 +391,10 @@ def orthogonalise(
 ) -> Orthogonalise:
     """Muon for the hidden weight matrices of `model` (`isogain explain orthogonalise-updates`), AdamW for all others, at the
     optimizer's learning rate. `reader` is the layer that reads the data, `heads` those that give the outputs, by default the
-    first and the last layer that `model` holds.
+    first and the last layer that `model` holds. It takes the place of `normalise` and `clip_updates` on the same optimizer:
+    what these made of a hidden matrix's step is not seen.
 
-    Raises `ValueError` for an optimizer that moves no such matrix.
+    Raises `ValueError` for an optimizer that moves no such matrix, and for LBFGS.
     """
     return Orthogonalise(optimizer, model, reader, heads)
 

@@ -454,6 +454,105 @@ def test_signs_are_followed(momentum: float) -> None:
         updates.follow_signs(adam([nn.Parameter(torch.zeros(2))]), 1.0)
 
 
+def three(**settings: Any) -> tuple[nn.Sequential, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
+    return model, torch.optim.Adam(model.parameters(), lr=1e-2, **settings)
+
+
+OWN_RULES = [lambda optimizer, model: updates.follow_signs(optimizer), updates.orthogonalise]
+
+
+@pytest.mark.parametrize("hook", OWN_RULES)
+def test_what_is_maximised_grows(hook: Callable[[Any, nn.Module], Any]) -> None:
+    moved = []
+    for maximize in (False, True):
+        model, optimizer = three(maximize=maximize)
+        hook(optimizer, model)
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        model(torch.randn(16, 4, generator=torch.Generator().manual_seed(0))).mean().backward()
+        optimizer.step()
+        moved.append([parameter.detach() - old for parameter, old in zip(model.parameters(), before)])
+    assert all(torch.allclose(down, -up, atol=1e-7) and up.any() for down, up in zip(*moved))
+
+
+@pytest.mark.parametrize("hook", OWN_RULES)
+def test_a_step_that_overflowed_in_a_fused_optimizer_is_skipped(hook: Callable[[Any, nn.Module], Any]) -> None:
+    model, optimizer = three(fused=True)
+    hook(optimizer, model)
+    before = copy.deepcopy(model.state_dict())
+    for has_overflow in (1.0, 0.0):
+        model(torch.randn(16, 4)).mean().backward()
+        # As a GradScaler sets both around a step of an optimizer that looks at them itself.
+        optimizer.grad_scale, optimizer.found_inf = None, torch.tensor(has_overflow)
+        if has_overflow:
+            for parameter in model.parameters():
+                parameter.grad.fill_(math.inf)
+        optimizer.step()
+        stayed = [torch.equal(value, before[name]) for name, value in model.state_dict().items()]
+        assert all(stayed) if has_overflow else not any(stayed)
+        assert not any("velocity" in key for state in optimizer.state.values() for key in state) or not has_overflow
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("hook", OWN_RULES)
+def test_no_rule_takes_the_place_of_lbfgs(hook: Callable[[Any, nn.Module], Any]) -> None:
+    model, _ = three()
+    optimizer = torch.optim.LBFGS(model.parameters())
+    with pytest.raises(ValueError, match="needs an optimizer that takes one step at a time: LBFGS"):
+        hook(optimizer, model)
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_hooks_are_seen_behind_a_wrapper() -> None:
+    class Wrapper(torch.optim.Optimizer):
+        """As Accelerate's: an optimizer by class that was never built as one."""
+
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+
+    _, optimizer = three()
+    assert updates.in_a_recipe(Wrapper(optimizer)) == {}
+    updates.clip_updates(optimizer)
+    assert updates.in_a_recipe(Wrapper(optimizer)) == {"clip_update": True}
+    bare = Wrapper(optimizer)
+    del bare.optimizer
+    assert updates.in_a_recipe(bare) == {}
+
+
+def test_a_check_takes_an_optimizer_of_accelerate() -> None:
+    accelerate = pytest.importorskip("accelerate")
+    model, optimizer = three()
+    updates.clip_updates(optimizer)
+    prepared = accelerate.Accelerator(cpu=True).prepare(optimizer)
+    assert updates.in_a_recipe(prepared) == {"clip_update": True}
+    batch = (torch.randn(16, 4), torch.randn(16, 1))
+    isogain.check(model, batch, nn.MSELoss(), optimizer=prepared)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.a, self.b = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.head = nn.Linear(8, 20, bias=False)
+        self.head.weight = self.table.weight
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.mix = nn.Linear(8, 8), nn.Linear(8, 8), nn.MultiheadAttention(8, 2)
+
+
+def test_a_head_is_one_also_when_it_is_tied_or_attends() -> None:
+    model: Any = Tied()
+    found = updates.orthogonalise(torch.optim.AdamW(model.parameters()), model)
+    assert set(found.hidden) == {model.a.weight, model.b.weight}
+    model = Attends()
+    found = updates.orthogonalise(torch.optim.AdamW(model.parameters()), model, heads=[model.mix])
+    assert set(found.hidden) == {model.b.weight}
+
+
 def sigmoids(seed: int) -> nn.Module:
     torch.manual_seed(seed)
     layers: list[nn.Module] = [nn.Linear(2, 32), nn.Sigmoid()]
