@@ -117,6 +117,77 @@ def test_a_model_in_evaluation_mode_and_too_few_axes() -> None:
         module.train()(torch.randn(4, dtype=torch.float64))
 
 
+def test_a_batch_that_is_refused_or_empty_leaves_no_trace() -> None:
+    module = small(3)
+    before = copy.deepcopy(module.state_dict())
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        module(torch.randn(1, 4, dtype=torch.float64))
+    x = torch.randn(0, 4, dtype=torch.float64, requires_grad=True)
+    assert module(x).shape == (0, 4)
+    module(x).sum().backward()
+    assert torch.isfinite(module.weight.grad).all()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_its_statistics_do_not_overflow_in_half_precision() -> None:
+    x = 300 * torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    half, whole = BatchRenorm(4).to(torch.float16), BatchRenorm(4)
+    for module in (half, whole):
+        module.running_var.fill_(6e4)
+        module.num_batches_tracked.fill_(100)
+    assert float(x.var()) > 7e4, "above what float16 holds"
+    assert torch.allclose(half(x.half()).float(), whole(x), rtol=0.02, atol=0.02)
+
+
+def test_a_ramp_has_a_length() -> None:
+    with pytest.raises(ValueError, match="ramp is 0: must be at least 1"):
+        BatchRenorm(4, 0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    for text, what in (("batch-renorm(ramp = 0)", "ramp"), ("group(groups = 0)", "groups")):
+        with pytest.raises(CannotApply, match=f"{what} must be at least 1"):
+            treat(model, {"norm": text}, batch=torch.randn(4, 8))
+
+
+@pytest.mark.parametrize("momentum", [0.01, None])
+def test_it_goes_on_from_where_a_batch_norm_was(momentum: float | None) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(8, momentum=momentum)
+    model = nn.Sequential(nn.Linear(8, 8), norm, nn.ReLU(), nn.Linear(8, 2))
+    with torch.no_grad():
+        norm.weight.fill_(3.0)
+    for _ in range(3):
+        model(torch.randn(6, 8))
+    treated = treat(model, {"norm": "batch-renorm(ramp = 20)"}, batch=torch.randn(4, 8))
+    names: dict[str, Any] = {"model": copy.deepcopy(model)}
+    exec(treated.code, names)
+    x = torch.randn(6, 8)
+    for module in (treated.model, names["model"]):
+        assert torch.equal(module.eval()(x), copy.deepcopy(model).eval()(x))
+    model(x)
+    treated.model.train()(x)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.allclose(getattr(treated.model[1], name), getattr(norm, name)), name
+
+
+@pytest.mark.parametrize("text", ["batch-renorm(ramp = 20)", "layer", "rms", "group(groups = 2)"])
+def test_what_takes_a_batch_norms_place_has_its_type(text: str) -> None:
+    norm = nn.BatchNorm1d(8, affine=False)
+    model = nn.Sequential(nn.Linear(8, 8), norm, nn.ReLU(), nn.Linear(8, 2)).double()
+    treated = treat(model, {"norm": text}, batch=torch.randn(4, 8, dtype=torch.float64))
+    assert treated.model[1].weight.dtype == torch.float64
+
+
+def test_a_frozen_batch_norm_stays() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU())
+    model.append(nn.Linear(8, 2))
+    model[1].requires_grad_(False)
+    treated = treat(model, {"norm": "batch-renorm(ramp = 20)"}, batch=torch.randn(4, 8)).model
+    assert isinstance(treated[1], nn.BatchNorm1d) and isinstance(treated[4], BatchRenorm)
+    model[4].requires_grad_(False)
+    with pytest.raises(CannotApply, match="no hidden layer that an activation follows"):
+        treat(model, {"norm": "layer"}, batch=torch.randn(4, 8))
+
+
 def test_a_watched_run_knows_it() -> None:
     module = small(3)
     kind = {"kind": "norm", "norm": "batch-renorm", "features": 4, "eps": 1e-5}

@@ -399,6 +399,15 @@ def test_a_model_with_noise_of_its_own_leaves_the_random_state() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_each_group_of_a_convolution_is_orthogonal(groups: int) -> None:
+    layer = nn.Conv2d(16, 16, 3, padding=1, groups=groups, bias=False)
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), layer, nn.ReLU(), nn.Flatten(), nn.Linear(576, 2))
+    treated = checked(model, {"weight_norm": "orthogonal(gain = 1.4)"}, IMAGES).model
+    blocks = treated[2].weight.detach().view(groups, 16 // groups, -1) / 1.4
+    assert torch.allclose(blocks @ blocks.mT, torch.eye(16 // groups).expand(groups, -1, -1), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_recurrent_weights_that_are_computed_are_not_drawn(kind: Any) -> None:
     class Reader(nn.Module):

@@ -83,33 +83,60 @@ class BatchRenorm(nn.modules.batchnorm._NormBase):
     running_var: torch.Tensor
     num_batches_tracked: torch.Tensor
 
-    def __init__(self, features: int, ramp: int = 100, eps: float = 1e-5, device: Any = None, dtype: Any = None) -> None:
-        super().__init__(features, eps, device=device, dtype=dtype)
+    def __init__(
+        self,
+        features: int,
+        ramp: int = 100,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        if ramp < 1:
+            raise ValueError(f"ramp is {ramp}: must be at least 1 batch")
+        super().__init__(features, eps, momentum, device=device, dtype=dtype)
         self.ramp = ramp
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if input.ndim < 2:
             raise ValueError(f"expected [batch, features, ...], got {input.ndim} axes")
         normalise = nn.functional.batch_norm
-        if not self.training:
+        if not self.training or input.numel() == 0:
             return normalise(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         with torch.no_grad():
             rows = input.numel() // input.shape[1]
             axes = [axis for axis in range(input.ndim) if axis != 1]
-            variance, mean = torch.var_mean(input.to(self.running_var.dtype), axes, correction=0)
-            deviation = (self.running_var + self.eps).sqrt()
-            part = (self.num_batches_tracked / self.ramp).clamp(max=1.0).to(deviation.dtype)
+            wide = torch.promote_types(self.running_var.dtype, torch.float32)
+            variance, mean = torch.var_mean(input.to(wide), axes, correction=0)
+            running_mean, running_var = self.running_mean.to(wide), self.running_var.to(wide)
+            deviation = (running_var + self.eps).sqrt()
+            part = (self.num_batches_tracked / self.ramp).clamp(max=1.0).to(wide)
             r_max, d_max = 1.0 + 2.0 * part, 5.0 * part
             r = ((variance + self.eps).sqrt() / deviation).clamp(1.0 / r_max, r_max)
-            d = ((mean - self.running_mean) / deviation).clamp(-d_max, d_max)
-            self.num_batches_tracked += 1
-            self.running_mean += 0.1 * (mean - self.running_mean)
-            self.running_var += 0.1 * (variance * rows / max(rows - 1, 1) - self.running_var)
+            d = ((mean - running_mean) / deviation).clamp(-d_max, d_max)
         weight, bias = self.weight * r, self.weight * d + self.bias
-        return normalise(input, None, None, weight, bias, True, eps=self.eps)
+        # It refuses a single row, of which nothing is to be remembered.
+        output = normalise(
+            input, None, None, weight.to(self.weight.dtype), bias.to(self.bias.dtype), True, eps=self.eps
+        )
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            share = 1.0 / self.num_batches_tracked.to(wide) if self.momentum is None else self.momentum
+            self.running_mean.copy_(running_mean + share * (mean - running_mean))
+            self.running_var.copy_(running_var + share * (variance * rows / (rows - 1) - running_var))
+        return output
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, ramp={self.ramp}, eps={self.eps:g}"
+
+
+def renormalised(old: Any, ramp: int) -> BatchRenorm:
+    """A batch norm as a batch renormalisation that goes on from its statistics, weights and momentum."""
+    like = old.weight if old.weight is not None else old.running_mean
+    place = {} if like is None else {"device": like.device, "dtype": like.dtype}
+    new = BatchRenorm(old.num_features, ramp, old.eps, old.momentum, **place)
+    new.load_state_dict(old.state_dict(), strict=False)
+    return new
 
 
 class Standardise(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 from isogain.surgery.activation import all_paths
 from isogain.surgery.code import OLD, Call
 from isogain.surgery.errors import CannotApply
-from isogain.surgery.modules import BatchRenorm
+from isogain.surgery.modules import BatchRenorm, renormalised
 from isogain.surgery.observe import Layer, Layout, is_transposed
 from isogain.surgery.steps import Replace, Step
 
@@ -20,12 +20,14 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
     """Inserts `batch`, `batch-renorm(ramp = 100)`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is a module of its own, the norm goes in
     front of that module, so that no parameter of the model changes its name; else behind the layer. A layer that a
-    norm follows is left alone; all others take the place of batch norms."""
+    norm follows is left alone; all others take the place of batch norms, but for frozen ones."""
     read = re.fullmatch(r"(batch|layer|rms)|(?:(group)\(groups|(batch-renorm)\(ramp) = (\d+)\)", text)
     if read is None:
         known = "batch, batch-renorm(ramp = 100), layer, rms, group(groups = 8)"
         raise CannotApply(f"norm = {text}", f"unknown; known: {known}")
     kind, number = read[1] or read[2] or read[3], int(read[4] or 1)
+    if number < 1:
+        raise CannotApply(f"norm = {text}", f"{'ramp' if kind == 'batch-renorm' else 'groups'} must be at least 1")
     if kind != "batch":
         replaced = _instead_of_batch_norms(model, kind, number)
         if replaced:
@@ -109,20 +111,29 @@ def _norm(kind: str, number: int, layer: Layer) -> Call:
 def _instead_of_batch_norms(model: nn.Module, kind: str, number: int) -> list[Step]:
     found: list[Step] = []
     for path, module in model.named_modules():
-        if isinstance(module, _BATCH_NORMS):
+        if isinstance(module, _BATCH_NORMS) and not _is_frozen(module):
             if kind == "rms" and not isinstance(module, nn.BatchNorm1d):
                 raise CannotApply("norm = rms", "torch has no RMS norm over the channels of a convolution", path)
-            features, place = module.num_features, _place(module.weight)
+            like = module.weight if module.weight is not None else module.running_mean
+            features, place = module.num_features, _place(like)
+            make: Call | None = None
             if kind == "rms":
                 norm = Call(nn.RMSNorm, features, **place)
             elif kind == "batch-renorm":
                 norm = Call(BatchRenorm, features, number, module.eps, **place)
+                make = Call(renormalised, OLD, number)
             elif kind == "layer" and isinstance(module, nn.BatchNorm1d):
                 norm = Call(nn.LayerNorm, features, **place)
             else:
                 norm = Call(nn.GroupNorm, _grouped(number, features, path), features, **place)
-            found.append(Replace(all_paths(model, [path]), norm, type(module).__name__, f"becomes {norm}"))
+            found.append(Replace(all_paths(model, [path]), make or norm, type(module).__name__, f"becomes {norm}"))
     return found
+
+
+def _is_frozen(norm: nn.Module) -> bool:
+    """Whether it has parameters, and none of them is trained."""
+    parameters = list(norm.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
 def untouchable(model: nn.Module) -> set[str]:

@@ -65,7 +65,8 @@ class Spectral(nn.Module):
 
 class Orthogonal(nn.Module):
     """The matrix with orthonormal rows, or columns where these are fewer, that is nearest to V: U R^T of V = U S R^T, times
-    one gain where one is given. V is `[out, in, ...]`, or square blocks one below the other, each by itself.
+    one gain where one is given. V is `[out, in, ...]`, or blocks of that one below the other, each by itself: the gates of a
+    recurrent layer, the groups of a convolution.
 
     The factors count as constants, and the derivative is written out: that of the decomposition itself is infinite where
     singular values are equal, as they are here from the start."""
@@ -124,8 +125,11 @@ def spectral_norms(model: nn.Module, names: list[str]) -> None:
 
 
 def orthogonal_weights(model: nn.Module, names: list[str], gain: float) -> None:
-    """Keeps the weights of the named layers orthogonal, times a gain for each layer."""
-    _compute(model, names, lambda weight: Orthogonal(weight, gain))
+    """Keeps the weights of the named layers orthogonal, group by group, times a gain for each layer."""
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        how = Orthogonal(layer.weight, gain, getattr(layer, "groups", 1))
+        nn.utils.parametrize.register_parametrization(layer, "weight", how)
 
 
 def orthogonal_states(model: nn.Module, names: list[str]) -> None:
