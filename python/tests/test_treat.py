@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -298,6 +300,30 @@ def test_a_unit_jacobian_keeps_a_gradients_length_through_every_layer(activation
     # Another direction at the outputs than the one that was measured.
     total = math.log(lengths[-1] / lengths[0])
     assert abs(total) < 0.7, total
+
+
+PAGE = Path(__file__).resolve().parents[2] / "crates/isogain-core/src/remedies/unit-jacobian-init.md"
+
+
+def test_the_pages_unit_jacobian_does_what_the_page_says() -> None:
+    source = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert source is not None
+    names: dict[str, Any] = {"torch": torch}
+    exec(source[1], names)
+    model = seeded(mlp, 10, 32, lambda: nn.ReLU(inplace=True))
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    names["unit_jacobian"](layers, lambda: model(X))
+    assert float(layers[0](X).detach().std()) == pytest.approx(1.0, abs=1e-4)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(layer._forward_hooks for layer in layers)
+    lengths: list[float] = []
+    for layer in layers:
+        layer.register_forward_hook(
+            lambda module, args, output: output.register_hook(lambda g: lengths.append(float(g.norm()))) and None
+        )
+    outputs = model(X)
+    (outputs * torch.randn_like(outputs)).sum().backward()
+    assert len(lengths) == 11 and abs(math.log(lengths[-1] / lengths[0])) < 0.7
 
 
 class Parts(nn.Module):
