@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from isogain.surgery import activation, init, norm, output, settings, skip, standardise, weight
+from isogain.surgery import activation, finish, init, norm, output, settings, skip, standardise, weight
 from isogain.surgery.code import sources
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
@@ -192,7 +192,7 @@ class _Surgery:
         if changes.get("input"):
             inputs = self.inputs if training_inputs is None else training_inputs
             self.apply(standardise.steps(inputs), inputs)
-        for scheme, step in init.finish(draws, "1." if changes.get("input") else ""):
+        for scheme, step in finish.steps(draws, "1." if changes.get("input") else ""):
             if changes.get("weight_norm"):
                 why = "weights that are computed from others have no size to scale on a batch"
                 raise CannotApply(f"init = {scheme}", why)
