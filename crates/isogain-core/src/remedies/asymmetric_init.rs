@@ -28,9 +28,5 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let Ok(init) = Initializer::named("randomized-asymmetric") else {
         return Vec::new();
     };
-    let mut treated = recipe.clone();
-    if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
-        return Vec::new();
-    }
-    vec![REMEDY.variant(format!("init = {init}"), treated)]
+    REMEDY.starting(recipe, init)
 }

@@ -22,9 +22,5 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let Ok(init) = delta else {
         return Vec::new();
     };
-    let mut treated = recipe.clone();
-    if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
-        return Vec::new();
-    }
-    vec![REMEDY.variant(format!("init = {init}"), treated)]
+    REMEDY.starting(recipe, init)
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
+use crate::theory::initializers::Initializer;
 
 mod add_skip;
 mod asymmetric_init;
@@ -170,6 +171,15 @@ impl Remedy {
     /// A prescription of this remedy alone, for its own file.
     fn variant(&self, parameters: impl Into<String>, recipe: Recipe) -> Prescription {
         Prescription { remedies: vec![self.name.to_owned()], parameters: parameters.into(), recipe }
+    }
+
+    /// The prescription to start with `init`; none where the network cannot, or does.
+    fn starting(&self, recipe: &Recipe, init: Initializer) -> Vec<Prescription> {
+        let mut treated = recipe.clone();
+        if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
+            return Vec::new();
+        }
+        vec![self.variant(format!("init = {init}"), treated)]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::plain_net::PlainNet;
 use super::{Prescription, Remedy};
-use crate::recipe::{Recipe, edit};
+use crate::recipe::Recipe;
 use crate::rules::Case;
 use crate::theory::edge_of_chaos::orthogonal_gain;
 use crate::theory::initializers::Initializer;
@@ -24,11 +24,7 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let Ok(init) = orthogonal.with_parameter("gain", gain(&net)) else {
         return Vec::new();
     };
-    let mut treated = recipe.clone();
-    if edit::set_init(&mut treated.network, init).is_err() || treated == *recipe {
-        return Vec::new();
-    }
-    vec![REMEDY.variant(format!("init = {init}"), treated)]
+    REMEDY.starting(recipe, init)
 }
 
 /// The gain of orthogonal weights in a network of this depth, [`orthogonal_gain`] at variance 1/L.

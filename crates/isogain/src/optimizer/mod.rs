@@ -5,6 +5,7 @@
 mod adagrad;
 mod adam;
 mod adamw;
+mod decayed_step;
 mod momentum;
 mod muon;
 mod nesterov;

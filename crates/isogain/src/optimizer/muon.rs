@@ -4,8 +4,9 @@
 
 use isogain_core::recipe::Optimizer;
 
+use super::decayed_step::DecayedStep;
 use super::{State, Turn, nesterov};
-use crate::ops::{Buffer, Loop, Real, orthogonalise, vectorised};
+use crate::ops::{Buffer, Real, orthogonalise, vectorised};
 
 pub(super) fn update<T: Real>(
     recipe: &Optimizer,
@@ -20,22 +21,6 @@ pub(super) fn update<T: Real>(
     let shape = gradient.layout().shape();
     let factor = recipe.adjust_lr.factor([shape[0], shape[1]]);
     let (step, shrink) = (T::of(turn.rate * factor), T::of(-turn.rate * recipe.weight_decay));
-    vectorised(Go::<T>(T::write(parameter), T::write(gradient), step, shrink));
+    vectorised(DecayedStep::<T>(T::write(parameter), T::write(gradient), step, shrink));
     state
-}
-
-/// The parameter goes so far along the direction, and becomes smaller.
-pub(super) struct Go<'a, T>(pub(super) &'a mut [T], pub(super) &'a mut [T], pub(super) T, pub(super) T);
-
-impl<T: Real> Loop for Go<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self(parameter, direction, step, shrink) = self;
-        for (parameter, direction) in parameter.iter_mut().zip(direction) {
-            *direction = step * *direction + shrink * *parameter;
-            *parameter += *direction;
-        }
-    }
 }

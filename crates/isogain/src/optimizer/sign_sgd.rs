@@ -3,7 +3,7 @@
 
 use isogain_core::recipe::Optimizer;
 
-use super::muon::Go;
+use super::decayed_step::DecayedStep;
 use super::{State, Turn};
 use crate::ops::{Buffer, Loop, Real, vectorised};
 
@@ -19,7 +19,7 @@ pub(super) fn update<T: Real>(
     let decay = if is_first { T::default() } else { T::of(recipe.momentum) };
     vectorised(Sign::<T>(T::write(gradient), T::write(&mut velocity), decay, is_first));
     let shrink = T::of(-turn.rate * recipe.weight_decay);
-    vectorised(Go::<T>(T::write(parameter), T::write(gradient), T::of(turn.rate), shrink));
+    vectorised(DecayedStep::<T>(T::write(parameter), T::write(gradient), T::of(turn.rate), shrink));
     [Some(velocity), None]
 }
 

@@ -17,6 +17,21 @@ fn numbers(count: usize, phase: f64) -> Vec<f64> {
     (0..count).map(|k| (1.7 * k as f64 + phase).sin() * (0.31 * k as f64).cos()).collect()
 }
 
+fn layer(cell: Cell, steps: usize, vanishing_penalty: Option<f64>) -> Recurrent {
+    Recurrent {
+        cell,
+        inputs: INPUTS,
+        units: UNITS,
+        steps,
+        init: Initializer::pytorch_default(),
+        hidden_init: Initializer::pytorch_default(),
+        activation: Activation::named("tanh").expect("tanh is known"),
+        forget_bias: None,
+        vanishing_penalty,
+        orthogonal: false,
+    }
+}
+
 /// Inputs, both weights, both biases: row-major.
 type Arguments = [Vec<f64>; 5];
 
@@ -38,18 +53,7 @@ fn output(layer: &Recurrent, arguments: &Arguments) -> Vec<f64> {
 #[test]
 fn the_penaltys_gradient_is_the_difference_of_omega() {
     let (batch, steps, weight) = (4, 6, 0.7);
-    let layer = |vanishing_penalty| Recurrent {
-        cell: Cell::Rnn,
-        inputs: INPUTS,
-        units: UNITS,
-        steps,
-        init: Initializer::pytorch_default(),
-        hidden_init: Initializer::pytorch_default(),
-        activation: Activation::named("tanh").expect("tanh is known"),
-        forget_bias: None,
-        vanishing_penalty,
-        orthogonal: false,
-    };
+    let recurrence = |weight| layer(Cell::Rnn, steps, weight);
     let counts = [batch * steps * INPUTS, INPUTS * UNITS, UNITS * UNITS, UNITS, UNITS];
     let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
     let factors = numbers(batch * steps * UNITS, 0.7);
@@ -57,7 +61,7 @@ fn the_penaltys_gradient_is_the_difference_of_omega() {
         let collected = Collected::default();
         let (x, weights, biases) = tensors(&arguments);
         let x = x.autodiff().require_grad() * 1.0;
-        let states = recurrent(x, &layer(vanishing_penalty), weights, biases, Site::new("rnn", None, &collected));
+        let states = recurrent(x, &recurrence(vanishing_penalty), weights, biases, Site::new("rnn", None, &collected));
         let factor = matrix(&factors, batch * steps, UNITS, DType::F64, &Device::flex()).autodiff();
         (states * factor).sum().backward();
         let found = collected.take_gradients();
@@ -67,7 +71,7 @@ fn the_penaltys_gradient_is_the_difference_of_omega() {
     assert_eq!((&bare[0], &bare[2]), (&penalised[0], &penalised[2]), "only U is pulled");
 
     // States and cotangents of the bare network, sample by sample, by the formula.
-    let states = output(&layer(None), &arguments);
+    let states = output(&recurrence(None), &arguments);
     let hidden = &arguments[2];
     let at = |sample: usize, step: usize, unit: usize| (sample * steps + step) * UNITS + unit;
     let back = |hidden: &[f64], summed: &[f64]| -> Vec<f64> {
@@ -107,18 +111,7 @@ fn the_penaltys_gradient_is_the_difference_of_omega() {
 #[test]
 fn the_penalty_of_hardly_any_cotangent_is_finite() {
     let (batch, steps) = (3, 4);
-    let layer = Recurrent {
-        cell: Cell::Rnn,
-        inputs: INPUTS,
-        units: UNITS,
-        steps,
-        init: Initializer::pytorch_default(),
-        hidden_init: Initializer::pytorch_default(),
-        activation: Activation::named("tanh").expect("tanh is known"),
-        forget_bias: None,
-        vanishing_penalty: Some(2.0),
-        orthogonal: false,
-    };
+    let layer = layer(Cell::Rnn, steps, Some(2.0));
     let values = |count: usize, columns: usize, phase: f64, size: f64| {
         let values: Vec<f64> = numbers(count, phase).iter().map(|value| size * value).collect();
         matrix(&values, count / columns, columns, DType::F32, &Device::flex())
@@ -145,18 +138,7 @@ fn gradients_are_differences_of_the_loss() {
     // 64 rows together: 13 steps of 5 samples, with 4 left over; every step of 70 on its own.
     for (batch, steps) in [(5, 30), (70, 3)] {
         for (cell, gates) in [(Cell::Rnn, 1), (Cell::Lstm, 4), (Cell::Gru, 3)] {
-            let layer = Recurrent {
-                cell,
-                inputs: INPUTS,
-                units: UNITS,
-                steps,
-                init: Initializer::pytorch_default(),
-                hidden_init: Initializer::pytorch_default(),
-                activation: Activation::named("tanh").expect("tanh is known"),
-                forget_bias: None,
-                vanishing_penalty: None,
-                orthogonal: false,
-            };
+            let layer = layer(cell, steps, None);
             let width = gates * UNITS;
             let counts = [batch * steps * INPUTS, INPUTS * width, UNITS * width, width, width];
             let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
