@@ -83,7 +83,7 @@ fn see(setting: &Setting, seed: u64) -> Result<Seen, Failure> {
     let has_scale = of(Kind::Scale).is_some_and(|told| told.verdict == Verdict::Clear);
     let spread = of(Kind::Spread).and_then(|told| told.evidence.first());
     let directions = spread.and_then(|evidence| evidence.value.zip(evidence.threshold)).filter(|_| has_scale);
-    let arm = TrialArm { recipe: recipe.clone(), network: subject.network.clone(), data };
+    let arm = TrialArm::new(&subject, &subject);
     let rates = if *optimizer == "adam" { RATES_OF_ADAM } else { RATES_OF_SGD };
     let accuracy = rates.into_iter().filter_map(|learning_rate| {
         run_job(&Job { id: 0, arm: 0, learning_rate, seed, steps: STEPS }, &arm, &|| false)?.train_accuracy

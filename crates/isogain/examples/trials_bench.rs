@@ -12,9 +12,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
+use isogain::check::Subject;
 use isogain::data::Dataset;
 use isogain::trials::{AskTell, Runner, TrialArm};
-use isogain_core::recipe::{Recipe, expand};
+use isogain_core::recipe::Recipe;
 use isogain_core::theory::initializers::Initializer;
 use isogain_core::trial::error::TrialError;
 use isogain_core::trial::{Job, Score};
@@ -56,8 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     recipe.network.width = 64;
     recipe.network.init = Initializer::named("he-normal")?;
     let data = Arc::new(Dataset::load(&recipe.data, Path::new("."))?);
-    let network = expand::network(&recipe, data.shape(), data.outputs())?;
-    let arms = [TrialArm { recipe, network, data }];
+    let subject = Subject::new(&recipe, data)?;
+    let arms = [TrialArm::new(&subject, &subject)];
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let threads = line.trim().parse().map_err(|error| format!("not a number of threads: '{line}' ({error})"))?;

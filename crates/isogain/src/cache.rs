@@ -42,6 +42,8 @@ struct Key {
     recipe: String,
     /// Summary of the data, whose sums tell other data apart.
     data: String,
+    /// The loss that is told.
+    told: String,
 }
 
 impl Cache {
@@ -72,7 +74,12 @@ impl Cache {
 
     fn key(&self, job: &Job, arm: &TrialArm) -> Option<Key> {
         let data = serde_json::to_string(&arm.data.summary).ok()?;
-        Some(Key { program: self.program.clone(), recipe: to_toml(&job_recipe(job, &arm.recipe)), data })
+        Some(Key {
+            program: self.program.clone(),
+            recipe: to_toml(&job_recipe(job, &arm.recipe)),
+            data,
+            told: format!("{:?}", arm.told),
+        })
     }
 
     fn path(&self, key: &Key) -> PathBuf {

@@ -169,14 +169,14 @@ pub fn search<'a>(
 
     let rate = recipe.optimizer.learning_rate;
     let mut arms = vec![Arm::untreated(rate)];
-    let mut runnable = vec![arm(&subject)];
+    let mut runnable = vec![TrialArm::new(&subject, &subject)];
     for Tried { prescription, treated, prediction } in &tried {
         arms.push(if is_other_rate(prescription) {
             Arm::other_learning_rate(prescription.recipe.optimizer.learning_rate)
         } else {
             Arm::treated(rate, prescription.remedies.len(), prediction.learning_rate_ceiling)
         });
-        runnable.push(arm(treated));
+        runnable.push(TrialArm::new(treated, &subject));
     }
     let untrained = subject.data.summary.baseline_loss;
     let mut plan = Plan::usual(arms, rate, seeds, recipe.run.steps, untrained).map_err(mismatch)?;
@@ -355,10 +355,6 @@ fn nothing_known(stopped: Option<Stopped>, budget: Option<Duration>) -> Error {
         (Some(_), _) => Error::Interrupted,
         (None, _) => Error::Mismatch("the search ended before its schedule was done".into()),
     }
-}
-
-fn arm(subject: &Subject) -> TrialArm {
-    TrialArm { recipe: subject.recipe.clone(), network: subject.network.clone(), data: Arc::clone(&subject.data) }
 }
 
 /// Loaded data by what the recipes ask for: most remedies leave it as it is.

@@ -346,6 +346,23 @@ impl Model {
         }
     }
 
+    /// What a batch costs by another loss than the trained one: the mean squared error of the probabilities that
+    /// (binary) cross-entropy takes logits `[batch, outputs]` for. `None` where it is the trained one that is told.
+    pub(crate) fn told_loss(&self, logits: &Tensor<2>, targets: &Targets, told: Loss) -> Option<f64> {
+        let probabilities: fn(&mut [f64]) = match (self.network.loss, told) {
+            (Loss::CrossEntropy, Loss::MeanSquaredError) => ops::softmax_row,
+            (Loss::BinaryCrossEntropy, Loss::MeanSquaredError) => {
+                |row| row.iter_mut().for_each(|z| *z = 1.0 / (1.0 + (-*z).exp()))
+            }
+            _ => return None,
+        };
+        let mut rows = to_f64(logits.clone().into_data());
+        rows.chunks_exact_mut(self.network.outputs).for_each(probabilities);
+        let targets = numbers(targets, self.network.outputs);
+        let errors = rows.iter().zip(&targets).map(|(probability, target)| (probability - target).powi(2));
+        Some(errors.sum::<f64>() / targets.len() as f64)
+    }
+
     /// Inputs as a tensor `[samples x positions, features]`.
     pub fn inputs(&self, samples: &Samples) -> Tensor<2> {
         let features = self.network.input.features;

@@ -1,6 +1,6 @@
 //! One training: steps, what is watched, and how it is judged.
 
-use isogain_core::network::Network;
+use isogain_core::network::{Loss, Network};
 use isogain_core::recipe::{ClipKind, LossScale, Recipe};
 use isogain_core::record::{
     Healed, HistogramRecord, NonFinite, Outcome, ParameterRecord, ScalingRecord, Snapshot, StepRecord,
@@ -36,6 +36,8 @@ pub struct Trainer {
     pub first_non_finite: Option<NonFinite>,
     /// What was done about findings while it went on; `None` where nobody wants anything done.
     pub healed: Option<Vec<Healed>>,
+    /// The loss that is told.
+    told: Loss,
     recipe: Recipe,
     seed: u64,
     order: EpochOrder,
@@ -61,10 +63,17 @@ impl Trainer {
             scaler,
             first_non_finite: None,
             healed: None,
+            told: network.loss,
             recipe: recipe.clone(),
             seed,
             order: EpochOrder::default(),
         }
+    }
+
+    /// Tells another loss than the one that is trained, where [`Model::told_loss`] can.
+    #[must_use]
+    pub fn telling(self, told: Loss) -> Self {
+        Self { told, ..self }
     }
 
     /// Goes on with other settings of the same network on the same data: what remembers something keeps it where its own
@@ -98,9 +107,10 @@ impl Trainer {
         self.model.arithmetic.loss_scale = self.scaler.scale;
         let mut pass = self.model.tracked(probes.as_ref()).with_noise(self.noise()).with_penalties();
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
+        let told = self.model.told_loss(&outputs, &batch.targets, self.told);
         let loss_tensor = self.model.loss(outputs, &batch.targets);
         let mut gradients = pass.gradients(&loss_tensor);
-        let loss = scalar(loss_tensor);
+        let loss = told.unwrap_or_else(|| scalar(loss_tensor));
         let statistics = pass.statistics();
 
         // What a clipped gradient was before; of others the optimizer tells.
@@ -212,8 +222,8 @@ impl Trainer {
 
     /// Judges in evaluation mode on the whole training and test part.
     pub fn outcome(&self, data: &Dataset) -> Outcome {
-        let (loss, train_accuracy) = judge(&self.model, &data.train);
-        let (test_loss, test_accuracy) = judge(&self.model, &data.test);
+        let (loss, train_accuracy) = judge_as(&self.model, &data.train, self.told);
+        let (test_loss, test_accuracy) = judge_as(&self.model, &data.test, self.told);
         Outcome {
             seed: self.seed,
             steps: self.step as u64,
@@ -267,15 +277,22 @@ const VALUES_AT_ONCE: usize = 1 << 22;
 
 /// Mean loss and accuracy in evaluation mode, over pieces of bounded size.
 pub fn judge(model: &Model, part: &Part) -> (f64, Option<f64>) {
+    judge_as(model, part, model.network.loss)
+}
+
+/// The same, the loss told as [`Model::told_loss`].
+fn judge_as(model: &Model, part: &Part, told: Loss) -> (f64, Option<f64>) {
     let shape = part.shape();
     let rows = VALUES_AT_ONCE / (shape.positions() * shape.features.max(64)).max(1);
     let (mut loss, mut right, mut answered, mut judged) = (0.0, 0, 0, 0);
     for piece in part.pieces(rows) {
         let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&piece));
-        let mean = to_f64(model.loss(outputs.clone(), &piece.targets).into_data()).first().copied();
+        let mean = model
+            .told_loss(&outputs, &piece.targets, told)
+            .unwrap_or_else(|| scalar(model.loss(outputs.clone(), &piece.targets)));
         judged += piece.len();
         // A running mean: of one piece it is the very number.
-        loss += (mean.unwrap_or(f64::NAN) - loss) * (piece.len() as f64 / judged as f64);
+        loss += (mean - loss) * (piece.len() as f64 / judged as f64);
         if let Targets::Classes { labels, classes } = &piece.targets {
             let outputs = to_f64(outputs.into_data());
             let rows = outputs.chunks_exact(model.network.outputs.min(*classes)).zip(labels);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use isogain_core::network::Network;
+use isogain_core::network::{Loss, Network};
 use isogain_core::recipe::Recipe;
 use isogain_core::record::Outcome;
 use isogain_core::trial::error::TrialError;
@@ -15,6 +15,7 @@ use isogain_core::trial::{Job, Score};
 
 use crate::Error;
 use crate::cache::Cache;
+use crate::check::Subject;
 use crate::data::Dataset;
 use crate::train::Trainer;
 
@@ -64,6 +65,20 @@ pub struct TrialArm {
     pub network: Network,
     /// Its data; the same samples and targets for every arm.
     pub data: Arc<Dataset>,
+    /// The loss that is told: one for all arms, the untreated network's.
+    pub told: Loss,
+}
+
+impl TrialArm {
+    /// An arm against this untreated network.
+    pub fn new(subject: &Subject, untreated: &Subject) -> Self {
+        Self {
+            recipe: subject.recipe.clone(),
+            network: subject.network.clone(),
+            data: Arc::clone(&subject.data),
+            told: untreated.network.loss,
+        }
+    }
 }
 
 /// How trials are run, and who is told.
@@ -206,7 +221,7 @@ pub fn job_recipe(job: &Job, recipe: &Recipe) -> Recipe {
 /// Trains and judges; stops early where the loss stopped being finite. `None` when it was stopped from outside.
 pub fn run_job(job: &Job, arm: &TrialArm, is_stopped: &dyn Fn() -> bool) -> Option<Outcome> {
     let recipe = job_recipe(job, &arm.recipe);
-    let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed);
+    let mut trainer = Trainer::new(&recipe, &arm.network, &arm.data, job.seed).telling(arm.told);
     while trainer.step < job.steps && !trainer.is_broken() {
         if is_stopped() {
             return None;
@@ -214,4 +229,45 @@ pub fn run_job(job: &Job, arm: &TrialArm, is_stopped: &dyn Fn() -> bool) -> Opti
         trainer.advance(&arm.data, false);
     }
     Some(trainer.outcome(&arm.data))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use isogain_core::recipe::parse;
+
+    use super::*;
+
+    /// A network of logits is the same network with its softmax or sigmoids: a trial must tell the same loss of both.
+    #[test]
+    fn two_losses_of_one_network_are_told_in_one_unit() {
+        let subject = |loss: &str, output: &str| {
+            let text =
+                format!("[data]\nloss = \"{loss}\"\n[network]\ndepth = 2\nwidth = 16\ninit = \"he-normal\"\n{output}");
+            let recipe = parse(&text, "recipe").unwrap();
+            let data = Arc::new(Dataset::load(&recipe.data, Path::new(".")).unwrap());
+            Subject::new(&recipe, data).unwrap()
+        };
+        let job = |steps| Job { id: 0, arm: 0, learning_rate: 0.1, seed: 1, steps };
+        for (loss, output) in [("cross-entropy", "softmax"), ("binary-cross-entropy", "sigmoid")] {
+            let squared = subject("mean-squared-error", &format!("output_activation = \"{output}\"\n"));
+            let logits = subject(loss, "");
+            let [one, other] =
+                [&squared, &logits].map(|arm| run_job(&job(0), &TrialArm::new(arm, &squared), &|| false).unwrap());
+            for (one, other) in [(one.loss, other.loss), (one.test_loss, other.test_loss)] {
+                let (one, other) = (one.unwrap(), other.unwrap());
+                // Single precision on one side.
+                assert!((one - other).abs() < 1e-6 * one, "{output}: {one} {other}");
+            }
+            assert_eq!(one.train_accuracy, other.train_accuracy);
+            // In training too, of a batch before its update; told by itself, the network has its own loss.
+            let trained = |untreated: &Subject| {
+                run_job(&job(1), &TrialArm::new(&logits, untreated), &|| false).unwrap().losses[0].unwrap()
+            };
+            let first = run_job(&job(1), &TrialArm::new(&squared, &squared), &|| false).unwrap().losses[0].unwrap();
+            assert!((trained(&squared) - first).abs() < 1e-6 * first, "{output}");
+            assert!(trained(&logits) > 2.0 * first, "{output}");
+        }
+    }
 }

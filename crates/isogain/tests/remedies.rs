@@ -18,21 +18,17 @@ use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::result::Finished;
 use isogain_core::trial::schedule::Schedule;
 
-fn arm(subject: &Subject) -> TrialArm {
-    TrialArm { recipe: subject.recipe.clone(), network: subject.network.clone(), data: Arc::clone(&subject.data) }
-}
-
 fn verdict(remedy: &Remedy) -> (Verdict, String) {
     let recipes: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let recipe = parse(remedies::reference_recipe(remedy), remedy.name).unwrap();
     let untreated = Subject::load(&recipe, &recipes).unwrap();
     let prescriptions = (remedy.prescribe)(&untreated.case(), &recipe);
     let rate = recipe.optimizer.learning_rate;
-    let (mut arms, mut runnable) = (vec![Arm::untreated(rate)], vec![arm(&untreated)]);
+    let (mut arms, mut runnable) = (vec![Arm::untreated(rate)], vec![TrialArm::new(&untreated, &untreated)]);
     for prescription in &prescriptions {
         assert_eq!(parse(&to_toml(&prescription.recipe), remedy.name).unwrap(), prescription.recipe, "reads back");
         let data = Arc::new(Dataset::load(&prescription.recipe.data, &recipes).unwrap());
-        runnable.push(arm(&Subject::new(&prescription.recipe, data).unwrap()));
+        runnable.push(TrialArm::new(&Subject::new(&prescription.recipe, data).unwrap(), &untreated));
         arms.push(match remedy.name {
             "change-learning-rate" => Arm::other_learning_rate(prescription.recipe.optimizer.learning_rate),
             _ => Arm::treated(rate, 1, None),

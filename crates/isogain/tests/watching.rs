@@ -66,7 +66,7 @@ fn weights_are_bit_identical_with_and_without_watching() {
 fn a_trial_beside_others_computes_what_it_computes_alone() {
     let recipe = recipe(RECIPES[1]);
     let subject = support::alone(|| load(&recipe));
-    let arm = TrialArm { recipe, network: subject.network.clone(), data: subject.data.clone() };
+    let arm = TrialArm::new(&subject, &subject);
     let job = Job { id: 0, arm: 0, learning_rate: 0.02, seed: 5, steps: 30 };
     let alone = support::alone(|| run_job(&job, &arm, &|| false).unwrap());
     let beside: Vec<_> = std::thread::scope(|scope| {

@@ -1,7 +1,10 @@
 //! `[data]`: what the network is trained on.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::variants::Name;
 use crate::network::Loss;
 
 /// What the network is trained on.
@@ -106,6 +109,13 @@ pub enum LossName {
     MeanSquaredError,
     /// Of each output by itself: sigmoid cross-entropy of logits. One output where there are two classes.
     BinaryCrossEntropy,
+}
+
+impl fmt::Display for LossName {
+    /// The name that it has in a recipe.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Name(self).fmt(f)
+    }
 }
 
 impl Data {

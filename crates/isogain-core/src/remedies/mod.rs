@@ -58,6 +58,7 @@ mod smooth_kernel_shaping;
 mod spectral_norm;
 mod standardise_weights;
 mod swap_activation;
+mod swap_loss;
 mod t_fixup_init;
 pub mod tangent_kernel;
 mod uneven_steps;
@@ -104,7 +105,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 49] = [
+pub static TABLE: [&Remedy; 50] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -112,6 +113,7 @@ pub static TABLE: [&Remedy; 49] = [
     &insert_batch_norm::REMEDY,
     &insert_layer_norm::REMEDY,
     &swap_activation::REMEDY,
+    &swap_loss::REMEDY,
     &orthogonal_init::REMEDY,
     &hidden_init::REMEDY,
     &keep_orthogonal::REMEDY,

@@ -214,6 +214,21 @@ fn an_output_activation_is_taken_away_first() {
 }
 
 #[test]
+fn the_loss_is_swapped_where_a_bounded_output_squares_its_error_against_classes() {
+    let losses = |data: &str, output: &str| {
+        let text = format!("[data]\n{data}\n[network]\ndepth = 2\nwidth = 16\noutput_activation = \"{output}\"\n");
+        parameters("swap-loss", &Bench::new(&text))
+    };
+    let named = |loss: &str| format!("loss = {loss}, output_activation = none");
+    let squared = "loss = \"mean-squared-error\"";
+    assert_eq!(losses(squared, "softmax"), [named("cross-entropy")]);
+    assert_eq!(losses(squared, "sigmoid"), [named("binary-cross-entropy"), named("cross-entropy")]);
+    assert_eq!(losses(squared, "leaky-relu"), [] as [&str; 0]);
+    assert_eq!(losses("loss = \"cross-entropy\"", "softmax"), [] as [&str; 0]);
+    assert_eq!(losses("task = \"regression\"", "sigmoid"), [] as [&str; 0]);
+}
+
+#[test]
 fn skips_are_added_or_scaled() {
     let bench = plain(30, "relu", "\"he-normal\"");
     assert_eq!(prescribe("add-skip", &bench).len(), 3);

@@ -51,9 +51,10 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let output = case.network.ops[head + 1..].iter().rev().find_map(Output::of)?;
     let finding = unreachable(case, &output)
         .or_else(|| output.activation.and_then(|activation| stopped(case, name, activation)))
+        .map(|finding| finding.remedies(&["swap-activation"]))
         .or_else(|| squashed(case, &output))?;
     let layers = [name.to_owned(), output.op.to_owned()];
-    Some(Finding { layers, ..finding }.remedies(&["swap-activation"]))
+    Some(Finding { layers, ..finding })
 }
 
 /// What follows the head.
@@ -156,8 +157,7 @@ fn unreachable(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
 /// (p - y) p (1 - p), so that a confident mistake is not corrected. Cross-entropy of logits has p - y.
 fn squashed(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
     let classes = case.data.classes.filter(|_| case.network.loss == Loss::MeanSquaredError)? as f64;
-    let (low, high) = output.range;
-    if !(low.is_finite() && high.is_finite()) {
+    if output.activation.is_some_and(|activation| !activation.is_bounded()) {
         return None;
     }
     let joint = case.start.flow.head.joints.iter().find(|joint| joint.name == output.op)?;
@@ -189,6 +189,7 @@ fn squashed(case: &Case<'_>, output: &Output<'_>) -> Option<Finding> {
             1.0 - STOPPED,
             "(p - y) p (1 - p) against (p - y): a tenth of the steepest slope",
         )
+        .remedies(&["swap-loss", "swap-activation"])
     })
 }
 

@@ -55,10 +55,11 @@ impl Score {
     ///
     /// `data` is what the network was trained on, `untreated` the same data as the untreated recipe sees it. A remedy that
     /// scales a regression target makes the squared error smaller without predicting any better; the loss of predicting
-    /// the mean shrinks alike, so that the ratio of the two baselines takes it back. For classification it is 1.
+    /// the mean shrinks alike, so that the ratio of the two baselines takes it back. Classes have no scale; another loss
+    /// of theirs is told as the untreated recipe's by whoever trains.
     pub fn new(outcome: &Outcome, data: &DataSummary, untreated: &DataSummary) -> Self {
         let ratio = untreated.baseline_loss / data.baseline_loss;
-        let factor = if ratio.is_finite() { ratio } else { 1.0 };
+        let factor = if untreated.classes.is_none() && ratio.is_finite() { ratio } else { 1.0 };
         let broken = outcome.first_non_finite.is_some();
         let in_units = |loss: Option<f64>| loss.filter(|_| !broken).map(|loss| factor * loss);
         Self {

@@ -466,4 +466,7 @@ fn a_score_is_in_the_units_of_the_untreated_target() {
     let scaled = Score::new(&outcome(0.5), &data(1.0), &data(6000.0));
     assert_eq!(raw, scaled);
     assert_eq!(scaled.test_loss, Some(6000.0));
+    // Classes have no scale: baselines differ only where losses do, and then it is the untreated one's that is told.
+    let classes = |baseline_loss: f64| DataSummary { classes: Some(10), ..data(baseline_loss) };
+    assert_eq!(Score::new(&outcome(0.02), &classes(10f64.ln()), &classes(0.09)).loss, Some(0.02));
 }

@@ -12,11 +12,11 @@ use isogain_core::trial::result::{Finished, Stopped, TrialReport};
 use isogain_core::trial::schedule::Schedule;
 use isogain_core::trial::{Job, Score};
 
-use super::{Stage, Watch, arm, mismatch};
+use super::{Stage, Watch, mismatch};
 use crate::Error;
 use crate::check::Subject;
 use crate::run::{Unrecorded, unrecorded};
-use crate::trials::{AskTell, Drive};
+use crate::trials::{AskTell, Drive, TrialArm};
 
 /// Final loss over that of knowing nothing, at which a network has learnt in spite of a warning: nine tenths of what
 /// there was to learn.
@@ -85,7 +85,8 @@ impl First {
         };
         let known = |job: &Job| lock().get(&job.seed).cloned();
         let runner = crate::trials::Runner { progress: &keep, ..drive.runner };
-        Drive { runner, known: &known, ..drive }.run(&mut schedule as &mut dyn AskTell, &[arm(subject)])?;
+        Drive { runner, known: &known, ..drive }
+            .run(&mut schedule as &mut dyn AskTell, &[TrialArm::new(subject, subject)])?;
         self.outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(())
     }

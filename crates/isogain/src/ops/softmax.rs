@@ -15,7 +15,7 @@ pub(crate) fn softmax(x: Tensor<2>, site: Site) -> Tensor<2> {
 fn operation<T: Real>(mut x: Buffer) -> (Buffer, Pull) {
     let (_, features) = extent(&x);
     for row in T::write(&mut x).chunks_exact_mut(features.max(1)) {
-        normalise(row);
+        softmax_row(row);
     }
     let kept = x.clone();
     let pull = move |mut cotangent: Buffer, _| {
@@ -31,8 +31,8 @@ fn operation<T: Real>(mut x: Buffer) -> (Buffer, Pull) {
     (x, Box::new(pull))
 }
 
-/// Shifted by the largest value, so that no exponential overflows.
-fn normalise<T: Real>(row: &mut [T]) {
+/// The same of one row, in place. Shifted by the largest value, so that no exponential overflows.
+pub(crate) fn softmax_row<T: Real>(row: &mut [T]) {
     let largest = row.iter().map(|x| x.wide()).fold(f64::NEG_INFINITY, f64::max);
     let exponentials: Vec<f64> = row.iter().map(|x| (x.wide() - largest).exp()).collect();
     let total: f64 = exponentials.iter().sum();

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::error::{Place, RecipeError, Suggestion, shortened};
-use super::variants::Name;
 use super::{
     Clip, Data, LossName, NetworkKind, NetworkRecipe, Optimizer, Precision, Recipe, Run, Schedule, ScheduleKind, Task,
 };
@@ -92,7 +91,7 @@ fn data(data: &Data) -> Result<(), RecipeError> {
     let needs_classes = matches!(data.loss, Some(LossName::CrossEntropy | LossName::BinaryCrossEntropy));
     if let Some(loss) = data.loss.filter(|_| needs_classes && data.task == Task::Regression) {
         let expected = "needs classes: only for task = \"classification\"";
-        return Err(RecipeError::value("data.loss", format!("\"{}\"", Name(&loss)), expected));
+        return Err(RecipeError::value("data.loss", format!("\"{loss}\""), expected));
     }
     within("data.batch", data.batch, MAX_BATCH)?;
     let optional = |key, value, range: RangeInclusive<usize>| {

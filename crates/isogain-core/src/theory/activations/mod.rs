@@ -201,6 +201,12 @@ impl Activation {
         self.slopes().is_some_and(|(below, _)| below == 0.0)
     }
 
+    /// Whether it is flat at both ends, so that it stops the gradient of what is far from zero (sigmoid, tanh).
+    pub fn is_bounded(self) -> bool {
+        let (low, high) = self.range();
+        low.is_finite() && high.is_finite()
+    }
+
     /// Infimum and supremum of phi: what a head with this activation can reach.
     pub fn range(self) -> (f64, f64) {
         let (low, high) = (self.entry.range)(self.parameter);
