@@ -55,6 +55,8 @@ class Chain:
     ops: list[dict[str, Any]]
     renamed: dict[str, str]
     """What the core calls parameters that are no weights: `bn1.weight` is `bn1.gamma`, a LayerScale's factor `<op>.scale`."""
+    is_whole: bool
+    """Whether it ends where the loss begins; else layers follow that run side by side, such as several heads."""
 
 
 def activation(node: Node) -> dict[str, float | str] | str | None:
@@ -113,7 +115,9 @@ class Builder:
         body = [node for node in cuts if node.index < end and (node.in_model or node.function == "input")]
         # The batch itself is the first joint where it has a cotangent; token indices have none, and the chain begins behind
         # the embedding.
-        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._renamed)
+        last = body[-1].index if body else 0
+        is_whole = not any(last < node.index < end and self._own[node.index] for node in nodes)
+        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._renamed, is_whole)
 
     def _joints(self, nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
         """The cuts, but for those inside of a module that writes one known operation in several calls."""

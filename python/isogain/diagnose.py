@@ -99,7 +99,8 @@ def examined(
         "model": type(model).__name__,
         "batch": samples,
         "loss": loss if math.isfinite(loss) else None,
-        "loss_kind": kind,
+        # Where heads run side by side, what the chain ends with is not what the loss compares with the targets.
+        "loss_kind": kind if chain.is_whole else "other",
         "ops": chain.ops,
         "parameters": parameters,
         "data": data,

@@ -110,14 +110,16 @@ class Result:
             return result
         found = json.loads(document)
         cure, after, flow = found["cure"], [], None
+        before = found["baseline"]["learning_rate"]
         if cure is not None:
             tried = found["prescriptions"][cure["prescription"]]
             rate = tried["learning_rate"]
+            before = tried.get("against_learning_rate", before)
             against = cure["against_random_search"]
             result.best = Best(tried["remedies"], tried["parameters"], rate, tried["effect"], tried["seeds"], against)
             result._arm = cure["prescription"] + 1
             after, flow = search.curves(result._arm, rate), json.dumps(result._flow())
-        curves = {"before": search.curves(0, found["baseline"]["learning_rate"]), "after": after}
+        curves = {"before": search.curves(0, before), "after": after}
         result._cured = _core.Cured(json.dumps(report.data), document, json.dumps(curves), flow)
         return result
 
@@ -132,13 +134,15 @@ class Result:
         """What was trained to the end: the cure first, then by verdict and loss."""
         if self.data is None:
             return []
-        untreated = {run["seed"]: _loss(run) for run in self.data["baseline"]["seeds"]}
+        baseline = self.data["baseline"]
+        runs = {rate["learning_rate"]: rate["seeds"] for rate in baseline["learning_rates"]}
         steps = self.data["recipe"]["run"]["steps"]
         rank = ["improves", "inconclusive", "no-effect", "harms"]
         rows = []
         for index, tried in enumerate(self.data["prescriptions"]):
             if tried["steps"] == steps and tried["seeds"]:
-                verdict = _verdict(tried, self._predicted[index], untreated)
+                untreated = runs[tried.get("against_learning_rate", baseline["learning_rate"])]
+                verdict = _verdict(tried, self._predicted[index], {run["seed"]: _loss(run) for run in untreated})
                 loss = float("inf") if verdict.loss is None else verdict.loss
                 rows.append(((index + 1 != self._arm, rank.index(verdict.verdict), loss, index), verdict))
         return [verdict for _, verdict in sorted(rows, key=lambda row: row[0])]

@@ -263,7 +263,7 @@ pub fn search<'a>(
         .collect();
     let cure = report.cure.as_ref();
     let curves = Curves {
-        before: of(0, report.baseline.learning_rate),
+        before: of(0, report.before().0),
         after: cure.map(|cure| of(cure.prescription + 1, cure.recipe.optimizer.learning_rate)).unwrap_or_default(),
         tried,
     };

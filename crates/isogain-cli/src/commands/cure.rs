@@ -78,7 +78,7 @@ fn cure(options: &Cure, input: &Input, out: &Path, line: &ProgressBar, start: In
     }
     progress::stage(line, "recording", None);
     let mut untreated = subject.recipe.clone();
-    untreated.optimizer.learning_rate = report.trial.baseline.learning_rate;
+    untreated.optimizer.learning_rate = report.trial.before().0;
     let untreated = Subject::new(&untreated, subject.data)?;
     let is_interrupted = report.trial.stopped == Some(Stopped::Interrupted);
     if !is_interrupted {

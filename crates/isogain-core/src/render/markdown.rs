@@ -45,7 +45,7 @@ pub fn cure(report: &CureReport) -> String {
         baseline.seeds.len()
     );
     for tried in report.finished() {
-        page += &line(&baseline.seeds, tried, words::verdict(tried.verdict));
+        page += &line(report.trial.reference(tried).1, tried, words::verdict(tried.verdict));
     }
     if let Some(random) = &report.trial.random_search {
         page += &random_search(&baseline.seeds, random);

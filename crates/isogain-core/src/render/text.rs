@@ -271,13 +271,13 @@ pub fn measured(evidence: &Evidence) -> String {
 
 /// `rescale-init (init = he-normal): predicted x1.00   tried: improves, 3 of 3 seeds, loss 2.303 → 0.021, accuracy ...`.
 fn outcome(report: &CureReport, tried: &PrescriptionResult) -> String {
-    let baseline = &report.trial.baseline.seeds;
-    let (won, seeds) = words::seeds_won(baseline, &tried.seeds);
+    let (_, untreated) = report.trial.reference(tried);
+    let (won, seeds) = words::seeds_won(untreated, &tried.seeds);
     format!(
         "{}: predicted {}   tried: {}, {won} of {seeds} seeds, {}",
         words::named(&tried.remedies, &tried.parameters),
         words::predicted(tried),
         words::verdict(tried.verdict),
-        words::change(baseline, &tried.seeds)
+        words::change(untreated, &tried.seeds)
     )
 }

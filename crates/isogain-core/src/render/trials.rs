@@ -82,7 +82,7 @@ fn names(dropped: &[&PrescriptionResult]) -> String {
 }
 
 fn row(report: &CureReport, tried: &PrescriptionResult) -> Vec<String> {
-    let [loss, accuracy, seeds] = outcome(&report.trial.baseline.seeds, &tried.seeds);
+    let [loss, accuracy, seeds] = outcome(report.trial.reference(tried).1, &tried.seeds);
     vec![
         printable(&tried.remedy),
         shortened(&printable(&tried.parameters), PARAMETERS_WIDTH),

@@ -10,7 +10,7 @@ use crate::trial::paired::Effect;
 use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
-use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, number, percent, plural};
+use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, number, percent, plural, setting};
 
 /// Causes with a smaller share of the total are not worth a word.
 const SMALLEST_SHARE: f64 = 0.01;
@@ -238,23 +238,24 @@ impl End {
 
 /// The verdict on the whole in one sentence.
 pub fn outcome(report: &CureReport) -> String {
-    let baseline = &report.trial.baseline.seeds;
+    let (rate, before) = report.trial.before();
     let is_healthy = End::of(report) == End::Healthy;
     let Some((cure, result)) = report.cure() else {
         return if is_healthy {
             format!("nothing to cure; {}", healthy(&report.check))
         } else {
-            let loss = loss(median_loss(baseline));
+            let loss = loss(median_loss(before));
             format!("no remedy that was tried improves on the untreated network (loss {loss})")
         };
     };
-    let (won, seeds) = seeds_won(baseline, &cure.seeds);
-    let change = change(baseline, &cure.seeds);
+    let (won, seeds) = seeds_won(before, &cure.seeds);
+    let change = change(before, &cure.seeds);
     let test = median_test_accuracy(&cure.seeds)
         .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
     let lead = if is_healthy { "nothing to cure; still improved by " } else { "" };
     let name = named(&cure.remedies, &result.parameters);
-    format!("{lead}{name}: {change}{test}, better on {won} of {seeds} seeds")
+    let than = result.against_learning_rate.map_or_else(String::new, |_| format!(" than at {}", setting(rate)));
+    format!("{lead}{name}: {change}{test}, better{than} on {won} of {seeds} seeds")
 }
 
 /// What was not done, a sentence for each reason; and what ended the search before it was through.

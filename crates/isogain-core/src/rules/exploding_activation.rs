@@ -1,8 +1,11 @@
 //! Activations that grow from layer to layer until the loss starts far above that of knowing nothing.
 
+use std::f64::consts::LN_2;
+
 use super::finding::{factor, number};
 use super::measure::forward;
 use super::{Case, Finding, Rule};
+use crate::network::Loss;
 use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
@@ -38,7 +41,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     // A regression with unscaled targets starts with a large loss too; then the outputs are small against them.
     let outputs_are_large =
         case.data.target.as_ref().and_then(|target| target.rms()).is_none_or(|rms| head.output_rms > rms);
-    let fails = head.loss.is_finite() && head.loss > LOSS * baseline && outputs_are_large;
+    let limit = LOSS * baseline.max(of_equal_outputs(case));
+    let fails = head.loss.is_finite() && limit > 0.0 && head.loss / times_the_mean(case) > limit && outputs_are_large;
     if !fails && growth < GROWTH {
         return None;
     }
@@ -80,6 +84,29 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
+/// Loss of outputs that are all zero: what a network with small outputs starts at, however rare a class is.
+fn of_equal_outputs(case: &Case<'_>) -> f64 {
+    let classes = case.data.classes.unwrap_or_default().max(1) as f64;
+    match case.network.loss {
+        Loss::CrossEntropy => classes.ln(),
+        Loss::BinaryCrossEntropy => LN_2,
+        Loss::MeanSquaredError => case.data.classes.map_or(0.0, |_| classes.recip()),
+        Loss::Other => 0.0,
+    }
+}
+
+/// How many times the mean over samples the loss is, at least: a sum, or a mean that was scaled. Cross-entropy's gradient
+/// p - y has a squared norm of at most 2 for each sample, and of 1 for each output by itself.
+fn times_the_mean(case: &Case<'_>) -> f64 {
+    let largest = match case.network.loss {
+        Loss::CrossEntropy => (2.0 / case.network.outputs as f64).sqrt(),
+        Loss::BinaryCrossEntropy => (case.network.outputs as f64).recip(),
+        Loss::MeanSquaredError | Loss::Other => return 1.0,
+    };
+    // NaN where a gradient is none.
+    (case.start.flow.head.cotangent_rms / largest).max(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +123,24 @@ mod tests {
         let finding = ask(3.5).unwrap();
         assert_eq!(finding.level, Level::Deny);
         assert_eq!(finding.causes[0].cause, Cause::WeightScale);
+    }
+
+    #[test]
+    fn a_rare_class_is_no_explosion() {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
+        bench.data.baseline_loss = 0.04;
+        assert_eq!(bench.ask("exploding-activation"), None);
+    }
+
+    #[test]
+    fn a_sum_over_the_batch_is_no_explosion_and_a_loss_below_zero_has_no_ratio() {
+        let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
+        let head = &mut bench.start.flow.head;
+        (head.loss, head.cotangent_rms) = (64.0 * head.loss, 64.0 * head.cotangent_rms);
+        assert_eq!(bench.ask("exploding-activation"), None);
+        bench.network.loss = Loss::Other;
+        (bench.start.flow.head.loss, bench.data.baseline_loss) = (-0.1, -0.1);
+        assert_eq!(bench.ask("exploding-activation"), None);
     }
 
     #[test]

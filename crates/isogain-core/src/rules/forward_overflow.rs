@@ -4,6 +4,7 @@ use super::finding::number;
 use super::measure::{largest_number, precision_name};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
+use crate::statistics::Moments;
 
 pub(super) static RULE: Rule = Rule {
     name: "forward-overflow",
@@ -42,11 +43,24 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .take_while(|joint| joint.activation.non_finite == 0)
         .map(|joint| joint.activation.abs_max)
         .fold(0.0, f64::max);
-    let message = format!(
-        "the forward pass overflows at {name} before the first step: no gradient exists, so that clipping cannot help"
-    );
     let precision = case.recipe.run.precision;
     let limit = largest_number(precision);
+    let nothing = "no gradient exists, so that clipping cannot help";
+    if let Some((what, remedies)) = given(case) {
+        return Some(
+            Finding::new(RULE.name, Level::Deny, [name, name], format!("{what}: {nothing}")).remedies(remedies),
+        );
+    }
+    // One operation more would have to make a number of the square of its inputs' size.
+    let has_overflown = largest > limit.sqrt();
+    let message = if has_overflown || joint.is_none() {
+        format!("the forward pass overflows at {name} before the first step: {nothing}")
+    } else {
+        format!(
+            "{name} returns values that are not finite before the first step, of inputs that are: it divides by zero, takes \
+             the root or logarithm of a negative number, or a softmax over nothing; {nothing}"
+        )
+    };
     let last = case.network.ops.last().map_or(name, |op| op.name.as_str());
     let mut finding = Finding::new(RULE.name, Level::Deny, [name, last], message)
         .against(
@@ -64,6 +78,18 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         finding.theory = Some(format!("the operation before it still returned values up to {}", number(largest)));
     }
     Some(finding)
+}
+
+/// What was not finite before anything was computed, and what to do about it.
+fn given(case: &Case<'_>) -> Option<(String, &'static [&'static str])> {
+    let of = |moments: &Moments| format!("{} of {} values", moments.non_finite, moments.count);
+    let input = &case.data.input;
+    if input.non_finite > 0 {
+        return Some((format!("{} of the inputs are not finite", of(input)), &[]));
+    }
+    let broken = case.start.parameters.iter().find(|parameter| parameter.weight.non_finite > 0)?;
+    let message = format!("{} of {} are not finite before the first step", of(&broken.weight), broken.name);
+    Some((message, &["rescale-init"]))
 }
 
 #[cfg(test)]
@@ -89,6 +115,23 @@ mod tests {
             Bench::new("[network]\ndepth = 20\nwidth = 16\ninit = { name = \"normal\", weight_variance = 4.0 }\n");
         assert_eq!(bench.ask("forward-overflow"), None);
         assert!(bench.ask("exploding-activation").is_some());
+    }
+
+    #[test]
+    fn what_was_not_finite_before_is_no_overflow() {
+        let broken = || {
+            let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
+            bench.joint("fc1").activation.non_finite = 1;
+            bench
+        };
+        let message = |bench: Bench| bench.ask("forward-overflow").unwrap().message;
+        assert!(message(broken()).starts_with("fc1 returns values that are not finite"), "{}", message(broken()));
+        let mut of_input = broken();
+        of_input.data.input.non_finite = 3;
+        assert!(message(of_input).starts_with("3 of "));
+        let mut of_weight = broken();
+        of_weight.parameter("fc2.weight").weight.non_finite = 1;
+        assert!(message(of_weight).contains("of fc2.weight are not finite"));
     }
 
     #[test]

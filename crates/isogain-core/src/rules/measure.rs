@@ -81,6 +81,48 @@ pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64>
     Some(relative_step(case, record, clip_factor(case), &sizes)? * case.recipe.run.steps as f64)
 }
 
+/// A trained parameter of a layer that the chain of operations does not show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfollowed<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// RMS of its gradient, above 0 and finite.
+    pub(super) gradient_rms: f64,
+    /// As [`Weight::reach`].
+    pub(super) reach: f64,
+}
+
+/// What is trained in layers that the chain of operations does not show one by one: those of ways that run side by side
+/// and meet in an operation which is measured as a whole.
+pub(super) fn unfollowed<'a>(case: &Case<'a>) -> Vec<Unfollowed<'a>> {
+    let is_followed = |op: &&Op| !matches!(op.kind, OpKind::Other(_) | OpKind::Residual(_));
+    let ops = case.network.walk();
+    if !ops.iter().any(|op| matches!(op.kind, OpKind::Other(_))) {
+        return Vec::new();
+    }
+    let followed: HashSet<&str> = ops.iter().copied().filter(is_followed).map(|op| op.name.as_str()).collect();
+    let around: HashSet<&str> = followed.iter().flat_map(|name| modules(name)).collect();
+    let shrink = clip_factor(case);
+    let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
+    let steps = case.recipe.run.steps as f64;
+    let hidden = case.start.parameters.iter().filter(|record| {
+        let owner = record.name.rsplit_once('.').map_or("", |(owner, _)| owner);
+        let is_inside = modules(owner).any(|module| followed.contains(module));
+        !(owner.is_empty() || is_inside || around.contains(owner))
+    });
+    let of = |record: &'a ParameterRecord| {
+        let gradient_rms = record.gradient.rms().filter(|rms| *rms > 0.0 && rms.is_finite())?;
+        let reach = relative_step(case, record, shrink, &sizes)? * steps;
+        Some(Unfollowed { name: &record.name, gradient_rms, reach })
+    };
+    hidden.filter_map(of).collect()
+}
+
+/// A dotted name and the modules that it is in: `a.b.c`, `a.b`, `a`.
+fn modules(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(module, _)| module))
+}
+
 /// |update| / |W| of one step from the gradient before training.
 ///
 /// `shrink` is what clipping leaves of the gradient.

@@ -1,7 +1,7 @@
 //! A forward signal that dies: activations shrink from layer to layer, or all samples come to look alike.
 
 use super::finding::{factor, number, steps};
-use super::measure::{Span, forward, unit_roundoff, weights};
+use super::measure::{Span, forward, unfollowed, unit_roundoff, weights};
 use super::{Case, Finding, Rule, vanishing_gradient};
 use crate::recipe::{Level, Precision};
 
@@ -51,6 +51,7 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
     let hidden = weights.iter().filter(|weight| Some(weight.op) != head);
     // From 0, because the sum of nothing is -0.
     let reach = hidden.filter_map(|weight| weight.reach).fold(0.0, |sum, reach| sum + reach);
+    let reach = unfollowed(case).iter().fold(reach, |sum, parameter| sum + parameter.reach);
     let level = match reach {
         reach if reach < STUCK => Level::Deny,
         reach if reach < SLOW || span.log_gain < -LOST_ANYWAY => Level::Warn,

@@ -1,7 +1,7 @@
 //! A gradient that shrinks on its way back until the first layers cannot move.
 
 use super::finding::{factor, number};
-use super::measure::{Span, Weight, backward, belongs, weights};
+use super::measure::{Span, Unfollowed, Weight, backward, belongs, unfollowed, weights};
 use super::{Case, Finding, Rule};
 use crate::recipe::Level;
 
@@ -30,6 +30,23 @@ pub(super) const SHRINKS: f64 = 3.4;
 pub(super) const STUCK: f64 = 0.035;
 /// See [`STUCK`].
 pub(super) const SLOW: f64 = 0.065;
+/// Shrinking, nepers, from parameter to parameter, where the chain rule's factors in between are not seen: a factor of 1000,
+/// because gradients of weights differ by the sizes of layers too.
+const BESIDE: f64 = 6.9;
+/// Part of these parameters that must be stuck: a few that hardly move are no illness.
+const PART: f64 = 1.0 / 3.0;
+/// In order.
+const REMEDIES: &[&str] = &[
+    "rescale-init",
+    "swap-activation",
+    "add-skip",
+    "insert-batch-norm",
+    "orthogonal-init",
+    "lsuv-init",
+    "unit-jacobian-init",
+    "insert-layer-norm",
+    "orthogonalise-updates",
+];
 /// Where the two limits come from.
 pub(super) const REACH_SOURCE: &str =
     "of 65 trainings on the digits, none below 0.035 passed 32 % accuracy, all above 0.065 reached 42 %";
@@ -65,6 +82,10 @@ pub(super) fn fires(case: &Case<'_>) -> bool {
 }
 
 fn check(case: &Case<'_>) -> Option<Finding> {
+    along_the_chain(case).or_else(|| beside_the_chain(case))
+}
+
+fn along_the_chain(case: &Case<'_>) -> Option<Finding> {
     let Shrunk { span, weight, reach, level } = shrunk(case)?;
     let [first, last] = span.names();
     let message = format!(
@@ -82,25 +103,44 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .against(format!("steps x |update| / |W| of {}", weight.op), reach, STUCK, REACH_SOURCE)
         .with("RMS of what the outputs vary between samples", case.start.flow.head.output_spread_rms)
         .with_slope(case)
-        .remedies(&[
-            "rescale-init",
-            "swap-activation",
-            "add-skip",
-            "insert-batch-norm",
-            "orthogonal-init",
-            "lsuv-init",
-            "unit-jacobian-init",
-            "insert-layer-norm",
-            "orthogonalise-updates",
-        ]);
+        .remedies(REMEDIES);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);
     Some(finding)
 }
 
+/// Two ways that meet, towers, layers side by side: only their parameters tell what became of the gradient.
+fn beside_the_chain(case: &Case<'_>) -> Option<Finding> {
+    let mut beside = unfollowed(case);
+    beside.sort_by(|a, b| a.gradient_rms.total_cmp(&b.gradient_rms));
+    let (smallest, largest) = (beside.first()?, beside.last()?);
+    let log_gain = |one: &Unfollowed<'_>| (one.gradient_rms / largest.gradient_rms).ln();
+    let is_stuck = |one: &&Unfollowed<'_>| one.reach < STUCK && log_gain(one) < -BESIDE;
+    let share = beside.iter().filter(is_stuck).count() as f64 / beside.len() as f64;
+    if share < PART || !is_stuck(&smallest) {
+        return None;
+    }
+    let gain = log_gain(smallest);
+    let message = format!(
+        "where ways run side by side, the gradient of {} is {} of that of {}: {} % of the parameters there cannot move",
+        smallest.name,
+        factor(gain),
+        largest.name,
+        number(100.0 * share)
+    );
+    Some(
+        Finding::new(RULE.name, Level::Deny, [smallest.name, largest.name], message)
+            .against("ln of the smallest parameter's gradient over the largest's", gain, -BESIDE, "a factor of 1000")
+            .against("share of the parameters there that cannot move", share, PART, "a few are no illness")
+            .against(format!("steps x |update| / |W| of {}", smallest.name), smallest.reach, STUCK, REACH_SOURCE)
+            .remedies(REMEDIES),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{Op, OpKind, Other};
     use crate::rules::fixture::Bench;
     use crate::rules::measure::is_zero;
 
@@ -122,6 +162,27 @@ mod tests {
         let adam = |eps: &str| format!("[optimizer]\nname = \"adam\"\nlearning_rate = 1e-3\neps = {eps}\n");
         assert_eq!(plain(12, &adam("1e-30")).ask("vanishing-gradient"), None);
         assert!(plain(20, &adam("1e-3")).ask("vanishing-gradient").is_some());
+    }
+
+    /// A tower whose layers the chain does not show.
+    #[test]
+    fn what_runs_side_by_side_is_judged_by_its_parameters() {
+        let tower = |factor: f64| {
+            let mut bench = plain(2, "");
+            let other = OpKind::Other(Other { operation: "cat".into(), weighted: true });
+            bench.network.ops.insert(0, Op { name: "cat".into(), kind: other });
+            let first = bench.start.parameters[0].clone();
+            for layer in 0..12 {
+                let mut record = first.clone();
+                record.name = format!("tower.{layer}.weight");
+                record.gradient.sum_of_squares *= factor.powi(2 * (12 - layer));
+                bench.start.parameters.push(record);
+            }
+            bench.ask("vanishing-gradient")
+        };
+        assert_eq!(tower(0.9), None);
+        let finding = tower(0.2).unwrap();
+        assert_eq!((finding.level, finding.layers), (Level::Deny, ["tower.0.weight".into(), "tower.11.weight".into()]));
     }
 
     #[test]

@@ -301,7 +301,7 @@ impl Subject {
         let network = Network {
             input: Shape::vector(capture.ops().first().map_or(0, |op| op.input.len() / traced.batch)),
             outputs: capture.ops().last().map_or(0, |op| op.output.len() / op.rows.max(1)),
-            ops: ops(&traced.ops, &captured, initializer, activation),
+            ops: with_output(ops(&traced.ops, &captured, initializer, activation)),
             loss: traced.loss_kind,
         };
         let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
@@ -512,6 +512,16 @@ fn ops(
         }
     };
     traced.iter().map(|op| Op { name: op.name.clone(), kind: kind(op) }).collect()
+}
+
+/// A softmax that is all that is left of the way to the loss is the output's. Elsewhere it is some part of a larger thing.
+fn with_output(mut ops: Vec<Op>) -> Vec<Op> {
+    if let Some(Op { kind, .. }) = ops.last_mut()
+        && matches!(kind, OpKind::Other(other) if other.operation.eq_ignore_ascii_case("softmax"))
+    {
+        *kind = OpKind::Softmax;
+    }
+    ops
 }
 
 #[cfg(test)]

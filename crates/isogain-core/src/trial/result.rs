@@ -38,6 +38,22 @@ pub struct TrialReport {
     pub stopped: Option<Stopped>,
 }
 
+impl TrialReport {
+    /// What a prescription is compared with: the untreated network's learning rate and its runs. That is its best rate,
+    /// but the recipe's for a prescription that is nothing but another rate.
+    pub fn reference(&self, tried: &PrescriptionResult) -> (f64, &[SeedScore]) {
+        let rate = tried.against_learning_rate.unwrap_or(self.baseline.learning_rate);
+        let of_rate = self.baseline.learning_rates.iter().find(|result| result.learning_rate == rate);
+        (rate, of_rate.map_or(&self.baseline.seeds, |result| &result.seeds))
+    }
+
+    /// The same of the cure; without one the untreated network at its best rate.
+    pub fn before(&self) -> (f64, &[SeedScore]) {
+        let cure = self.cure.as_ref().and_then(|cure| self.prescriptions.get(cure.prescription));
+        cure.map_or((self.baseline.learning_rate, &self.baseline.seeds), |tried| self.reference(tried))
+    }
+}
+
 /// How far the predicted gradient was off before training, on seeds that the prediction had not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictionError {
@@ -119,6 +135,9 @@ pub struct PrescriptionResult {
     pub verdict: Verdict,
     /// Its runs.
     pub seeds: Vec<SeedScore>,
+    /// The untreated network's learning rate that it is compared with, where that is not its best one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub against_learning_rate: Option<f64>,
     /// Against the untreated network after as many steps; `None` when it was not run.
     pub effect: Option<Effect>,
 }
@@ -227,6 +246,7 @@ impl Finished<'_> {
         let steps = run.map_or(0, |(_, steps)| steps);
         let seeds = run.map_or_else(Vec::new, |(configuration, steps)| self.schedule.scores(configuration, steps));
         let reference = self.schedule.reference(index + 1, steps);
+        let best = self.schedule.best_learning_rate(0, steps);
         let paired = reference
             .map(|reference| Paired::new(&self.schedule.scores(reference, steps), &seeds, self.floor()))
             .filter(|paired| !paired.seeds.is_empty());
@@ -245,6 +265,7 @@ impl Finished<'_> {
             steps,
             verdict,
             seeds,
+            against_learning_rate: reference.filter(|_| reference != best).map(|reference| reference.learning_rate),
             effect: paired.map(|paired| paired.effect()),
         }
     }

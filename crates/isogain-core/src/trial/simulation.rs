@@ -394,6 +394,8 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
     use Verdict::{Harms, Improves, NoEffect};
     assert_eq!(verdicts, [Improves, Improves, Improves, Harms, NoEffect]);
     assert!(report.prescriptions.iter().all(|result| result.seeds.len() == 3 && result.steps == 1000));
+    // Another rate alone is compared with the recipe's, all else with the untreated network's best; here they are one.
+    assert!(report.prescriptions.iter().all(|result| result.against_learning_rate.is_none()));
     let cure = report.cure.unwrap();
     // Both it and the pair are below the floor; it is one remedy.
     assert_eq!((cure.prescription, cure.remedies.as_slice()), (2, &["add-skip".to_owned()][..]));
@@ -402,6 +404,25 @@ fn the_report_names_the_simplest_cure_and_keeps_every_verdict() {
     assert_eq!(report.baseline.learning_rates.len(), 4);
     assert_eq!(report.spent.steps, schedule.total_steps() + random.total_steps());
     assert_eq!(report.prescriptions[3].effect.as_ref().unwrap().median_loss_ratio, None);
+}
+
+/// A recipe whose rate is wrong: the cure is another rate, told against the recipe's and not against itself.
+#[test]
+fn another_rate_is_told_against_the_recipes() {
+    let better = grid(LEARNING_RATE)[1];
+    let prescriptions = [Prescription {
+        remedies: vec!["change-learning-rate".to_owned()],
+        parameters: String::new(),
+        recipe: Recipe::default(),
+    }];
+    let arms = vec![Arm::untreated(LEARNING_RATE), Arm::other_learning_rate(better)];
+    let plan = Plan::usual(arms, LEARNING_RATE, vec![0, 1, 2], 1000, UNTRAINED).unwrap();
+    let schedule = run(plan, 1, 1, &|job| if job.learning_rate == better { 0.1 } else { UNTRAINED });
+    let finished = Finished { schedule: &schedule, random: None, prescriptions: &prescriptions, predictions: &[] };
+    let report = finished.report(0.0).unwrap();
+    assert_eq!((report.baseline.learning_rate, report.prescriptions[0].verdict), (better, Verdict::Improves));
+    let (rate, seeds) = report.before();
+    assert_eq!((rate, seeds.len(), seeds[0].score.loss), (LEARNING_RATE, 3, Some(UNTRAINED)));
 }
 
 /// What a search says that is stopped after any number of answers: nothing before the untreated network was trained, no

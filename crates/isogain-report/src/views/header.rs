@@ -76,7 +76,7 @@ fn parameters(parameters: &str) -> String {
 }
 
 fn tiles(report: &CureReport) -> String {
-    let before = &report.trial.baseline.seeds;
+    let (_, before) = report.trial.before();
     let after = report.cure().map_or(&[][..], |(cure, _)| &cure.seeds[..]);
     let slope = |flow: &Flow| Profile::of(flow).slope();
     let mut tiles = vec![tile(

@@ -23,7 +23,7 @@ pub(crate) fn text(report: &CureReport) -> String {
     let rows: String =
         trial.baseline.learning_rates.iter().map(|rate| row(rate, trial.baseline.learning_rate)).collect();
     format!(
-        "<ul>\n<li>Every remedy is compared with the untreated network <b>at that network's own best learning rate</b>, on the same \
+        "<ul>\n<li>Every remedy is compared with the untreated network <b>at that network's own best learning rate</b>, another learning rate alone with the recipe's, on the same \
          {seeds} seeds, the same order of the data and the same {} steps. Loss and accuracy are those of evaluation mode on the \
          unchanged data.</li>\n\
          <li><b>improves</b> and <b>harms</b> need at least {} paired seeds, a median change of the loss of at least {}, agreement \

@@ -37,9 +37,8 @@ pub(crate) fn figure(report: &CureReport) -> String {
             Band { class, edges }
         }))
         .collect();
-    let baseline = &report.trial.baseline;
-    let mut legend =
-        vec![("before", format!("before: untreated, learning rate {}", numbers::setting(baseline.learning_rate)))];
+    let (rate, _) = report.trial.before();
+    let mut legend = vec![("before", format!("before: untreated, learning rate {}", numbers::setting(rate)))];
     if let Some((cure, _)) = report.cure().filter(|_| !curves.after.is_empty()) {
         let rate = numbers::setting(cure.recipe.optimizer.learning_rate);
         legend.push(("after", format!("after: {}, learning rate {rate}", text(&cure.remedies.join(" + ")))));

@@ -44,7 +44,7 @@ pub(crate) fn figure(report: &CureReport) -> String {
     let through_time = report.check.flow.log_gain_per_time_step();
     let step = if through_time.is_some() { "time step" } else { "layer" };
     if let Some(slope) = through_time.or_else(|| Profile::of(&report.check.flow).slope()) {
-        let seeds = &report.trial.baseline.seeds;
+        let (_, seeds) = report.trial.before();
         arms.push(Arm { name: "untreated".to_owned(), class: "before", factor: slope.exp(), seeds });
     }
     arms.sort_by(|a, b| a.factor.total_cmp(&b.factor));

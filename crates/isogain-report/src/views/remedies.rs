@@ -56,7 +56,7 @@ fn untreated(report: &CureReport, strip: &Strip) -> String {
 }
 
 fn row(report: &CureReport, tried: &PrescriptionResult, strip: &Strip, is_cure: bool) -> String {
-    let (won, seeds) = words::seeds_won(&report.trial.baseline.seeds, &tried.seeds);
+    let (won, seeds) = words::seeds_won(report.trial.reference(tried).1, &tried.seeds);
     let (class, mark) =
         if is_cure { (" class=\"chosen\"", " <span class=\"badge good\">the cure</span>") } else { ("", "") };
     format!(
