@@ -362,39 +362,37 @@ def stacked(cell: str, function: str = "tanh", every: bool = False) -> dict:
     return case.finish(numbers(8, [4, 6, 2]), targets, run)
 
 
-def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap: float | None = None) -> dict:
+def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap: float | None = None,
+                sandwich: bool = False) -> dict:
     width, vocabulary = 8, 7
     case = Case(10, [5], 1, vocabulary)
 
-    def attend(name: str, norm: str | None):
-        def branch(ops: list, x: Tensor) -> Tensor:
+    def attend(ops: list, name: str, x: Tensor) -> Tensor:
+        x = case.linear(ops, f"{name}.qkv", x, 3 * width)
+        if qk_norm:
+            x = case.qk_norm(ops, f"{name}.qk_norm", x, 2)
+        return case.attention(ops, f"{name}.attention", x, 2, True, rotary, cap)
+
+    def feed(ops: list, name: str, x: Tensor) -> Tensor:
+        return case.activation(ops, f"{name}.gelu", case.linear(ops, f"{name}.fc", x, 2 * width), "gelu")
+
+    def branch(name: str, inner, norm: str | None):
+        def run(ops: list, x: Tensor) -> Tensor:
             if norm:
                 x = case.norm(ops, f"{name}.norm", x, norm)
-            x = case.linear(ops, f"{name}.qkv", x, 3 * width)
-            if qk_norm:
-                x = case.qk_norm(ops, f"{name}.qk_norm", x, 2)
-            x = case.attention(ops, f"{name}.attention", x, 2, True, rotary, cap)
-            return case.linear(ops, f"{name}.proj", x, width)
+            x = case.linear(ops, f"{name}.proj", inner(ops, name, x), width)
+            return case.norm(ops, f"{name}.out_norm", x, norm) if sandwich else x
 
-        return branch
-
-    def feed(name: str, norm: str | None):
-        def branch(ops: list, x: Tensor) -> Tensor:
-            if norm:
-                x = case.norm(ops, f"{name}.norm", x, norm)
-            x = case.activation(ops, f"{name}.gelu", case.linear(ops, f"{name}.fc", x, 2 * width), "gelu")
-            return case.linear(ops, f"{name}.proj", x, width)
-
-        return branch
+        return run
 
     def run(ops: list, tokens: Tensor) -> Tensor:
         x = case.embedding(ops, "embedding", tokens, vocabulary, width, not rotary)
         for block in (1, 2):
             inner = ("rms" if rotary else "layer") if pre else None
-            x = case.residual(ops, f"block{block}.attention", x, attend(f"block{block}.attention", inner))
+            x = case.residual(ops, f"block{block}.attention", x, branch(f"block{block}.attention", attend, inner))
             if not pre:
                 x = case.norm(ops, f"block{block}.norm1", x, "layer")
-            x = case.residual(ops, f"block{block}.mlp", x, feed(f"block{block}.mlp", inner))
+            x = case.residual(ops, f"block{block}.mlp", x, branch(f"block{block}.mlp", feed, inner))
             if not pre:
                 x = case.norm(ops, f"block{block}.norm2", x, "layer")
         return case.linear(ops, "head", x, vocabulary, tied="embedding" if tied else None)
@@ -495,6 +493,7 @@ CASES = {
     "gru_every": lambda: stacked("gru", every=True),
     "transformer_pre_tied": lambda: transformer(True, False, True),
     "transformer_post": lambda: transformer(False, False, False),
+    "transformer_sandwich": lambda: transformer(True, False, False, sandwich=True),
     "transformer_rotary_rms": lambda: transformer(True, True, False),
     "transformer_qk_norm": lambda: transformer(True, True, False, qk_norm=True),
     "transformer_capped": lambda: transformer(True, True, False, cap=0.7),

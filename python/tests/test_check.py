@@ -47,8 +47,20 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
     "vgg-like": lambda: (drawn(vgg_like(), he), images()),
     "residual": lambda: (residual(lambda: Block(0.2), 6), classes()),
     "batch norm": lambda: (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 10)), images()),
+    "sandwich": lambda: (nn.Sequential(nn.Linear(64, 16), *(Sandwich() for _ in range(4)), nn.Linear(16, 10)), classes()),
     "encoder": lambda: (Encoder(), (torch.randint(0, 50, (4, 12)), torch.randint(0, 10, (4,)))),
 }
+
+
+class Sandwich(nn.Module):
+    """A branch with a norm at both ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16), nn.LayerNorm(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
 
 
 class Encoder(nn.Module):

@@ -301,6 +301,19 @@ fn norms_after_the_sums_and_deepnorm() {
 }
 
 #[test]
+fn norms_at_both_ends_of_every_branch() {
+    let text = "kind = \"transformer\"\ndepth = 1\nwidth = 8\nnorm_placement = \"sandwich\"\ndropout = 0.1\n\
+                stochastic_depth = 0.1\nhead = \"mean\"";
+    let sandwich = network(text, text_of(5, 7), 3);
+    let names: Vec<&str> = residual(&sandwich, "block1.mlp").branch.iter().map(|op| op.name.as_str()).collect();
+    // What leaves samples out stays last: a norm behind it would scale up what it scaled up.
+    let parts = ["norm", "fc", "gelu", "proj", "dropout", "out_norm", "drop"];
+    assert_eq!(names, parts.map(|part| format!("block1.mlp.{part}")));
+    let ends: Vec<&str> = sandwich.ops.iter().map(|op| op.name.as_str()).collect();
+    assert_eq!(ends, ["embedding", "dropout", "block1.attention", "block1.mlp", "norm", "mean", "head"]);
+}
+
+#[test]
 fn the_values_of_an_attention_start_smaller_under_deepnorm() {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;

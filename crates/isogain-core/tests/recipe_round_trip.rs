@@ -260,7 +260,8 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
 }
 
 fn transformer() -> impl Strategy<Value = NetworkRecipe> {
-    let placement = sample::select(vec![NormPlacement::Pre, NormPlacement::Post, NormPlacement::Deepnorm]);
+    use NormPlacement::{Deepnorm, Post, Pre, Sandwich};
+    let placement = sample::select(vec![Pre, Sandwich, Post, Deepnorm]);
     let positions = option::of(sample::select(vec![Positions::Learned, Positions::Rotary, Positions::None]));
     let head = option::of(sample::select(vec![Head::Every, Head::Mean, Head::Last]));
     let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
@@ -276,8 +277,8 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
             (heads, mlp_ratio),
         )| {
             let default = NetworkRecipe::of(NetworkKind::Transformer);
-            let is_deep = norm_placement == NormPlacement::Deepnorm;
-            let fixup = may_be_fixed_up && norm_placement == NormPlacement::Pre;
+            let is_deep = norm_placement == Deepnorm;
+            let fixup = may_be_fixed_up && norm_placement == Pre;
             NetworkRecipe {
                 init,
                 width: 2 * heads * net.width,
@@ -295,7 +296,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 causal,
                 tied,
                 head_init: net.head_init.filter(|_| !tied),
-                residual_init: (scales && !is_deep && !fixup).then_some(NamedScale::Depth),
+                residual_init: (scales && matches!(norm_placement, Pre | Post) && !fixup).then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
                 scale_per_channel: net.scale_per_channel && !is_deep,

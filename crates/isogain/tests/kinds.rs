@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "batch_renorm",
     "computed_weights",
     "convnet",
@@ -33,6 +33,7 @@ const KINDS: [&str; 18] = [
     "transformer_pre_tied",
     "transformer_qk_norm",
     "transformer_rotary_rms",
+    "transformer_sandwich",
 ];
 
 #[derive(Deserialize)]

@@ -18,9 +18,9 @@ use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::result::Finished;
 use isogain_core::trial::schedule::Schedule;
 
-fn verdict(remedy: &Remedy) -> (Verdict, String) {
+fn verdict(remedy: &Remedy, untreated: &str) -> (Verdict, String) {
     let recipes: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
-    let recipe = parse(remedies::reference_recipe(remedy), remedy.name).unwrap();
+    let recipe = parse(untreated, remedy.name).unwrap();
     let untreated = Subject::load(&recipe, &recipes).unwrap();
     let prescriptions = (remedy.prescribe)(&untreated.case(), &recipe);
     let rate = recipe.optimizer.learning_rate;
@@ -58,7 +58,7 @@ fn improves(from: usize) {
         .skip(from)
         .step_by(4)
         .filter_map(|remedy| {
-            let (verdict, account) = support::alone(|| verdict(remedy));
+            let (verdict, account) = support::alone(|| verdict(remedy, remedies::reference_recipe(remedy)));
             println!("{}: {verdict:?}: {account}", remedy.name);
             (verdict != Verdict::Improves).then(|| format!("{}: {account}", remedy.name))
         })
@@ -84,4 +84,15 @@ fn third_quarter() {
 #[test]
 fn fourth_quarter() {
     improves(3);
+}
+
+/// What the page of `move-norm` says of weights that are too large: norms in front of the branches do not answer them.
+#[test]
+fn norms_at_both_ends_stand_large_weights() {
+    let remedy = remedies::named("move-norm").unwrap();
+    let in_front = "init = { name = \"normal\", weight_variance = 100.0 }\nhead_init = \"glorot-normal\"";
+    let untreated = remedies::reference_recipe(remedy).replace("norm_placement = \"post\"", in_front);
+    let (verdict, account) = support::alone(|| verdict(remedy, &untreated));
+    assert_eq!(verdict, Verdict::Improves, "{account}");
+    println!("{account}");
 }

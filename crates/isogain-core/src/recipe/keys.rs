@@ -77,6 +77,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         {
             "norm_placement = \"deepnorm\" sets branches and weights"
         }
+        "residual_init" if kind == Transformer && network.norm_placement == NormPlacement::Sandwich => {
+            "norm_placement = \"sandwich\" gives branches a length of their own, whatever their weights"
+        }
         "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
             "fixup = true sets the weights and takes the place of the norms"
         }

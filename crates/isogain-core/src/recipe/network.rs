@@ -238,6 +238,8 @@ pub enum Block {
 pub enum NormPlacement {
     /// At the start of each branch, and once before the head (GPT-2).
     Pre,
+    /// At the start and at the end of each branch, and once before the head (Sandwich-LN, Ding et al. 2021).
+    Sandwich,
     /// After each sum (Vaswani et al. 2017).
     Post,
     /// After each sum, the branches scaled by (2N)^(-1/4) and the weights of values, outputs and feed-forward layers by

@@ -134,6 +134,25 @@ fn what_is_prescribed_reads_back_as_the_same_recipe() {
     assert!(prescribed > 200, "{prescribed}");
 }
 
+#[test]
+fn norms_move_into_the_branches_and_to_both_ends() {
+    let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
+    let ask = |text: &str| {
+        let recipe = parse(&format!("[network]\nkind = \"transformer\"\n{text}"), "test").unwrap();
+        let variants = (named("move-norm").unwrap().prescribe)(&bench.case(), &recipe);
+        for variant in &variants {
+            assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe, "{text}");
+        }
+        variants.into_iter().map(|variant| variant.parameters).collect::<Vec<_>>()
+    };
+    let (pre, sandwich) = ("norm_placement = pre", "norm_placement = sandwich");
+    assert_eq!(ask("norm_placement = \"post\"\nresidual_init = \"depth\""), [pre, sandwich]);
+    assert_eq!(ask("residual_init = \"depth\""), [sandwich]);
+    for other in ["norm_placement = \"sandwich\"", "norm_placement = \"deepnorm\"", "fixup = true"] {
+        assert!(ask(other).is_empty(), "{other}");
+    }
+}
+
 /// Gated cells and orthogonal weights have no use for the penalty of a plain recurrence; and it is not prescribed where it is
 /// idle.
 #[test]

@@ -71,6 +71,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "rescale-init",
             "add-skip",
             "scale-branches",
+            "move-norm",
             "orthogonal-init",
             "unit-jacobian-init",
             "clip-by-global-norm",
