@@ -227,7 +227,7 @@ class Case:
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
     def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh",
-                  orthogonal: bool = False) -> Tensor:
+                  orthogonal: bool = False, antisymmetric_step: float | None = None) -> Tensor:
         inputs, steps = x.shape[-1], x.shape[1]
         gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
         ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
@@ -239,6 +239,14 @@ class Case:
             ops[-1]["orthogonal"] = True
             hidden = torch.cat([nearest(block) for block in hidden.chunk(gates, dim=1)], dim=1)
         biases = [self.parameter(f"{name}.{bias}", [gates * units], 0.3) for bias in ("bias", "hidden_bias")]
+        if antisymmetric_step is not None:
+            ops[-1]["antisymmetric_step"] = antisymmetric_step
+            turning = hidden - hidden.T - 0.01 * torch.eye(units, dtype=hidden.dtype)
+            states = [torch.zeros(x.shape[0], units, dtype=x.dtype)]
+            for step in x.unbind(1):
+                z = step @ weight + states[-1] @ turning + sum(biases)
+                states.append(states[-1] + antisymmetric_step * getattr(torch, function)(z))
+            return self.keep(name, torch.stack(states[1:], dim=1))
         module = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
         options = {"nonlinearity": function} if cell == "rnn" else {}
         layer = module(inputs, units, batch_first=True, dtype=torch.float64, **options)
@@ -479,7 +487,19 @@ def orthogonal_recurrences() -> dict:
     return case.finish(numbers(26, [4, 6, 2]), classes(27, [4], 3), run)
 
 
+def antisymmetric_recurrences() -> dict:
+    case = Case(28, [6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, "rnn1", x, "rnn", 5, antisymmetric_step=0.1)
+        x = case.recurrent(ops, "rnn2", x, "rnn", 4, "sigmoid", antisymmetric_step=0.7)
+        return case.linear(ops, "head", case.pool(ops, "last", x, "last"), 3)
+
+    return case.finish(numbers(29, [4, 6, 2]), classes(30, [4], 3), run)
+
+
 CASES = {
+    "antisymmetric_recurrences": antisymmetric_recurrences,
     "batch_renorm": renormalised,
     "orthogonal_weights": orthogonal_weights,
     "orthogonal_recurrences": orthogonal_recurrences,

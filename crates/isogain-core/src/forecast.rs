@@ -9,11 +9,14 @@ use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
-use crate::theory::recurrent::{Carry, state_slope};
+use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
 use crate::theory::{dropout, numerics, padding};
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
 pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
+
+/// Mean square of phi so near 0 that its slope is that at 0, in the mean of both sides.
+const NEAR_ZERO: f64 = 1e-9;
 
 /// The five ceilings of trainable depth, and the memory of recurrent layers. Variances are measured on the snapshot, so they
 /// hold for any initialiser; a convolution's unit reads taps times channels. Approximations: a network of convolutions is
@@ -116,7 +119,12 @@ fn carry(op: &Op, layer: &Recurrent, start: &Snapshot, weights: &HashMap<&str, &
             let drawn = || layer.hidden_init.weight_variance(layer.units, layer.units, layer.activation);
             let weight = weights.get(format!("{}.hidden_weight", op.name).as_str());
             let variance = weight.and_then(|weight| weight.mean_square()).unwrap_or_else(drawn);
-            Carry::State { chi: units * variance * slope(op, layer, start) }
+            let chi = match layer.antisymmetric_step {
+                // What it reads is not known from its states; slopes near 0 change the gradient most.
+                Some(step) => antisymmetric_chi(step, units * variance, state_slope(layer.activation, NEAR_ZERO)),
+                None => units * variance * slope(op, layer, start),
+            };
+            Carry::State { chi }
         }
         (_, Some(ForgetBias::Number(bias))) => Carry::Gate { bias },
         (_, Some(ForgetBias::Named(NamedBias::Chrono))) => Carry::Chrono { steps: layer.steps },
@@ -290,6 +298,9 @@ mod tests {
         let (_, steps) = memory("hidden_init = \"orthogonal\"", 0.394_294_49_f64.sqrt());
         assert!((steps.unwrap() + 2.0 * 1e4_f64.ln() / 0.464_402_9_f64.ln()).abs() < 1e-3, "{steps:?}");
         assert_eq!(memory("activation = \"relu\"\nhidden_init = \"identity\"", 1.0), (None, None));
+        // Steps of 0.1 along antisymmetric weights: (1 - 0.001)^2 + 8/3 0.01 per step in the square.
+        let (_, steps) = memory("antisymmetric_step = 0.1", 1.0);
+        assert!((steps.unwrap() / (2.0 * 1e4_f64.ln() / 0.024_667_667_f64.ln_1p()) - 1.0).abs() < 1e-3, "{steps:?}");
     }
 
     #[test]

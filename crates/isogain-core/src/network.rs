@@ -461,6 +461,9 @@ pub struct Recurrent {
     /// Weight of the penalty on a cotangent that changes its length from step to step, of the plain recurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanishing_penalty: Option<f64>,
+    /// Step eps of the antisymmetric recurrence, which the plain one is with it, see [`Cell::Rnn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub antisymmetric_step: Option<f64>,
     /// Whether the weights from state to state are the orthogonal matrices nearest to what is trained, gate by gate.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orthogonal: bool,
@@ -470,7 +473,8 @@ pub struct Recurrent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cell {
-    /// `h' = phi(x W + h U + b)`.
+    /// `h' = phi(x W + h U + b)`, or antisymmetric `h' = h + eps phi(x W + h (U - U^T - gamma I) + b)`, a step of Euler's method
+    /// along a flow that keeps lengths but for the diffusion gamma (Chang et al. 2019).
     Rnn,
     /// Long short-term memory, Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates input,
     /// forget, candidate, output.

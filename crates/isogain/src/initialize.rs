@@ -8,7 +8,6 @@ use rand_chacha::ChaCha8Rng;
 
 use isogain_core::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, OpKind, Recurrent};
 use isogain_core::theory::{Activation, Initializer};
-use isogain_core::weight_norm::orthogonal_blocks;
 
 use crate::data::Samples;
 use crate::memory;
@@ -79,8 +78,8 @@ impl Model {
                     let Recurrent { inputs, units, .. } = *recurrent;
                     let width = recurrent.cell.gates().len() * units;
                     let weight = recurrent_weight(recurrent, recurrent.init, inputs, &mut generator);
-                    let hidden = recurrent_weight(recurrent, recurrent.hidden_init, units, &mut generator);
-                    let hidden = if recurrent.orthogonal { orthogonal_blocks(&hidden, units) } else { hidden };
+                    let drawn = recurrent_weight(recurrent, recurrent.hidden_init, units, &mut generator);
+                    let hidden = recurrent.trained_hidden_weight(drawn);
                     let [bias, hidden_bias] = recurrent_biases(recurrent, &mut generator);
                     keep("weight", Value::Matrix(matrix(&weight, inputs, width, dtype, &device)));
                     keep("hidden_weight", Value::Matrix(matrix(&hidden, units, width, dtype, &device)));

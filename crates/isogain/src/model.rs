@@ -10,7 +10,7 @@ use isogain_core::network::{
 };
 use isogain_core::recipe::Precision;
 use isogain_core::renorm::{Averages, Bounds, Correction};
-use isogain_core::weight_norm::{WeightNorm, orthogonal_blocks, pull_blocks};
+use isogain_core::weight_norm::WeightNorm;
 
 use crate::data::{Samples, Targets};
 use crate::ops::{self, Arithmetic, BatchStatistics, Buffer, Collected, Groups, Real, Site, by_type};
@@ -443,10 +443,10 @@ impl Pass<'_> {
 
     /// What a recurrent layer multiplies its state by.
     fn hidden_weight(&self, op: &str, layer: &Recurrent) -> Tensor<2> {
-        if !layer.orthogonal {
+        if !layer.computes_hidden_weight() {
             return self.matrix(op, "hidden_weight");
         }
-        let values = orthogonal_blocks(&self.parameter(op, "hidden_weight").to_f64(), layer.units);
+        let values = layer.hidden_weight(&self.parameter(op, "hidden_weight").to_f64());
         let (Model { dtype, device, .. }, width) = (self.model, values.len() / layer.units);
         self.rounded(matrix(&values, layer.units, width, *dtype, device))
     }
@@ -547,9 +547,9 @@ impl Pass<'_> {
         for op in self.model.network.walk() {
             let OpKind::Recurrent(layer) = &op.kind else { continue };
             let name = format!("{}.hidden_weight", op.name);
-            if let Some(gradient) = gradients.get_mut(&name).filter(|_| layer.orthogonal) {
+            if let Some(gradient) = gradients.get_mut(&name).filter(|_| layer.computes_hidden_weight()) {
                 let trained = self.model.parameters[name.as_str()].to_f64();
-                let pulled = pull_blocks(&trained, &gradient.to_f64(), layer.units);
+                let pulled = layer.pull_hidden_weight(&trained, &gradient.to_f64());
                 *gradient = gradient.with(&pulled, self.model.dtype, &self.model.device);
             }
         }

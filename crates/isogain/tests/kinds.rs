@@ -14,7 +14,8 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
+    "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
     "convnet",

@@ -127,7 +127,8 @@ impl Joint {
 /// One of the ways by which a state's cotangent reaches the state before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathShare {
-    /// The gate, `cell` for an LSTM's own cell, `carry` for what a GRU keeps, `state` for a plain recurrence.
+    /// The gate, `cell` for an LSTM's own cell, `carry` for what a GRU or an antisymmetric recurrence keeps, `state` for the
+    /// weights of a plain recurrence.
     pub path: String,
     /// Mean over the steps of <p, r> / |r|^2, r being all that the recurrence carries back and p what this path does.
     #[serde(deserialize_with = "number_or_nan")]

@@ -77,6 +77,7 @@ impl Default for NetworkRecipe {
             hidden_init: None,
             forget_bias: None,
             vanishing_penalty: None,
+            antisymmetric_step: None,
             heads: 4,
             qk_norm: false,
             logit_cap: None,

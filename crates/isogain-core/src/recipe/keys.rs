@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 34] = [
+const KEYS: [(&str, &[NetworkKind]); 35] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -31,6 +31,7 @@ const KEYS: [(&str, &[NetworkKind]); 34] = [
     ("hidden_init", &[Rnn, Lstm, Gru]),
     ("forget_bias", &[Lstm, Gru]),
     ("vanishing_penalty", &[Rnn]),
+    ("antisymmetric_step", &[Rnn]),
     ("heads", &[Transformer]),
     ("qk_norm", &[Transformer]),
     ("logit_cap", &[Transformer]),
@@ -85,6 +86,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         }
         "vanishing_penalty" if network.weight_norm.is_some() => {
             "with weight_norm = \"orthogonal\" the weights from state to state change no length"
+        }
+        "vanishing_penalty" | "weight_norm" if network.antisymmetric_step.is_some() => {
+            "with antisymmetric_step the weights from state to state hardly change a length"
         }
         "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",

@@ -87,6 +87,9 @@ pub struct NetworkRecipe {
     /// Weight of the penalty on cotangents that change their length from step to step (`rnn`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vanishing_penalty: Option<f64>,
+    /// Step of the antisymmetric recurrence, which an `rnn` is with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub antisymmetric_step: Option<f64>,
     /// Heads of each attention.
     #[serde(skip_serializing_if = "is_four")]
     pub heads: usize,

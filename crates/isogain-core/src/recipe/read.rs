@@ -169,6 +169,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         hidden_init: table.optional("hidden_init", Entry::initializer)?,
         forget_bias: table.optional("forget_bias", forget_bias)?,
         vanishing_penalty: table.optional("vanishing_penalty", Entry::number)?,
+        antisymmetric_step: table.optional("antisymmetric_step", Entry::number)?,
         heads: table.get("heads", default.heads, Entry::whole)?,
         qk_norm: table.get("qk_norm", default.qk_norm, Entry::flag)?,
         logit_cap: table.optional("logit_cap", Entry::number)?,

@@ -26,6 +26,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
             activation: NetworkRecipe::of(kind).activation,
             forget_bias: Some(ForgetBias::Number(FORGET_BIAS)),
             vanishing_penalty: None,
+            antisymmetric_step: None,
             ..recipe.network.clone()
         };
         REMEDY.variant(format!("kind = {name}, forget_bias = {FORGET_BIAS}"), treated)

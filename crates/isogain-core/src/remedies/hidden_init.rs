@@ -22,7 +22,9 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     if !recipe.network.kind.is_recurrent() {
         return Vec::new();
     }
-    let identity = (recipe.network.kind == NetworkKind::Rnn).then(|| identity(recipe)).flatten();
+    // Of an identity an antisymmetric recurrence would keep nothing.
+    let is_multiplied = recipe.network.kind == NetworkKind::Rnn && recipe.network.antisymmetric_step.is_none();
+    let identity = is_multiplied.then(|| identity(recipe)).flatten();
     let orthogonal = named("orthogonal").map(|init| {
         let mut treated = recipe.clone();
         treated.network.hidden_init = Some(init);

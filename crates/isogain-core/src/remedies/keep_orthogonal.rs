@@ -25,9 +25,10 @@ fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     if !is_plain {
         return Vec::new();
     }
-    // Which changes no length, so that there is nothing to penalise.
+    // Which changes no length, so that there is nothing to penalise, and no length to keep otherwise.
     let mut bare = recipe.clone();
     bare.network.vanishing_penalty = None;
+    bare.network.antisymmetric_step = None;
     computed_weights::prescribe(&REMEDY, &bare, WeightNorm::Orthogonal, "orthogonal")
 }
 

@@ -7,6 +7,7 @@ use crate::rules::Case;
 use crate::theory::initializers::Initializer;
 
 mod add_skip;
+mod antisymmetric_recurrence;
 mod asymmetric_init;
 mod cap_logits;
 mod change_learning_rate;
@@ -105,7 +106,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 50] = [
+pub static TABLE: [&Remedy; 51] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -120,6 +121,7 @@ pub static TABLE: [&Remedy; 50] = [
     &gated_cell::REMEDY,
     &open_forget_gate::REMEDY,
     &penalise_vanishing::REMEDY,
+    &antisymmetric_recurrence::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
     &t_fixup_init::REMEDY,

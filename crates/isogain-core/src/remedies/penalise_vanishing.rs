@@ -16,8 +16,10 @@ const WEIGHTS: [f64; 2] = [2.0, 0.5];
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let network = &recipe.network;
-    // An orthogonal matrix changes no length, and fp16 with its loss scale does not hold a gradient of this size.
-    let is_idle = network.weight_norm.is_some() || recipe.run.precision == Precision::Fp16;
+    // Orthogonal and antisymmetric matrices change no length, and fp16 with its loss scale does not hold a gradient of this
+    // size.
+    let keeps_length = network.weight_norm.is_some() || network.antisymmetric_step.is_some();
+    let is_idle = keeps_length || recipe.run.precision == Precision::Fp16;
     if network.kind != NetworkKind::Rnn || network.vanishing_penalty.is_some() || is_idle {
         return Vec::new();
     }

@@ -153,8 +153,8 @@ fn norms_move_into_the_branches_and_to_both_ends() {
     }
 }
 
-/// Gated cells and orthogonal weights have no use for the penalty of a plain recurrence; and it is not prescribed where it is
-/// idle.
+/// Gated cells, orthogonal weights and an antisymmetric recurrence have no use for the penalty of a plain one, nor for one
+/// another; and it is not prescribed where it is idle.
 #[test]
 fn a_penalty_goes_where_it_would_have_no_effect() {
     let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
@@ -163,19 +163,29 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         (named(name).unwrap().prescribe)(&bench.case(), &recipe)
     };
     let penalised = "[network]\nkind = \"rnn\"\nvanishing_penalty = 2.0\n";
-    for name in ["gated-cell", "keep-orthogonal"] {
-        let variants = ask(name, penalised);
-        assert!(!variants.is_empty());
-        for variant in variants {
-            assert_eq!(variant.recipe.network.vanishing_penalty, None);
-            assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe);
+    let antisymmetric = "[network]\nkind = \"rnn\"\nantisymmetric_step = 0.1\n";
+    let orthogonal = "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n";
+    for (name, texts) in [
+        ("gated-cell", vec![penalised, antisymmetric]),
+        ("keep-orthogonal", vec![penalised, antisymmetric]),
+        ("antisymmetric-recurrence", vec![penalised, orthogonal]),
+    ] {
+        for text in texts {
+            let variants = ask(name, text);
+            assert!(!variants.is_empty(), "{name}: {text}");
+            for variant in variants {
+                assert_eq!(variant.recipe.network.vanishing_penalty, None);
+                assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe);
+            }
         }
     }
+    assert!(ask("antisymmetric-recurrence", antisymmetric).is_empty());
     assert_eq!(ask("penalise-vanishing", "[network]\nkind = \"rnn\"\n").len(), 2);
     for idle in [
         penalised,
         "[network]\nkind = \"lstm\"\n",
-        "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n",
+        orthogonal,
+        antisymmetric,
         "[network]\nkind = \"rnn\"\n[run]\nprecision = \"fp16\"\n",
     ] {
         assert!(ask("penalise-vanishing", idle).is_empty(), "{idle}");

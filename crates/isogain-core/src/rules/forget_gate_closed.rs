@@ -83,6 +83,7 @@ mod tests {
             activation: Activation::named("tanh").unwrap(),
             forget_bias: None,
             vanishing_penalty: None,
+            antisymmetric_step: None,
             orthogonal: false,
         });
         bench.joint("fc1").detail =

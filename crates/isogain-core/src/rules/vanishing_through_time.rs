@@ -34,7 +34,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             (joint.states.len() - 1) as f64,
             "the length of a sample",
         )
-        .remedies(&["hidden-init", "keep-orthogonal", "gated-cell", "open-forget-gate", "penalise-vanishing"]);
+        .remedies(&[
+            "hidden-init",
+            "keep-orthogonal",
+            "gated-cell",
+            "open-forget-gate",
+            "penalise-vanishing",
+            "antisymmetric-recurrence",
+        ]);
     Some(reach.with_paths(finding))
 }
 

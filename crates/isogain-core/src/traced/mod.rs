@@ -504,6 +504,7 @@ fn ops(
                 activation: *activation,
                 forget_bias: *forget_bias,
                 vanishing_penalty: None,
+                antisymmetric_step: None,
                 orthogonal: false,
             })
         }

@@ -4,6 +4,7 @@
 //! Weights are row-major `[fan_in, fan_out]`, a column for each unit.
 
 mod polar;
+mod state;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,29 +158,6 @@ impl WeightNorm {
     }
 }
 
-/// The orthogonal matrices nearest to those that stand side by side in `[units, gates x units]`.
-pub fn orthogonal_blocks(matrix: &[f64], units: usize) -> Vec<f64> {
-    beside(blocks(matrix, units).map(|block| polar::nearest(&block, units)), units)
-}
-
-/// The gradient of what stands side by side from that of [`orthogonal_blocks`].
-pub fn pull_blocks(matrix: &[f64], gradient: &[f64], units: usize) -> Vec<f64> {
-    let both = blocks(matrix, units).zip(blocks(gradient, units));
-    beside(both.map(|(block, slopes)| polar::pull(&block, &slopes, units)), units)
-}
-
-/// Square matrices that stand side by side.
-fn blocks(matrix: &[f64], units: usize) -> impl Iterator<Item = Vec<f64>> {
-    let width = matrix.len() / units.max(1);
-    let rows = move || matrix.chunks_exact(width.max(1));
-    (0..width).step_by(units.max(1)).map(move |from| rows().flat_map(|row| &row[from..][..units]).copied().collect())
-}
-
-fn beside(blocks: impl Iterator<Item = Vec<f64>>, units: usize) -> Vec<f64> {
-    let blocks: Vec<Vec<f64>> = blocks.collect();
-    (0..units).flat_map(|row| blocks.iter().flat_map(move |block| &block[row * units..][..units])).copied().collect()
-}
-
 /// The direction that a matrix stretches most, near enough, and how much.
 struct Stretch {
     /// u, `[fan_in]`.
@@ -243,7 +221,7 @@ mod tests {
     const UNITS: usize = 3;
     const KINDS: [WeightNorm; 3] = [WeightNorm::Standardised, WeightNorm::Norm, WeightNorm::Normalised];
 
-    fn numbers(count: usize, phase: f64) -> Vec<f64> {
+    pub(super) fn numbers(count: usize, phase: f64) -> Vec<f64> {
         (0..count).map(|k| 1.3 * (1.7 * k as f64 + phase).sin() + 0.4 * (0.31 * k as f64).cos()).collect()
     }
 
@@ -362,25 +340,6 @@ mod tests {
         let tanh = kind.first_gain(Activation::named("tanh").unwrap());
         // 1 / E phi'^2 = 1 + 2 q + O(q^2) for tanh.
         assert!((tanh * tanh - 1.02).abs() < 1e-3, "{tanh}");
-    }
-
-    /// Gate by gate: what one block is changes nothing of another.
-    #[test]
-    fn blocks_are_orthogonal_each_by_itself() {
-        let (units, gates) = (4, 3);
-        let v = numbers(units * gates * units, 0.5);
-        let w = orthogonal_blocks(&v, units);
-        let slopes = numbers(v.len(), 1.5);
-        let pulled = pull_blocks(&v, &slopes, units);
-        let pairs = blocks(&v, units).zip(blocks(&w, units)).zip(blocks(&slopes, units).zip(blocks(&pulled, units)));
-        let mut found = 0;
-        for ((v, w), (slopes, pulled)) in pairs {
-            let sizes = crate::weights::singular_values(&w, units, units);
-            assert!(sizes.iter().all(|size| (size - 1.0).abs() < 1e-12), "{sizes:?}");
-            assert_eq!((w, pulled), (polar::nearest(&v, units), polar::pull(&v, &slopes, units)));
-            found += 1;
-        }
-        assert_eq!(found, gates);
     }
 
     #[test]

@@ -47,6 +47,7 @@ fn recurrence(
         activation: phi(function)?,
         forget_bias: None,
         vanishing_penalty: None,
+        antisymmetric_step: None,
         orthogonal: false,
     };
     let last = Pool { pool: PoolKind::Last, window: None, positions: steps };

@@ -120,6 +120,7 @@ impl Explicit {
                             activation: layer.activation.unwrap_or(NetworkRecipe::of(NetworkKind::Rnn).activation),
                             forget_bias: layer.forget_bias,
                             vanishing_penalty: None,
+                            antisymmetric_step: None,
                         };
                         layers.append(chain, name(&Name(&cell).to_string()), &format!("{path}.forget_bias"))?;
                     }

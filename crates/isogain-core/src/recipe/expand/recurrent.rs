@@ -24,6 +24,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         activation: net.activation,
         forget_bias: net.forget_bias,
         vanishing_penalty: net.vanishing_penalty,
+        antisymmetric_step: net.antisymmetric_step,
     };
     for layer in 1..=net.depth {
         layers.append(&mut chain, format!("{name}{layer}"), "network.forget_bias")?;
@@ -42,12 +43,14 @@ pub(super) struct Layers {
     pub(super) activation: Activation,
     pub(super) forget_bias: Option<ForgetBias>,
     pub(super) vanishing_penalty: Option<f64>,
+    pub(super) antisymmetric_step: Option<f64>,
 }
 
 impl Layers {
     /// Appends one of them; `key` is that of the forget bias.
     pub(super) fn append(&self, chain: &mut Chain<'_>, name: String, key: &str) -> Result<(), RecipeError> {
-        let Self { cell, units, init, hidden_init, activation, forget_bias, vanishing_penalty } = *self;
+        let Self { cell, units, init, hidden_init, activation, forget_bias, vanishing_penalty, antisymmetric_step } =
+            *self;
         let (inputs, steps) = (chain.shape.features, chain.shape.positions());
         if steps < 3 && matches!(forget_bias, Some(ForgetBias::Named(_))) {
             let expected = format!("draws memories from 1 to steps - 1: needs 3 steps or more, the data has {steps}");
@@ -56,6 +59,7 @@ impl Layers {
         chain.shape.features = units;
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
         let vanishing_penalty = vanishing_penalty.filter(|_| cell == Cell::Rnn);
+        let antisymmetric_step = antisymmetric_step.filter(|_| cell == Cell::Rnn);
         let init = init.reading_no_pairs();
         let orthogonal = chain.net.weight_norm == Some(WeightNorm::Orthogonal);
         let layer = Recurrent {
@@ -68,6 +72,7 @@ impl Layers {
             activation,
             forget_bias,
             vanishing_penalty,
+            antisymmetric_step,
             orthogonal,
         };
         chain.push(name, OpKind::Recurrent(layer));

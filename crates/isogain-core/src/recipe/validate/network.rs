@@ -129,12 +129,14 @@ fn recurrent(network: &NetworkRecipe) -> Result<(), RecipeError> {
     recurrent_init("network.init", Some(network.init))?;
     recurrent_init("network.hidden_init", network.hidden_init)?;
     forget_bias("network.forget_bias", network.forget_bias)?;
-    match network.vanishing_penalty {
-        Some(weight) => {
-            must("network.vanishing_penalty", weight, weight > 0.0 && weight.is_finite(), "must be a number above 0")
-        }
-        None => Ok(()),
+    if let Some(weight) = network.vanishing_penalty {
+        must("network.vanishing_penalty", weight, weight > 0.0 && weight.is_finite(), "must be a number above 0")?;
     }
+    if let Some(step) = network.antisymmetric_step {
+        let expected = "must be a number above 0 and at most 1: h becomes h + step phi(...)";
+        must("network.antisymmetric_step", step, step > 0.0 && step <= 1.0, expected)?;
+    }
+    Ok(())
 }
 
 /// Refuses what cannot start a recurrent layer.

@@ -46,8 +46,8 @@ pub(crate) fn recurrent(
 }
 
 fn forward_rnn<T: Real>(x: Buffer, layer: Recurrent, parameters: Parameters, site: Site) -> (Buffer, Pull) {
-    let activation = layer.activation;
-    forward::<T, _>(Rnn { activation }, x, layer, parameters, site)
+    let Recurrent { activation, antisymmetric_step, .. } = layer;
+    forward::<T, _>(Rnn { activation, antisymmetric_step }, x, layer, parameters, site)
 }
 
 fn forward_lstm<T: Real>(x: Buffer, layer: Recurrent, parameters: Parameters, site: Site) -> (Buffer, Pull) {
@@ -243,7 +243,7 @@ fn forward<T: Real, S: Step<T>>(
     }
     let pull = move |cotangent: Buffer, is_read| {
         let penalty = layer.vanishing_penalty.map(|weight| Penalty::new(weight * site.loss_scale(), sizes));
-        backward(&step, layer.cell, &parameters, &kept, sizes, T::read(&cotangent), is_read, penalty, &site)
+        backward(&step, &layer, &parameters, &kept, sizes, T::read(&cotangent), is_read, penalty, &site)
     };
     (filled(output, &[rows, units]), Box::new(pull))
 }
@@ -251,7 +251,7 @@ fn forward<T: Real, S: Step<T>>(
 #[expect(clippy::too_many_arguments, reason = "what the forward pass knows, handed over by a closure")]
 fn backward<T: Real, S: Step<T>>(
     step: &S,
-    cell: Cell,
+    layer: &Recurrent,
     parameters: &Parameters,
     kept: &Kept<T>,
     sizes: Sizes,
@@ -275,7 +275,7 @@ fn backward<T: Real, S: Step<T>>(
     let mut inputs_slopes = Workspace::new(if is_read { together * batch * inputs } else { 0 });
     let (mut carried, mut cell_slopes) = (Workspace::zeros(sizes.state()), Workspace::zeros(cells));
     let mut slopes = Workspace::new(sizes.state());
-    let mut watched = site.keeps_values().then(|| Watched::new(cell, sizes));
+    let mut watched = site.keeps_values().then(|| Watched::new(layer, sizes));
     for start in (0..steps).step_by(together).rev() {
         let count = together.min(steps - start);
         for at in (start..start + count).rev() {

@@ -1,4 +1,4 @@
-//! h' = phi(x W + h U + b).
+//! h' = phi(x W + h U + b), or h' = h + eps phi(x W + h A + b).
 
 use isogain_core::theory::activations::Activation;
 
@@ -8,6 +8,8 @@ use super::{Brought, State, StateMut, Step};
 /// The plain recurrence; keeps z in `gates`.
 pub(super) struct Rnn {
     pub(super) activation: Activation,
+    /// eps, where the next state is a step away from the one before.
+    pub(super) antisymmetric_step: Option<f64>,
 }
 
 /// phi as a loop can use it.
@@ -32,8 +34,11 @@ impl<T: Real> Step<T> for Rnn {
     const HAS_CELL: bool = false;
     const SUMS: bool = true;
 
-    fn forward(&self, _: usize, gates: &mut [T], _: &[T], _: State<'_, T>, after: StateMut<'_, T>) {
+    fn forward(&self, _: usize, gates: &mut [T], _: &[T], before: State<'_, T>, after: StateMut<'_, T>) {
         vectorised(Forward(self.phi(), gates, after.h));
+        if let Some(step) = self.antisymmetric_step {
+            vectorised(Euler(T::of(step), before.h, after.h));
+        }
     }
 
     fn backward(
@@ -46,7 +51,14 @@ impl<T: Real> Step<T> for Rnn {
         carry: StateMut<'_, T>,
     ) {
         vectorised(Backward(self.phi(), kept.gates, slopes, brought.gates));
-        carry.h.fill(T::default());
+        match self.antisymmetric_step {
+            Some(step) => {
+                let step = T::of(step);
+                brought.gates.iter_mut().for_each(|gate| *gate = step * *gate);
+                carry.h.copy_from_slice(slopes);
+            }
+            None => carry.h.fill(T::default()),
+        }
     }
 
     fn gate(&self, _: usize, kept: T) -> (T, T) {
@@ -72,6 +84,19 @@ impl<T: Real> Loop for Forward<'_, T> {
             }
             Phi::Other(phi) => h.iter_mut().zip(gates).for_each(|(h, z)| *h = T::of(phi.value(z.wide()))),
         }
+    }
+}
+
+/// eps, the state before, phi(z), which becomes the next state.
+struct Euler<'a, T>(T, &'a [T], &'a mut [T]);
+
+impl<T: Real> Loop for Euler<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(step, before, after) = self;
+        after.iter_mut().zip(before).for_each(|(after, &before)| *after = before + step * *after);
     }
 }
 

@@ -28,6 +28,7 @@ fn layer(cell: Cell, steps: usize, vanishing_penalty: Option<f64>) -> Recurrent 
         activation: Activation::named("tanh").expect("tanh is known"),
         forget_bias: None,
         vanishing_penalty,
+        antisymmetric_step: None,
         orthogonal: false,
     }
 }
@@ -137,8 +138,10 @@ fn the_penalty_of_hardly_any_cotangent_is_finite() {
 fn gradients_are_differences_of_the_loss() {
     // 64 rows together: 13 steps of 5 samples, with 4 left over; every step of 70 on its own.
     for (batch, steps) in [(5, 30), (70, 3)] {
-        for (cell, gates) in [(Cell::Rnn, 1), (Cell::Lstm, 4), (Cell::Gru, 3)] {
-            let layer = layer(cell, steps, None);
+        for (cell, gates, antisymmetric_step) in
+            [(Cell::Rnn, 1, None), (Cell::Rnn, 1, Some(0.3)), (Cell::Lstm, 4, None), (Cell::Gru, 3, None)]
+        {
+            let layer = Recurrent { antisymmetric_step, ..layer(cell, steps, None) };
             let width = gates * UNITS;
             let counts = [batch * steps * INPUTS, INPUTS * width, UNITS * width, width, width];
             let arguments: Arguments = std::array::from_fn(|index| numbers(counts[index], index as f64));

@@ -1,6 +1,6 @@
 //! What is seen of a recurrent layer beside its states: how its gates stand, and the ways back through time.
 
-use isogain_core::network::Cell;
+use isogain_core::network::{Cell, Recurrent};
 use isogain_core::record::GateRecord;
 
 use super::super::buffer::{LANES, Loop, Real, vectorised};
@@ -99,15 +99,15 @@ pub(super) struct Watched<T> {
 }
 
 impl<T: Real> Watched<T> {
-    pub(super) fn new(cell: Cell, sizes: Sizes) -> Self {
-        let direct: &[&'static str] = match cell {
-            Cell::Rnn => &[],
+    pub(super) fn new(layer: &Recurrent, sizes: Sizes) -> Self {
+        let direct: &[&'static str] = match layer.cell {
+            Cell::Rnn if layer.antisymmetric_step.is_none() => &[],
             Cell::Lstm => &["cell"],
-            Cell::Gru => &["carry"],
+            Cell::Rnn | Cell::Gru => &["carry"],
         };
-        let names = cell.gates().iter().chain(direct);
+        let names = layer.cell.gates().iter().chain(direct);
         let paths = names.map(|&name| (name, Vec::new())).collect();
-        Self { sizes, has_cell: cell == Cell::Lstm, states: Vec::new(), paths }
+        Self { sizes, has_cell: layer.cell == Cell::Lstm, states: Vec::new(), paths }
     }
 
     /// h and c side by side, whole batches after each other.
