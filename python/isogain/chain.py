@@ -204,6 +204,10 @@ class Builder:
         fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(weight)}
         if gradient is not None:
             fields["weight_gradient"] = self.buffer(gradient, None)
+        # A head that shares its embedding's table goes by the table's name among the parameters.
+        name = self._parameters.get(id(weight), "")
+        if kind == "linear" and name.endswith(".weight") and name != f"{self._own[node.index]}.weight":
+            fields["tied"] = name.removesuffix(".weight")
         return fields
 
     def _linear_weight(self, node: Node) -> Tensor | None:

@@ -10,7 +10,7 @@ use crate::trial::paired::Effect;
 use crate::trial::result::{PrescriptionResult, Stopped, TrialReport};
 use crate::trial::{SeedScore, Verdict};
 
-use super::numbers::{MISSING, accuracy, factor, factor_or_missing, loss, number, percent, plural, setting};
+use super::numbers::{MISSING, accuracy, factor, loss, number, percent, plural, setting};
 
 /// Causes with a smaller share of the total are not worth a word.
 const SMALLEST_SHARE: f64 = 0.01;
@@ -159,9 +159,11 @@ pub fn change(before: &[SeedScore], after: &[SeedScore]) -> String {
 /// What is known of the gradient as one line, for a network without findings.
 pub fn healthy(report: &CheckReport) -> String {
     let profile = Profile::of(&report.flow);
+    let Some(slope) = profile.slope() else {
+        return format!("too few layers follow one another for a factor per layer; {}", limit(report));
+    };
     let layers = plural(profile.layers.len(), "layer");
-    let slope = factor_or_missing(profile.slope());
-    format!("the gradient changes by {slope} per layer over {layers}; {}", limit(report))
+    format!("the gradient changes by {} per layer over {layers}; {}", factor(slope), limit(report))
 }
 
 /// As [`trainable_depth`], and where theory sets no limit that it sets none.

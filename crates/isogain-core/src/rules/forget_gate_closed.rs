@@ -1,10 +1,9 @@
 //! A gate that decides how long a state lasts, and lets it last a few steps.
 
 use super::finding::number;
-use super::time::RANGE;
+use super::time::{RANGE, level};
 use super::{Case, Finding, Rule};
 use crate::network::{Cell, ForgetBias, OpKind};
-use crate::recipe::Level;
 use crate::record::{Detail, GateRecord};
 
 pub(super) static RULE: Rule = Rule {
@@ -16,7 +15,6 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-/// A warning: whether the task needs what happened long ago cannot be told from the network.
 fn check(case: &Case<'_>) -> Option<Finding> {
     let ops = case.network.walk();
     let (name, recurrent, gate) = ops.iter().find_map(|op| {
@@ -43,7 +41,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     );
     // sigmoid(b) with a loss of a factor e over the sequence.
     let bias = ((recurrent.steps as f64) - 1.0).max(1.0).ln();
-    let mut finding = Finding::new(RULE.name, Level::Warn, [name, name], message)
+    let mut finding = Finding::new(RULE.name, level(case), [name, name], message)
         .against(
             "nepers lost over the sequence at the gate's mean",
             forgets(gate, recurrent.steps),

@@ -84,7 +84,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         RISE,
         "median of the seeds measured; networks that train rise by less than 0.25",
     );
-    if plain && !exploded {
+    if plain && !exploded && !sharpness.gauss_newton.is_nan() {
         finding = finding
             .against("learning rate x curvature / 2", stretch, CATAPULT, "Lewkowycz et al. 2020: 4 / lambda")
             .with("largest eigenvalue of the Gauss-Newton matrix", sharpness.gauss_newton);

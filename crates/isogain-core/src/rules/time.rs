@@ -1,7 +1,9 @@
 //! Back through time: how the cotangent of a recurrent state changes from step to step, in the rules' terms.
 
+use super::measure::learned;
 use super::{Case, Finding};
 use crate::flow::Joint;
+use crate::recipe::Level;
 
 /// Range of RMS between two time steps beyond which the smaller one is not learnt from, and the larger one drowns the
 /// rest: the range that theory tolerates between layers.
@@ -32,6 +34,12 @@ impl Reach<'_> {
             finding.with(format!("share of the way back through `{}`", path.path), path.share)
         })
     }
+}
+
+/// A warning: whether the task needs what happened long ago cannot be told from the network. A note where training is over and
+/// has shown that it does not, or that it came through all the same.
+pub(super) fn level(case: &Case<'_>) -> Level {
+    if learned(case) == Some(true) { Level::Note } else { Level::Warn }
 }
 
 /// From the last step back to the first one on the way for which `beyond` holds of its ratio to the last, over all

@@ -1,9 +1,8 @@
-//! The gradient of a recurrent state shrinks from step to step, until what happened earlier is not learnt.
+//! The gradient of a recurrent state shrinks from step to step, until what happened earlier is hardly learnt.
 
 use super::finding::{factor, number};
-use super::time::{RANGE, SOURCE, reach};
+use super::time::{RANGE, SOURCE, level, reach};
 use super::{Case, Finding, Rule};
-use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
     name: "vanishing-through-time",
@@ -14,19 +13,18 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-/// A warning: whether the task needs what happened long ago cannot be told from the network.
 fn check(case: &Case<'_>) -> Option<Finding> {
     let reach = reach(case, |ratio| ratio < 1.0 / RANGE)?;
     let joint = reach.joint;
     let message = format!(
-        "the gradient shrinks by {} within {} of the {} time steps of {}, x{} per step: what happened earlier is not learnt",
+        "the gradient shrinks by {} within {} of the {} time steps of {}, x{} per step: what happened earlier is hardly learnt",
         factor(-reach.log_gain),
         reach.steps,
         joint.states.len(),
         joint.name,
         number(reach.per_step())
     );
-    let finding = Finding::new(RULE.name, Level::Warn, [&joint.name, &joint.name], message)
+    let finding = Finding::new(RULE.name, level(case), [&joint.name, &joint.name], message)
         .against("ln of the state's gradient, earlier over last", reach.log_gain, -RANGE.ln(), SOURCE)
         .against(
             "time steps that the gradient reaches back",
@@ -47,8 +45,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::flow::PathShare;
+    use crate::recipe::Level;
     use crate::rules::fixture::Bench;
 
     fn bench(factor: f64) -> Bench {
@@ -68,6 +66,13 @@ mod tests {
             "{}",
             finding.message
         );
+    }
+
+    #[test]
+    fn what_was_learnt_all_the_same_is_no_warning() {
+        let mut bench = bench(0.5);
+        bench.finish([2.3, 0.1]);
+        assert_eq!(bench.ask("vanishing-through-time").unwrap().level, Level::Note);
     }
 
     #[test]

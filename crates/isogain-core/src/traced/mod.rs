@@ -23,7 +23,7 @@ use crate::network::{
     Residual, Shape,
 };
 use crate::recipe::{Optimizer, Precision, Recipe};
-use crate::record::{AttentionRecord, DataSummary, Detail, GateRecord, ParameterRecord, Snapshot};
+use crate::record::{AttentionRecord, DataSummary, Detail, GateRecord, ParameterRecord, Sharpness, Snapshot};
 use crate::remedies::Prescription;
 use crate::remedies::prescriptions::prescriptions;
 use crate::rules::differential::differential;
@@ -65,10 +65,37 @@ pub struct Traced {
     pub seed: u64,
     /// Floating-point type of the parameters.
     pub precision: Precision,
+    /// What became of the loss while a copy of the model took some steps of its optimizer on the batch; `None` where nobody tried.
+    #[serde(default)]
+    pub rehearsal: Option<TracedRehearsal>,
     /// Whether to tell what single factors of the gradient's way back would change, how long its paths are, and how gradients
     /// of other directions fare, which takes more ways back.
     #[serde(default)]
     pub counterfactual: bool,
+}
+
+/// Some steps on one batch again and again, on which a usable learning rate only goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedRehearsal {
+    /// The loss before.
+    pub first: f64,
+    /// Its largest rise above its running minimum; `None` where it stopped being finite.
+    pub rise: Option<f64>,
+}
+
+impl TracedRehearsal {
+    /// In the rules' terms; without the curvature, which takes derivatives that not every model has. A loss far above
+    /// `baseline`, that of knowing nothing, may be a sum over the batch: then what it began with stands for that.
+    fn sharpness(self, baseline: f64) -> Option<Sharpness> {
+        let unit = (baseline / self.first).min(1.0);
+        (unit > 0.0).then(|| Sharpness {
+            gauss_newton: f64::NAN,
+            rehearsal_rise: self.rise.map(|rise| unit * rise),
+            rehearsal_first: unit * self.first,
+            seeds: 1,
+        })
+    }
 }
 
 /// One operation with its buffers.
@@ -102,6 +129,9 @@ pub enum TracedKind {
         /// dL/dW; left out for a frozen weight.
         #[serde(default)]
         weight_gradient: Option<BufferId>,
+        /// The operation whose weight it is too: the embedding that a head shares its table with.
+        #[serde(default)]
+        tied: Option<String>,
     },
     /// The same at every position of a grid.
     Convolution {
@@ -294,6 +324,7 @@ impl Subject {
         }
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
+        start.sharpness = traced.rehearsal.and_then(|rehearsal| rehearsal.sharpness(data.baseline_loss));
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
         // The first of a name. A search through the list for each operation would grow with the square of the depth.
@@ -356,7 +387,7 @@ impl Buffers<'_> {
             None => Ok(Values::from(vec![0.0_f64; weight.len()])),
         };
         let kind = match &op.kind {
-            TracedKind::Linear { weight, weight_gradient } => {
+            TracedKind::Linear { weight, weight_gradient, .. } => {
                 let weight = get(*weight)?;
                 OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
             }
@@ -474,7 +505,7 @@ fn ops(
         Linear::new(values / fan_out.max(1), fan_out, init, activation)
     };
     let kind = |op: &TracedOp| match &op.kind {
-        TracedKind::Linear { .. } => OpKind::Linear(linear(op)),
+        TracedKind::Linear { tied, .. } => OpKind::Linear(Linear { tied: tied.clone(), ..linear(op) }),
         TracedKind::Convolution { .. } => OpKind::Convolution(Convolution { linear: linear(op), window: None }),
         TracedKind::Activation { activation } => OpKind::Activation { activation: *activation },
         TracedKind::Norm { norm, eps, groups, .. } => {

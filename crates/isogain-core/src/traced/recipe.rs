@@ -18,7 +18,7 @@ const KNOWN: [&str; 4] = ["pytorch-default", "he-normal", "glorot-normal", "lecu
 const SAME: f64 = 0.05;
 
 /// Rules that judge the planned run by the optimizer's settings alone, and say nothing when nobody gave them.
-const NEED_SETTINGS: [&str; 4] = ["learning-rate-too-low", "learning-rate-too-high", "frozen-layer", "norm-placement"];
+const NEED_SETTINGS: [&str; 3] = ["learning-rate-too-low", "frozen-layer", "norm-placement"];
 
 /// The recipe.
 pub(super) fn recipe(
