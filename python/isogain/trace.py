@@ -29,6 +29,9 @@ LOSSES = ("cross_entropy", "mse_loss")
 #: Calls that draw dropout between layers of their own.
 DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
+#: The place in the graph that a full backward hook of a module takes, before it and behind it.
+_BACKWARD_HOOK = "BackwardHookFunctionBackward"
+
 #: Functions that make their operations out of other calls, which are recorded in their place.
 OPENED = (torch.nn.functional.multi_head_attention_forward,)
 
@@ -95,6 +98,8 @@ class _Recorder(TorchFunctionMode):
         self._known: dict[int, Node] = {}
         self._edges: dict[tuple[Any, int], Node] = {}
         self._modules: list[str] = []
+        self._passed_on: list[Tensor] = []
+        """Held like `Node.tensor`."""
         self._paths = {id(module): path for path, module in model.named_modules()}
 
     def source(self, tensor: Tensor) -> None:
@@ -113,11 +118,12 @@ class _Recorder(TorchFunctionMode):
         output = func(*args, **kwargs)
         if inputs:
             for place, tensor in enumerate(tree_leaves(output)):
-                if isinstance(tensor, Tensor) and self._known.get(id(tensor)) is not None and not _changed(tensor, args):
+                if not isinstance(tensor, Tensor) or _is_unfinished(tensor):
+                    continue
+                if self._known.get(id(tensor)) is not None and not _changed(tensor, args):
                     continue  # passed through untouched (`x.contiguous()`, dropout in evaluation mode)
-                if isinstance(tensor, Tensor):
-                    node = self._record(name, args, kwargs, inputs, tensor)
-                    node.place, node.generator = place, generator
+                node = self._record(name, args, kwargs, inputs, tensor)
+                node.place, node.generator = place, generator
         return output
 
     def _inputs(self, args: Any, kwargs: Any) -> list[Node]:
@@ -138,6 +144,8 @@ class _Recorder(TorchFunctionMode):
         sees, but their places in the graph lead back."""
         if tensor.grad_fn is None or id(tensor) in self.weights:
             return None
+        if (node := self._behind_hook(tensor)) is not None:
+            return node
         inputs: dict[int, Node] = {}
         seen, waiting = set(), [tensor.grad_fn]
         while waiting:
@@ -156,6 +164,17 @@ class _Recorder(TorchFunctionMode):
         self._record(tensor.grad_fn.name().removesuffix("Backward"), (), {}, list(inputs.values()), tensor)
         self._modules = using
         return self._known[id(tensor)]
+
+    def _behind_hook(self, tensor: Tensor) -> Node | None:
+        """The recorded tensor that a module's full backward hook passed on as this one: it is the same, under another name."""
+        function, output = tensor.grad_fn, tensor.output_nr
+        while function is not None and function.name() == _BACKWARD_HOOK:
+            function, output = function.next_functions[output]
+        if function is tensor.grad_fn or (node := self._edges.get((function, output))) is None:
+            return None
+        self._known[id(tensor)] = node
+        self._passed_on.append(tensor)
+        return node
 
     def _record(self, name: str, args: Any, kwargs: Any, inputs: list[Node], tensor: Tensor) -> Node:
         edge = get_gradient_edge(tensor) if tensor.requires_grad else None
@@ -183,6 +202,11 @@ class _Recorder(TorchFunctionMode):
 
     def leave(self, _module: nn.Module, _args: Any, _output: Any) -> None:
         self._modules.pop()
+
+
+def _is_unfinished(tensor: Tensor) -> bool:
+    """Whether it is what a custom `autograd.Function` will give back as it came, and has no place in the graph yet."""
+    return tensor.requires_grad and tensor.grad_fn is None and tensor._is_view() and not torch.is_grad_enabled()
 
 
 def _changed(tensor: Tensor, args: Any) -> bool:

@@ -140,6 +140,41 @@ def test_the_model_is_left_as_found(name: str, training: bool) -> None:
     assert same(before, everything(model))
 
 
+@pytest.mark.parametrize("name", ["mlp", "residual", "encoder"])
+def test_full_backward_hooks_change_nothing_and_see_the_gradient(name: str) -> None:
+    model, batch = MODELS[name]()
+    plain = isogain.check(model, batch, nn.CrossEntropyLoss()).data
+    seen: list[nn.Module] = []
+    # Behind a hook of its own, attention takes query, key and value for three tensors, and multiplies apart.
+    for module in (module for module in model.modules() if not isinstance(module, nn.MultiheadAttention)):
+        module.register_full_backward_hook(lambda module, *_: seen.append(module))
+        module.register_full_backward_pre_hook(lambda *_: None)
+    assert isogain.check(model, batch, nn.CrossEntropyLoss()).data == plain
+    assert model in seen
+
+
+def test_a_custom_function_that_gives_back_its_input() -> None:
+    class Same(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, x: Tensor) -> Tensor:
+            return x
+
+        @staticmethod
+        def backward(_: Any, cotangent: Tensor) -> Tensor:
+            return 0.5 * cotangent
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(Same.apply(self.first(x)))
+
+    joints = isogain.check(Model(), classes(), nn.CrossEntropyLoss()).flow["joints"]
+    assert "Same" in json.dumps(joints)
+
+
 def test_in_place_activations_are_read_before_they_are_overwritten() -> None:
     layers = [nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.LeakyReLU(0.1), nn.Linear(32, 10)]
     plain = nn.Sequential(*layers)
