@@ -91,7 +91,8 @@ class Builder:
             if all(child == "parametrizations" for child, _ in module.named_children())
         }
         self._modules = dict(model.named_modules())
-        self._weights = {path: getattr(module, "weight", None) for path, module in self._modules.items()}
+        # Those that modules hold: to ask for one that is computed (spectral_norm) is to compute it, and changes its state.
+        self._weights = {path: module._parameters.get("weight", vars(module).get("weight")) for path, module in self._modules.items()}
         self._classes = {path: type_before_parametrizations(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
@@ -376,7 +377,7 @@ class Builder:
         if kind.endswith(COMPOSED_NORMS) and last.value.shape == before.value.shape:
             module = self._modules[path]
             self._own[last.index] = path
-            gamma = self._gamma(last, self._weights[path], last.value.shape[-1])
+            gamma = self._gamma(last, getattr(module, "weight", None), last.value.shape[-1])
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
         if kind == BATCH_RENORM and last.function == "batch_norm":

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from isogain import _core, updates
+from isogain.as_found import as_found
 from isogain.chain import Builder
 from isogain.report import Report
 from isogain.trace import Trace, trace, unwrapped
 
 Loss = Callable[..., Tensor]
+Run = Callable[[Callable[..., Any]], tuple[Any, Tensor]]
 
 
 def check(
@@ -33,8 +35,8 @@ def check(
     Parameters
     ----------
     model
-        Any module. Parameters, buffers, gradients, hooks, random generators and training mode are left as found; it runs in
-        the mode it is in, so call `model.train()` first for what training will see.
+        Any module. Parameters, buffers, gradients, hooks, random generators and training mode are left as found, also of modules
+        that the loss function calls; it runs in the mode it is in, so call `model.train()` first for what training will see.
     batch
         `(inputs, targets)`, where inputs are a tensor, a tuple of positional or a mapping of keyword arguments; or a mapping
         alone, which is passed to the model as keyword arguments.
@@ -55,7 +57,7 @@ def check(
     Raises
     ------
     ValueError
-        When the batch is empty, the loss is not one number, or it depends on no parameter.
+        When the batch is empty, a module is lazy and has no shape yet, the loss is not one number, or it depends on no parameter.
     """
     return examined(model, batch, loss_fn, optimizer=optimizer, steps=steps, seed=seed, counterfactual=True)
 
@@ -81,9 +83,21 @@ def examined(
     inputs, targets = _parts(batch)
     if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
         raise ValueError("the batch is empty: an input has no samples (its first axis has size 0)")
-    run = _runner(inputs, targets, loss_fn)
-    found = trace(model, run, inputs)
     model = unwrapped(model)
+    with as_found(model):
+        return _examined(model, inputs, _runner(inputs, targets, loss_fn), optimizer, steps, seed, counterfactual)
+
+
+def _examined(
+    model: nn.Module,
+    inputs: Any,
+    run: Run,
+    optimizer: torch.optim.Optimizer | None,
+    steps: int | None,
+    seed: int,
+    counterfactual: bool,
+) -> Report:
+    found = trace(model, run, inputs)
     builder = Builder(found, model)
     chain = builder.build()
     parameters = []
@@ -124,7 +138,7 @@ def _parts(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Callable[[Callable[..., Any]], tuple[Any, Tensor]]:
+def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Run:
     def run(call: Callable[..., Any]) -> tuple[Any, Tensor]:
         if isinstance(inputs, Mapping):
             output = call(**inputs)

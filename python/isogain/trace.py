@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import random
-import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -259,27 +257,6 @@ def _plain_name(func: Any) -> str:
     return name.rstrip("_")
 
 
-@contextlib.contextmanager
-def _as_found(model: nn.Module) -> Iterator[None]:
-    """Leaves buffers, random generators and gradient mode as they were."""
-    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    states = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
-            yield
-    finally:
-        random.setstate(states)
-        if numpy is not None and numpy_state is not None:
-            numpy.random.set_state(numpy_state)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                if name in buffers and not torch.equal(buffer, buffers[name]):
-                    buffer.copy_(buffers[name])
-
-
 def unwrapped(model: nn.Module) -> nn.Module:
     """The user's own module inside of `torch.compile` and DistributedDataParallel."""
     while True:
@@ -292,7 +269,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def trace(model: nn.Module, run: Callable[[Callable[..., Any]], tuple[Any, Tensor]], inputs: Any) -> Trace:
-    """Runs the model once, forward and backward, and leaves it exactly as found.
+    """Runs the model once, forward and backward. To be called inside of `as_found`, which puts back what the pass changes.
 
     `run(call)` does the forward pass through `call(*args, **kwargs)` and returns output and loss; `inputs` are the tensors
     that it feeds in, in any nesting.
@@ -302,7 +279,6 @@ def trace(model: nn.Module, run: Callable[[Callable[..., Any]], tuple[Any, Tenso
     ValueError
         When the loss is not one number, or depends on no parameter.
     """
-    model = unwrapped(model)
     recorder = _Recorder(model)
     # A copy that is no leaf: its gradient is the cotangent of the input, and in-place operations may write to it.
     fresh: dict[int, Tensor] = {}
@@ -333,11 +309,10 @@ def trace(model: nn.Module, run: Callable[[Callable[..., Any]], tuple[Any, Tenso
         hooks.append(module.register_forward_pre_hook(recorder.enter, prepend=True))
         hooks.append(module.register_forward_hook(recorder.leave, always_call=True))
     try:
-        with _as_found(model):
-            with recorder:
-                output, loss = run(call)
-            _expect_scalar(loss)
-            return _backward(model, recorder, output, loss)
+        with recorder:
+            output, loss = run(call)
+        _expect_scalar(loss)
+        return _backward(model, recorder, output, loss)
     finally:
         for hook in hooks:
             hook.remove()
@@ -378,7 +353,6 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     of_weights: dict[int, Tensor | None] = {id(weight): gradient for weight, gradient in zip(weights, found[len(nodes) :], strict=True)}
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
-    # Before buffers are put back as they were: batch norm's are part of the graph.
     backs = {(end.index, start.index): back for end, start in forks if (back := _back(end, start)) is not None}
     return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, backs)
 

@@ -1,0 +1,83 @@
+"""What a pass through a model leaves behind is taken away again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.parameter import is_lazy
+
+
+@contextlib.contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Inside, gradients are on. After it, buffers and other tensors that modules hold besides their parameters, random
+    generators and gradient mode are as they were: those of the model, and of every module that runs inside, which is how the
+    ones that a loss function calls are met.
+
+    Raises `ValueError` before anything runs where a module has no shapes yet, because a pass would give it some for good.
+    """
+    kept: dict[int, _State] = {}
+    thread = threading.get_ident()
+
+    def keep(module: nn.Module, _args: Any = None) -> None:
+        if threading.get_ident() == thread and id(module) not in kept:
+            for path, each in module.named_modules():
+                kept.setdefault(id(each), _State(each, path))
+
+    keep(model)
+    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    states = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    hook = register_module_forward_pre_hook(keep)
+    try:
+        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+            yield
+    finally:
+        hook.remove()
+        random.setstate(states)
+        if numpy is not None and numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+        for state in kept.values():
+            state.put_back()
+
+
+class _State:
+    """The tensors of one module but its parameters."""
+
+    def __init__(self, module: nn.Module, path: str) -> None:
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and is_lazy(tensor):
+                name = f"{path}.{name}".lstrip(".")
+                raise ValueError(f"{name} has no shape yet: run one batch through the model first, `model(inputs)`")
+        self.module = module
+        self.buffers, self.attributes = dict(module._buffers), dict(vars(module))
+        # Such as the weight that `torch.nn.utils.weight_norm` computes before each call, or a cache.
+        self.names = _names_of_tensors(module)
+        held = [*self.buffers.values(), *(self.attributes[name] for name in self.names)]
+        self.values = [(tensor, tensor.detach().clone()) for tensor in held if tensor is not None]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        for tensor, value in self.values:
+            if not torch.equal(tensor, value):
+                tensor.copy_(value)
+        self.module._buffers.clear()
+        self.module._buffers.update(self.buffers)
+        for name in self.names | _names_of_tensors(self.module):
+            if name in self.attributes:
+                vars(self.module)[name] = self.attributes[name]
+            else:
+                del vars(self.module)[name]
+
+
+def _names_of_tensors(module: nn.Module) -> set[str]:
+    """Of the attributes that are neither parameters nor buffers."""
+    return {name for name, value in vars(module).items() if isinstance(value, Tensor)}
