@@ -62,8 +62,10 @@ def cure(
     build_model
         Gives a fresh model; the global torch generator is seeded before each call.
     data
-        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset or `DataLoader` or a pair of them, or a
-        function seed -> iterable of batches `(inputs, targets)`.
+        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset of samples or `DataLoader` or a pair
+        of them, or a function seed -> iterable of batches `(inputs, targets)`. Inputs and targets are tensors `[samples, ...]`,
+        or several of them: `((a, b), targets)` are two arguments of the model, `({"x": a, "y": b}, targets)` two by keyword,
+        `(inputs, (c, d))` two targets. A mapping alone has both, as for `check`.
     loss_fn
         `loss_fn(outputs, targets)`: the mean over the batch of what is above 0.
     optimizer
@@ -90,7 +92,7 @@ def cure(
     Raises
     ------
     ValueError
-        When the budget is too small for any comparison, or the loss is not above 0.
+        When the budget is too small for any comparison, the loss is not above 0, or the data can be read in two ways.
     """
     start = time.monotonic()
     if steps < 1 or seeds < 1:

@@ -1,6 +1,8 @@
 """Data for trials: batches that are a function of seed and step, and what a model is judged on.
 
-Read from tensors, from torch datasets and loaders, or from a function of the seed that gives batches.
+Read from tensors, from torch datasets and loaders, or from a function of the seed that gives batches. Inputs and targets are
+tensors in any nesting of tuples, lists and mappings, that share their first axis: a tuple or list of inputs is what the model
+takes as separate arguments, a mapping what it takes by keyword.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 # Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
@@ -45,11 +48,12 @@ class Data(Protocol):
 
 
 def read(data: Any, batch_size: int) -> Data:
-    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a torch dataset or a pair of them, a
-    `DataLoader` or a pair of them, or a function seed -> iterable of batches. Of a loader its dataset, its size of a
+    """(inputs, targets), ((inputs, targets), (test inputs, test targets)), a mapping of tensors, a torch dataset of samples or a
+    pair of them, a `DataLoader` or a pair of them, or a function seed -> iterable of batches. Of a loader its dataset, its size of a
     batch and its `collate_fn` are taken; the order follows the seed of each trial.
 
-    Raises `TypeError` for anything else.
+    Raises `TypeError` for anything else, and `ValueError` where tensors do not have as many samples as each other, or where all
+    have as many and ((a, b), (c, d)) can be two inputs with two targets or a training and a test part.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
@@ -57,47 +61,70 @@ def read(data: Any, batch_size: int) -> Data:
         first, second = data
         if isinstance(first, DataLoader) and isinstance(second, DataLoader):
             return _Indexed(_loaded(first), _loaded(second), first.batch_size or batch_size)
-        if isinstance(first, Tensor) and isinstance(second, Tensor):
-            return _Indexed(_Tensors(first, second), None, batch_size)
-        if _is_pair(first) and _is_pair(second):
-            return _Indexed(_Tensors(*first), _Tensors(*second), batch_size)
+        if _are_tensors(first) and _are_tensors(second):
+            return _Indexed(*_parts(first, second), batch_size)
         if _is_dataset(first) and _is_dataset(second):
             return _Indexed(_Items(first), _Items(second), batch_size)
     elif isinstance(data, DataLoader):
         return _Indexed(_loaded(data), None, data.batch_size or batch_size)
+    elif isinstance(data, Mapping) and _are_tensors(data):
+        return _Indexed(_Tensors(data, data), None, batch_size)
     elif _is_dataset(data):
         return _Indexed(_Items(data), None, batch_size)
     elif callable(data):
         return _Streamed(data)
+    kind = f"{type(data).__name__} of {', '.join(type(part).__name__ for part in data)}" if isinstance(data, tuple) else type(data).__name__
     raise TypeError(
-        f"data is a {type(data).__name__}: needs (inputs, targets), ((inputs, targets), (test inputs, test targets)), "
-        "a torch Dataset or DataLoader or a pair of them, or a function seed -> iterable of batches"
+        f"data is a {kind}: needs (inputs, targets), ((inputs, targets), (test inputs, test targets)), or a mapping, all of "
+        "tensors, a torch Dataset or DataLoader or a pair of them, or a function seed -> iterable of batches"
     )
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, Tensor) for part in value)
+def _are_tensors(value: Any) -> bool:
+    leaves = tree_leaves(value)
+    return bool(leaves) and all(isinstance(leaf, Tensor) and leaf.ndim > 0 for leaf in leaves)
+
+
+def _samples(value: Any) -> list[int]:
+    """The lengths of all tensors, each once."""
+    return sorted({len(leaf) for leaf in tree_leaves(value)})
+
+
+def _parts(first: Any, second: Any) -> tuple[_Tensors, _Tensors | None]:
+    """Training and test part of (inputs, targets) or of ((inputs, targets), (test inputs, test targets)), which look alike where
+    there are two inputs and two targets."""
+    if not all(isinstance(part, tuple | list) and len(part) == 2 for part in (first, second)):
+        return _Tensors(first, second), None
+    if len(lengths := _samples((first, second))) > 1:
+        return _Tensors(*first), _Tensors(*second)
+    raise ValueError(
+        f"data is ((a, b), (c, d)) of {lengths[0]} samples each, which may be two inputs with two targets, or a training and a test "
+        "part: name the inputs as the model's forward does, ({'x': a, 'y': b}, (c, d)), or give the parts as datasets, "
+        "(TensorDataset(a, b), TensorDataset(c, d))"
+    )
 
 
 def _is_dataset(value: Any) -> bool:
+    """Anything of samples by number. Neither a mapping is, nor an array: its items are inputs without targets."""
+    has_items = hasattr(value, "__len__") and hasattr(value, "__getitem__")
     return isinstance(value, Dataset) or (
-        hasattr(value, "__len__") and hasattr(value, "__getitem__") and not callable(value)
+        has_items and not isinstance(value, Mapping) and not hasattr(value, "__array__") and not callable(value)
     )
 
 
 class _Tensors:
-    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
-        if len(inputs) != len(targets) or not len(inputs):
-            raise ValueError(
-                f"{len(inputs)} inputs and {len(targets)} targets: needs as many of both, and at least one"
-            )
-        self.inputs, self.targets = inputs, targets
+    def __init__(self, inputs: Any, targets: Any) -> None:
+        lengths = _samples((inputs, targets))
+        if len(lengths) > 1 or not lengths[0]:
+            counts = [" or ".join(map(str, _samples(part))) for part in (inputs, targets)]
+            raise ValueError(f"{counts[0]} inputs and {counts[1]} targets: needs as many of both, and at least one")
+        self.count, self.inputs, self.targets = lengths[0], inputs, targets
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return self.count
 
     def rows(self, rows: Tensor) -> Any:
-        return self.inputs[rows], self.targets[rows]
+        return _pair(tree_map(lambda tensor: tensor[rows], (self.inputs, self.targets)))
 
 
 def _loaded(loader: DataLoader[Any]) -> _Items:
@@ -180,12 +207,19 @@ class _Streamed:
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:
-    """(inputs, targets); a mapping alone is both, because its targets are among its entries."""
+    """(inputs, targets); a mapping alone is both, because its targets are among its entries. Inputs that a loader put into a list
+    become a tuple of arguments, and mappings of other libraries plain ones."""
     if isinstance(batch, Mapping):
-        return batch, batch
+        return dict(batch), dict(batch)
     if len(batch) != 2:
-        raise ValueError(f"a batch has {len(batch)} parts: needs (inputs, targets), or a mapping of keyword arguments")
-    return batch[0], batch[1]
+        raise ValueError(
+            f"a batch has {len(batch)} parts: needs (inputs, targets), where several inputs are a tuple, ((a, b), targets); or a "
+            "mapping of keyword arguments"
+        )
+    inputs, targets = batch
+    if isinstance(inputs, Mapping):
+        return dict(inputs), targets
+    return tuple(inputs) if isinstance(inputs, list) else inputs, targets
 
 
 def _joined(parts: list[Any]) -> Any:

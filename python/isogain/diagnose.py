@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader
 
 from isogain import _core, updates
 from isogain.as_found import as_found
 from isogain.chain import Builder
 from isogain.report import Report
+from isogain.surgery.modules import run as forward
 from isogain.trace import Trace, trace, unwrapped
 
 Loss = Callable[..., Tensor]
@@ -39,7 +42,8 @@ def check(
         that the loss function calls; it runs in the mode it is in, so call `model.train()` first for what training will see.
     batch
         `(inputs, targets)`, where inputs are a tensor, a tuple of positional or a mapping of keyword arguments; or a mapping
-        alone, which is passed to the model as keyword arguments.
+        alone, which is passed to the model as keyword arguments. A list of inputs, as a `DataLoader` makes one of a tuple, is
+        positional arguments too, unless one argument is all that the model needs. Targets are what the loss takes.
     loss_fn
         `loss_fn(output, targets)`, or `loss_fn(output)` when the batch has no targets; a tensor of one number. Left out, the
         output's own `.loss` is taken.
@@ -80,10 +84,11 @@ def examined(
         raise ValueError("a check needs gradients: call it outside of torch.inference_mode()")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError("the model has parameters without values (device 'meta'): give it some first, `model.to_empty()`")
+    model = unwrapped(model)
     inputs, targets = _parts(batch)
+    inputs = _arguments(model, inputs)
     if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
         raise ValueError("the batch is empty: an input has no samples (its first axis has size 0)")
-    model = unwrapped(model)
     with as_found(model):
         return _examined(model, inputs, _runner(inputs, targets, loss_fn), optimizer, steps, seed, counterfactual)
 
@@ -135,17 +140,33 @@ def _parts(batch: Any) -> tuple[Any, Any]:
             f"a batch is (inputs, targets), a tensor or a mapping of keyword arguments; this one has {len(batch)} parts. "
             "Several inputs go into a tuple: ((a, b), targets)"
         )
+    if isinstance(batch, DataLoader):
+        raise TypeError("needs one batch, and this is a DataLoader: give `next(iter(loader))`")
     return batch, None
+
+
+def _arguments(model: nn.Module, inputs: Any) -> Any:
+    """What `modules.run` calls the model with as it is meant."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    if isinstance(inputs, list):
+        return tuple(inputs) if _takes_several(model) else (inputs,)
+    return inputs
+
+
+def _takes_several(model: nn.Module) -> bool:
+    """Whether one positional argument is not all that the model's forward needs."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):  # a compiled forward does not tell
+        return False
+    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(required) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Run:
     def run(call: Callable[..., Any]) -> tuple[Any, Tensor]:
-        if isinstance(inputs, Mapping):
-            output = call(**inputs)
-        elif isinstance(inputs, tuple):
-            output = call(*inputs)
-        else:
-            output = call(inputs)
+        output = forward(call, inputs)
         if loss_fn is None:
             loss = getattr(output, "loss", None)
             if loss is None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn, optim
+from torch.utils._pytree import tree_leaves, tree_map
 
 from isogain.data import Data
 from isogain.surgery import Treatment, set_optimizer, treat
@@ -182,9 +183,8 @@ def finite(value: float) -> float | None:
 
 def size(batch: Any) -> int:
     """Number of samples."""
-    while not isinstance(batch, Tensor):
-        batch = next(iter(batch.values() if hasattr(batch, "values") else batch))
-    return len(batch) if batch.ndim else 1
+    first = next(leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))
+    return len(first) if first.ndim else 1
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -195,8 +195,4 @@ def device_of(model: nn.Module) -> torch.device:
 
 def moved(value: Any, place: torch.device) -> Any:
     """Every tensor in a batch on that device."""
-    if isinstance(value, Tensor):
-        return value.to(place)
-    if isinstance(value, tuple | list):
-        return type(value)(moved(part, place) for part in value)
-    return {key: moved(part, place) for key, part in value.items()} if hasattr(value, "items") else value
+    return tree_map(lambda leaf: leaf.to(place) if isinstance(leaf, Tensor) else leaf, value)

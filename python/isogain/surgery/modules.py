@@ -1,13 +1,14 @@
 """Modules that a treatment puts into a model, and how a model is called. Their source becomes part of the snippet
 that does the same without isogain, so they use nothing but torch and each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
 
-def run(model: nn.Module, inputs: Any) -> Any:
+def run(model: Callable[..., Any], inputs: Any) -> Any:
     """model(inputs); a tuple or list of inputs is spread over its arguments, a mapping over its keywords."""
     if hasattr(inputs, "keys"):
         return model(**inputs)
