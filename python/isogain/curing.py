@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import optim
+from torch import nn, optim
 
 from isogain import _core, executors
 from isogain import data as reading
+from isogain.arguments import expect_whole
 from isogain.diagnose import check, examined
 from isogain.progress import Progress
 from isogain.report import Report
@@ -60,7 +61,7 @@ def cure(
     Parameters
     ----------
     build_model
-        Gives a fresh model; the global torch generator is seeded before each call.
+        Gives a fresh model, which shares nothing with the ones before; the global torch generator is seeded before each call.
     data
         `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset of samples or `DataLoader` or a pair
         of them, or a function seed -> iterable of batches `(inputs, targets)`. Inputs and targets are tensors `[samples, ...]`,
@@ -91,12 +92,14 @@ def cure(
 
     Raises
     ------
+    TypeError
+        When an argument is of another kind.
     ValueError
-        When the budget is too small for any comparison, the loss is not above 0, or the data can be read in two ways.
+        When a number is below 1, `build_model` gives the same tensors twice, the budget is too small for any comparison, the loss is not above 0, or the data can be read in two ways.
     """
     start = time.monotonic()
-    if steps < 1 or seeds < 1:
-        raise ValueError(f"steps = {steps}, seeds = {seeds}: needs at least 1 of each")
+    expect_whole(1, steps=steps, seeds=seeds, budget=budget)
+    _expect_makers(build_model, optimizer)
     source = reading.read(data, batch_size)
     watched = Progress(progress)
     with kept_random():
@@ -148,6 +151,7 @@ class _Case:
     ) -> None:
         self.steps = steps
         self.model = build(build_model, {}, data, seed=0).model
+        _expect_apart(self.model, build(build_model, {}, data, seed=0).model)
         self.batch = moved(next(data.batches(0)), device_of(self.model))
         with untouched(self.model):
             self.outputs = forward(self.model, self.batch[0])
@@ -189,6 +193,30 @@ class _Case:
         except Exception:  # a treated model that cannot be measured may still train: its trials say what is wrong
             return None
         return report.prediction
+
+
+def _expect_makers(build_model: object, optimizer: object) -> None:
+    """Raises `TypeError` for a model or an optimizer in the place of what makes them."""
+    if isinstance(build_model, nn.Module):
+        raise TypeError("build_model is a model: needs a function that gives a fresh one, such as `lambda: copy.deepcopy(model)`")
+    if optimizer is not None and not callable(optimizer):
+        raise TypeError(
+            f"optimizer is {optimizer!r}: needs what makes one from parameters, such as torch.optim.Adam or "
+            "`lambda parameters: torch.optim.Adam(parameters, lr=1e-4)`"
+        )
+
+
+def _expect_apart(model: nn.Module, other: nn.Module) -> None:
+    """Raises `ValueError` where two models that `build_model` gave hold the same tensors: one training would go on from the other's
+    weights, and the treatment of one would change the other."""
+    held = {id(tensor) for tensor in (*other.parameters(), *other.buffers())}
+    both = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if id(tensor) in held]
+    if model is other or both:
+        same = "the same model twice" if model is other else f"models that share {both[0]} ({len(both)} tensors are in both)"
+        raise ValueError(
+            f"build_model gives {same}: each training needs a fresh one. Make the layers inside of the function, or give "
+            "`lambda: copy.deepcopy(model)`"
+        )
 
 
 def _is_classification(outputs: Any, targets: Any) -> bool:

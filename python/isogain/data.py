@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from isogain.arguments import expect_whole
+
 # Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
 # below 0.005.
 MOST_JUDGED = 10_000
@@ -55,8 +57,7 @@ def read(data: Any, batch_size: int) -> Data:
     Raises `TypeError` for anything else, and `ValueError` where tensors do not have as many samples as each other, or where all
     have as many and ((a, b), (c, d)) can be two inputs with two targets or a training and a test part.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+    expect_whole(1, batch_size=batch_size)
     if isinstance(data, tuple | list) and len(data) == 2:
         first, second = data
         if isinstance(first, DataLoader) and isinstance(second, DataLoader):

@@ -14,10 +14,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
 from isogain import _core, updates
+from isogain.arguments import expect_whole
 from isogain.as_found import as_found
 from isogain.chain import Builder
 from isogain.report import Report
 from isogain.surgery.modules import run as forward
+from isogain.surgery.settings import main_group
 from isogain.trace import Trace, trace, unwrapped
 
 Loss = Callable[..., Tensor]
@@ -60,8 +62,10 @@ def check(
 
     Raises
     ------
+    TypeError
+        When an argument is of another kind.
     ValueError
-        When the batch is empty, a module is lazy and has no shape yet, the loss is not one number, or it depends on no parameter.
+        When the optimizer is of another model, `steps` is below 1 or `seed` below 0, the batch is empty, a module is lazy and has no shape yet, the loss is not one number, or it depends on no parameter.
     """
     return examined(model, batch, loss_fn, optimizer=optimizer, steps=steps, seed=seed, counterfactual=True)
 
@@ -85,6 +89,10 @@ def examined(
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError("the model has parameters without values (device 'meta'): give it some first, `model.to_empty()`")
     model = unwrapped(model)
+    expect_whole(0, seed=seed)
+    expect_whole(1, steps=steps)
+    if optimizer is not None:
+        _expect_optimizer(optimizer, model)
     inputs, targets = _parts(batch)
     inputs = _arguments(model, inputs)
     if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
@@ -143,6 +151,16 @@ def _parts(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, DataLoader):
         raise TypeError("needs one batch, and this is a DataLoader: give `next(iter(loader))`")
     return batch, None
+
+
+def _expect_optimizer(optimizer: object, model: nn.Module) -> None:
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer is {optimizer!r}: needs a torch.optim.Optimizer of this model, such as torch.optim.Adam(model.parameters())"
+        )
+    own = {id(parameter) for parameter in model.parameters()}
+    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError("the optimizer moves no parameter of this model: make it from `model.parameters()`")
 
 
 def _arguments(model: nn.Module, inputs: Any) -> Any:
@@ -235,20 +253,24 @@ def _feature_rms_ratio(inputs: Tensor) -> float | None:
 
 def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The optimizer in a recipe's words: whether it makes up for the size of gradients is what matters."""
-    group = max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
+    group = main_group(optimizer)
     momentum = float(group.get("momentum") or 0.0)
     adaptive = "eps" in group
     betas = group.get("betas") or (0.9, 0.999)
+    eps = group.get("eps", 1e-8)
     own: dict[str, Any] = {}
     if type(optimizer).__name__ == "Muon":
         adjust = "match-rms-adamw" if group.get("adjust_lr_fn") == "match_rms_adamw" else "original"
         own = {"name": "muon", "adjust_lr": adjust}
+    elif isinstance(optimizer, torch.optim.Adafactor):
+        # One eps is of gradients, as in Adam; the other is the least size of weights, of which its steps are a part.
+        eps = torch.finfo(group["params"][0].dtype).eps if eps[0] is None else eps[0]
     return {
         "name": "adam" if adaptive else "momentum" if momentum > 0.0 else "sgd",
         "learning_rate": float(group["lr"]),
         "momentum": momentum or 0.9,
         "betas": [float(betas[0]), float(betas[1])],
-        "eps": float(group.get("eps", 1e-8)),
+        "eps": float(eps),
         **own,
         **updates.in_a_recipe(optimizer),
     }

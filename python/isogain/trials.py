@@ -133,6 +133,8 @@ def build(build_model: BuildModel, changes: dict[str, Any], data: Data, seed: in
     """A fresh model with these changes, built and drawn from the seed."""
     torch.manual_seed(seed)
     model = build_model()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"build_model must give a torch.nn.Module; it gives a {type(model).__name__}")
     if not changes:
         return Treatment(model, [], "")
     place = device_of(model)

@@ -362,6 +362,33 @@ def test_models_that_cannot_be_checked() -> None:
         isogain.check(mlp(2), batch, F.cross_entropy)
 
 
+def test_arguments_are_looked_at_first() -> None:
+    model, other = mlp(2), mlp(2)
+
+    def check(**options: Any) -> Any:
+        return isogain.check(model, classes(), lambda *_: pytest.fail("the model ran"), **options)
+
+    for name, least in {"steps": 1, "seed": 0}.items():
+        with pytest.raises(ValueError, match=f"{name} is {least - 1}; it must be at least {least}"):
+            check(**{name: least - 1})
+        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be a whole number"):
+            check(**{name: 1.5})
+    for optimizer in ("adam", torch.optim.Adam):
+        with pytest.raises(TypeError, match=r"such as torch.optim.Adam\(model.parameters\(\)\)"):
+            check(optimizer=optimizer)
+    with pytest.raises(ValueError, match="the optimizer moves no parameter of this model"):
+        check(optimizer=torch.optim.Adam(other.parameters()))
+
+
+def test_adafactor_is_adaptive_with_the_eps_of_its_gradients() -> None:
+    model = mlp(2)
+    for eps, expected in {(None, 1e-3): torch.finfo(torch.float32).eps, (1e-30, 1e-3): 1e-30}.items():
+        optimizer = torch.optim.Adafactor(model.parameters(), lr=0.02, eps=eps)
+        told = isogain.check(model, classes(), F.cross_entropy, optimizer=optimizer).data["recipe"]["optimizer"]
+        assert (told["name"], told["learning_rate"]) == ("adam", 0.02)
+        assert told["eps"] == pytest.approx(expected)
+
+
 def test_a_batch_of_three_parts_is_explained() -> None:
     with pytest.raises(ValueError, match=r"Several inputs go into a tuple: \(\(a, b\), targets\)"):
         isogain.check(mlp(2), (1, 2, 3), F.cross_entropy)

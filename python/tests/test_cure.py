@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -480,10 +481,30 @@ def test_what_cannot_be_used_is_said_so(monkeypatch: Any) -> None:
         quick(monkeypatch, [standin.HE], executor="thread")
     with pytest.raises(ValueError, match="the budget is 10"):
         quick(monkeypatch, [standin.HE], budget=10)
-    with pytest.raises(ValueError, match="steps = 0"):
-        cure(shallow, blobs(), LOSS, steps=0)
+    for name, value in {"steps": 0, "seeds": -1, "batch_size": 0, "budget": 0}.items():
+        with pytest.raises(ValueError, match=f"{name} is {value}; it must be at least 1"):
+            cure(shallow, blobs(), LOSS, **{name: value})
+        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be a whole number"):
+            cure(shallow, blobs(), LOSS, **{name: 1.5})
+    with pytest.raises(TypeError, match=r"build_model is a model: .* `lambda: copy.deepcopy\(model\)`"):
+        cure(shallow(), blobs(), LOSS)
+    with pytest.raises(TypeError, match="build_model must give a torch.nn.Module; it gives a NoneType"):
+        cure(lambda: None, blobs(), LOSS)
+    with pytest.raises(TypeError, match="optimizer is 'adam': needs what makes one from parameters, such as torch.optim.Adam"):
+        cure(shallow, blobs(), LOSS, optimizer="adam")
     with pytest.raises(ValueError, match="400 inputs and 3 targets"):
         cure(shallow, (blobs()[0], torch.zeros(3)), LOSS)
+
+
+def test_models_that_share_weights_are_refused_before_they_are_changed(monkeypatch: Any) -> None:
+    model, layer = shallow(), nn.Linear(20, 20)
+    weights = [tensor.clone() for tensor in model.state_dict().values()]
+    with pytest.raises(ValueError, match=r"build_model gives the same model twice: .* `lambda: copy.deepcopy\(model\)`"):
+        quick(monkeypatch, [standin.HE, standin.SKIP], lambda: model)
+    assert all(map(torch.equal, weights, model.state_dict().values())) and len(model) == 5
+    with pytest.raises(ValueError, match=r"models that share 0\.weight \(2 tensors are in both\)"):
+        quick(monkeypatch, [standin.HE], lambda: nn.Sequential(layer, *shallow()))
+    assert quick(monkeypatch, [standin.HE], lambda: copy.deepcopy(model), executor="serial").data is not None
 
 
 def test_the_executor_follows_what_is_possible(monkeypatch: Any) -> None:

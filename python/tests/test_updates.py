@@ -143,6 +143,15 @@ def test_a_prescription_reaches_the_optimizer(settings: dict[str, float]) -> Non
         set_optimizer(torch.optim.SGD(model.parameters(), lr=0.1), settings, model)
 
 
+def test_adafactors_two_eps_are_not_adams() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    optimizer = torch.optim.Adafactor(model.parameters())
+    set_optimizer(optimizer, {"learning_rate": 0.5}, model)
+    with pytest.raises(CannotApply, match="Adafactor has no such setting"):
+        set_optimizer(optimizer, {"eps": 1e-12}, model)
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["eps"]) == (0.5, (None, 1e-3))
+
+
 class Reader(nn.Module):
     """Tokens, attention, a recurrent layer, a head that shares the table: weights of every kind."""
 

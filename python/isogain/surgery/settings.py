@@ -101,7 +101,8 @@ def set_optimizer(
         if name in _AT_EVERY_STEP:
             continue
         key = _KEYS.get(name)
-        if key is None or any(key not in group for group in optimizer.param_groups):
+        # Adafactor has two eps, of which neither is Adam's.
+        if key is None or any(isinstance(group.get(key), tuple | None) for group in optimizer.param_groups):
             raise CannotApply(f"optimizer {name} = {value:g}", f"{type(optimizer).__name__} has no such setting")
         main = main_group(optimizer)[key]
         for group in optimizer.param_groups:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
+from isogain.arguments import expect_whole
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
 from isogain.watching.device import DeviceSide, is_on_device
@@ -101,7 +102,7 @@ class Watcher:
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
-        _check_numbers(every=every, steps=steps, dist_every=dist_every)
+        expect_whole(1, every=every, steps=steps, dist_every=dist_every)
         if first_step is not None and first_step < 0:
             raise ValueError(f"first_step is {first_step}; steps count from 0")
         if losses not in ("mean", "sum"):
@@ -486,9 +487,3 @@ def _holds_a_run(folder: Path) -> bool:
     """Whether a run is recorded there; a file that a full disk left empty holds nothing."""
     file = folder / "run.jsonl"
     return file.exists() and file.stat().st_size > 0
-
-
-def _check_numbers(**numbers: int | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} is {number}; it must be at least 1")
