@@ -104,7 +104,7 @@ def cure(
     watched = Progress(progress)
     with kept_random():
         case = _Case(build_model, source, loss_fn, optimizer or _sgd, metric, steps)
-        if case.report.ok:
+        if not case.report.is_ill:
             return Result(case.report, case.trial)
         watched.stage("predicting on one batch", 0)
         prescribed, left_out = case.applicable()

@@ -17,6 +17,7 @@ from isogain import _core, updates
 from isogain.arguments import expect_whole
 from isogain.as_found import as_found
 from isogain.chain import Builder
+from isogain.remarks import of_modes, of_unreached
 from isogain.report import Report
 from isogain.surgery.modules import run as forward
 from isogain.surgery.settings import main_group
@@ -58,7 +59,7 @@ def check(
     Returns
     -------
     Report
-        Print it, or look at `findings`, `flow`, `limits` and `prescriptions`.
+        Print it, or look at `findings`, `remarks`, `flow`, `limits` and `prescriptions`.
 
     Raises
     ------
@@ -111,6 +112,7 @@ def _examined(
     counterfactual: bool,
 ) -> Report:
     found = trace(model, run, inputs)
+    remarks = [*of_unreached(found.unreached, found.parameters, optimizer), *of_modes(model)]
     builder = Builder(found, model)
     chain = builder.build()
     parameters = []
@@ -137,7 +139,7 @@ def _examined(
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
     }
-    return Report(_core.Checked(json.dumps(description), builder.tensors))
+    return Report(_core.Checked(json.dumps(description), builder.tensors), remarks)
 
 
 def _parts(batch: Any) -> tuple[Any, Any]:

@@ -7,10 +7,14 @@ import html
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isogain import _core
+
+if TYPE_CHECKING:
+    from isogain.remarks import Remark
 
 
 class Report:
@@ -19,8 +23,11 @@ class Report:
     The text, the JSON and the page are those of the command line's `isogain check`.
     """
 
-    def __init__(self, checked: _core.Checked) -> None:
+    def __init__(self, checked: _core.Checked, remarks: Sequence[Remark] = ()) -> None:
         self._checked = checked
+        self.remarks = list(remarks)
+        """Parameters that no gradient reaches, and what is in evaluation mode: `level` (`warning` or `note`) and `message` of each.
+        They stand above the text; the other formats have the findings alone."""
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
@@ -40,8 +47,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there is neither error nor warning."""
-        return all(finding["level"] == "note" for finding in self.findings)
+        """Whether there is neither error nor warning, remarks included."""
+        return all(level == "note" for level in self._levels)
+
+    @property
+    def is_ill(self) -> bool:
+        """Whether a finding is an error or a warning, which is what remedies are for: a graph that is cut they do not mend."""
+        return any(finding["level"] != "note" for finding in self.findings)
+
+    @property
+    def _levels(self) -> list[str]:
+        return [*(finding["level"] for finding in self.findings), *(remark.level for remark in self.remarks)]
 
     @property
     def flow(self) -> dict[str, Any]:
@@ -76,7 +92,11 @@ class Report:
 
     def render(self, format: str = "text", *, colour: bool = False) -> str:
         """The report as `text`, `json`, `github`, `sarif` or `markdown`."""
-        return self._checked.render(format, colour=colour)
+        return self.headed(self._checked.render(format, colour=colour), format)
+
+    def headed(self, document: str, format: str) -> str:
+        """A document of this model with the remarks above it, where it is text."""
+        return "".join(f"{remark}\n" for remark in self.remarks) + document if format == "text" else document
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`, anything else text."""
@@ -90,10 +110,11 @@ class Report:
         return self.render(colour=sys.stdout.isatty()).rstrip("\n")
 
     def __repr__(self) -> str:
-        counts = {level: sum(f["level"] == level for f in self.findings) for level in ("error", "warning", "note")}
+        counts = {level: self._levels.count(level) for level in ("error", "warning", "note")}
         found = ", ".join(f"{count} {level}{'s' if count > 1 else ''}" for level, count in counts.items() if count)
         return f"<isogain.Report of {self.data['recipe']['data']['source']}: {found or 'nothing wrong'}>"
 
     def _repr_html_(self) -> str:
         page = html.escape(self._checked.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+        remarks = "".join(f"<p>{html.escape(str(remark))}</p>" for remark in self.remarks)
+        return f'{remarks}<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'

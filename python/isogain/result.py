@@ -188,7 +188,7 @@ class Result:
         """The report as `text`, `json`, `github`, `sarif` or `markdown`."""
         if self._cured is None:
             return self.report.render(format, colour=colour)
-        return self._cured.render(format, colour=colour)
+        return self.report.headed(self._cured.render(format, colour=colour), format)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`; `.py` is the cure in plain
@@ -241,7 +241,7 @@ class Result:
 
     def __repr__(self) -> str:
         if self.best is None:
-            return f"<isogain.Result: {'nothing to cure' if self.report.ok else 'not cured'}>"
+            return f"<isogain.Result: {'not cured' if self.report.is_ill else 'nothing to cure'}>"
         return f"<isogain.Result: cured by {' + '.join(self.best.remedies)} ({self.best.parameters})>"
 
     def _repr_html_(self) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from isogain.reach import Cut, Reach
 
 LOSSES = ("cross_entropy", "mse_loss")
 
@@ -81,6 +82,8 @@ class Trace:
     backs: dict[tuple[int, int], Tensor]
     """What comes back from one recorded tensor to an earlier one, past everything else, by their indices: for both sides of a
     skip connection with a projection."""
+    unreached: dict[str, Cut | None]
+    """Parameters that require a gradient and have none: where it is cut, and `None` where the loss does not use them."""
 
     def loss_node(self) -> Node | None:
         """The call of a known loss function, where there is one."""
@@ -99,14 +102,21 @@ class _Recorder(TorchFunctionMode):
         self._passed_on: list[Tensor] = []
         """Held like `Node.tensor`."""
         self._paths = {id(module): path for path, module in model.named_modules()}
+        self._reach = Reach(model)
 
     def source(self, tensor: Tensor) -> None:
         self._record("input", (), {}, [], tensor)
+        self._reach.source(tensor)
+
+    def unreached(self, loss: Tensor, gradients: Mapping[str, Tensor | None]) -> dict[str, Cut | None]:
+        node = next(iter(self._inputs((loss,), {})), None)
+        return self._reach.unreached(loss if node is None else node.tensor, gradients)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs = self._inputs(args, kwargs)
-        if inputs and _is_in_place(func, args, kwargs):
+        writes = _is_in_place(func, args, kwargs)
+        if inputs and writes:
             self._keep_values(inputs)
         if inputs and (opened := _opened(func)) is not None:
             with self:
@@ -114,6 +124,8 @@ class _Recorder(TorchFunctionMode):
         name = _plain_name(func)
         generator = torch.get_rng_state() if inputs and name in DRAWS_INSIDE else None
         output = func(*args, **kwargs)
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self._reach.call(name, self._modules[-1] if self._modules else "", self.in_model, given, inputs, output, writes)
         if inputs:
             for place, tensor in enumerate(tree_leaves(output)):
                 if not isinstance(tensor, Tensor) or _is_unfinished(tensor):
@@ -354,7 +366,7 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     backs = {(end.index, start.index): back for end, start in forks if (back := _back(end, start)) is not None}
-    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, backs)
+    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, backs, recorder.unreached(loss, gradients))
 
 
 def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:

@@ -30,13 +30,13 @@ def install(monkeypatch: Any, prescriptions: list[dict[str, Any]]) -> None:
     """Every model counts as ill, and gets these prescriptions."""
 
     class Chosen(Report):
-        ok = False  # type: ignore[assignment]
+        is_ill = True  # type: ignore[assignment]
 
         @property
         def prescriptions(self) -> list[dict[str, Any]]:  # type: ignore[override]
             return [{**each, "recipe": self.data["recipe"]} for each in prescriptions]
 
     def chosen(*args: Any, **options: Any) -> Report:
-        return Chosen(check(*args, **options)._checked)
+        return Chosen((found := check(*args, **options))._checked, found.remarks)
 
     monkeypatch.setattr(isogain.curing, "check", chosen)
