@@ -9,49 +9,8 @@ from typing import Any
 from torch import nn, optim
 
 from isogain import updates
+from isogain.surgery.clipping import Clip
 from isogain.surgery.errors import CannotApply
-
-_CLIPS = ("value", "norm", "global-norm")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Clipping between `loss.backward()` and `optimizer.step()`."""
-
-    kind: str
-    """`value` (each number), `norm` (each parameter's gradient), `global-norm` (all together)."""
-    threshold: float
-
-    @classmethod
-    def read(cls, change: Mapping[str, Any]) -> Clip:
-        """From a change; raises `CannotApply` for what is no clipping."""
-        clip = cls(str(change["kind"]), float(change["threshold"]))
-        if clip.kind not in _CLIPS or not clip.threshold > 0.0:
-            why = f"needs a threshold above 0 and one of the kinds {', '.join(_CLIPS)}"
-            raise CannotApply(f"clip = {clip.kind} {clip.threshold}", why)
-        return clip
-
-    def __call__(self, model: nn.Module) -> None:
-        """Clips the gradients of all parameters in place."""
-        if self.kind == "value":
-            nn.utils.clip_grad_value_(model.parameters(), self.threshold)
-        elif self.kind == "global-norm":
-            nn.utils.clip_grad_norm_(model.parameters(), self.threshold)
-        else:
-            for parameter in model.parameters():
-                nn.utils.clip_grad_norm_(parameter, self.threshold)
-
-    def code(self) -> list[str]:
-        """Source of the same."""
-        if self.kind == "value":
-            return [f"torch.nn.utils.clip_grad_value_(model.parameters(), {self.threshold!r})"]
-        if self.kind == "global-norm":
-            return [f"torch.nn.utils.clip_grad_norm_(model.parameters(), {self.threshold!r})"]
-        return [
-            "for parameter in model.parameters():",
-            f"    torch.nn.utils.clip_grad_norm_(parameter, {self.threshold!r})",
-        ]
-
 
 # The names of the settings in a change, and in an optimizer's parameter groups.
 _KEYS = {"learning_rate": "lr", "eps": "eps"}
@@ -157,7 +116,7 @@ def code(
     named = {"reader": "", "heads": ""} if ends is None else ends.code()
     lines += [_AT_EVERY_STEP[name].format(value, **named) for name, value in settings.items() if name in _AT_EVERY_STEP]
     if clip is not None:
-        lines += ["between loss.backward() and optimizer.step():", *clip.code()]
+        lines += clip.code()
     if scales_targets:
         lines += ["mean, deviation = training_targets.mean(0), training_targets.std(0, correction=0)"]
         lines += [

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from isogain.surgery import activation, finish, init, norm, output, settings, skip, standardise, weight
+from isogain.surgery.clipping import Clip
 from isogain.surgery.code import sources
 from isogain.surgery.errors import CannotApply
 from isogain.surgery.modules import run
 from isogain.surgery.observe import Layout, assume, observe, tensors_in, untouched
 from isogain.surgery.randomness import kept_random
-from isogain.surgery.settings import Clip, Ends
+from isogain.surgery.settings import Ends
 from isogain.surgery.standardise import Scaling
 from isogain.surgery.steps import Do, Step, Told, joined
 
@@ -94,11 +95,11 @@ def treat(
     if before is not None:
         surgery.check_outputs(before)
     numbers = {name: float(value) for name, value in (changes.get("optimizer") or {}).items()}
-    clip = Clip.read(changes["clip"]) if changes.get("clip") else None
+    clip = Clip.read(changes["clip"], surgery.heads) if changes.get("clip") else None
     told = [line for step in surgery.steps for line in step.told()]
     told += [settings.told(name, value) for name, value in numbers.items()]
     if clip is not None:
-        told.append(("training", "gradient", f"is clipped by {clip.kind} at {clip.threshold:g}"))
+        told.append(("training", "gradient", clip.told()))
     target = None
     if changes.get("target"):
         target = Scaling.of(_targets_of(batch) if training_targets is None else training_targets)
@@ -159,6 +160,10 @@ class _Surgery:
         """The layer that is called first, and those that give the outputs."""
         layout = self.layout()
         return Ends(layout.layers[0].path, tuple(sorted(layout.heads))) if layout.layers else None
+
+    def heads(self) -> list[str]:
+        """Those that give the outputs."""
+        return sorted(self.layout().heads)
 
     def apply(self, steps: Sequence[Step], inputs: Any = None) -> None:
         for step in joined(steps):
