@@ -98,6 +98,10 @@ def cure(
         When a number is below 1, `build_model` gives the same tensors twice, the budget is too small for any comparison, the loss is not above 0, or the data can be read in two ways.
     """
     start = time.monotonic()
+    if isinstance(budget, str):
+        raise TypeError(
+            f"budget is {budget!r}; it counts updates of all trainings together, and no time: Ctrl-C ends a search with the best so far"
+        )
     expect_whole(1, steps=steps, seeds=seeds, budget=budget)
     _expect_makers(build_model, optimizer)
     source = reading.read(data, batch_size)

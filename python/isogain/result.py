@@ -19,7 +19,7 @@ from isogain.report import Report
 from isogain.search import Search
 from isogain.surgery import Treatment
 from isogain.surgery.randomness import kept_random
-from isogain.trials import Trial, device_of, moved
+from isogain.trials import Trial, build, device_of, moved
 
 _MOST_LINES = 6
 
@@ -164,22 +164,26 @@ class Result:
 
     @cached_property
     def code(self) -> str:
-        """The cure in plain PyTorch; empty where nothing improves."""
+        """The cure in plain PyTorch, with what to change around the training as comments; empty where nothing improves."""
         return self._treatment(0).code
 
     @cached_property
     def optimizer(self) -> dict[str, float]:
         """Settings of the optimizer that belong to the cure, its learning rate among them."""
-        rate = {} if self.best is None else {"learning_rate": self.best.learning_rate}
-        return {**self._treatment(0).optimizer, **rate}
+        return self._treatment(0).optimizer
 
     def _treatment(self, seed: int) -> Treatment:
+        """What the best trial trained, its learning rate among the changes."""
+        changes = self._trial.arms[self._arm]
+        if self.best is not None:
+            optimizer = {**(changes.get("optimizer") or {}), "learning_rate": self.best.learning_rate}
+            changes = {**changes, "optimizer": optimizer}
         with kept_random():
-            return self._trial.build(seed, self._arm)
+            return build(self._trial.build_model, changes, self._trial.data, seed)
 
     def _flow(self) -> dict[str, Any]:
+        treated = self._treatment(0)
         with kept_random():
-            treated = self._trial.build(0, self._arm)
             inputs, targets = moved(next(self._trial.data.batches(0)), device_of(treated.model))
             batch = (inputs, targets if treated.target is None else treated.target.scaled(targets))
             return examined(treated.model, batch, self._trial.loss_fn).flow
@@ -229,7 +233,6 @@ class Result:
         lines += _few([f"ended early: {name}: {why}" for name, why in self.failures.items()])
         if self.best is not None:
             lines += ["", "what the cure changes", *(f"   {line}" for line in self.diff)]
-            lines += [f"   optimizer: learning rate {self.best.learning_rate:g}"]
             lines += ["   .build() gives the cured model, .code does the same in plain PyTorch"]
         return "\n".join(lines)
 

@@ -140,8 +140,10 @@ def test_the_cured_model_is_the_trials(cured: Result) -> None:
     exec(cured.code, names)
     first, second = model.state_dict(), names["model"].state_dict()
     assert list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
-    assert cured.optimizer["learning_rate"] == cured.best.learning_rate
     assert cured.best is not None and len(cured.diff) < 10
+    rate = cured.best.learning_rate
+    assert cured.optimizer["learning_rate"] == rate and f"optimizer: learning rate becomes {rate:g}" in cured.diff
+    assert f"# for group in optimizer.param_groups:\n#     group['lr'] = {rate!r}\n" in cured.code
 
 
 def test_both_workers_are_used_and_the_numbers_are_those_of_one_process(monkeypatch: Any) -> None:
@@ -486,6 +488,8 @@ def test_what_cannot_be_used_is_said_so(monkeypatch: Any) -> None:
             cure(shallow, blobs(), LOSS, **{name: value})
         with pytest.raises(TypeError, match=f"{name} is 1.5; it must be a whole number"):
             cure(shallow, blobs(), LOSS, **{name: 1.5})
+    with pytest.raises(TypeError, match="budget is '5m'; it counts updates"):
+        cure(shallow, blobs(), LOSS, budget="5m")
     with pytest.raises(TypeError, match=r"build_model is a model: .* `lambda: copy.deepcopy\(model\)`"):
         cure(shallow(), blobs(), LOSS)
     with pytest.raises(TypeError, match="build_model must give a torch.nn.Module; it gives a NoneType"):
