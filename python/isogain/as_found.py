@@ -6,7 +6,7 @@ import contextlib
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,10 +16,10 @@ from torch.nn.parameter import is_lazy
 
 
 @contextlib.contextmanager
-def as_found(model: nn.Module) -> Iterator[None]:
-    """Inside, gradients are on. After it, buffers and other tensors that modules hold besides their parameters, random
-    generators and gradient mode are as they were: those of the model, and of every module that runs inside, which is how the
-    ones that a loss function calls are met.
+def as_found(model: nn.Module) -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """Inside, gradients are on. After it, the buffers and other tensors that the model's modules hold besides their parameters,
+    the random generators and the gradient mode are as they were. It gives a context for what calls other modules, as a loss
+    function may: inside of that, they are left as found too.
 
     Raises `ValueError` before anything runs where a module has no shapes yet, because a pass would give it some for good.
     """
@@ -31,17 +31,23 @@ def as_found(model: nn.Module) -> Iterator[None]:
             for path, each in module.named_modules():
                 kept.setdefault(id(each), _State(each, path))
 
+    @contextlib.contextmanager
+    def others() -> Iterator[None]:
+        hook = register_module_forward_pre_hook(keep)
+        try:
+            yield
+        finally:
+            hook.remove()
+
     keep(model)
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     states = random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
-    hook = register_module_forward_pre_hook(keep)
     try:
         with torch.random.fork_rng(devices=devices), torch.enable_grad():
-            yield
+            yield others
     finally:
-        hook.remove()
         random.setstate(states)
         if numpy is not None and numpy_state is not None:
             numpy.random.set_state(numpy_state)
@@ -69,8 +75,9 @@ class _State:
         for tensor, value in self.values:
             if not torch.equal(tensor, value):
                 tensor.copy_(value)
-        self.module._buffers.clear()
-        self.module._buffers.update(self.buffers)
+        if not isinstance(self.module, torch.jit.ScriptModule):  # whose buffers are written to, and never replaced
+            self.module._buffers.clear()
+            self.module._buffers.update(self.buffers)
         for name in self.names | _names_of_tensors(self.module):
             if name in self.attributes:
                 vars(self.module)[name] = self.attributes[name]

@@ -92,7 +92,7 @@ class Builder:
         }
         self._modules = dict(model.named_modules())
         # Those that modules hold: to ask for one that is computed (spectral_norm) is to compute it, and changes its state.
-        self._weights = {path: module._parameters.get("weight", vars(module).get("weight")) for path, module in self._modules.items()}
+        self._weights = {path: {**vars(module), **dict(module.named_parameters(recurse=False))}.get("weight") for path, module in self._modules.items()}
         self._classes = {path: type_before_parametrizations(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}

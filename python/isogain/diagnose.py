@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -85,6 +86,8 @@ def examined(
     that is for people, and takes up to two seconds."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"needs a torch.nn.Module; this is a {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("the model is compiled by TorchScript, which shows none of its calls: check the module that it was made from")
     if torch.is_inference_mode_enabled():
         raise ValueError("a check needs gradients: call it outside of torch.inference_mode()")
     if any(parameter.is_meta for parameter in model.parameters()):
@@ -98,8 +101,8 @@ def examined(
     inputs = _arguments(model, inputs)
     if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
         raise ValueError("the batch is empty: an input has no samples (its first axis has size 0)")
-    with as_found(model):
-        return _examined(model, inputs, _runner(inputs, targets, loss_fn), optimizer, steps, seed, counterfactual)
+    with as_found(model) as others:
+        return _examined(model, inputs, _runner(inputs, targets, loss_fn, others), optimizer, steps, seed, counterfactual)
 
 
 def _examined(
@@ -184,7 +187,9 @@ def _takes_several(model: nn.Module) -> bool:
     return len(required) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Run:
+def _runner(
+    inputs: Any, targets: Any, loss_fn: Loss | None, others: Callable[[], AbstractContextManager[None]]
+) -> Run:
     def run(call: Callable[..., Any]) -> tuple[Any, Tensor]:
         output = forward(call, inputs)
         if loss_fn is None:
@@ -192,7 +197,8 @@ def _runner(inputs: Any, targets: Any, loss_fn: Loss | None) -> Run:
             if loss is None:
                 raise ValueError("no loss_fn was given, and the model's output has no `.loss`")
             return output, loss
-        return output, loss_fn(output) if targets is None else loss_fn(output, targets)
+        with others():
+            return output, loss_fn(output) if targets is None else loss_fn(output, targets)
 
     return run
 

@@ -42,9 +42,10 @@ class Reach:
     set that it is computed from."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self._names = list(trained)
         self._bits = {id(tensor): 0 for tensor in (*model.parameters(), *model.buffers())}
-        self._bits |= {id(model.get_parameter(name)): 1 << place for place, name in enumerate(self._names)}
+        self._bits |= {id(parameter): 1 << place for place, parameter in enumerate(trained.values())}
         self._cuts: list[Cut] = []
         self._outside = 0
         """What left PyTorch so far."""

@@ -318,6 +318,8 @@ def trace(model: nn.Module, run: Callable[[Callable[..., Any]], tuple[Any, Tenso
 
     hooks = []
     for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # which takes no hooks: it is one call
         hooks.append(module.register_forward_pre_hook(recorder.enter, prepend=True))
         hooks.append(module.register_forward_hook(recorder.leave, always_call=True))
     try:

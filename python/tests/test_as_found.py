@@ -87,6 +87,16 @@ def test_tensors_that_are_neither_parameters_nor_buffers() -> None:
     assert model.last is None and not hasattr(model, "first")
 
 
+def test_scripted_modules() -> None:
+    part = torch.jit.script(nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU()))
+    model = nn.Sequential(part, nn.Linear(32, 10))
+    before = state(model)
+    assert isogain.check(model, classes(), nn.CrossEntropyLoss()).flow["joints"]
+    assert same(before, state(model))
+    with pytest.raises(TypeError, match="compiled by TorchScript"):
+        isogain.check(part, classes(), nn.CrossEntropyLoss())
+
+
 def test_modules_without_shapes_are_refused() -> None:
     model = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 10))
     with pytest.raises(ValueError, match=r"0\.weight has no shape yet: run one batch through the model first"):
