@@ -18,6 +18,7 @@ from isogain import _core, updates
 from isogain.arguments import expect_whole
 from isogain.as_found import as_found
 from isogain.chain import Builder
+from isogain.rehearsal import rehearse
 from isogain.remarks import of_modes, of_unreached
 from isogain.report import Report
 from isogain.surgery.modules import run as forward
@@ -52,8 +53,9 @@ def check(
         `loss_fn(output, targets)`, or `loss_fn(output)` when the batch has no targets; a tensor of one number. Left out, the
         output's own `.loss` is taken.
     optimizer
-        The optimizer that will be used: whether a small gradient matters depends on it. Without it, SGD with a learning
-        rate of 0.05 is assumed, and rules about the learning rate stay silent.
+        The optimizer that will be used: whether a small gradient matters depends on it, and its learning rate is tried on a
+        copy of both, for 40 steps on this batch. Without it, SGD with a learning rate of 0.05 is assumed, and rules about the
+        learning rate stay silent.
     steps
         Planned optimizer updates; 1000 where left out.
 
@@ -141,6 +143,7 @@ def _examined(
         "seed": seed,
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
+        "rehearsal": rehearse(model, optimizer, run) if counterfactual and optimizer is not None else None,
     }
     return Report(_core.Checked(json.dumps(description), builder.tensors), remarks)
 

@@ -42,7 +42,7 @@ def _losses(
     for step in range(STEPS + 1):
         optimizer.zero_grad()
         _, loss = run(model)
-        value = float(loss)
+        value = float(loss.detach())
         if step == 0:
             first = lowest = value
         if not math.isfinite(value):

@@ -425,3 +425,88 @@ def test_help_is_a_call_and_no_command() -> None:
     text = str(isogain.check(model, batch, nn.functional.cross_entropy))
     assert "`isogain.cure(build_model, data, loss_fn)`" in text
     assert "isogain cure" not in text
+
+
+def rehearsed(optimizer: Callable[[Any], torch.optim.Optimizer], seed: int = 0) -> isogain.Report:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 10))
+    data = torch.randn(128, 32), torch.randint(0, 10, (128,))
+    before = [parameter.clone() for parameter in model.parameters()]
+    made = optimizer(model.parameters())
+    report = isogain.check(model, data, nn.CrossEntropyLoss(), optimizer=made)
+    assert all(map(torch.equal, before, model.parameters())) and not made.state
+    return report
+
+
+def levels(report: isogain.Report) -> dict[str, str]:
+    return {finding["rule"]: finding["level"] for finding in report.findings}
+
+
+def test_a_learning_rate_is_tried_on_a_copy() -> None:
+    for usable in (lambda p: torch.optim.SGD(p, 0.1), lambda p: torch.optim.Adam(p, 1e-3)):
+        assert "learning-rate-too-high" not in levels(rehearsed(usable))
+    assert levels(rehearsed(lambda p: torch.optim.SGD(p, 100.0)))["learning-rate-too-high"] == "error"
+    assert "learning-rate-too-high" in levels(rehearsed(lambda p: torch.optim.Adam(p, 1.0)))
+
+
+def test_ways_side_by_side_are_judged_by_their_parameters() -> None:
+    def tower(depth: int) -> nn.Sequential:
+        return nn.Sequential(*(layer for _ in range(depth) for layer in (nn.Linear(32, 32), nn.ReLU())))
+
+    class Towers(nn.Module):
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.a, self.b, self.head = tower(depth), tower(depth), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.cat([self.a(x), self.b(x.flip(1))], 1))
+
+    data = torch.randn(128, 32), torch.randint(0, 10, (128,))
+    assert isogain.check(Towers(3), data, nn.CrossEntropyLoss()).ok
+    deep = isogain.check(Towers(25), data, nn.CrossEntropyLoss())
+    assert levels(deep)["vanishing-gradient"] == "error" and "side by side" in str(deep)
+
+
+def test_what_looks_like_a_large_loss_and_is_none() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 2))
+    rare = torch.randn(2000, 32), (torch.arange(2000) < 15).long()
+    for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(reduction="sum"), lambda o, _: -o.softmax(1)[:, 0].mean()):
+        assert isogain.check(model, rare, loss).ok
+
+
+def test_heads_side_by_side_are_no_blocked_output() -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk, self.a, self.b = nn.Sequential(nn.Linear(32, 64), nn.ReLU()), nn.Linear(64, 10), nn.Linear(64, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            hidden = self.trunk(x)
+            return self.a(hidden), self.b(hidden)
+
+    data = torch.randn(128, 32), torch.randint(0, 10, (128,))
+    assert isogain.check(Heads(), data, lambda out, y: F.cross_entropy(out[0], y) + out[1].square().mean()).ok
+
+
+def test_a_softmax_before_cross_entropy_is_one_too_many() -> None:
+    data = torch.randn(128, 32), torch.randint(0, 10, (128,))
+    for function, is_wrong in ((nn.Softmax(1), True), (nn.LogSoftmax(1), False)):
+        model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 10), function)
+        assert ("blocked-output" in levels(isogain.check(model, data, nn.CrossEntropyLoss()))) == is_wrong
+
+
+def test_a_tied_head_is_named_as_the_cause() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.norm, self.layer = nn.Embedding(50, 64), nn.LayerNorm(64), nn.Linear(64, 64)
+            self.head = nn.Linear(64, 50, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            x = self.table(tokens)
+            return self.head(self.norm(x + self.layer(x)))
+
+    found = isogain.check(Tied(), (torch.arange(50), torch.arange(50).flip(0)), nn.CrossEntropyLoss()).findings
+    assert [finding["rule"] for finding in found] == ["saturated-head"]

@@ -1,5 +1,7 @@
 //! A gradient that shrinks on its way back until the first layers cannot move.
 
+use std::collections::BTreeMap;
+
 use super::finding::{factor, number};
 use super::measure::{Span, Unfollowed, Weight, backward, belongs, unfollowed, weights};
 use super::{Case, Finding, Rule};
@@ -30,11 +32,13 @@ pub(super) const SHRINKS: f64 = 3.4;
 pub(super) const STUCK: f64 = 0.035;
 /// See [`STUCK`].
 pub(super) const SLOW: f64 = 0.065;
-/// Shrinking, nepers, from parameter to parameter, where the chain rule's factors in between are not seen: a factor of 1000,
-/// because gradients of weights differ by the sizes of layers too.
+/// Shrinking, nepers, from parameter to parameter of layers that repeat, where the chain rule's factors in between are not seen: a
+/// factor of 1000, because gradients of weights differ by the sizes of layers too.
 const BESIDE: f64 = 6.9;
 /// Part of these parameters that must be stuck: a few that hardly move are no illness.
 const PART: f64 = 1.0 / 3.0;
+/// Fewest parameters that tell a course through depth.
+const FEWEST: usize = 4;
 /// In order.
 const REMEDIES: &[&str] = &[
     "rescale-init",
@@ -109,32 +113,68 @@ fn along_the_chain(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Two ways that meet, towers, layers side by side: only their parameters tell what became of the gradient.
+/// Two ways that meet, towers, layers side by side: only their parameters tell what became of the gradient. Those at the same
+/// place of layers that repeat are compared with one another: `a.0.weight` with `a.2.weight`, queries with queries.
 fn beside_the_chain(case: &Case<'_>) -> Option<Finding> {
-    let mut beside = unfollowed(case);
-    beside.sort_by(|a, b| a.gradient_rms.total_cmp(&b.gradient_rms));
-    let (smallest, largest) = (beside.first()?, beside.last()?);
-    let log_gain = |one: &Unfollowed<'_>| (one.gradient_rms / largest.gradient_rms).ln();
-    let is_stuck = |one: &&Unfollowed<'_>| one.reach < STUCK && log_gain(one) < -BESIDE;
-    let share = beside.iter().filter(is_stuck).count() as f64 / beside.len() as f64;
-    if share < PART || !is_stuck(&smallest) {
-        return None;
+    let mut places: BTreeMap<String, Vec<Unfollowed<'_>>> = BTreeMap::new();
+    for parameter in unfollowed(case) {
+        places.entry(place(parameter.name)).or_default().push(parameter);
     }
-    let gain = log_gain(smallest);
+    let stuck = places.into_values().filter_map(Stuck::of);
+    let Stuck { smallest, largest, log_gain, share } = stuck.min_by(|a, b| a.log_gain.total_cmp(&b.log_gain))?;
     let message = format!(
-        "where ways run side by side, the gradient of {} is {} of that of {}: {} % of the parameters there cannot move",
+        "where ways run side by side, the gradient of {} is {} of that of {}: {} % of such parameters cannot move",
         smallest.name,
-        factor(gain),
+        factor(log_gain),
         largest.name,
         number(100.0 * share)
     );
     Some(
         Finding::new(RULE.name, Level::Deny, [smallest.name, largest.name], message)
-            .against("ln of the smallest parameter's gradient over the largest's", gain, -BESIDE, "a factor of 1000")
-            .against("share of the parameters there that cannot move", share, PART, "a few are no illness")
+            .against(
+                "ln of the smallest gradient over the largest, of such parameters",
+                log_gain,
+                -BESIDE,
+                "a factor of 1000",
+            )
+            .against("share of them that cannot move", share, PART, "a few are no illness")
             .against(format!("steps x |update| / |W| of {}", smallest.name), smallest.reach, STUCK, REACH_SOURCE)
             .remedies(REMEDIES),
     )
+}
+
+/// A parameter's name without its numbers.
+fn place(name: &str) -> String {
+    name.split(|letter: char| letter.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("*")
+}
+
+/// Parameters at one place of layers that repeat, many of which cannot move.
+struct Stuck<'a> {
+    smallest: Unfollowed<'a>,
+    largest: Unfollowed<'a>,
+    /// ln of the ratio of their gradients' RMS.
+    log_gain: f64,
+    /// Part that cannot move.
+    share: f64,
+}
+
+impl<'a> Stuck<'a> {
+    fn of(mut parameters: Vec<Unfollowed<'a>>) -> Option<Self> {
+        if parameters.len() < FEWEST {
+            return None;
+        }
+        parameters.sort_by(|a, b| a.gradient_rms.total_cmp(&b.gradient_rms));
+        let (smallest, largest) = (*parameters.first()?, *parameters.last()?);
+        let log_gain = |one: &Unfollowed<'_>| (one.gradient_rms / largest.gradient_rms).ln();
+        let is_stuck = |one: &&Unfollowed<'_>| one.reach < STUCK && log_gain(one) < -BESIDE;
+        let share = parameters.iter().filter(is_stuck).count() as f64 / parameters.len() as f64;
+        (share >= PART && is_stuck(&&smallest)).then(|| Self {
+            smallest,
+            largest,
+            log_gain: log_gain(&smallest),
+            share,
+        })
+    }
 }
 
 #[cfg(test)]

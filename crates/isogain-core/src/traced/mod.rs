@@ -324,7 +324,9 @@ impl Subject {
         }
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
-        start.sharpness = traced.rehearsal.and_then(|rehearsal| rehearsal.sharpness(data.baseline_loss));
+        // Of an unknown loss nobody knows what much is.
+        let rehearsal = traced.rehearsal.filter(|_| traced.loss_kind != Loss::Other);
+        start.sharpness = rehearsal.and_then(|rehearsal| rehearsal.sharpness(data.baseline_loss));
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
         // The first of a name. A search through the list for each operation would grow with the square of the depth.
