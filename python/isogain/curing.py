@@ -13,7 +13,7 @@ from torch import nn, optim
 
 from isogain import _core, executors
 from isogain import data as reading
-from isogain.arguments import expect_whole
+from isogain.arguments import expect_int, expect_optional_int
 from isogain.diagnose import check, examined
 from isogain.progress import Progress
 from isogain.report import Report
@@ -102,7 +102,8 @@ def cure(
         raise TypeError(
             f"budget is {budget!r}; it counts updates of all trainings together, and no time: Ctrl-C ends a search with the best so far"
         )
-    expect_whole(1, steps=steps, seeds=seeds, budget=budget)
+    expect_int(1, steps=steps, seeds=seeds)
+    expect_optional_int(1, budget=budget)
     _expect_makers(build_model, optimizer)
     source = reading.read(data, batch_size)
     watched = Progress(progress)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
-from isogain.arguments import expect_whole
+from isogain.arguments import expect_int
 
 # Samples of each part that a model is judged on, evenly spread over it: the standard error of an accuracy is then
 # below 0.005.
@@ -57,9 +57,9 @@ def read(data: Any, batch_size: int) -> Data:
     Raises `TypeError` for anything else, and `ValueError` where tensors do not have as many samples as each other, or where all
     have as many and ((a, b), (c, d)) can be two inputs with two targets or a training and a test part.
     """
-    expect_whole(1, batch_size=batch_size)
+    expect_int(1, batch_size=batch_size)
     if isinstance(data, tuple | list) and len(data) == 2:
-        first, second = data
+        first, second = (dict(part) if isinstance(part, Mapping) else part for part in data)
         if isinstance(first, DataLoader) and isinstance(second, DataLoader):
             return _Indexed(_loaded(first), _loaded(second), first.batch_size or batch_size)
         if _are_tensors(first) and _are_tensors(second):
@@ -68,8 +68,8 @@ def read(data: Any, batch_size: int) -> Data:
             return _Indexed(_Items(first), _Items(second), batch_size)
     elif isinstance(data, DataLoader):
         return _Indexed(_loaded(data), None, data.batch_size or batch_size)
-    elif isinstance(data, Mapping) and _are_tensors(data):
-        return _Indexed(_Tensors(data, data), None, batch_size)
+    elif isinstance(data, Mapping) and _are_tensors(dict(data)):
+        return _Indexed(_Tensors(dict(data), dict(data)), None, batch_size)
     elif _is_dataset(data):
         return _Indexed(_Items(data), None, batch_size)
     elif callable(data):

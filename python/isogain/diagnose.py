@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
 from isogain import _core, updates
-from isogain.arguments import expect_whole
+from isogain.arguments import expect_int, expect_optional_int
 from isogain.as_found import as_found
 from isogain.chain import Builder
 from isogain.rehearsal import rehearse
@@ -95,8 +95,8 @@ def examined(
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError("the model has parameters without values (device 'meta'): give it some first, `model.to_empty()`")
     model = unwrapped(model)
-    expect_whole(0, seed=seed)
-    expect_whole(1, steps=steps)
+    expect_int(0, seed=seed)
+    expect_optional_int(1, steps=steps)
     if optimizer is not None:
         _expect_optimizer(optimizer, model)
     inputs, targets = _parts(batch)
@@ -273,12 +273,14 @@ def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     if type(optimizer).__name__ == "Muon":
         adjust = "match-rms-adamw" if group.get("adjust_lr_fn") == "match_rms_adamw" else "original"
         own = {"name": "muon", "adjust_lr": adjust}
-    elif isinstance(optimizer, torch.optim.Adafactor):
-        # One eps is of gradients, as in Adam; the other is the least size of weights, of which its steps are a part.
+    if isinstance(eps, tuple):
+        # Adafactor's: one is of gradients, as in Adam; the other is the least size of weights, of which its steps are a part.
         eps = torch.finfo(group["params"][0].dtype).eps if eps[0] is None else eps[0]
+    # Without one, Adafactor begins with this.
+    rate = 0.01 if group["lr"] is None else float(group["lr"])
     return {
         "name": "adam" if adaptive else "momentum" if momentum > 0.0 else "sgd",
-        "learning_rate": float(group["lr"]),
+        "learning_rate": rate,
         "momentum": momentum or 0.9,
         "betas": [float(betas[0]), float(betas[1])],
         "eps": float(eps),

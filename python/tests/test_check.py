@@ -371,7 +371,7 @@ def test_arguments_are_looked_at_first() -> None:
     for name, least in {"steps": 1, "seed": 0}.items():
         with pytest.raises(ValueError, match=f"{name} is {least - 1}; it must be at least {least}"):
             check(**{name: least - 1})
-        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be a whole number"):
+        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be an int"):
             check(**{name: 1.5})
     for optimizer in ("adam", torch.optim.Adam):
         with pytest.raises(TypeError, match=r"such as torch.optim.Adam\(model.parameters\(\)\)"):
@@ -387,6 +387,8 @@ def test_adafactor_is_adaptive_with_the_eps_of_its_gradients() -> None:
         told = isogain.check(model, classes(), F.cross_entropy, optimizer=optimizer).data["recipe"]["optimizer"]
         assert (told["name"], told["learning_rate"]) == ("adam", 0.02)
         assert told["eps"] == pytest.approx(expected)
+    optimizer.param_groups[0]["lr"] = None  # as that of transformers has it, whose first steps are of 0.01
+    assert isogain.check(model, classes(), F.cross_entropy, optimizer=optimizer).data["recipe"]["optimizer"]["learning_rate"] == 0.01
 
 
 def test_a_batch_of_three_parts_is_explained() -> None:

@@ -486,7 +486,7 @@ def test_what_cannot_be_used_is_said_so(monkeypatch: Any) -> None:
     for name, value in {"steps": 0, "seeds": -1, "batch_size": 0, "budget": 0}.items():
         with pytest.raises(ValueError, match=f"{name} is {value}; it must be at least 1"):
             cure(shallow, blobs(), LOSS, **{name: value})
-        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be a whole number"):
+        with pytest.raises(TypeError, match=f"{name} is 1.5; it must be an int"):
             cure(shallow, blobs(), LOSS, **{name: 1.5})
     with pytest.raises(TypeError, match="budget is '5m'; it counts updates"):
         cure(shallow, blobs(), LOSS, budget="5m")

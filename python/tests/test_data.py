@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,13 @@ def test_a_list_that_is_one_argument_stays_one() -> None:
 def test_a_mapping_alone_has_inputs_and_targets() -> None:
     inputs, targets = next(read({"a": X, "b": X, "labels": Y}, 32).batches(0))
     assert set(inputs) == set(targets) == {"a", "b", "labels"} and len(inputs["a"]) == 32
+
+
+def test_mappings_of_other_libraries() -> None:
+    """Such as the `BatchEncoding` of transformers."""
+    inputs, targets = next(read((UserDict({"a": X, "b": X}), Y), 32).batches(0))
+    assert type(inputs) is dict and len(inputs["a"]) == len(targets) == 32
+    assert isogain.check(Two(), (UserDict({"a": X, "b": X}), Y), loss).flow["joints"]
 
 
 def test_what_can_be_read_in_two_ways_is_refused() -> None:

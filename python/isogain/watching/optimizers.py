@@ -38,7 +38,7 @@ def seen(optimizers: list[Optimizer]) -> dict[str, Any]:
     a size of their own, without eps."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     # A scheduler keeps what its warm-up leads to in `initial_lr`.
-    rates = [float(rate) for group in groups for rate in (group.get("lr", 0.0), group.get("initial_lr", 0.0))]
+    rates = [float(group.get(name) or 0.0) for group in groups for name in ("lr", "initial_lr")]
     names = [type(optimizer).__name__ for optimizer in optimizers]
     momentum = max((float(group.get("momentum", 0.0)) for group in groups), default=0.0)
     rate = max(rates, default=0.0) or 1e-3
@@ -54,7 +54,7 @@ def seen(optimizers: list[Optimizer]) -> dict[str, Any]:
 
 def rate_of(optimizers: list[Optimizer]) -> float:
     """Largest learning rate in use."""
-    rates = [float(group.get("lr", 0.0)) for optimizer in optimizers for group in optimizer.param_groups]
+    rates = [float(group.get("lr") or 0.0) for optimizer in optimizers for group in optimizer.param_groups]
     return max(rates, default=float("nan"))
 
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
-from isogain.arguments import expect_whole
+from isogain.arguments import expect_int, expect_optional_int
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
 from isogain.watching.device import DeviceSide, is_on_device
@@ -102,7 +102,8 @@ class Watcher:
         seed: int = 0,
     ) -> None:
         check_on_finding(on_finding)
-        expect_whole(1, every=every, steps=steps, dist_every=dist_every)
+        expect_int(1, dist_every=dist_every)
+        expect_optional_int(1, every=every, steps=steps)
         if first_step is not None and first_step < 0:
             raise ValueError(f"first_step is {first_step}; steps count from 0")
         if losses not in ("mean", "sum"):
