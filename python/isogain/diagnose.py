@@ -221,9 +221,11 @@ def _task(
     data: dict[str, Any] = {
         "input": None, "feature_rms_ratio": None, "target": None, "classes": None, "baseline_loss": None,
     }  # fmt: skip
-    if first is not None and first.is_floating_point():
-        data["input"] = buffer(first)
-        data["feature_rms_ratio"] = _feature_rms_ratio(first)
+    numbers = next((leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()), None)
+    # Behind tokens or categories a mask may be what has real numbers, minus infinity among them.
+    if numbers is not None and (numbers is first or bool(numbers.isfinite().all())):
+        data["input"] = buffer(numbers)
+        data["feature_rms_ratio"] = _feature_rms_ratio(numbers)
     node = found.loss_node()
     if node is None:
         return "other", samples, data

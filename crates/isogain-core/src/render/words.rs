@@ -162,8 +162,13 @@ pub fn healthy(report: &CheckReport) -> String {
     let Some(slope) = profile.slope() else {
         return format!("too few layers follow one another for a factor per layer; {}", limit(report));
     };
-    let layers = plural(profile.layers.len(), "layer");
-    format!("the gradient changes by {} per layer over {layers}; {}", factor(slope), limit(report))
+    let count = profile.layers.len();
+    // What was measured counts for more than what theory expects of such layers in general.
+    let is_beyond = report.limits.binding != Some(Ceiling::Memory)
+        && report.limits.trainable_depth.is_some_and(|depth| depth < count as f64);
+    let lead = if is_beyond { "this batch shows no harm, though theory has such layers " } else { "" };
+    let layers = plural(count, "layer");
+    format!("the gradient changes by {} per layer over {layers}; {lead}{}", factor(slope), limit(report))
 }
 
 /// As [`trainable_depth`], and where theory sets no limit that it sets none.
@@ -247,7 +252,12 @@ pub fn outcome(report: &CureReport) -> String {
             format!("nothing to cure; {}", healthy(&report.check))
         } else {
             let loss = loss(median_loss(before));
-            format!("no remedy that was tried improves on the untreated network (loss {loss})")
+            match report.trial.stopped {
+                Some(_) if report.finished().is_empty() => {
+                    format!("it ended before a remedy was trained to its end (untreated network: loss {loss})")
+                }
+                _ => format!("no remedy that was tried improves on the untreated network (loss {loss})"),
+            }
         };
     };
     let (won, seeds) = seeds_won(before, &cure.seeds);
