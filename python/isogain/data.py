@@ -54,8 +54,8 @@ def read(data: Any, batch_size: int) -> Data:
     pair of them, a `DataLoader` or a pair of them, or a function seed -> iterable of batches. Of a loader its dataset, its size of a
     batch and its `collate_fn` are taken; the order follows the seed of each trial.
 
-    Raises `TypeError` for anything else, and `ValueError` where tensors do not have as many samples as each other, or where all
-    have as many and ((a, b), (c, d)) can be two inputs with two targets or a training and a test part.
+    Raises `TypeError` for anything else, and `ValueError` where tensors do not have as many samples as each other, or where
+    ((a, b), (c, d)) can be two inputs with two targets as well as a training and a test part.
     """
     expect_int(1, batch_size=batch_size)
     if isinstance(data, tuple | list) and len(data) == 2:
@@ -91,18 +91,24 @@ def _samples(value: Any) -> list[int]:
     return sorted({len(leaf) for leaf in tree_leaves(value)})
 
 
+def _kinds(value: Any) -> list[Any]:
+    return [(leaf.dtype, leaf.ndim) for leaf in tree_leaves(value)]
+
+
 def _parts(first: Any, second: Any) -> tuple[_Tensors, _Tensors | None]:
     """Training and test part of (inputs, targets) or of ((inputs, targets), (test inputs, test targets)), which look alike where
     there are two inputs and two targets."""
-    if not all(isinstance(part, tuple | list) and len(part) == 2 for part in (first, second)):
-        return _Tensors(first, second), None
-    if len(lengths := _samples((first, second))) > 1:
-        return _Tensors(*first), _Tensors(*second)
-    raise ValueError(
-        f"data is ((a, b), (c, d)) of {lengths[0]} samples each, which may be two inputs with two targets, or a training and a test "
-        "part: name the inputs as the model's forward does, ({'x': a, 'y': b}, (c, d)), or give the parts as datasets, "
-        "(TensorDataset(a, b), TensorDataset(c, d))"
-    )
+    if all(isinstance(part, tuple | list) and len(part) == 2 for part in (first, second)):
+        lengths = _samples((first, second))
+        if len(lengths) > 1:
+            return _Tensors(*first), _Tensors(*second)
+        if _kinds(first) == _kinds(second):
+            raise ValueError(
+                f"data is ((a, b), (c, d)) of {lengths[0]} samples each, a of the kind of c and b of that of d: either two inputs with "
+                "two targets, or a training and a test part. Name the inputs as the model's forward does, ({'x': a, 'y': b}, (c, d)), "
+                "or give the parts as datasets, (TensorDataset(a, b), TensorDataset(c, d))"
+            )
+    return _Tensors(first, second), None
 
 
 def _is_dataset(value: Any) -> bool:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.data import DataLoader
 
 from isogain import _core, updates
 from isogain.arguments import expect_int, expect_optional_int
 from isogain.as_found import as_found
+from isogain.batch import Loss, Run, read_batch, runner
 from isogain.chain import Builder
 from isogain.rehearsal import rehearse
 from isogain.remarks import of_modes, of_unreached
 from isogain.report import Report
-from isogain.surgery.modules import run as forward
 from isogain.surgery.settings import main_group
 from isogain.trace import Trace, trace, unwrapped
-
-Loss = Callable[..., Tensor]
-Run = Callable[[Callable[..., Any]], tuple[Any, Tensor]]
 
 
 def check(
@@ -99,12 +93,9 @@ def examined(
     expect_optional_int(1, steps=steps)
     if optimizer is not None:
         _expect_optimizer(optimizer, model)
-    inputs, targets = _parts(batch)
-    inputs = _arguments(model, inputs)
-    if any(isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 0 for leaf in tree_leaves(inputs)):
-        raise ValueError("the batch is empty: an input has no samples (its first axis has size 0)")
+    inputs, targets = read_batch(batch, model)
     with as_found(model) as others:
-        return _examined(model, inputs, _runner(inputs, targets, loss_fn, others), optimizer, steps, seed, counterfactual)
+        return _examined(model, inputs, runner(inputs, targets, loss_fn, others), optimizer, steps, seed, counterfactual)
 
 
 def _examined(
@@ -148,19 +139,6 @@ def _examined(
     return Report(_core.Checked(json.dumps(description), builder.tensors), remarks)
 
 
-def _parts(batch: Any) -> tuple[Any, Any]:
-    if isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch) == 2:
-        return batch[0], batch[1]
-    if isinstance(batch, Sequence) and not isinstance(batch, str):
-        raise ValueError(
-            f"a batch is (inputs, targets), a tensor or a mapping of keyword arguments; this one has {len(batch)} parts. "
-            "Several inputs go into a tuple: ((a, b), targets)"
-        )
-    if isinstance(batch, DataLoader):
-        raise TypeError("needs one batch, and this is a DataLoader: give `next(iter(loader))`")
-    return batch, None
-
-
 def _expect_optimizer(optimizer: object, model: nn.Module) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
@@ -169,41 +147,6 @@ def _expect_optimizer(optimizer: object, model: nn.Module) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise ValueError("the optimizer moves no parameter of this model: make it from `model.parameters()`")
-
-
-def _arguments(model: nn.Module, inputs: Any) -> Any:
-    """What `modules.run` calls the model with as it is meant."""
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    if isinstance(inputs, list):
-        return tuple(inputs) if _takes_several(model) else (inputs,)
-    return inputs
-
-
-def _takes_several(model: nn.Module) -> bool:
-    """Whether one positional argument is not all that the model's forward needs."""
-    try:
-        parameters = inspect.signature(model.forward).parameters.values()
-    except (TypeError, ValueError):  # a compiled forward does not tell
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(required) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
-
-
-def _runner(
-    inputs: Any, targets: Any, loss_fn: Loss | None, others: Callable[[], AbstractContextManager[None]]
-) -> Run:
-    def run(call: Callable[..., Any]) -> tuple[Any, Tensor]:
-        output = forward(call, inputs)
-        if loss_fn is None:
-            loss = getattr(output, "loss", None)
-            if loss is None:
-                raise ValueError("no loss_fn was given, and the model's output has no `.loss`")
-            return output, loss
-        with others():
-            return output, loss_fn(output) if targets is None else loss_fn(output, targets)
-
-    return run
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ KINDS: dict[str, tuple[type[nn.Module], Any, bool]] = {
     "inputs by name": (Two, ({"a": X, "b": X}, Y), False),
     "two targets": (One, (X, (Y, Y)), False),
     "targets by name": (One, (X, {"c": Y, "d": Y}), False),
+    "two inputs and two targets": (Two, ((X, X), (Y, Y)), False),
     "named inputs and two targets": (Two, ({"a": X, "b": X}, (Y, Y)), False),
     "training and test part": (Two, (((X, X), Y), ((X[:32], X[:32]), Y[:32])), True),
     "samples": (Two, SAMPLES, False),
@@ -99,7 +100,8 @@ def test_mappings_of_other_libraries() -> None:
 
 def test_what_can_be_read_in_two_ways_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(\(a, b\), \(c, d\)\) of 96 samples each.*TensorDataset\(a, b\)"):
-        read(((X, X), (Y, Y)), 32)
+        read(((X, Y), (X, Y)), 32)
+    assert not read(((X, X), (Y, Y)), 32).has_test, "no test inputs are classes"
     assert not read(({"x": X, "z": X}, (Y, Y)), 32).has_test
     assert read((TensorDataset(X, Y), TensorDataset(X, Y)), 32).has_test
 

@@ -17,6 +17,7 @@ import pytest
 import standin
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 import isogain
 from isogain.curing import cure
@@ -106,7 +107,7 @@ def test_two_nodes_say_what_one_machine_says(cluster: str, monkeypatch: Any) -> 
     for executor in ("ray", "processes"):
         results[executor] = cure(
             build,
-            (blobs(), blobs()),
+            (TensorDataset(*blobs()), TensorDataset(*blobs())),
             nn.functional.cross_entropy,
             steps=40,
             batch_size=16,
