@@ -59,6 +59,11 @@ class Chain:
     """Whether it ends where the loss begins; else layers follow that run side by side, such as several heads."""
 
 
+def _held_weight(module: nn.Module) -> Any:
+    """The weight that a module holds: to ask for one that is computed (spectral_norm) is to compute it, which changes its state."""
+    return {**vars(module), **dict(module.named_parameters(recurse=False))}.get("weight")
+
+
 def activation(node: Node) -> dict[str, float | str] | str | None:
     """The core's name of an activation, with its number where it has one; None for anything else."""
 
@@ -91,8 +96,7 @@ class Builder:
             if all(child == "parametrizations" for child, _ in module.named_children())
         }
         self._modules = dict(model.named_modules())
-        # Those that modules hold: to ask for one that is computed (spectral_norm) is to compute it, and changes its state.
-        self._weights = {path: {**vars(module), **dict(module.named_parameters(recurse=False))}.get("weight") for path, module in self._modules.items()}
+        self._weights = {path: _held_weight(module) for path, module in self._modules.items()}
         self._classes = {path: type_before_parametrizations(module).__name__ for path, module in model.named_modules()}
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}

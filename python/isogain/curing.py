@@ -63,8 +63,8 @@ def cure(
     build_model
         Gives a fresh model, which shares nothing with the ones before; the global torch generator is seeded before each call.
     data
-        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset of samples or `DataLoader` or a pair
-        of them, or a function seed -> iterable of batches `(inputs, targets)`. Inputs and targets are tensors `[samples, ...]`,
+        `(inputs, targets)`, `((inputs, targets), (test inputs, test targets))`, a torch dataset of samples or `DataLoader` or
+        a pair of them, or a function seed -> iterable of batches `(inputs, targets)`. Inputs and targets are tensors `[samples, ...]`,
         or several of them: `((a, b), targets)` are two arguments of the model, `({"x": a, "y": b}, targets)` two by keyword,
         `(inputs, (c, d))` two targets. A mapping alone has both, as for `check`.
     loss_fn
@@ -95,12 +95,14 @@ def cure(
     TypeError
         When an argument is of another kind.
     ValueError
-        When a number is below 1, `build_model` gives the same tensors twice, the budget is too small for any comparison, the loss is not above 0, or the data can be read in two ways.
+        When a number is below 1, `build_model` gives the same tensors twice, the budget is too small for any comparison, the
+        loss is not above 0, or the data can be read in two ways.
     """
     start = time.monotonic()
     if isinstance(budget, str):
         raise TypeError(
-            f"budget is {budget!r}; it counts updates of all trainings together, and no time: Ctrl-C ends a search with the best so far"
+            f"budget is {budget!r}; it counts updates of all trainings together, and no time: Ctrl-C ends a search with the best "
+            "so far"
         )
     expect_int(1, steps=steps, seeds=seeds)
     expect_optional_int(1, budget=budget)

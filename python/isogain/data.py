@@ -74,7 +74,9 @@ def read(data: Any, batch_size: int) -> Data:
         return _Indexed(_Items(data), None, batch_size)
     elif callable(data):
         return _Streamed(data)
-    kind = f"{type(data).__name__} of {', '.join(type(part).__name__ for part in data)}" if isinstance(data, tuple) else type(data).__name__
+    kind = type(data).__name__
+    if isinstance(data, tuple):
+        kind += f" of {', '.join(type(part).__name__ for part in data)}"
     raise TypeError(
         f"data is a {kind}: needs (inputs, targets), ((inputs, targets), (test inputs, test targets)), or a mapping, all of "
         "tensors, a torch Dataset or DataLoader or a pair of them, or a function seed -> iterable of batches"

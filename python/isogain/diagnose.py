@@ -63,7 +63,8 @@ def check(
     TypeError
         When an argument is of another kind.
     ValueError
-        When the optimizer is of another model, `steps` is below 1 or `seed` below 0, the batch is empty, a module is lazy and has no shape yet, the loss is not one number, or it depends on no parameter.
+        When the optimizer is of another model, `steps` is below 1 or `seed` below 0, the batch is empty, a module is lazy and has
+        no shape yet, the loss is not one number, or it depends on no parameter.
     """
     return examined(model, batch, loss_fn, optimizer=optimizer, steps=steps, seed=seed, counterfactual=True)
 
@@ -83,7 +84,7 @@ def examined(
     if not isinstance(model, nn.Module):
         raise TypeError(f"needs a torch.nn.Module; this is a {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
-        raise TypeError("the model is compiled by TorchScript, which shows none of its calls: check the module that it was made from")
+        raise TypeError("the model is compiled by TorchScript, which shows none of its calls: check the module it was made from")
     if torch.is_inference_mode_enabled():
         raise ValueError("a check needs gradients: call it outside of torch.inference_mode()")
     if any(parameter.is_meta for parameter in model.parameters()):

@@ -73,7 +73,8 @@ def of_modes(model: nn.Module) -> list[Remark]:
     if not does:
         return []
     who = "a part of the model" if model.training else "the model"
-    return [Remark("note", f"{who} is in evaluation mode: {', '.join(does)}; `model.train()` before the check shows what training sees")]
+    how = "`model.train()` before the check shows what training sees"
+    return [Remark("note", f"{who} is in evaluation mode: {', '.join(does)}; {how}")]
 
 
 def _has_running_statistics(module: nn.Module) -> bool:

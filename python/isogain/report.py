@@ -115,6 +115,10 @@ class Report:
         return f"<isogain.Report of {self.data['recipe']['data']['source']}: {found or 'nothing wrong'}>"
 
     def _repr_html_(self) -> str:
-        page = html.escape(self._checked.html(), quote=True)
+        return self.framed(self._checked.html())
+
+    def framed(self, page: str) -> str:
+        """A page about this model for a notebook, the remarks above it."""
         remarks = "".join(f"<p>{html.escape(str(remark))}</p>" for remark in self.remarks)
-        return f'{remarks}<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+        source = html.escape(page, quote=True)
+        return f'{remarks}<iframe srcdoc="{source}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'

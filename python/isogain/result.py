@@ -250,8 +250,7 @@ class Result:
     def _repr_html_(self) -> str:
         if self._cured is None:
             return str(self.report._repr_html_())
-        page = html.escape(self._cured.html(), quote=True)
-        frame = f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+        frame = self.report.framed(self._cured.html())
         if self.best is None:
             return frame
         changes = html.escape("\n".join(self.diff))
