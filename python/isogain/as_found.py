@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import sys
 import threading
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 
 
 @contextlib.contextmanager
@@ -51,12 +53,17 @@ def as_found(model: nn.Module) -> Iterator[Callable[[], contextlib.AbstractConte
         random.setstate(states)
         if numpy is not None and numpy_state is not None:
             numpy.random.set_state(numpy_state)
-        for state in kept.values():
-            state.put_back()
+        with contextlib.ExitStack() as every:  # one that fails keeps no other from it
+            for state in kept.values():
+                every.callback(state.put_back)
+
+
+#: What every module has; what stands beside it is its own.
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 class _State:
-    """The tensors of one module but its parameters."""
+    """The tensors of one module but its parameters, also those in tuples, lists and mappings."""
 
     def __init__(self, module: nn.Module, path: str) -> None:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
@@ -64,20 +71,28 @@ class _State:
                 name = f"{path}.{name}".lstrip(".")
                 raise ValueError(f"{name} has no shape yet: run one batch through the model first, `model(inputs)`")
         self.module = module
-        self.buffers, self.attributes = dict(module._buffers), dict(vars(module))
-        # Such as the weight that `torch.nn.utils.weight_norm` computes before each call, or a cache.
+        self.buffers, self.attributes = dict(module._buffers), _own_attributes(module)
+        # Such as the weight that `torch.nn.utils.weight_norm` computes before each call, a cache, a state that goes on.
         self.names = _names_of_tensors(module)
-        held = [*self.buffers.values(), *(self.attributes[name] for name in self.names)]
-        self.values = [(tensor, tensor.detach().clone()) for tensor in held if tensor is not None]
+        self.contents = [(held, copy.copy(held)) for held in self.attributes.values() if isinstance(held, list | dict)]
+        leaves = tree_leaves([*self.buffers.values(), *(self.attributes[name] for name in self.names)])
+        self.values = [(leaf, leaf.detach().clone()) for leaf in leaves if isinstance(leaf, Tensor) and not leaf.is_meta]
 
     @torch.no_grad()
     def put_back(self) -> None:
         for tensor, value in self.values:
-            if not torch.equal(tensor, value):
-                tensor.copy_(value)
+            # Sparse tensors cannot be compared, and nobody writes into them.
+            if tensor.layout == torch.strided and not (tensor.shape == value.shape and torch.equal(tensor, value)):
+                tensor.resize_(value.shape).copy_(value)
         if not isinstance(self.module, torch.jit.ScriptModule):  # whose buffers are written to, and never replaced
             self.module._buffers.clear()
             self.module._buffers.update(self.buffers)
+        for held, content in self.contents:
+            if isinstance(held, list):
+                held[:] = content
+            else:
+                held.clear()
+                held.update(content)
         for name in self.names | _names_of_tensors(self.module):
             if name in self.attributes:
                 vars(self.module)[name] = self.attributes[name]
@@ -85,6 +100,11 @@ class _State:
                 del vars(self.module)[name]
 
 
+def _own_attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
+
+
 def _names_of_tensors(module: nn.Module) -> set[str]:
-    """Of the attributes that are neither parameters nor buffers."""
-    return {name for name, value in vars(module).items() if isinstance(value, Tensor)}
+    """Of the attributes, neither parameters nor buffers, that are a tensor or hold one."""
+    own = _own_attributes(module).items()
+    return {name for name, value in own if any(isinstance(leaf, Tensor) for leaf in tree_leaves(value))}

@@ -165,8 +165,13 @@ class _Case:
         optimizer = make_optimizer(trained(self.model))
         if metric is None and _is_classification(self.outputs, self.batch[1]):
             metric = accuracy
-        rate = float(main_group(optimizer)["lr"])
-        self.trial = Trial(build_model, data, loss_fn, make_optimizer, rate, metric, [{}])
+        rate = main_group(optimizer)["lr"]
+        if rate is None:
+            raise ValueError(
+                f"{type(optimizer).__name__} chooses its learning rate itself, and a search tries several: give it one, such as "
+                "`lr=1e-3, relative_step=False`"
+            )
+        self.trial = Trial(build_model, data, loss_fn, make_optimizer, float(rate), metric, [{}])
         self.report = check(self.model, self.batch, loss_fn, optimizer=optimizer, steps=steps)
 
     def applicable(self) -> tuple[list[Prescribed], list[LeftOut]]:
@@ -214,10 +219,15 @@ def _expect_makers(build_model: object, optimizer: object) -> None:
 
 
 def _expect_apart(model: nn.Module, other: nn.Module) -> None:
-    """Raises `ValueError` where two models that `build_model` gave hold the same tensors: one training would go on from the other's
-    weights, and the treatment of one would change the other."""
-    held = {id(tensor) for tensor in (*other.parameters(), *other.buffers())}
-    both = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if id(tensor) in held]
+    """Raises `ValueError` where what changes in training has one memory in two models that `build_model` gave: one training would
+    go on from the other's weights. What is frozen may be shared."""
+
+    def changing(of: nn.Module) -> dict[str, int]:
+        tensors = [*((name, p) for name, p in of.named_parameters() if p.requires_grad), *of.named_buffers()]
+        return {name: tensor.untyped_storage().data_ptr() for name, tensor in tensors if tensor.numel()}
+
+    held = set(changing(other).values())
+    both = [name for name, memory in changing(model).items() if memory in held]
     if model is other or both:
         same = "the same model twice" if model is other else f"models that share {both[0]} ({len(both)} tensors are in both)"
         raise ValueError(

@@ -221,7 +221,9 @@ def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         own = {"name": "muon", "adjust_lr": adjust}
     if isinstance(eps, tuple):
         # Adafactor's: one is of gradients, as in Adam; the other is the least size of weights, of which its steps are a part.
+        # PyTorch squares it, transformers takes it as the square.
         eps = torch.finfo(group["params"][0].dtype).eps if eps[0] is None else eps[0]
+        eps = eps if isinstance(optimizer, torch.optim.Adafactor) else math.sqrt(eps)
     # Without one, Adafactor begins with this.
     rate = 0.01 if group["lr"] is None else float(group["lr"])
     return {

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Calls that take values out of PyTorch. They come back as tensors that no call made, or one that was given none.
 _EXITS = ("numpy", "array", "tolist", "item", "float", "int")
+#: Calls that make tensors of values from outside; others, as `zeros`, have values of their own.
+_ENTRIES = ("tensor", "as_tensor", "asarray", "from_numpy", "full", "scalar_tensor")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Reach:
     ) -> None:
         """One call: its tensors, the recorded ones among them, what came out, and whether it wrote to the first of its tensors."""
         back = self._outside if in_model else 0
-        bits = 0 if given else back
+        bits = back if function in _ENTRIES and not given else 0
         for tensor in (*given, *(node.tensor for node in inputs)):
             bits |= self._bits.get(id(tensor), back)
         tensors = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]

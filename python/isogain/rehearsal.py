@@ -1,46 +1,54 @@
 """A rehearsal of a learning rate: a copy of the model takes some steps of its optimizer on one batch again and again, on which a
 usable rate only goes down."""
 
+from __future__ import annotations
+
 import copy
 import math
+import random
+import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from isogain.batch import Run
 from isogain.surgery.randomness import kept_random
 
 #: Steps, as many as a recipe's rehearsal has.
 STEPS = 40
-#: Seconds that all of them may take, judged by the first two: a check is no training.
+#: Seconds after which it is given up: a check is no training.
 SECONDS = 5.0
 
 
-def rehearse(
-    model: nn.Module, optimizer: torch.optim.Optimizer, run: Callable[[Callable[..., Any]], tuple[Any, Tensor]]
-) -> dict[str, float | None] | None:
-    """The loss before, and its largest rise above its running minimum (`None`: it stopped being finite). `None` where model and
-    optimizer have no copy that does the same: one that hooks belong to, one that wants a closure; or where it takes too
-    long."""
+def rehearse(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> dict[str, float | None] | None:
+    """The loss before, and its largest rise above its running minimum (`None`: it stopped being finite). Every pass draws the same
+    noise, so that a rate of zero has no rise.
+
+    `None` where a copy would not do what the two do: an optimizer with hooks or that wants a closure, a loss that looks at the
+    model's parameters itself; and where it takes too long.
+    """
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return None
     with kept_random():
         try:
-            model, optimizer = copy.deepcopy((model, optimizer))
-            return _losses(model, optimizer, run)
+            twin, its_optimizer = copy.deepcopy((model, optimizer))
+            return _losses(twin, its_optimizer, run, list(model.parameters()))
         except Exception:  # a model of any kind: what cannot be rehearsed is not judged
             return None
 
 
 def _losses(
-    model: nn.Module, optimizer: torch.optim.Optimizer, run: Callable[[Callable[..., Any]], tuple[Any, Tensor]]
+    model: nn.Module, optimizer: torch.optim.Optimizer, run: Run, originals: Sequence[Tensor]
 ) -> dict[str, float | None] | None:
+    trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    foreign = [p for p in originals if p.requires_grad]
+    same_noise, begun = _noise(), time.perf_counter()
     first = lowest = math.nan
-    rise, begun = 0.0, time.perf_counter()
+    rise = 0.0
     for step in range(STEPS + 1):
-        optimizer.zero_grad()
+        same_noise()
         _, loss = run(model)
         value = float(loss.detach())
         if step == 0:
@@ -49,8 +57,31 @@ def _losses(
             return {"first": first, "rise": None} if math.isfinite(first) else None
         lowest = min(lowest, value)
         rise = max(rise, value - lowest)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # Not `backward`, which would add to gradients of whatever else the loss depends on.
+        gradients = torch.autograd.grad(loss, [*trained, *foreign], allow_unused=True)
+        if any(gradient is not None for gradient in gradients[len(trained) :]):
+            return None
+        for parameter, gradient in zip(trained, gradients, strict=False):
+            parameter.grad = gradient
         optimizer.step()
-        if step == 1 and (time.perf_counter() - begun) / 2 * STEPS > SECONDS:
+        if time.perf_counter() - begun > SECONDS:
             return None
     return {"first": first, "rise": rise}
+
+
+def _noise() -> Callable[[], None]:
+    """What sets every random generator back to where it is now."""
+    numpy = sys.modules.get("numpy")
+    own, python = torch.get_rng_state(), random.getstate()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    arrays = numpy.random.get_state() if numpy is not None else None
+
+    def put_back() -> None:
+        torch.set_rng_state(own)
+        random.setstate(python)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+        if numpy is not None and arrays is not None:
+            numpy.random.set_state(arrays)
+
+    return put_back

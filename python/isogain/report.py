@@ -96,7 +96,10 @@ class Report:
 
     def headed(self, document: str, format: str) -> str:
         """A document of this model with the remarks above it, where it is text."""
-        return "".join(f"{remark}\n" for remark in self.remarks) + document if format == "text" else document
+        if format != "text":
+            return document
+        between = "" if self.ok or self.is_ill else "otherwise "
+        return "".join(f"{remark}\n" for remark in self.remarks) + between + document
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`, anything else text."""

@@ -102,3 +102,24 @@ def test_modules_without_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"0\.weight has no shape yet: run one batch through the model first"):
         isogain.check(model, classes(), nn.CrossEntropyLoss())
     assert isinstance(model[0], nn.LazyLinear) and nn.parameter.is_lazy(model[0].weight)
+
+
+def test_states_that_go_on_and_what_cannot_be_compared_are_left_as_found() -> None:
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head, self.state, self.log = nn.LSTM(8, 8, batch_first=True), nn.Linear(8, 2), None, []
+            self.adjacency = torch.eye(4).to_sparse()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out, self.state = self.rnn(x, self.state)
+            self.log.append(out)
+            return self.head(torch.sparse.mm(self.adjacency, out[:, -1]))
+
+    model, data = Stateful(), (torch.randn(4, 5, 8), torch.tensor([0, 1, 0, 1]))
+    isogain.check(model, data, nn.CrossEntropyLoss())
+    assert model.state is None and model.log == []
+    model(data[0])
+    state = model.state
+    isogain.check(model, data, nn.CrossEntropyLoss())
+    assert model.state is state and len(model.log) == 1

@@ -512,3 +512,42 @@ def test_a_tied_head_is_named_as_the_cause() -> None:
 
     found = isogain.check(Tied(), (torch.arange(50), torch.arange(50).flip(0)), nn.CrossEntropyLoss()).findings
     assert [finding["rule"] for finding in found] == ["saturated-head"]
+
+
+def test_noise_is_no_rise_and_a_rehearsal_leaves_no_gradients() -> None:
+    class Denoiser(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x + torch.randn_like(x) * 10 * torch.rand(len(x), 1))
+
+    data = torch.randn(4, 8), torch.zeros(4, 8)
+    model = Denoiser()
+    found = isogain.check(model, data, nn.MSELoss(), optimizer=torch.optim.SGD(model.parameters(), 1e-12))
+    assert "learning-rate-too-high" not in levels(found)
+
+    plain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    decayed = lambda out, y: F.mse_loss(out, y) + sum(p.square().sum() for p in plain.parameters())  # noqa: E731
+    isogain.check(plain, data, decayed, optimizer=torch.optim.SGD(plain.parameters(), 0.1))
+    assert all(parameter.grad is None for parameter in plain.parameters())
+
+
+def test_towers_with_batch_norm_are_healthy_while_they_train() -> None:
+    class Towers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = lambda: [part for _ in range(4) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU())]  # noqa: E731
+            self.a, self.b, self.head = nn.Sequential(*layers()), nn.Sequential(*layers()), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.cat([self.a(x), self.b(x.flip(1))], 1))
+
+    model, data = Towers(), (torch.randn(128, 32), torch.randint(0, 10, (128,)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    for _ in range(5):
+        optimizer.zero_grad()
+        F.cross_entropy(model(data[0]), data[1]).backward()
+        optimizer.step()
+    assert "vanishing-gradient" not in levels(isogain.check(model, data, nn.CrossEntropyLoss()))

@@ -262,8 +262,9 @@ pub fn outcome(report: &CureReport) -> String {
     };
     let (won, seeds) = seeds_won(before, &cure.seeds);
     let change = change(before, &cure.seeds);
-    let test = median_test_accuracy(&cure.seeds)
-        .map_or_else(String::new, |share| format!(", test accuracy {}", accuracy(share)));
+    let test = median_test_accuracy(before)
+        .zip(median_test_accuracy(&cure.seeds))
+        .map_or_else(String::new, |(old, new)| format!(", test accuracy {} → {}", accuracy(old), accuracy(new)));
     let lead = if is_healthy { "nothing to cure; still improved by " } else { "" };
     let name = named(&cure.remedies, &result.parameters);
     let than = result.against_learning_rate.map_or_else(String::new, |_| format!(" than at {}", setting(rate)));

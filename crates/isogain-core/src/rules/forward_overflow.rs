@@ -3,6 +3,7 @@
 use super::finding::number;
 use super::measure::{largest_number, precision_name};
 use super::{Case, Finding, Rule};
+use crate::network::OpKind;
 use crate::recipe::Level;
 use crate::statistics::Moments;
 
@@ -51,15 +52,17 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             Finding::new(RULE.name, Level::Deny, [name, name], format!("{what}: {nothing}")).remedies(remedies),
         );
     }
-    // One operation more would have to make a number of the square of its inputs' size.
-    let has_overflown = largest > limit.sqrt();
-    let message = if has_overflown || joint.is_none() {
-        format!("the forward pass overflows at {name} before the first step: {nothing}")
-    } else {
+    // Sums and products of numbers overflow; of what another operation does far below that, nobody knows.
+    let op = case.network.walk().into_iter().find(|op| op.name == name);
+    let is_unknown = op.is_some_and(|op| matches!(op.kind, OpKind::Other(_) | OpKind::Attention(_)));
+    let message = if is_unknown && largest < limit.sqrt() {
         format!(
-            "{name} returns values that are not finite before the first step, of inputs that are: it divides by zero, takes \
-             the root or logarithm of a negative number, or a softmax over nothing; {nothing}"
+            "{name} returns values that are not finite before the first step, of inputs that are: it overflows, as an \
+             exponential does, or has no result (0 / 0, the root or logarithm of a negative number, a softmax over nothing); \
+             {nothing}"
         )
+    } else {
+        format!("the forward pass overflows at {name} before the first step: {nothing}")
     };
     let last = case.network.ops.last().map_or(name, |op| op.name.as_str());
     let mut finding = Finding::new(RULE.name, Level::Deny, [name, last], message)
@@ -94,6 +97,8 @@ fn given(case: &Case<'_>) -> Option<(String, &'static [&'static str])> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::network::Other;
     use crate::record::NonFinite;
     use crate::rules::fixture::Bench;
 
@@ -121,6 +126,8 @@ mod tests {
     fn what_was_not_finite_before_is_no_overflow() {
         let broken = || {
             let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
+            let other = OpKind::Other(Other { operation: "div".into(), weighted: false });
+            bench.network.ops.iter_mut().find(|op| op.name == "fc1").unwrap().kind = other;
             bench.joint("fc1").activation.non_finite = 1;
             bench
         };

@@ -82,7 +82,11 @@ fn before(case: &Case<'_>) -> Option<Finding> {
         "largest rise of the loss on one batch, over the loss of knowing nothing",
         rise,
         RISE,
-        "median of the seeds measured; networks that train rise by less than 0.25",
+        if sharpness.seeds > 1 {
+            "median of the seeds measured; networks that train rise by less than 0.25"
+        } else {
+            "networks that train rise by less than 0.25"
+        },
     );
     if plain && !exploded && !sharpness.gauss_newton.is_nan() {
         finding = finding

@@ -56,8 +56,7 @@ pub(super) fn by_joint(joints: &[JointRecord]) -> HashMap<&str, &JointRecord> {
 pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
     let shrink = clip_factor(case);
     let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
-    let steps = case.recipe.run.steps;
-    let travel = case.recipe.optimizer.travel(steps as f64) * case.recipe.schedule.mean_factor(steps);
+    let travel = travel(case);
     let by_name = by_name(&case.start.parameters);
     case.network
         .linears()
@@ -78,21 +77,29 @@ pub(super) fn weights<'a>(case: &Case<'a>) -> Vec<Weight<'a>> {
 /// Steps times |update| / |W| of any parameter, as in [`Weight::reach`].
 pub(super) fn reach_of(case: &Case<'_>, record: &ParameterRecord) -> Option<f64> {
     let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
-    Some(relative_step(case, record, clip_factor(case), &sizes)? * case.recipe.run.steps as f64)
+    Some(relative_step(case, record, clip_factor(case), &sizes)? * travel(case))
 }
 
-/// A trained parameter of a layer that the chain of operations does not show.
+/// Steps of the first one's size that the planned run amounts to, momentum and schedule counted.
+fn travel(case: &Case<'_>) -> f64 {
+    let steps = case.recipe.run.steps;
+    case.recipe.optimizer.travel(steps as f64) * case.recipe.schedule.mean_factor(steps)
+}
+
+/// A trained weight of a layer that the chain of operations does not show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfollowed<'a> {
     /// Its name.
     pub(super) name: &'a str,
+    /// How many numbers it has.
+    pub(super) count: u64,
     /// RMS of its gradient, above 0 and finite.
     pub(super) gradient_rms: f64,
     /// As [`Weight::reach`].
     pub(super) reach: f64,
 }
 
-/// What is trained in layers that the chain of operations does not show one by one: those of ways that run side by side
+/// The weights of layers that the chain of operations does not show one by one: those of ways that run side by side
 /// and meet in an operation which is measured as a whole.
 pub(super) fn unfollowed<'a>(case: &Case<'a>) -> Vec<Unfollowed<'a>> {
     let is_followed = |op: &&Op| !matches!(op.kind, OpKind::Other(_) | OpKind::Residual(_));
@@ -104,16 +111,16 @@ pub(super) fn unfollowed<'a>(case: &Case<'a>) -> Vec<Unfollowed<'a>> {
     let around: HashSet<&str> = followed.iter().flat_map(|name| modules(name)).collect();
     let shrink = clip_factor(case);
     let sizes = StepSizes::new(&case.recipe.optimizer, case.network);
-    let steps = case.recipe.run.steps as f64;
+    let travel = travel(case);
     let hidden = case.start.parameters.iter().filter(|record| {
         let owner = record.name.rsplit_once('.').map_or("", |(owner, _)| owner);
         let is_inside = modules(owner).any(|module| followed.contains(module));
-        !(owner.is_empty() || is_inside || around.contains(owner))
+        record.name.ends_with("weight") && !(owner.is_empty() || is_inside || around.contains(owner))
     });
     let of = |record: &'a ParameterRecord| {
         let gradient_rms = record.gradient.rms().filter(|rms| *rms > 0.0 && rms.is_finite())?;
-        let reach = relative_step(case, record, shrink, &sizes)? * steps;
-        Some(Unfollowed { name: &record.name, gradient_rms, reach })
+        let reach = relative_step(case, record, shrink, &sizes)? * travel;
+        Some(Unfollowed { name: &record.name, count: record.weight.count, gradient_rms, reach })
     };
     hidden.filter_map(of).collect()
 }

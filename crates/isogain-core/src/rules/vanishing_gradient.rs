@@ -32,12 +32,12 @@ pub(super) const SHRINKS: f64 = 3.4;
 pub(super) const STUCK: f64 = 0.035;
 /// See [`STUCK`].
 pub(super) const SLOW: f64 = 0.065;
-/// Shrinking, nepers, from parameter to parameter of layers that repeat, where the chain rule's factors in between are not seen: a
+/// Shrinking, nepers, from weight to weight of layers that repeat, where the chain rule's factors in between are not seen: a
 /// factor of 1000, because gradients of weights differ by the sizes of layers too.
 const BESIDE: f64 = 6.9;
-/// Part of these parameters that must be stuck: a few that hardly move are no illness.
+/// Part of these weights that must be stuck: a few that hardly move are no illness.
 const PART: f64 = 1.0 / 3.0;
-/// Fewest parameters that tell a course through depth.
+/// Fewest weights that tell a course through depth.
 const FEWEST: usize = 4;
 /// In order.
 const REMEDIES: &[&str] = &[
@@ -113,17 +113,17 @@ fn along_the_chain(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Two ways that meet, towers, layers side by side: only their parameters tell what became of the gradient. Those at the same
-/// place of layers that repeat are compared with one another: `a.0.weight` with `a.2.weight`, queries with queries.
+/// Two ways that meet, towers, layers side by side: only their weights tell what became of the gradient. Those of one size at
+/// the same place of layers that repeat are compared with one another: `a.0.weight` with `a.2.weight`, queries with queries.
 fn beside_the_chain(case: &Case<'_>) -> Option<Finding> {
-    let mut places: BTreeMap<String, Vec<Unfollowed<'_>>> = BTreeMap::new();
-    for parameter in unfollowed(case) {
-        places.entry(place(parameter.name)).or_default().push(parameter);
+    let mut places: BTreeMap<(String, u64), Vec<Unfollowed<'_>>> = BTreeMap::new();
+    for weight in unfollowed(case) {
+        places.entry((place(weight.name), weight.count)).or_default().push(weight);
     }
     let stuck = places.into_values().filter_map(Stuck::of);
     let Stuck { smallest, largest, log_gain, share } = stuck.min_by(|a, b| a.log_gain.total_cmp(&b.log_gain))?;
     let message = format!(
-        "where ways run side by side, the gradient of {} is {} of that of {}: {} % of such parameters cannot move",
+        "where ways run side by side, the gradient of {} is {} of that of {}: {} % of such weights cannot move",
         smallest.name,
         factor(log_gain),
         largest.name,
@@ -132,7 +132,7 @@ fn beside_the_chain(case: &Case<'_>) -> Option<Finding> {
     Some(
         Finding::new(RULE.name, Level::Deny, [smallest.name, largest.name], message)
             .against(
-                "ln of the smallest gradient over the largest, of such parameters",
+                "ln of the smallest gradient over the largest, of such weights",
                 log_gain,
                 -BESIDE,
                 "a factor of 1000",
@@ -143,12 +143,12 @@ fn beside_the_chain(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
-/// A parameter's name without its numbers.
+/// A weight's name without its numbers.
 fn place(name: &str) -> String {
     name.split(|letter: char| letter.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("*")
 }
 
-/// Parameters at one place of layers that repeat, many of which cannot move.
+/// Weights at one place of layers that repeat, many of which cannot move.
 struct Stuck<'a> {
     smallest: Unfollowed<'a>,
     largest: Unfollowed<'a>,
@@ -159,15 +159,15 @@ struct Stuck<'a> {
 }
 
 impl<'a> Stuck<'a> {
-    fn of(mut parameters: Vec<Unfollowed<'a>>) -> Option<Self> {
-        if parameters.len() < FEWEST {
+    fn of(mut weights: Vec<Unfollowed<'a>>) -> Option<Self> {
+        if weights.len() < FEWEST {
             return None;
         }
-        parameters.sort_by(|a, b| a.gradient_rms.total_cmp(&b.gradient_rms));
-        let (smallest, largest) = (*parameters.first()?, *parameters.last()?);
+        weights.sort_by(|a, b| a.gradient_rms.total_cmp(&b.gradient_rms));
+        let (smallest, largest) = (*weights.first()?, *weights.last()?);
         let log_gain = |one: &Unfollowed<'_>| (one.gradient_rms / largest.gradient_rms).ln();
         let is_stuck = |one: &&Unfollowed<'_>| one.reach < STUCK && log_gain(one) < -BESIDE;
-        let share = parameters.iter().filter(is_stuck).count() as f64 / parameters.len() as f64;
+        let share = weights.iter().filter(is_stuck).count() as f64 / weights.len() as f64;
         (share >= PART && is_stuck(&&smallest)).then(|| Self {
             smallest,
             largest,

@@ -201,7 +201,7 @@ impl Activation {
         self.slopes().is_some_and(|(below, _)| below == 0.0)
     }
 
-    /// Whether it is flat at both ends, so that it stops the gradient of what is far from zero (sigmoid, tanh).
+    /// Whether it is bounded on both sides (sigmoid, tanh).
     pub fn is_bounded(self) -> bool {
         let (low, high) = self.range();
         low.is_finite() && high.is_finite()
