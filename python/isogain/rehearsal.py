@@ -26,13 +26,13 @@ def rehearse(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> di
     """The loss before, and its largest rise above its running minimum (`None`: it stopped being finite). Every pass draws the same
     noise, so that a rate of zero has no rise.
 
-    `None` where a copy would not do what the two do: an optimizer with hooks or that wants a closure, a loss that looks at the
+    `None` where a copy would not do what the two do: an optimizer with hooks, in a wrapper, or that wants a closure, a loss that looks at the
     model's parameters itself; and where it takes too long.
     """
-    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-        return None
     with kept_random():
         try:
+            if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+                return None
             twin, its_optimizer = copy.deepcopy((model, optimizer))
             return _losses(twin, its_optimizer, run, list(model.parameters()))
         except Exception:  # a model of any kind: what cannot be rehearsed is not judged

@@ -70,7 +70,8 @@ impl Trainer {
         }
     }
 
-    /// Tells another loss than the one that is trained, where [`Model::told_loss`] can.
+    /// Tells another loss than the one that is trained, where that is possible: the squared error of the probabilities that a
+    /// cross-entropy trains.
     #[must_use]
     pub fn telling(self, told: Loss) -> Self {
         Self { told, ..self }
@@ -280,7 +281,7 @@ pub fn judge(model: &Model, part: &Part) -> (f64, Option<f64>) {
     judge_as(model, part, model.network.loss)
 }
 
-/// The same, the loss told as [`Model::told_loss`].
+/// The same by another loss, as [`Trainer::telling`].
 fn judge_as(model: &Model, part: &Part, told: Loss) -> (f64, Option<f64>) {
     let shape = part.shape();
     let rows = VALUES_AT_ONCE / (shape.positions() * shape.features.max(64)).max(1);
