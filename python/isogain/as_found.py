@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import random
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
+
+from isogain.surgery.randomness import kept_random
 
 
 @contextlib.contextmanager
@@ -42,17 +42,10 @@ def as_found(model: nn.Module) -> Iterator[Callable[[], contextlib.AbstractConte
             hook.remove()
 
     keep(model)
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    states = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with kept_random(), torch.enable_grad():
             yield others
     finally:
-        random.setstate(states)
-        if numpy is not None and numpy_state is not None:
-            numpy.random.set_state(numpy_state)
         with contextlib.ExitStack() as every:  # one that fails keeps no other from it
             for state in kept.values():
                 every.callback(state.put_back)

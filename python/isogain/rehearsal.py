@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import copy
 import math
-import random
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from isogain.batch import Run
-from isogain.surgery.randomness import kept_random
+from isogain.surgery.randomness import generators, kept_random
 
 #: Steps, as many as a recipe's rehearsal has.
 STEPS = 40
@@ -44,7 +42,7 @@ def _losses(
 ) -> dict[str, float | None] | None:
     trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     foreign = [p for p in originals if p.requires_grad]
-    same_noise, begun = _noise(), time.perf_counter()
+    same_noise, begun = generators(), time.perf_counter()
     first = lowest = math.nan
     rise = 0.0
     for step in range(STEPS + 1):
@@ -67,21 +65,3 @@ def _losses(
         if time.perf_counter() - begun > SECONDS:
             return None
     return {"first": first, "rise": rise}
-
-
-def _noise() -> Callable[[], None]:
-    """What sets every random generator back to where it is now."""
-    numpy = sys.modules.get("numpy")
-    own, python = torch.get_rng_state(), random.getstate()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    arrays = numpy.random.get_state() if numpy is not None else None
-
-    def put_back() -> None:
-        torch.set_rng_state(own)
-        random.setstate(python)
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
-        if numpy is not None and arrays is not None:
-            numpy.random.set_state(arrays)
-
-    return put_back

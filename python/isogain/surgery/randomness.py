@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,8 +12,27 @@ import torch
 
 @contextmanager
 def kept_random() -> Iterator[None]:
-    """Whatever is drawn inside, the global generators of CPU and GPUs go on after it as if nothing had been."""
-    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = list(range(torch.cuda.device_count())) if started else []
-    with torch.random.fork_rng(devices=devices):
+    """Whatever is drawn inside, the global generators go on after it as if nothing had been."""
+    as_they_were = generators()
+    try:
         yield
+    finally:
+        as_they_were()
+
+
+def generators() -> Callable[[], None]:
+    """What sets the global generators of PyTorch, Python and numpy back to where they are now, as often as it is called."""
+    numpy = sys.modules.get("numpy")
+    own, python = torch.get_rng_state(), random.getstate()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    arrays = numpy.random.get_state() if numpy is not None else None
+
+    def put_back() -> None:
+        torch.set_rng_state(own)
+        random.setstate(python)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+        if numpy is not None and arrays is not None:
+            numpy.random.set_state(arrays)
+
+    return put_back
