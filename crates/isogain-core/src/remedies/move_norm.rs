@@ -1,33 +1,34 @@
 //! Normalise inside the branches of a transformer, not on its way.
 
 use super::{Prescription, Remedy};
-use crate::recipe::NormPlacement::{self, Post, Pre, Sandwich};
-use crate::recipe::{NetworkKind, Recipe};
+use crate::recipe::{NetworkKind, NormPlacement, Recipe};
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
     name: "move-norm",
-    summary: "normalise at the start of each branch of a transformer (pre-LN), or at both ends, not after each sum",
+    summary: "normalise at the start of each branch of a transformer (pre-LN), not after each sum; then at both ends",
     page: include_str!("move-norm.md"),
     prescribe,
 };
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let network = &recipe.network;
-    let placements: &[(NormPlacement, &str)] = match network.norm_placement {
-        _ if network.kind != NetworkKind::Transformer || network.fixup => &[],
-        Post => &[(Pre, "pre"), (Sandwich, "sandwich")],
-        Pre => &[(Sandwich, "sandwich")],
-        _ => &[],
-    };
-    let placed = |(placement, name): &(NormPlacement, &str)| {
-        let mut treated = recipe.clone();
-        treated.network.norm_placement = *placement;
-        if *placement == Sandwich {
+    if network.kind != NetworkKind::Transformer || network.fixup {
+        return Vec::new();
+    }
+    let mut treated = recipe.clone();
+    let name = match network.norm_placement {
+        NormPlacement::Post => {
+            treated.network.norm_placement = NormPlacement::Pre;
+            "pre"
+        }
+        NormPlacement::Pre => {
+            treated.network.norm_placement = NormPlacement::Sandwich;
             // Behind what it makes smaller stands a norm now.
             treated.network.residual_init = None;
+            "sandwich"
         }
-        REMEDY.variant(format!("norm_placement = {name}"), treated)
+        _ => return Vec::new(),
     };
-    placements.iter().map(placed).collect()
+    vec![REMEDY.variant(format!("norm_placement = {name}"), treated)]
 }
