@@ -121,12 +121,15 @@ def _examined(
         parameters.append(entry)
     loss = float(found.loss)
     kind, samples, data = _task(found, inputs, builder.buffer)
+    # Where heads run side by side, what the chain ends with is not what the loss compares with the targets.
+    kind = kind if chain.is_whole else "other"
+    # Of an unknown loss nobody could say what a rise of it means.
+    is_rehearsed = counterfactual and kind != "other"
     description = {
         "model": type(model).__name__,
         "batch": samples,
         "loss": loss if math.isfinite(loss) else None,
-        # Where heads run side by side, what the chain ends with is not what the loss compares with the targets.
-        "loss_kind": kind if chain.is_whole else "other",
+        "loss_kind": kind,
         "ops": chain.ops,
         "parameters": parameters,
         "data": data,
@@ -135,7 +138,7 @@ def _examined(
         "seed": seed,
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
-        "rehearsal": rehearse(model, optimizer, run) if counterfactual and optimizer is not None else None,
+        "rehearsal": rehearse(model, optimizer, run) if is_rehearsed and optimizer is not None else None,
     }
     return Report(_core.Checked(json.dumps(description), builder.tensors), remarks)
 
