@@ -124,4 +124,8 @@ class Report:
         """A page about this model for a notebook, the remarks above it."""
         remarks = "".join(f"<p>{html.escape(str(remark))}</p>" for remark in self.remarks)
         source = html.escape(page, quote=True)
-        return f'{remarks}<iframe srcdoc="{source}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+        style = "width:100%;height:640px;border:0"
+        cell = f'{remarks}<iframe srcdoc="{source}" style="{style}" sandbox="allow-scripts"></iframe>'
+        # Characters by their numbers: in a notebook saved under another encoding, or under none that its page names, the
+        # page's script would no longer be the one whose hash its policy has, and would not run.
+        return cell.encode("ascii", "xmlcharrefreplace").decode("ascii")

@@ -58,10 +58,10 @@ def opened(folder: Path, name: str, page: str, width: int = 900) -> tuple[str, l
     return ran.stdout, [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
 
 
-def notebook(cell: str) -> str:
+def notebook(cell: str, charset: str = "utf-8") -> str:
     """Around it, what a notebook has: other outputs, and styles of its own."""
-    style = "<style>table { color: red }</style>"
-    return f"<!doctype html><body>{style}<p>Out[1]:</p><div class='output'>{cell}</div></body>"
+    head = f"<meta charset='{charset}'><style>table {{ color: red }}</style>"
+    return f"<!doctype html>{head}<body><p>Out[1]:</p><div class='output'>{cell}</div></body>"
 
 
 def test_nothing_is_asked_for_from_outside(cell: str):
@@ -80,6 +80,13 @@ def test_a_browser_shows_it_without_complaint(cell: str, tmp_path: Path):
     assert evil != cell
     _, console = opened(tmp_path, "evil", notebook(evil))
     assert any("Content Security Policy" in line for line in console), console
+
+
+def test_a_page_in_another_encoding_shows_it_too(cell: str, tmp_path: Path):
+    """The script is the one whose hash the policy has, whatever the browser takes the notebook's bytes for."""
+    assert cell.isascii() and not page_of(cell).isascii()
+    dom, console = opened(tmp_path, "windows", notebook(cell, "windows-1252"))
+    assert console == [] and "<iframe" in dom
 
 
 @pytest.mark.parametrize("width", WIDTHS)
