@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -139,8 +140,9 @@ def _examined(
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
         "rehearsal": rehearse(model, optimizer, run) if is_rehearsed and optimizer is not None else None,
+        "remarks": [dataclasses.asdict(remark) for remark in remarks],
     }
-    return Report(_core.Checked(json.dumps(description), builder.tensors), remarks)
+    return Report(_core.Checked(json.dumps(description), builder.tensors))
 
 
 def _expect_optimizer(optimizer: object, model: nn.Module) -> None:

@@ -7,14 +7,11 @@ import html
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isogain import _core
-
-if TYPE_CHECKING:
-    from isogain.remarks import Remark
+from isogain.remarks import Remark
 
 
 class Report:
@@ -23,15 +20,13 @@ class Report:
     The text, the JSON and the page are those of the command line's `isogain check`.
     """
 
-    def __init__(self, checked: _core.Checked, remarks: Sequence[Remark] = ()) -> None:
+    def __init__(self, checked: _core.Checked) -> None:
         self._checked = checked
-        self.remarks = list(remarks)
-        """Parameters that no gradient reaches, and what is in evaluation mode: `level` (`warning` or `note`) and `message` of each.
-        They stand above the text; the other formats have the findings alone."""
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
-        """The whole report: `{schema, recipe, seed, findings, flow, differential, limits}`."""
+        """The whole report: `{schema, recipe, seed, findings, remarks, flow, differential, limits}`, without
+        `remarks` where there are none."""
         return dict(json.loads(self._checked.json()))
 
     @property
@@ -39,6 +34,11 @@ class Report:
         """What is wrong, the worst first: `{rule, level, layers, step, message, evidence, causes, theory, remedies,
         consequences}`; level is `error`, `warning` or `note`."""
         return list(self.data["findings"])
+
+    @functools.cached_property
+    def remarks(self) -> list[Remark]:
+        """Parameters that no gradient reaches, and what is in evaluation mode: `level` (`warning` or `note`) and `message` of each."""
+        return [Remark(**remark) for remark in self.data.get("remarks", [])]
 
     @property
     def errors(self) -> list[dict[str, Any]]:
@@ -92,14 +92,7 @@ class Report:
 
     def render(self, format: str = "text", *, colour: bool = False) -> str:
         """The report as `text`, `json`, `github`, `sarif` or `markdown`."""
-        return self.headed(self._checked.render(format, colour=colour), format)
-
-    def headed(self, document: str, format: str) -> str:
-        """A document of this model with the remarks above it, where it is text."""
-        if format != "text":
-            return document
-        between = "" if self.ok or self.is_ill else "otherwise "
-        return "".join(f"{remark}\n" for remark in self.remarks) + between + document
+        return self._checked.render(format, colour=colour)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`, anything else text."""
@@ -118,14 +111,14 @@ class Report:
         return f"<isogain.Report of {self.data['recipe']['data']['source']}: {found or 'nothing wrong'}>"
 
     def _repr_html_(self) -> str:
-        return self.framed(self._checked.html())
+        return framed(self._checked.html())
 
-    def framed(self, page: str) -> str:
-        """A page about this model for a notebook, the remarks above it."""
-        remarks = "".join(f"<p>{html.escape(str(remark))}</p>" for remark in self.remarks)
-        source = html.escape(page, quote=True)
-        style = "width:100%;height:640px;border:0"
-        cell = f'{remarks}<iframe srcdoc="{source}" style="{style}" sandbox="allow-scripts"></iframe>'
-        # Characters by their numbers: in a notebook saved under another encoding, or under none that its page names, the
-        # page's script would no longer be the one whose hash its policy has, and would not run.
-        return cell.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+def framed(page: str) -> str:
+    """A page for a notebook.
+
+    Characters by their numbers: in a notebook saved under another encoding, or under none that its page names, the page's
+    script would no longer be the one whose hash its policy has, and would not run.
+    """
+    source = html.escape(page, quote=True).encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return f'<iframe srcdoc="{source}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'

@@ -15,7 +15,7 @@ from torch import nn
 
 from isogain import _core
 from isogain.diagnose import examined
-from isogain.report import Report
+from isogain.report import Report, framed
 from isogain.search import Search
 from isogain.surgery import Treatment
 from isogain.surgery.randomness import kept_random
@@ -192,7 +192,7 @@ class Result:
         """The report as `text`, `json`, `github`, `sarif` or `markdown`."""
         if self._cured is None:
             return self.report.render(format, colour=colour)
-        return self.report.headed(self._cured.render(format, colour=colour), format)
+        return self._cured.render(format, colour=colour)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: `.html` a page that opens offline, `.json`, `.sarif`, `.md`; `.py` is the cure in plain
@@ -250,7 +250,7 @@ class Result:
     def _repr_html_(self) -> str:
         if self._cured is None:
             return str(self.report._repr_html_())
-        frame = self.report.framed(self._cured.html())
+        frame = framed(self._cured.html())
         if self.best is None:
             return frame
         changes = html.escape("\n".join(self.diff))

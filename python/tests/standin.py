@@ -37,6 +37,6 @@ def install(monkeypatch: Any, prescriptions: list[dict[str, Any]]) -> None:
             return [{**each, "recipe": self.data["recipe"]} for each in prescriptions]
 
     def chosen(*args: Any, **options: Any) -> Report:
-        return Chosen((found := check(*args, **options))._checked, found.remarks)
+        return Chosen(check(*args, **options)._checked)
 
     monkeypatch.setattr(isogain.curing, "check", chosen)

@@ -63,7 +63,9 @@ def test_a_cut_graph_is_told(between: str, who: str, where: str) -> None:
     report = isogain.check(Model(between), classes(), LOSS)
     cut = next(remark for remark in report.remarks if remark.level == "warning")
     assert not report.ok and cut.message.startswith(who) and cut.message.endswith(f"the graph is cut {where}")
-    assert str(report).startswith(f"warning: {cut.message}\n") and "1 note" in repr(report)
+    assert " ".join(str(report).split()).startswith(f"warning: {cut.message} ") and "1 note" in repr(report)
+    assert {"level": "warning", "message": cut.message} in report.data["remarks"]
+    assert f"::warning title=isogain::{cut.message}\n" in report.render("github")
 
 
 @pytest.mark.parametrize("between", ["", "logging"])
@@ -143,4 +145,4 @@ def test_a_cure_tells_it_above_everything_else(monkeypatch: pytest.MonkeyPatch) 
     standin.install(monkeypatch, [standin.HE])
     result = cure(lambda: Model("detach"), classes(), LOSS, steps=4, progress=False, executor="serial")
     assert result.data is not None and str(result).startswith("warning: first.weight, first.bias")
-    assert result._repr_html_().startswith("<p>warning: first.weight, first.bias")
+    assert "first.weight, first.bias (2 of 8 parameters" in result._repr_html_()

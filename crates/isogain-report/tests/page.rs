@@ -40,6 +40,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("cure_hostile", cure(include_str!("../../../schema/examples/cure_hostile.json"))),
         ("check", check(include_str!("../../../schema/examples/check.json"))),
         ("check_healthy", check(include_str!("../../../schema/examples/check_healthy.json"))),
+        ("check_remarked", check(include_str!("../../../schema/examples/check_remarked.json"))),
         ("run", run(HOSTILE_RUN, "runs/<i>")),
         ("run_only_begun", run(HOSTILE_RUN.lines().next().unwrap(), "runs/new")),
     ]
@@ -156,6 +157,10 @@ fn everything_that_was_found_is_said() {
     assert!(visible(&uncured).contains("not cured") && !visible(&uncured).contains("id=\"recipe\""));
     let healthy = check(include_str!("../../../schema/examples/check_healthy.json"));
     assert!(visible(&healthy).contains("healthy") && visible(&healthy).contains("Nothing is wrong"));
+    let remarked = check(include_str!("../../../schema/examples/check_remarked.json"));
+    for said in ["at risk", "the graph is cut at", "dropout is off in drop", "Else nothing is wrong"] {
+        assert!(visible(&remarked).contains(said), "{said}");
+    }
 }
 
 /// A browser, or `None` where there is none; then the test is skipped, which is a failure when CI=true.

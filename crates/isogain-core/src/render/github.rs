@@ -7,17 +7,18 @@
 use crate::flow::Flow;
 use crate::recipe::{Level, Recipe};
 use crate::rules::Finding;
-use crate::summary::{CheckReport, CureReport};
+use crate::summary::{CheckReport, CureReport, Remark};
 
 use super::escape::printable_lines;
 use super::words::End;
 use super::{Context, layers, text, words};
 
-/// One command for each finding.
+/// One command for each finding and each remark.
 pub fn check(report: &CheckReport, context: &Context<'_>) -> String {
-    let annotations =
+    let findings =
         report.findings.iter().filter_map(|finding| annotation(finding, &report.flow, &report.recipe, context));
-    annotations.collect()
+    let remark = |remark: &Remark| Some(command(kind(remark.level)?, "isogain", place(context, ""), &remark.message));
+    findings.chain(report.remarks.iter().filter_map(remark)).collect()
 }
 
 /// One command for each finding, and a notice that says what the trial came to.
@@ -28,12 +29,7 @@ pub fn cure(report: &CureReport, context: &Context<'_>) -> String {
 }
 
 fn annotation(finding: &Finding, flow: &Flow, recipe: &Recipe, context: &Context<'_>) -> Option<String> {
-    let kind = match finding.level {
-        Level::Deny => "error",
-        Level::Warn => "warning",
-        Level::Note => "notice",
-        Level::Allow => return None,
-    };
+    let kind = kind(finding.level)?;
     let mut message = vec![finding.message.clone()];
     if let Some(why) = words::why(finding, layers::concerned(flow, finding).len(), recipe) {
         message.push(format!("why: {why}"));
@@ -49,6 +45,16 @@ fn annotation(finding: &Finding, flow: &Flow, recipe: &Recipe, context: &Context
     message.extend(finding.consequences.iter().map(follows));
     let title = format!("isogain {}", finding.rule);
     Some(command(kind, &title, place(context, &finding.rule), &message.join("\n")))
+}
+
+/// The command that says it; `None` where nothing is to be said.
+fn kind(level: Level) -> Option<&'static str> {
+    match level {
+        Level::Deny => Some("error"),
+        Level::Warn => Some("warning"),
+        Level::Note => Some("notice"),
+        Level::Allow => None,
+    }
 }
 
 /// The file and line of what a rule speaks of; `None` for the built-in recipe.

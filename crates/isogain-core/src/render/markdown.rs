@@ -13,8 +13,12 @@ use super::{layers, text, words};
 
 /// The findings as a table, each one's evidence behind a fold.
 pub fn check(report: &CheckReport) -> String {
-    let title = if report.findings.is_empty() { "no findings".to_owned() } else { text::tally(&report.findings) };
+    let counts = text::counts(report.levels());
+    let title = if counts.is_empty() { "no findings" } else { &counts };
     let mut page = format!("### isogain: {title}\n\n");
+    for remark in &report.remarks {
+        page += &format!("*{}*: {}\n\n", severity::word(remark.level), escape(&remark.message));
+    }
     if report.findings.is_empty() {
         return page + &format!("{}.\n", escape(&capital(&words::healthy(report))));
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::recipe::Level;
 use crate::rules::{Finding, Rule, TABLE};
-use crate::summary::{CheckReport, CureReport};
+use crate::summary::{CheckReport, CureReport, Remark};
 
 use super::{Context, text, words};
 
@@ -40,8 +40,20 @@ fn log(report: &CheckReport, context: &Context<'_>, properties: &Value) -> Resul
     super::json::of(&json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{ "tool": { "driver": driver }, "results": results, "properties": properties }],
+        "runs": [{
+            "tool": { "driver": driver },
+            "invocations": [invocation(&report.remarks)],
+            "results": results,
+            "properties": properties,
+        }],
     }))
+}
+
+/// How the check was made: remarks are no results of a rule.
+fn invocation(remarks: &[Remark]) -> Value {
+    let notification = |remark: &Remark| json!({ "level": level(remark.level), "message": { "text": remark.message } });
+    let notifications: Vec<Value> = remarks.iter().map(notification).collect();
+    json!({ "executionSuccessful": true, "toolExecutionNotifications": notifications })
 }
 
 fn described(rule: &Rule) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fixture::{cured, healthy, hostile, uncured, vanishing};
+use super::fixture::{cured, healthy, hostile, remarked, uncured, vanishing};
 
 const CHECK: &str = include_str!("../../../../schema/check.schema.json");
 const CURE: &str = include_str!("../../../../schema/cure.schema.json");
@@ -142,7 +142,7 @@ fn cure_faults(document: &Value) -> Vec<String> {
 
 #[test]
 fn every_document_keeps_its_schema() {
-    for report in [vanishing(), healthy()] {
+    for report in [vanishing(), healthy(), remarked()] {
         assert_eq!(check_faults(&serde_json::to_value(report).unwrap()), Vec::<String>::new());
     }
     for report in [cured(), uncured(), hostile()] {

@@ -1,6 +1,6 @@
 //! What every renderer writes for the same few reports.
 
-use super::fixture::{context, cured, healthy, hostile, improved, uncured, vanishing};
+use super::fixture::{context, cured, healthy, hostile, improved, remarked, uncured, vanishing};
 use crate::rules::TABLE;
 
 use super::{Context, Door, Format, RecipeFile, Style, check, cure, json};
@@ -12,6 +12,18 @@ fn text() {
     insta::assert_snapshot!("text_cure", cure(&cured(), Format::Text, &context()).unwrap());
     insta::assert_snapshot!("text_uncured", cure(&uncured(), Format::Text, &context()).unwrap());
     insta::assert_snapshot!("text_hostile", cure(&hostile(), Format::Text, &context()).unwrap());
+}
+
+#[test]
+fn remarks_stand_in_every_format() {
+    insta::assert_snapshot!("text_remarked", check(&remarked(), Format::Text, &context()).unwrap());
+    insta::assert_snapshot!("github_remarked", check(&remarked(), Format::Github, &context()).unwrap());
+    insta::assert_snapshot!("markdown_remarked", check(&remarked(), Format::Markdown, &context()).unwrap());
+    insta::assert_snapshot!("sarif_remarked", without_rules(&check(&remarked(), Format::Sarif, &context()).unwrap()));
+    let mut report = cured();
+    report.check.remarks = remarked().remarks;
+    let text = cure(&report, Format::Text, &context()).unwrap();
+    assert!(text.starts_with("warning: stem.weight (1 of 62 parameters"), "{text}");
 }
 
 #[test]
@@ -63,7 +75,8 @@ fn github() {
 #[test]
 fn no_name_can_write_a_workflow_command() {
     let commands = cure(&hostile(), Format::Github, &context()).unwrap();
-    assert_eq!(commands.lines().count(), hostile().check.findings.len() + 1);
+    let check = hostile().check;
+    assert_eq!(commands.lines().count(), check.findings.len() + check.remarks.len() + 1);
     for line in commands.lines() {
         let (properties, _) = line[2..].split_once("::").unwrap();
         assert!(properties.matches(',').count() == 2 && !properties.contains(':'), "{properties}");
@@ -119,6 +132,7 @@ fn json_is_what_the_examples_show() {
     let examples = [
         ("check.json", json::of(&vanishing()).unwrap()),
         ("check_healthy.json", json::of(&healthy()).unwrap()),
+        ("check_remarked.json", json::of(&remarked()).unwrap()),
         ("cure.json", json::of(&cured()).unwrap()),
         ("cure_uncured.json", json::of(&uncured()).unwrap()),
         ("cure_hostile.json", json::of(&hostile()).unwrap()),

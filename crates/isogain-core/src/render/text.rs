@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 use crate::flow::Flow;
 use crate::recipe::{Level, Recipe};
 use crate::rules::{Evidence, Finding, severity};
-use crate::summary::{CheckReport, CureReport};
+use crate::summary::{CheckReport, CureReport, Remark};
 use crate::trial::result::PrescriptionResult;
 
 use super::escape::{printable, shortened};
@@ -105,13 +105,15 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
     let style = context.style;
     let (path, door) = (context.file.path, context.door);
     let scene = Scene { style, flow: Some(&report.flow), recipe: &report.recipe, path, door, tried };
-    let mut text: String = report.findings.iter().map(|finding| scene.finding(finding) + "\n").collect();
+    let mut text: String = report.remarks.iter().map(|remark| scene.remark(remark)).collect();
+    text.extend(report.findings.iter().map(|finding| scene.finding(finding) + "\n"));
     if tried.is_none() {
         text += &path_lengths::line(report.flow.path_lengths.as_ref());
     }
     let ills = report.findings.iter().filter(|finding| finding.level > Level::Note).count();
     if ills == 0 {
-        text += &format!("{}: {}\n", style.good("ok"), words::healthy(report));
+        let otherwise = if report.levels().any(|level| level > Level::Note) { "otherwise " } else { "" };
+        text += &format!("{otherwise}{}: {}\n", style.good("ok"), words::healthy(report));
     } else if tried.is_none() {
         let told = what_if::block(report.flow.counterfactual.as_ref(), &report.findings);
         for told in [told, differential::block(&report.differential)] {
@@ -124,7 +126,7 @@ fn findings(report: &CheckReport, context: &Context<'_>, tried: Option<&CureRepo
         let is_told =
             report.findings.iter().filter_map(|finding| finding.theory.as_ref()).any(|said| said.contains(&limit));
         let rest = if is_told { String::new() } else { format!("; {}", wrapped(&limit, LINE_WIDTH, INDENT)) };
-        text += &format!("{}{rest}\n", style.bold(&tally(&report.findings)));
+        text += &format!("{}{rest}\n", style.bold(&counts(report.levels())));
     }
     text
 }
@@ -136,9 +138,15 @@ pub(super) fn bare(findings: &[Finding], style: Style) -> String {
     findings.iter().map(|finding| scene.finding(finding) + "\n").collect()
 }
 
-/// `1 error, 2 warnings`.
+/// `1 error, 2 warnings` of findings.
 pub(super) fn tally(findings: &[Finding]) -> String {
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    counts(findings.iter().map(|finding| finding.level))
+}
+
+/// `1 error, 2 warnings`.
+pub(super) fn counts(levels: impl Iterator<Item = Level>) -> String {
+    let levels: Vec<Level> = levels.collect();
+    let count = |level| levels.iter().filter(|found| **found == level).count();
     let counts = [(Level::Deny, "error"), (Level::Warn, "warning"), (Level::Note, "note")];
     let counts = counts.into_iter().map(|(level, word)| (count(level), word)).filter(|(count, _)| *count > 0);
     counts.map(|(count, word)| plural(count, word)).collect::<Vec<_>>().join(", ")
@@ -196,6 +204,11 @@ impl Scene<'_> {
         }
         text += &self.line("explain", &format!("isogain explain {}", printable(&finding.rule)));
         text + &self.consequences(&finding.consequences, 1)
+    }
+
+    fn remark(&self, remark: &Remark) -> String {
+        let level = self.style.level(remark.level, severity::word(remark.level));
+        format!("{level}: {}\n", wrapped(&printable(&remark.message), LINE_WIDTH, INDENT))
     }
 
     fn line(&self, label: &str, text: &str) -> String {

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 mod curve;
 pub mod phase_map;
+mod remark;
 pub mod reproduction;
 pub mod smoothness;
 
 pub use curve::{Curve, Curves, TriedCurves};
+pub use remark::Remark;
 
 use crate::flow::Flow;
-use crate::recipe::Recipe;
+use crate::recipe::{Level, Recipe};
 use crate::rules::Finding;
 use crate::rules::differential::Told;
 use crate::statistics::median;
@@ -38,6 +40,9 @@ pub struct CheckReport {
     pub seed: u64,
     /// What is wrong, the worst first; consequences inside their cause.
     pub findings: Vec<Finding>,
+    /// What there is to say besides.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub remarks: Vec<Remark>,
     /// The gradient's way back through the network on one batch.
     pub flow: Flow,
     /// Which of five kinds of illness the gradient has; empty where nobody asked.
@@ -51,13 +56,25 @@ impl CheckReport {
     /// The document for these results.
     pub fn new(recipe: Recipe, findings: Vec<Finding>, flow: Flow, limits: Limits) -> Self {
         let (schema, seed) = (CHECK_SCHEMA.to_owned(), recipe.run.seed);
-        Self { schema, seed, recipe, findings, flow, differential: Vec::new(), limits }
+        Self { schema, seed, recipe, findings, remarks: Vec::new(), flow, differential: Vec::new(), limits }
     }
 
     /// The same with the kinds of illness told apart.
     #[must_use]
     pub fn with_differential(self, differential: Vec<Told>) -> Self {
         Self { differential, ..self }
+    }
+
+    /// The same with these remarks.
+    #[must_use]
+    pub fn with_remarks(self, remarks: Vec<Remark>) -> Self {
+        Self { remarks, ..self }
+    }
+
+    /// How loudly each finding and each remark speaks.
+    pub fn levels(&self) -> impl Iterator<Item = Level> {
+        let findings = self.findings.iter().map(|finding| finding.level);
+        findings.chain(self.remarks.iter().map(|remark| remark.level))
     }
 }
 

@@ -29,7 +29,7 @@ use crate::remedies::prescriptions::prescriptions;
 use crate::rules::differential::differential;
 use crate::rules::{Case, Finding, diagnose};
 use crate::statistics::Moments;
-use crate::summary::CheckReport;
+use crate::summary::{CheckReport, Remark};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 use crate::theory::limits::Limits;
@@ -72,6 +72,9 @@ pub struct Traced {
     /// of other directions fare, which takes more ways back.
     #[serde(default)]
     pub counterfactual: bool,
+    /// What was seen besides while the trace was made.
+    #[serde(default)]
+    pub remarks: Vec<Remark>,
 }
 
 /// Some steps on one batch again and again, on which a usable learning rate only goes down.
@@ -304,6 +307,8 @@ pub struct Subject {
     pub start: Snapshot,
     /// What theory expects.
     pub limits: Limits,
+    /// What was seen besides.
+    pub remarks: Vec<Remark>,
 }
 
 impl Subject {
@@ -339,7 +344,7 @@ impl Subject {
         };
         let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
         let limits = forecast::limits(&network, &recipe, &start);
-        Ok(Self { network, recipe, data, start, limits })
+        Ok(Self { network, recipe, data, start, limits, remarks: traced.remarks })
     }
 
     /// What rules look at before training.
@@ -364,6 +369,7 @@ impl Subject {
     pub fn report(&self) -> CheckReport {
         CheckReport::new(self.recipe.clone(), self.findings(), self.start.flow.clone(), self.limits.clone())
             .with_differential(differential(&self.case()))
+            .with_remarks(self.remarks.clone())
     }
 }
 

@@ -4,19 +4,22 @@ use isogain_core::flow::Flow;
 use isogain_core::recipe::{self, Level, Recipe};
 use isogain_core::render::{layers, numbers, words};
 use isogain_core::rules::{self, Evidence, Finding, severity};
-use isogain_core::summary::CheckReport;
+use isogain_core::summary::{CheckReport, Remark};
 
 use crate::digest::Digest;
 use crate::markdown;
 use crate::markup::{capital, prose, text};
 
-/// Every finding, its consequences inside.
+/// Every remark and every finding, its consequences inside.
 pub(crate) fn list(report: &CheckReport) -> String {
+    let remark = |remark: &Remark| format!("<p>{} {}</p>\n", badge(remark.level), prose(&remark.message));
+    let remarks: String = report.remarks.iter().map(remark).collect();
     if report.findings.is_empty() {
-        return format!("<p>Nothing is wrong: {}.</p>", prose(&words::healthy(report)));
+        let nothing = if remarks.is_empty() { "Nothing is wrong" } else { "Else nothing is wrong" };
+        return format!("{remarks}<p>{nothing}: {}.</p>", prose(&words::healthy(report)));
     }
     let seen = Seen { flow: Some(&report.flow), recipe: &report.recipe };
-    report.findings.iter().map(|finding| card(finding, &seen)).collect()
+    remarks + &report.findings.iter().map(|finding| card(finding, &seen)).collect::<String>()
 }
 
 /// The findings of a recorded run.

@@ -49,18 +49,20 @@ pub(crate) fn cure(report: &CureReport) -> String {
 
 /// The head of a check's page.
 pub(crate) fn check(report: &CheckReport) -> String {
-    let worst = report.findings.iter().max_by_key(|finding| finding.level).filter(|worst| worst.level > Level::Note);
-    let (class, sign, word) = match worst.map(|worst| worst.level) {
+    let worst = report.levels().max().filter(|worst| *worst > Level::Note);
+    let (class, sign, word) = match worst {
         Some(Level::Deny) => ("bad", "✗", "ill"),
         Some(_) => ("warn", "!", "at risk"),
         None => ("good", "✓", "healthy"),
     };
     // Among findings of the same level the first one is the cause of the most.
-    let first = worst.and_then(|worst| report.findings.iter().find(|finding| finding.level == worst.level));
-    let sentence = first.map_or_else(
-        || prose(&words::healthy(report)),
-        |finding| format!("<b>{}</b>: {}", text(&finding.rule), prose(&finding.message)),
-    );
+    let first = report.findings.iter().find(|finding| Some(finding.level) == worst);
+    let remark = report.remarks.iter().find(|remark| Some(remark.level) == worst);
+    let sentence = match (first, remark) {
+        (Some(finding), _) => format!("<b>{}</b>: {}", text(&finding.rule), prose(&finding.message)),
+        (None, Some(remark)) => prose(&remark.message),
+        (None, None) => prose(&words::healthy(report)),
+    };
     let depth = words::trainable_depth(report).filter(|_| first.is_some());
     let depth = depth.map_or_else(String::new, |depth| format!(" · {}", text(&depth)));
     format!(
