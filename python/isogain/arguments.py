@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+from torch.optim import Optimizer
+
 
 def expect_int(least: int, **numbers: Any) -> None:
     """Raises `TypeError` for what is no int, and `ValueError` for one below `least`; both say its name."""
@@ -17,3 +20,10 @@ def expect_int(least: int, **numbers: Any) -> None:
 def expect_optional_int(least: int, **numbers: Any) -> None:
     """The same, for numbers that may be left out, as `None`."""
     expect_int(least, **{name: value for name, value in numbers.items() if value is not None})
+
+
+def holds_any(optimizers: list[Optimizer], model: nn.Module) -> bool:
+    """Whether one of them moves a parameter of the model itself."""
+    own = {id(parameter) for parameter in model.parameters()}
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    return any(id(parameter) in own for group in groups for parameter in group["params"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import nn, optim
 from isogain import _core, executors
 from isogain import data as reading
 from isogain.arguments import expect_int, expect_optional_int
+from isogain.budget import Clock, Stopped, TimeOverError, seconds
 from isogain.diagnose import check, examined
 from isogain.progress import Progress
 from isogain.report import Report
@@ -54,7 +57,7 @@ def cure(
     executor: str | executors.Executor | None = None,
     run: str | Path | None = None,
     progress: bool = True,
-    budget: int | None = None,
+    budget: int | str | timedelta | None = None,
 ) -> Result:
     """Finds what is wrong with a model before training, tries the remedies, and judges them over paired seeds.
 
@@ -83,7 +86,8 @@ def cure(
     run
         Folder to keep every trial, the report and the cure in.
     budget
-        Most updates of everything together; by default 60 trainings for three seeds.
+        Most updates of everything together, by default 60 trainings for three seeds; or the time that it may take, `"90s"`,
+        `"5m"`, `"1h"` or a `timedelta`. What does not fit is left out, random search first, and the result says so.
 
     Returns
     -------
@@ -99,13 +103,10 @@ def cure(
         loss is not above 0, or the data can be read in two ways.
     """
     start = time.monotonic()
-    if isinstance(budget, str):
-        raise TypeError(
-            f"budget is {budget!r}; it counts updates of all trainings together, and no time: Ctrl-C ends a search with the best "
-            "so far"
-        )
+    clock = Clock(seconds(budget)) if isinstance(budget, str | timedelta) else None
+    updates = None if isinstance(budget, str | timedelta) else budget
     expect_int(1, steps=steps, seeds=seeds)
-    expect_optional_int(1, budget=budget)
+    expect_optional_int(1, budget=updates)
     _expect_makers(build_model, optimizer)
     source = reading.read(data, batch_size)
     watched = Progress(progress)
@@ -113,6 +114,10 @@ def cure(
         case = _Case(build_model, source, loss_fn, optimizer or _sgd, metric, steps)
         if not case.report.is_ill:
             return Result(case.report, case.trial)
+        trial = case.trial
+        if clock is not None:
+            clock.checked()
+            trial = dataclasses.replace(trial, deadline=clock.deadline)
         watched.stage("predicting on one batch", 0)
         prescribed, left_out = case.applicable()
         untrained = untrained_loss(case.model, case.outputs, list(source.training()), loss_fn)
@@ -121,23 +126,40 @@ def cure(
         "seeds": list(range(seeds)),
         "steps": steps,
         "untrained_loss": untrained,
-        "budget_steps": budget,
+        "budget_steps": updates,
         "arms": [each.arm() for each in prescribed],
     }
-    search = Search(_core.Schedule(json.dumps(wanted)), prescribed, steps, watched, None if run is None else Path(run))
     on_cpu = device_of(case.model).type == "cpu"
-    interrupted = False
-    try:
-        with executors.named(executor, case.trial, on_cpu).workers(case.trial) as workers:
+    stopped: Stopped | None = None
+    with executors.named(executor, trial, on_cpu).workers(trial) as workers:
+        search = Search(_schedule(wanted, clock, trial, workers.slots), prescribed, steps, watched, None if run is None else Path(run))
+        try:
             search.run(workers)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        watched.close()
-    result = Result.of(search, time.monotonic() - start, case.report, case.trial, left_out, interrupted)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        except TimeOverError:
+            stopped = "budget"
+        finally:
+            watched.close()
+    result = Result.of(search, time.monotonic() - start, case.report, trial, left_out, stopped)
     if run is not None:
         result.keep(Path(run))
     return result
+
+
+def _schedule(wanted: dict[str, Any], clock: Clock | None, trial: Trial, at_once: int) -> _core.Schedule:
+    """The search that fits the budget.
+
+    Raises `ValueError` where none does.
+    """
+    if clock is None:
+        return _core.Schedule(json.dumps(wanted))
+    with kept_random():
+        time_there_is = clock.wanted(trial, at_once)
+    try:
+        return _core.Schedule(json.dumps({**wanted, "time": time_there_is}))
+    except ValueError as error:
+        raise clock.too_short(error) from None
 
 
 def _sgd(parameters: Any) -> optim.Optimizer:

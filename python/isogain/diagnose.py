@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from isogain import _core, updates
-from isogain.arguments import expect_int, expect_optional_int
+from isogain.arguments import expect_int, expect_optional_int, holds_any
 from isogain.as_found import as_found
 from isogain.batch import Loss, Run, read_batch, runner
 from isogain.chain import Builder
@@ -150,8 +150,7 @@ def _expect_optimizer(optimizer: object, model: nn.Module) -> None:
         raise TypeError(
             f"optimizer is {optimizer!r}: needs a torch.optim.Optimizer of this model, such as torch.optim.Adam(model.parameters())"
         )
-    own = {id(parameter) for parameter in model.parameters()}
-    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+    if not holds_any([optimizer], model):
         raise ValueError("the optimizer moves no parameter of this model: make it from `model.parameters()`")
 
 

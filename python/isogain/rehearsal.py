@@ -21,8 +21,8 @@ SECONDS = 5.0
 
 
 def rehearse(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> dict[str, float | None] | None:
-    """The loss before, and its largest rise above its running minimum (`None`: it stopped being finite). Every pass draws the same
-    noise, so that a rate of zero has no rise.
+    """The loss before and after, and its largest rise above its running minimum (`None`: it stopped being finite). Every pass draws
+    the same noise, so that a rate of zero has no rise.
 
     `None` where a copy would not do what the two do: an optimizer with hooks, in a wrapper, or that wants a closure, a loss that looks at the
     model's parameters itself; and where it takes too long.
@@ -43,7 +43,7 @@ def _losses(
     trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     foreign = [p for p in originals if p.requires_grad]
     same_noise, begun = generators(), time.perf_counter()
-    first = lowest = math.nan
+    first = lowest = value = math.nan
     rise = 0.0
     for step in range(STEPS + 1):
         same_noise()
@@ -52,7 +52,7 @@ def _losses(
         if step == 0:
             first = lowest = value
         if not math.isfinite(value):
-            return {"first": first, "rise": None} if math.isfinite(first) else None
+            return {"first": first, "rise": None, "last": None} if math.isfinite(first) else None
         lowest = min(lowest, value)
         rise = max(rise, value - lowest)
         # Not `backward`, which would add to gradients of whatever else the loss depends on.
@@ -64,4 +64,4 @@ def _losses(
         optimizer.step()
         if time.perf_counter() - begun > SECONDS:
             return None
-    return {"first": first, "rise": rise}
+    return {"first": first, "rise": rise, "last": value}

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from isogain import _core
+from isogain.budget import Stopped
 from isogain.diagnose import examined
 from isogain.report import Report, framed
 from isogain.search import Search
@@ -86,8 +87,8 @@ class Result:
         search."""
         self.places: dict[str, int] = {}
         """How many trials ran where."""
-        self.interrupted = False
-        """Stopped by Ctrl-C: verdicts are of what was done by then."""
+        self.stopped: Stopped | None = None
+        """What ended the search before it was through, `interrupted` (Ctrl-C) or `budget`: verdicts are of what was done by then."""
         self.best: Best | None = None
         """`None` when nothing improves."""
         self._predicted: list[str | None] = []
@@ -96,16 +97,16 @@ class Result:
 
     @classmethod
     def of(
-        cls, search: Search, seconds: float, report: Report, trial: Trial, left_out: list[LeftOut], interrupted: bool
+        cls, search: Search, seconds: float, report: Report, trial: Trial, left_out: list[LeftOut], stopped: Stopped | None
     ) -> Result:
         """From a search that ended or was stopped."""
         result = cls(report, trial, left_out)
-        result.interrupted, result.places = interrupted, dict(sorted(search.places.items()))
+        result.stopped, result.places = stopped, dict(sorted(search.places.items()))
         names = ["untreated", *(each.name for each in search.prescribed)]
         result.failures = {names[arm]: why for arm, why in sorted(search.failures.items())}
         result.diverged = {names[arm]: count for arm, count in sorted(search.diverged.items())}
         result._predicted = [each.prediction["headline"] if each.prediction else None for each in search.prescribed]
-        document = search.report(seconds)
+        document = search.report(seconds, stopped)
         if document is None:
             return result
         found = json.loads(document)
@@ -219,14 +220,11 @@ class Result:
         return self._text(colour=sys.stdout.isatty())
 
     def _text(self, *, colour: bool) -> str:
-        if self._cured is None and not self.interrupted:
+        if self._cured is None and self.stopped is None:
             return "\n".join([self.report.render(colour=colour).rstrip("\n"), "nothing to cure"])
         lines = [self.render(colour=colour).rstrip("\n")]
-        if self.interrupted:
-            nothing = "the untreated model was trained once: nothing can be compared"
-            lines.append(
-                f"stopped before {nothing if self._cured is None else 'the end: verdicts are of what was done by then'}"
-            )
+        if self._cured is None:
+            lines.append("stopped before the untreated model was trained once: nothing can be compared")
         lines += _few(
             [f"not tried: {' + '.join(left.remedies)} ({left.parameters}): {left.why}" for left in self.left_out]
         )

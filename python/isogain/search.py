@@ -11,6 +11,7 @@ from isogain import _core
 from isogain.executors import Workers
 from isogain.executors import run as run_all
 from isogain.progress import Progress
+from isogain.budget import Stopped, TimeOverError
 from isogain.trials import Job, Outcome
 
 
@@ -27,6 +28,7 @@ class Prescribed:
         remedies = self.prescription["remedies"]
         is_rate = remedies == ["change-learning-rate"]
         return {
+            "name": self.name,
             "remedies": len(remedies),
             "learning_rate": self.prescription["changes"]["optimizer"]["learning_rate"] if is_rate else None,
             "ceiling": None if self.prediction is None else self.prediction["learning_rate_ceiling"],
@@ -73,19 +75,23 @@ class Search:
         self.progress.stage("trying remedies", self.schedule.most_steps())
         run_all(self.schedule, workers, self._hear)
         self.random = self.schedule.random_search(0)
+        if self.random is None:
+            return
         self.progress.stage("random search at the same cost", self.random.most_steps())
         run_all(self.random, workers, self._hear)
 
-    def report(self, seconds: float) -> str | None:
+    def report(self, seconds: float, stopped: Stopped | None) -> str | None:
         """The core's report as JSON: everything, or what was known when it was stopped; `None` when nothing was."""
         told = [{**each.prescription, "prediction": each.prediction} for each in self.prescribed]
-        return _core.trial_report(self.schedule, self.random, json.dumps(told), seconds)
+        return _core.trial_report(self.schedule, self.random, json.dumps(told), seconds, stopped)
 
     def curves(self, arm: int, learning_rate: float) -> list[tuple[int, list[float | None]]]:
         """Seed and losses of the whole trainings of a configuration."""
         return sorted((key[2], losses) for key, losses in self.losses.items() if key[:2] == (arm, learning_rate))
 
     def _hear(self, job: Job, outcome: Outcome) -> None:
+        if outcome.out_of_time:
+            raise TimeOverError
         self.progress.advance(job.steps, outcome.loss)
         self.places[outcome.where] = self.places.get(outcome.where, 0) + 1
         if outcome.raised:

@@ -57,6 +57,8 @@ class Outcome:
     """Loss of each step's batch."""
     failure: str | None = None
     """Why the training ended early: the error it raised, or where the loss stopped being finite."""
+    out_of_time: bool = False
+    """Whether it was ended because the whole search's time was over."""
     raised: bool = False
     """Whether that was an error: divergence is expected of the largest learning rates."""
     seconds: float = 0.0
@@ -82,6 +84,8 @@ class Trial:
     metric: Metric | None
     arms: list[dict[str, Any]]
     """Changes of each arm; the first is empty."""
+    deadline: float | None = None
+    """When every training ends, whatever it is at, as `time.time` counts, which the machines of a cluster agree on."""
 
     def __call__(self, job: Job) -> Outcome:
         """Trains and judges. What the model's code raises makes the trial a failed one."""
@@ -100,33 +104,59 @@ class Trial:
         return build(self.build_model, self.arms[arm], self.data, seed)
 
     def train(self, job: Job, outcome: Outcome) -> None:
-        treatment = self.build(job.seed, job.arm)
-        model = treatment.model
-        optimizer = self.make_optimizer(trained(model))
-        set_optimizer(optimizer, {**treatment.optimizer, "learning_rate": job.learning_rate}, model, treatment.ends)
-        place = device_of(model)
-        model.train()
-        batches = self.data.batches(job.seed)
+        training = Training(self, job.arm, job.learning_rate, job.seed)
         for step in range(job.steps):
-            inputs, targets = moved(next(batches), place)
-            if treatment.target is not None:
-                targets = treatment.target.scaled(targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss = self.loss_fn(run(model, inputs), targets)
-            value = float(loss.detach())
+            if self.deadline is not None and time.time() > self.deadline:
+                outcome.out_of_time = True
+                return
+            value = training.update()
             outcome.losses.append(finite(value))
             if outcome.losses[-1] is None:
                 outcome.failure = f"the loss is {value} at step {step}"
                 return
-            loss.backward()  # type: ignore[no-untyped-call]
-            if treatment.clip is not None:
-                treatment.clip(model)
-            optimizer.step()
-        judged = judge(model, self.data.training(), self.loss_fn, self.metric, treatment.target)
-        outcome.loss, outcome.train_accuracy = judged
-        if self.data.has_test:
-            judged = judge(model, self.data.test(), self.loss_fn, self.metric, treatment.target)
-            outcome.test_loss, outcome.test_accuracy = judged
+        training.judge(outcome)
+
+
+class Training:
+    """A training of one arm in progress."""
+
+    def __init__(self, trial: Trial, arm: int, learning_rate: float, seed: int) -> None:
+        self.trial = trial
+        self.treatment = trial.build(seed, arm)
+        self.model = self.treatment.model
+        self.optimizer = trial.make_optimizer(trained(self.model))
+        settings = {**self.treatment.optimizer, "learning_rate": learning_rate}
+        set_optimizer(self.optimizer, settings, self.model, self.treatment.ends)
+        self.place = device_of(self.model)
+        self.model.train()
+        self.batches = trial.data.batches(seed)
+
+    def update(self) -> float:
+        """One update on the next batch; its loss before. A loss that is not finite changes nothing."""
+        inputs, targets = moved(next(self.batches), self.place)
+        if self.treatment.target is not None:
+            targets = self.treatment.target.scaled(targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.trial.loss_fn(run(self.model, inputs), targets)
+        value = float(loss.detach())
+        if finite(value) is None:
+            return value
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.treatment.clip is not None:
+            self.treatment.clip(self.model)
+        self.optimizer.step()
+        return value
+
+    def judge(self, outcome: Outcome) -> None:
+        """On the whole training part, and on the test part where there is one."""
+        data, loss_fn, metric = self.trial.data, self.trial.loss_fn, self.trial.metric
+        outcome.loss, outcome.train_accuracy = judge(
+            self.model, data.training(), loss_fn, metric, self.treatment.target
+        )
+        if data.has_test:
+            outcome.test_loss, outcome.test_accuracy = judge(
+                self.model, data.test(), loss_fn, metric, self.treatment.target
+            )
 
 
 def build(build_model: BuildModel, changes: dict[str, Any], data: Data, seed: int) -> Treatment:

@@ -451,6 +451,23 @@ def test_a_learning_rate_is_tried_on_a_copy() -> None:
     assert "learning-rate-too-high" in levels(rehearsed(lambda p: torch.optim.Adam(p, 1.0)))
 
 
+def test_a_rise_that_is_over_is_a_note() -> None:
+    """Thirty residual blocks as PyTorch draws them jump at Adam's first step and learn the batch all the same."""
+
+    class Block(nn.Sequential):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return input + super().forward(input)
+
+    torch.manual_seed(0)
+    blocks = [Block(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)) for _ in range(30)]
+    model = nn.Sequential(nn.Linear(32, 64), *blocks, nn.Linear(64, 4))
+    data = torch.randn(64, 32), torch.randint(0, 4, (64,))
+    optimizer = torch.optim.Adam(model.parameters(), 4e-3)
+    report = isogain.check(model, data, nn.CrossEntropyLoss(), optimizer=optimizer)
+    assert levels(report) == {"learning-rate-too-high": "note"} and report.ok
+    assert "and falls all the same" in report.findings[0]["message"]
+
+
 def test_ways_side_by_side_are_judged_by_their_parameters() -> None:
     def tower(depth: int) -> nn.Sequential:
         return nn.Sequential(*(layer for _ in range(depth) for layer in (nn.Linear(32, 32), nn.ReLU())))

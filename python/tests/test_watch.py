@@ -137,6 +137,17 @@ def test_findings_are_raised_or_handed_over() -> None:
     assert [finding.rule for finding in seen] == ["vanishing-gradient"]
 
 
+def test_the_optimizer_of_another_model_is_warned_of() -> None:
+    model = mlp(2)
+    with pytest.warns(UserWarning, match="holds no parameter of this model") as warned:
+        isogain.watch(model, torch.optim.SGD(mlp(2).parameters(), 0.1)).close()
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        isogain.watch(model, torch.optim.SGD(list(model.parameters())[:1], 0.1)).close()
+        isogain.watch(model).close()
+
+
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     model = mlp(2)
     with pytest.raises(ValueError, match="every is 0; it must be at least 1"):

@@ -9,6 +9,8 @@ use isogain_core::remedies::prediction::{self, Prediction};
 use isogain_core::render::{self, Context, Door, Format, Style};
 use isogain_core::summary::{CheckReport, CureReport, Curve, Curves};
 use isogain_core::trial::learning_rates::grid;
+use isogain_core::trial::left_out::{LeftOut, by_budget};
+use isogain_core::trial::pace::Pace;
 use isogain_core::trial::plan::{Arm, Plan};
 use isogain_core::trial::result::{Finished, TrialReport};
 use isogain_core::trial::{Job, Score, random_search, schedule};
@@ -33,12 +35,31 @@ struct Wanted {
     steps: usize,
     untrained_loss: f64,
     budget_steps: Option<usize>,
+    time: Option<Time>,
     arms: Vec<WantedArm>,
+}
+
+/// What the search may take, and what trainings cost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Time {
+    /// Seconds.
+    left: f64,
+    /// Seconds of an update of the untreated model.
+    update: f64,
+    /// Seconds of building and judging it.
+    overhead: f64,
+    /// An update of each arm in updates of the untreated model, which comes first.
+    costs: Vec<f64>,
+    /// Trainings side by side.
+    at_once: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WantedArm {
+    /// What a report calls it.
+    name: String,
     /// How many remedies it applies.
     remedies: usize,
     /// Its only change is this learning rate.
@@ -48,15 +69,24 @@ struct WantedArm {
 }
 
 impl Wanted {
-    fn plan(self) -> PyResult<Plan> {
+    /// What is to be done, and what the time leaves out.
+    fn plan(self) -> PyResult<(Plan, Vec<LeftOut>)> {
         let rate = self.learning_rate;
+        let names: Vec<String> = self.arms.iter().map(|arm| arm.name.clone()).collect();
         let treated = self.arms.into_iter().map(|arm| match arm.learning_rate {
             Some(other) => Arm::other_learning_rate(on_grid(rate, other)),
             None => Arm::treated(rate, arm.remedies, arm.ceiling),
         });
         let arms = std::iter::once(Arm::untreated(rate)).chain(treated).collect();
         let plan = Plan::usual(arms, rate, self.seeds, self.steps, self.untrained_loss).map_err(wrong)?;
-        self.budget_steps.map_or(Ok(plan.clone()), |budget| plan.within_budget(budget)).map_err(wrong)
+        let plan = match self.budget_steps {
+            Some(budget) => plan.within_budget(budget).map_err(wrong)?,
+            None => plan,
+        };
+        let Some(Time { left, update, overhead, costs, at_once }) = self.time else { return Ok((plan, Vec::new())) };
+        let fitted = Pace { update, overhead, costs, threads: at_once as f64 }.fit(&plan, left).map_err(wrong)?;
+        let left_out = by_budget(&plan, &fitted, &names);
+        Ok((fitted, left_out))
     }
 }
 
@@ -74,14 +104,15 @@ pub(crate) fn learning_rates(learning_rate: f64) -> Vec<f64> {
 
 /// Successive halving over arms and learning rates with paired seeds. Arm 0 is the untreated model.
 #[pyclass(module = "isogain._core")]
-pub(crate) struct Schedule(schedule::Schedule);
+pub(crate) struct Schedule(schedule::Schedule, Vec<LeftOut>);
 
 #[pymethods]
 impl Schedule {
     #[new]
     fn new(wanted: &str) -> PyResult<Self> {
         let wanted: Wanted = serde_json::from_str(wanted).map_err(wrong)?;
-        Ok(Self(schedule::Schedule::new(wanted.plan()?).map_err(wrong)?))
+        let (plan, left_out) = wanted.plan()?;
+        Ok(Self(schedule::Schedule::new(plan).map_err(wrong)?, left_out))
     }
 
     /// The next job, or `None` when there is none now.
@@ -109,9 +140,11 @@ impl Schedule {
         self.0.plan().arms.iter().map(|arm| arm.learning_rates.clone()).collect()
     }
 
-    /// A random search over the same arms and learning rates with as many steps as this search took.
-    fn random_search(&self, seed: u64) -> RandomSearch {
-        RandomSearch(random_search::RandomSearch::new(self.0.plan(), self.0.search_steps(), seed))
+    /// A random search over the same arms and learning rates with as many steps as this search took; `None` where there is no
+    /// time for one.
+    fn random_search(&self, seed: u64) -> Option<RandomSearch> {
+        let plan = self.0.plan();
+        plan.random_search.then(|| RandomSearch(random_search::RandomSearch::new(plan, self.0.search_steps(), seed)))
     }
 }
 
@@ -151,15 +184,17 @@ struct Told {
 }
 
 /// The trial's report as JSON; `None` while the untreated model has no whole training. Of a search that was stopped it
-/// says what is known so far.
+/// says what is known so far; `stopped` is `interrupted` or `budget` then.
 #[pyfunction]
-#[pyo3(signature = (schedule, random, prescriptions, seconds))]
+#[pyo3(signature = (schedule, random, prescriptions, seconds, stopped = None))]
 pub(crate) fn trial_report(
     schedule: &Schedule,
     random: Option<PyRef<'_, RandomSearch>>,
     prescriptions: &str,
     seconds: f64,
+    stopped: Option<&str>,
 ) -> PyResult<Option<String>> {
+    let stopped = stopped.map(|word| serde_json::from_value(word.into())).transpose().map_err(wrong)?;
     let told: Vec<Told> = serde_json::from_str(prescriptions).map_err(wrong)?;
     let (prescriptions, predictions): (Vec<_>, Vec<_>) =
         told.into_iter().map(|told| (told.prescription, told.prediction)).unzip();
@@ -169,7 +204,9 @@ pub(crate) fn trial_report(
         prescriptions: &prescriptions,
         predictions: &predictions,
     };
-    finished.so_far(seconds).map(|report| serde_json::to_string(&report)).transpose().map_err(wrong)
+    let left_out = schedule.1.clone();
+    let report = finished.so_far(seconds).map(|report| TrialReport { stopped, left_out, ..report });
+    report.map(|report| serde_json::to_string(&report)).transpose().map_err(wrong)
 }
 
 /// Loss by step of each seed, before and after: seed and losses, `None` where not finite.

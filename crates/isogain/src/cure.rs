@@ -22,7 +22,7 @@ use isogain_core::trial::schedule::Schedule;
 use isogain_core::trial::{Job, Score, learning_rates};
 
 use crate::Error;
-use crate::budget::{Clock, Pace};
+use crate::budget::{self, Clock};
 use crate::cache::Cache;
 use crate::check::Subject;
 use crate::data::Dataset;
@@ -183,7 +183,7 @@ pub fn search<'a>(
     plan.random_search = options.random_search;
     if let Some(left) = clock.left() {
         let wanted = plan.clone();
-        plan = Pace::of(&runnable, runner.threads).fit(&plan, clock, left)?;
+        plan = clock.fit(&budget::measured(&runnable, runner.threads), &plan, left)?;
         let names: Vec<String> = tried.iter().map(Tried::name).collect();
         left_out.extend(by_budget(&wanted, &plan, &names));
     }

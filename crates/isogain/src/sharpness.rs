@@ -43,19 +43,30 @@ pub fn sharpness(recipe: &Recipe, network: &Network, data: &Dataset) -> Sharpnes
     let recipe = &rehearsed(recipe);
     let trainers = || (0..seeds as u64).map(|offset| Trainer::new(recipe, network, data, recipe.run.seed + offset));
     let curvatures = || trainers().map(|trainer| gauss_newton(&trainer.model, &batch)).collect::<Vec<f64>>();
-    let rehearsals = || trainers().map(|mut trainer| rehearse(&mut trainer, &batch)).collect::<Vec<(f64, f64)>>();
+    let rehearsals = || trainers().map(|mut trainer| rehearse(&mut trainer, &batch)).collect::<Vec<Rehearsal>>();
     let (curvatures, rehearsals) = side_by_side(curvatures, rehearsals);
     // What is not a number counts as the largest one.
     let largest = |value: f64| if value.is_nan() { f64::INFINITY } else { value };
     let middle = |values: Vec<f64>| median(values.into_iter().map(largest)).unwrap_or(f64::NAN);
-    let (first, rise): (Vec<f64>, Vec<f64>) = rehearsals.into_iter().unzip();
-    let rise = middle(rise);
+    let of = |part: fn(&Rehearsal) -> f64| middle(rehearsals.iter().map(part).collect());
+    let known = |value: f64| value.is_finite().then_some(value);
     Sharpness {
         gauss_newton: middle(curvatures),
-        rehearsal_rise: rise.is_finite().then_some(rise),
-        rehearsal_first: middle(first),
+        rehearsal_rise: known(of(|rehearsal| rehearsal.rise)),
+        rehearsal_first: of(|rehearsal| rehearsal.first),
+        rehearsal_last: known(of(|rehearsal| rehearsal.last)),
         seeds,
     }
+}
+
+/// What became of the loss of one batch.
+struct Rehearsal {
+    /// Before the first step.
+    first: f64,
+    /// Largest rise above the running minimum.
+    rise: f64,
+    /// After the last step.
+    last: f64,
 }
 
 /// How much is measured: the cost is that of parameters times samples times seeds.
@@ -94,22 +105,21 @@ fn rehearsed(recipe: &Recipe) -> Recipe {
     recipe
 }
 
-/// Loss before, and its largest rise above the running minimum, over the climb of the learning rate and some steps at
-/// its full size.
-fn rehearse(trainer: &mut Trainer, batch: &Samples) -> (f64, f64) {
-    let (mut first, mut lowest, mut rise) = (f64::NAN, f64::INFINITY, 0.0_f64);
+/// The climb of the learning rate and some steps at its full size.
+fn rehearse(trainer: &mut Trainer, batch: &Samples) -> Rehearsal {
+    let (mut lowest, mut found) = (f64::INFINITY, Rehearsal { first: f64::NAN, rise: 0.0, last: f64::NAN });
     for step in 0..=trainer.recipe().schedule.warm_up + REHEARSAL {
         let loss = trainer.advance_on(batch, false).0;
         if step == 0 {
-            first = loss;
+            found.first = loss;
         }
         if !loss.is_finite() {
-            return (first, f64::INFINITY);
+            return Rehearsal { rise: f64::INFINITY, last: f64::INFINITY, ..found };
         }
         lowest = lowest.min(loss);
-        rise = rise.max(loss - lowest);
+        found = Rehearsal { rise: found.rise.max(loss - lowest), last: loss, ..found };
     }
-    (first, rise)
+    found
 }
 
 /// Largest eigenvalue of G = J^T (d2 loss / d output2) J by power iteration, in f64; J v by a central difference of

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from isogain import _core
-from isogain.arguments import expect_int, expect_optional_int
+from isogain.arguments import expect_int, expect_optional_int, holds_any
 from isogain.findings import Finding, OnFinding, announce, check_on_finding
 from isogain.watching.accumulated import AccumulatedGradients
 from isogain.watching.device import DeviceSide, is_on_device
@@ -139,6 +139,12 @@ class Watcher:
         self._loss_seen: LossSeen | None = None
         self._guard = Guard(self._remove)
         self._optimizers = optimizers_of(optimizer)
+        if self._optimizers and not holds_any(self._optimizers, inner):
+            # No error: of weights kept in 16 bits it may move copies in 32.
+            warnings.warn(
+                "the optimizer holds no parameter of this model; unless it moves copies of them, make it from `model.parameters()`",
+                stacklevel=2,
+            )
         self._native = _core.Watch(run, getattr(torch._C, "_current_graph_task_id", None))
         self._parameters = Parameters(inner, parameters, self._native)
         self._histogram = histogram

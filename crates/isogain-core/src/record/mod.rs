@@ -95,6 +95,9 @@ pub struct Sharpness {
     /// The loss before those steps.
     #[serde(with = "number")]
     pub rehearsal_first: f64,
+    /// The loss after them; `None` when it stopped being finite, and in records that were written without it.
+    #[serde(default)]
+    pub rehearsal_last: Option<f64>,
     /// Seeds that the medians are taken over.
     pub seeds: usize,
 }

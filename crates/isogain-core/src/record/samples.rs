@@ -141,7 +141,13 @@ pub(crate) fn full_step() -> StepRecord {
         }],
         parameters: step(7).parameters,
         joints: step(7).joints,
-        sharpness: Some(Sharpness { gauss_newton: 12.5, rehearsal_rise: Some(0.5), rehearsal_first: 2.3, seeds: 3 }),
+        sharpness: Some(Sharpness {
+            gauss_newton: 12.5,
+            rehearsal_rise: Some(0.5),
+            rehearsal_first: 2.3,
+            rehearsal_last: Some(1.9),
+            seeds: 3,
+        }),
         shattering: Some(Shattering { gradient_correlation: 0.5, activation_correlation: 0.75 }),
         broken_laws: vec![BrokenLaw {
             law: Law::HandedOn,

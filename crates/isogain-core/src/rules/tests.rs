@@ -119,6 +119,7 @@ fn verdict(row: &Row) -> Vec<Finding> {
         gauss_newton,
         rehearsal_rise: Some(rise),
         rehearsal_first: bench.start.flow.head.loss,
+        rehearsal_last: None,
         seeds: 5,
     });
     bench.diagnose()

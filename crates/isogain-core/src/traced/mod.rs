@@ -85,17 +85,20 @@ pub struct TracedRehearsal {
     pub first: f64,
     /// Its largest rise above its running minimum; `None` where it stopped being finite.
     pub rise: Option<f64>,
+    /// The loss after them; `None` where it stopped being finite.
+    #[serde(default)]
+    pub last: Option<f64>,
 }
 
 impl TracedRehearsal {
-    /// In the rules' terms; without the curvature, which takes derivatives that not every model has. A loss far above
-    /// `baseline`, that of knowing nothing, may be a sum over the batch: then what it began with stands for that.
-    fn sharpness(self, baseline: f64) -> Option<Sharpness> {
-        let unit = (baseline / self.first).min(1.0);
-        (unit > 0.0).then(|| Sharpness {
+    /// In the rules' terms; without the curvature, which takes derivatives that not every model has. `None` of a loss that may
+    /// fall below zero, of which no part says how much it is.
+    fn sharpness(self) -> Option<Sharpness> {
+        (self.first > 0.0).then_some(Sharpness {
             gauss_newton: f64::NAN,
-            rehearsal_rise: self.rise.map(|rise| unit * rise),
-            rehearsal_first: unit * self.first,
+            rehearsal_rise: self.rise,
+            rehearsal_first: self.first,
+            rehearsal_last: self.last,
             seeds: 1,
         })
     }
@@ -331,7 +334,7 @@ impl Subject {
         let data = buffers.data(&traced)?;
         // Of an unknown loss nobody knows what much is.
         let rehearsal = traced.rehearsal.filter(|_| traced.loss_kind != Loss::Other);
-        start.sharpness = rehearsal.and_then(|rehearsal| rehearsal.sharpness(data.baseline_loss));
+        start.sharpness = rehearsal.and_then(TracedRehearsal::sharpness);
         let initializer = recipe::initializer(&capture);
         let activation = recipe::activation(&capture);
         // The first of a name. A search through the list for each operation would grow with the square of the depth.

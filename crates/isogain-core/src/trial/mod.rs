@@ -10,6 +10,7 @@ use crate::record::{DataSummary, Outcome};
 pub mod error;
 pub mod learning_rates;
 pub mod left_out;
+pub mod pace;
 pub mod paired;
 pub mod plan;
 mod queue;

@@ -104,8 +104,13 @@ fn non_finite_numbers_read_back_exactly() {
         let snapshot = record.snapshot.as_mut().unwrap();
         snapshot.units[0].saturated_fraction = special;
         snapshot.units[0].signal_fraction = special;
-        snapshot.sharpness =
-            Some(Sharpness { gauss_newton: special, rehearsal_rise: None, rehearsal_first: special, seeds: 1 });
+        snapshot.sharpness = Some(Sharpness {
+            gauss_newton: special,
+            rehearsal_rise: None,
+            rehearsal_first: special,
+            rehearsal_last: None,
+            seeds: 1,
+        });
         let Line::Step(read) = again(&Line::Step(Box::new(record))) else { panic!("another kind of line") };
         let clip = read.clip.unwrap();
         let snapshot = read.snapshot.unwrap();
