@@ -45,7 +45,7 @@ fn before(case: &Case<'_>) -> Option<Finding> {
     let first_rate = case.recipe.learning_rate(0);
     let stretch = first_rate * sharpness.gauss_newton / 2.0;
     let (first, last) = (sharpness.rehearsal_first, sharpness.rehearsal_last);
-    let rise = sharpness.rehearsal_rise.unwrap_or(f64::INFINITY) / baseline.max(first);
+    let rise = sharpness.rehearsal_rise.map_or(f64::INFINITY, |rise| rise / baseline.max(first));
     let exploded = case.start.flow.head.loss > EXPLODED * baseline;
     // Adam and its kin divide the gradient by its size, so that the curvature along it is no measure.
     let plain = !case.recipe.optimizer.rescales();
@@ -197,6 +197,9 @@ mod tests {
         let risen = |rise| measured_to(40.0, Some(rise), Some(0.1)).ask("learning-rate-too-high").unwrap().level;
         assert_eq!((risen(30.0), risen(1e4)), (Level::Warn, Level::Deny), "too far to be harmless");
         // From a start far above what knowing nothing costs, half of the start is nothing learned yet.
+        let mut nowhere = measured(40.0, None);
+        nowhere.start.sharpness.as_mut().unwrap().rehearsal_first = f64::INFINITY;
+        assert_eq!(nowhere.ask("learning-rate-too-high").unwrap().level, Level::Deny);
         let mut far = measured_to(40.0, Some(170.0), Some(0.1));
         far.start.sharpness.as_mut().unwrap().rehearsal_first = 100.0;
         far.start.sharpness.as_mut().unwrap().rehearsal_last = Some(2.3);
