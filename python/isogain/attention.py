@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
 from isogain.trace import Node
 
 #: Calls that multiply two tensors of the batch.
@@ -37,6 +38,8 @@ class Attention:
     """The call that gives the mixed values."""
     roots: tuple[Node, Node, Node]
     """Queries, keys and values where they part: three projections of the joint before, or three parts of it."""
+    ends: tuple[Node, Node, Node]
+    """What the attention itself gets of each."""
     are_projections: bool
     logits: Node | None
     """What the softmax is taken of, where that is a call of its own."""
@@ -82,12 +85,13 @@ def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Nod
         return None
     query, key, value = (reader[0] for reader in readers)
     roots = (query, key, value)
+    met = (ends[0], ends[1], ends[2])
     rows = {root.value.numel() // max(root.value.shape[-1], 1) for root in roots if root.value.dim()}
     if len(rows) != 1 or any(root.gradient is None for root in roots):
         return None
     if all(projects(root) for root in roots):
-        return Attention(core, roots, True, logits)
-    return Attention(core, roots, False, logits) if _are_parts(before, roots) else None
+        return Attention(core, roots, met, True, logits)
+    return Attention(core, roots, met, False, logits) if _are_parts(before, roots) else None
 
 
 def _behind_softmax(weights: Node, reads: Reads) -> tuple[Node | None, Node | None]:
@@ -127,6 +131,28 @@ def _are_parts(before: Node, roots: Iterable[Node]) -> bool:
 
     whole = energy(before)
     return abs(sum(energy(root) for root in roots) - whole) <= ROUNDING * whole
+
+
+def is_homogeneous(attention: Attention, before: Node) -> bool:
+    """Whether queries, keys and values only are scaled and turned on their way into it, and are thirds of the joint before where
+    they are parts of that: then laws hold for what each of them carries."""
+    if not all(passes_scale_on(root, end) for root, end in zip(attention.roots, attention.ends, strict=True)):
+        return False
+    return attention.are_projections or _are_thirds(attention, before)
+
+
+def _are_thirds(attention: Attention, before: Node) -> bool:
+    """Whether queries, keys and values are the first, second and last third of what a projection gave, which its sums over all
+    positions show in whatever order these are."""
+    while before.function in SHAPE_ONLY and len(before.inputs) == 1:
+        before = before.inputs[0]
+    whole = before.value.double()
+    parts = torch.cat([root.value.double().reshape(-1, root.value.shape[-1]) for root in attention.roots], -1)
+    if not whole.dim() or whole.shape[-1] != parts.shape[-1]:
+        return False
+    whole = whole.reshape(-1, whole.shape[-1])
+    rounding = 1e-9 * whole.abs().sum(0)
+    return bool(((whole.sum(0) - parts.sum(0)).abs() <= rounding).all())
 
 
 def describe(attention: Attention) -> dict[str, Any]:

@@ -17,16 +17,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.utils._pytree import tree_leaves
 
 from isogain import attention
+from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
 from isogain.through_time import Layer, layers_of
 from isogain.trace import Node, Trace
-
-# Calls that move numbers without changing them; their cotangents are the same numbers in another order.
-SHAPE_ONLY = frozenset({
-    "view", "reshape", "flatten", "squeeze", "unsqueeze", "transpose", "permute", "contiguous", "clone", "getitem",
-    "unflatten", "t", "T", "mT", "movedim", "swapaxes", "to", "float", "type_as", "view_as", "reshape_as", "identity",
-    "ravel", "movedim", "moveaxis", "swapdims", "narrow", "select", "expand", "expand_as", "broadcast_to", "input",
-    "dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
-})  # fmt: skip
 
 WEIGHTED = {"linear": 1, "addmm": 2, "matmul": 1, "mm": 1, "conv1d": 1, "conv2d": 1, "conv3d": 1}
 """Calls that multiply by a matrix, and the position of that matrix."""
@@ -106,6 +99,8 @@ class Builder:
         # Held so that their identities are not given to other tensors.
         self._sources: list[Tensor] = []
         self._renamed: dict[str, str] = {}
+        self._scaled: Node | None = None
+        """The last joint behind a layer: what it is c times as large for, laws say."""
 
     def build(self) -> Chain:
         nodes = self.trace.nodes
@@ -144,6 +139,7 @@ class Builder:
         """Operations between neighbouring cuts. `first` is the cotangent that flows into the first cut through this chain
         alone, where another path meets it."""
         ops: list[dict[str, Any]] = []
+        outer, self._scaled = self._scaled, cuts[0] if cuts else None
         for position, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False)):
             segment = [node for node in nodes if before.index < node.index <= after.index]
             cotangent = first if position == 0 and first is not None else before.gradient
@@ -157,6 +153,9 @@ class Builder:
             elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
                 axis = -1
             ops += self._ops(before, after, segment, cotangent, axis)
+            if ops[-1]["kind"] not in ("activation", "other"):
+                self._scaled = after
+        self._scaled = outer
         return ops
 
     def _ops(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> list[dict[str, Any]]:
@@ -213,7 +212,29 @@ class Builder:
         name = self._parameters.get(id(weight), "")
         if kind == "linear" and name.endswith(".weight") and name != f"{self._own[node.index]}.weight":
             fields["tied"] = name.removesuffix(".weight")
+        if (own := self._own_terms([node], [weight])) is not None:
+            fields["own"] = own
         return fields
+
+    def _own_terms(self, nodes: Sequence[Node], weights: Sequence[Tensor | None]) -> dict[str, Any] | None:
+        """What laws about the gradient of a layer's weight need; None where a part of that gradient is of other calls. Of several
+        projections side by side, what holds for all as one."""
+        biases = [_bias(node) for node in nodes]
+        used = [tensor for tensor in (*weights, *biases) if tensor is not None]
+        if any(self.trace.uses.get(id(tensor), 0) > 1 for tensor in used) or len({bias is None for bias in biases}) != 1:
+            return None
+        # A bias that is made of the batch is none.
+        if any(bias is not None and bias.requires_grad and id(bias) not in self.trace.weights for bias in biases):
+            return None
+        rows = all(node.function not in ("addmm", "matmul", "mm") for node in nodes)
+        own: dict[str, Any] = {"bias": None, "units": "rows" if rows else "columns" if len(nodes) == 1 else "unknown"}
+        given = [bias for bias in biases if bias is not None]
+        if given:
+            own["bias"] = {"values": self.buffer(_one_below_the_other(given))}
+            gradients = [self.trace.weights.get(id(bias)) for bias in given]
+            if all(gradient is not None for gradient in gradients):
+                own["bias"]["gradient"] = self.buffer(_one_below_the_other(gradients))
+        return own
 
     def _linear_weight(self, node: Node) -> Tensor | None:
         position = WEIGHTED.get(node.function)
@@ -358,6 +379,8 @@ class Builder:
             }
             if all(gradient is not None for gradient in gradients):
                 projection["weight_gradient"] = self.buffer(_one_below_the_other(gradients))
+            if (own := self._own_terms(found.roots, weights)) is not None:
+                projection["own"] = own
             ops.append(projection)
         ops.append({
             "name": self._unique(f"{path}.attention".lstrip(".")),
@@ -368,6 +391,7 @@ class Builder:
             "cotangent_in": self.buffer(came),
             "cotangent_out": self.buffer(_gradient(after)),
             "features": found.features,
+            "homogeneous": attention.is_homogeneous(found, before),
         } | attention.describe(found))  # fmt: skip
         return ops
 
@@ -393,7 +417,12 @@ class Builder:
 
     def _other(self, segment: Sequence[Node], operation: str) -> dict[str, Any]:
         """What is taken whole."""
-        return {"kind": "other", "operation": operation, "weighted": self._has_weights(segment)}
+        return {
+            "kind": "other",
+            "operation": operation,
+            "weighted": self._has_weights(segment),
+            "homogeneous": self._scaled is not None and passes_scale_on(self._scaled, segment[-1]),
+        }
 
     # -- names -----------------------------------------------------------------------------------------------------------
 
@@ -497,6 +526,18 @@ def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:
         found[node.index] = node
         waiting += node.inputs
     return [found[index] for index in sorted(found)]
+
+
+def _bias(node: Node) -> Tensor | None:
+    """What a call adds that multiplies by a matrix."""
+    match node.function:
+        case "matmul" | "mm":
+            return None
+        case "addmm":
+            bias = node.argument("input", 0)
+        case _:
+            bias = node.argument("bias", 2)
+    return bias if isinstance(bias, Tensor) else None
 
 
 def _one_below_the_other(weights: Sequence[Tensor | None]) -> Tensor:

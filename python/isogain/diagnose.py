@@ -24,6 +24,10 @@ from isogain.surgery.settings import main_group
 from isogain.trace import Trace, trace, unwrapped
 
 
+#: Relative rounding error of products of matrices in single precision, by `torch.get_float32_matmul_precision()`.
+_PRODUCTS = {"highest": 0.0, "high": 2.0**-11, "medium": 2.0**-8}
+
+
 def check(
     model: nn.Module,
     batch: Any,
@@ -139,10 +143,30 @@ def _examined(
         "seed": seed,
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
+        "unit_roundoff": _unit_roundoff(found),
         "rehearsal": rehearse(model, optimizer, run) if is_rehearsed and optimizer is not None else None,
         "remarks": [dataclasses.asdict(remark) for remark in remarks],
     }
     return Report(_core.Checked(json.dumps(description), builder.tensors))
+
+
+def _unit_roundoff(found: Trace) -> float:
+    """Relative rounding error of the coarsest numbers that the pass computed with."""
+    values = [node.value for node in found.nodes]
+    gradients = [node.gradient for node in found.nodes if node.gradient is not None]
+    coarsest = max((max(torch.finfo(each.dtype).eps / 2, _sunk(each)) for each in gradients), default=0.0)
+    # Matrices in single precision may be multiplied with fewer digits.
+    if any(value.is_cuda for value in values) and (torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32):
+        coarsest = max(coarsest, torch.finfo(torch.float16).eps / 2)
+    return max(coarsest, _PRODUCTS[torch.get_float32_matmul_precision()])
+
+
+def _sunk(gradient: Tensor) -> float:
+    """Relative rounding error of a gradient that comes near to the smallest number of its format. That it does is told by itself:
+    the laws then have nothing to say."""
+    size = float(torch.linalg.vector_norm(gradient, dtype=torch.float64)) / math.sqrt(max(gradient.numel(), 1))
+    info = torch.finfo(gradient.dtype)
+    return info.smallest_normal * info.eps / 2 / size if size > 0.0 else 0.0
 
 
 def _expect_optimizer(optimizer: object, model: nn.Module) -> None:

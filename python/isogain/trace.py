@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from isogain.reach import Cut, Reach
+from isogain.unseen import product
 
 LOSSES = ("cross_entropy", "mse_loss")
 
@@ -58,6 +59,8 @@ class Node:
     """dL/d(value); None where the loss does not depend on it."""
     place: int = 0
     """Which of the call's results it is."""
+    is_unseen: bool = False
+    """Whether the call is a custom `autograd.Function`, of which only what went in and came out is known."""
     generator: Tensor | None = None
     """State of the CPU's random generator before a call that draws dropout inside."""
 
@@ -79,6 +82,8 @@ class Trace:
     gradients: dict[str, Tensor | None]
     weights: dict[int, Tensor | None]
     """Gradient of each tensor that was used as a weight, by identity: parameters, and what is computed from them."""
+    uses: dict[int, int]
+    """How many calls took such a tensor, by identity, where gradients go: one that several took has gradients of all."""
     backs: dict[tuple[int, int], Tensor]
     """What comes back from one recorded tensor to an earlier one, past everything else, by their indices: for both sides of a
     skip connection with a projection."""
@@ -95,6 +100,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.nodes: list[Node] = []
         self.weights: dict[int, Tensor] = {}
+        self.uses: dict[int, int] = {}
         self.in_model = False
         self._known: dict[int, Node] = {}
         self._edges: dict[tuple[Any, int], Node] = {}
@@ -125,6 +131,10 @@ class _Recorder(TorchFunctionMode):
         generator = torch.get_rng_state() if inputs and name in DRAWS_INSIDE else None
         output = func(*args, **kwargs)
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in tree_leaves(output)):
+            for tensor in given:
+                if tensor.requires_grad and id(tensor) not in self._known:
+                    self.uses[id(tensor)] = self.uses.get(id(tensor), 0) + 1
         self._reach.call(name, self._modules[-1] if self._modules else "", self.in_model, given, inputs, output, writes)
         if inputs:
             for place, tensor in enumerate(tree_leaves(output)):
@@ -171,9 +181,14 @@ class _Recorder(TorchFunctionMode):
             return None
         # It is met where it is used, not where it was made.
         using, self._modules = self._modules, []
-        self._record(tensor.grad_fn.name().removesuffix("Backward"), (), {}, list(inputs.values()), tensor)
+        given = list(inputs.values())
+        seen_through = product(tensor, given[0].value) if len(given) == 1 else None
+        name, args = seen_through or (tensor.grad_fn.name().removesuffix("Backward"), ())
+        self._record(name, args, {}, given, tensor)
         self._modules = using
-        return self._known[id(tensor)]
+        node = self._known[id(tensor)]
+        node.is_unseen = seen_through is None
+        return node
 
     def _behind_hook(self, tensor: Tensor) -> Node | None:
         """The recorded tensor that a module's full backward hook passed on as this one: it is the same, under another name."""
@@ -196,7 +211,7 @@ class _Recorder(TorchFunctionMode):
         if edge is not None:
             self._edges[(edge.node, edge.output_nr)] = node
         for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor) and leaf.requires_grad and id(leaf) not in self._known:
+            if isinstance(leaf, Tensor) and leaf.requires_grad and id(leaf) not in self._known and not _is_unfinished(leaf):
                 self.weights[id(leaf)] = leaf
         return node
 
@@ -215,7 +230,8 @@ class _Recorder(TorchFunctionMode):
 
 
 def _is_unfinished(tensor: Tensor) -> bool:
-    """Whether it is what a custom `autograd.Function` will give back as it came, and has no place in the graph yet."""
+    """Whether it is what a custom `autograd.Function` will give back as it came, and has no place in the graph yet; or another view
+    that was made in there, and never gets one."""
     return tensor.requires_grad and tensor.grad_fn is None and tensor._is_view() and not torch.is_grad_enabled()
 
 
@@ -368,7 +384,8 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
     of_weights |= {id(parameter): gradients[name] for name, parameter in parameters.items()}
     kept = [node for node in nodes if node.gradient is not None]
     backs = {(end.index, start.index): back for end, start in forks if (back := _back(end, start)) is not None}
-    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, backs, recorder.unreached(loss, gradients))
+    unreached = recorder.unreached(loss, gradients)
+    return Trace(kept, loss.detach(), output, parameters, gradients, of_weights, recorder.uses, backs, unreached)
 
 
 def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:

@@ -5,7 +5,8 @@
 //! * **Handing on**: where only operations with f(c x) = c f(x) lie between two layers (ReLU and its kin, pooling, dropout),
 //!   what flows out of the first is what flows into the second: `<W_1, dW_1> + <b_1, db_1> = <W_2, dW_2>` (Du, Hu and Lee
 //!   2018). Attention hands on what its values carry in the same way.
-//! * **Scale invariance**: where a norm follows, the layer's scale is no matter: `<W, dW> + <b, db> = 0`, up to the norm's eps.
+//! * **Scale invariance**: where a norm follows, the layer's scale is no matter: `<W, dW> + <b, db> = 0`, up to the norm's eps,
+//!   of which the norm's own values tell exactly how much it leaves.
 //! * **Queries and keys**: only their product counts: `<W_Q, dW_Q> + <b_Q, db_Q> = <W_K, dW_K> + <b_K, db_K>`.
 //!
 //! Nothing is compared with another implementation, and it costs one read of the parameters. A gradient that breaks a law is
@@ -26,9 +27,33 @@ pub struct Pair<'a> {
     pub weight: Cow<'a, [f64]>,
     /// dL/d of each.
     pub gradient: Cow<'a, [f64]>,
-    /// Whether a matrix is `[fan_in, fan_out]`, so that a unit is a column; queries and keys that come out of one matrix
-    /// can be told apart only then.
-    pub units_are_columns: bool,
+    /// Where a matrix has its units.
+    pub units: Units,
+}
+
+/// Where in a matrix the weights of one unit lie; queries and keys that come out of one matrix are told apart by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Units {
+    /// In a column, `[fan_in, fan_out]`.
+    Columns,
+    /// In a row, `[fan_out, fan_in]`.
+    Rows,
+    /// Nobody says, or in neither.
+    Unknown,
+}
+
+impl Units {
+    /// Which of `units` units the value at this place of `values` belongs to.
+    fn unit(self, index: usize, values: usize, units: usize) -> Option<usize> {
+        match self {
+            // One value for each, as a bias has.
+            _ if values == units => Some(index),
+            Self::Columns => Some(index % units),
+            Self::Rows => Some(index / (values / units)),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// Which law.
@@ -56,21 +81,42 @@ pub struct BrokenLaw {
     pub right: f64,
     /// |left - right| over the sum of |W| |dW| of all that stands in it, which no right gradient exceeds: in [0, 1].
     pub share: f64,
+    /// In front of a norm, what its eps leaves of the left side, where its values were at hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub left_by_eps: Option<f64>,
 }
+
+impl BrokenLaw {
+    /// Whether a norm's eps is all that breaks it; `None` where nobody measured that.
+    pub fn is_by_eps(&self) -> Option<bool> {
+        let rest = (self.left - self.left_by_eps?).abs();
+        let rounding = TOLERATED_SHARE * self.left.abs() / self.share;
+        Some(rest <= rounding.max(OF_EPS * self.left.abs()))
+    }
+}
+
+/// What may be missing of the part that eps explains: the gradient is rounded where that part is a difference.
+const OF_EPS: f64 = 0.1;
 
 /// The laws that are broken by more than this share, in forward order. `parameter` gives a parameter by name
 /// (`fc1.weight`), with an empty gradient where it has none (a frozen one), and nothing for one that is not there. A law
-/// that needs a gradient that is not there is not looked at.
+/// that needs a gradient that is not there is not looked at. `radial` gives <x, dL/dx> in front of a norm as its eps leaves it, where its values are at
+/// hand.
 pub fn broken<'a>(
     network: &Network,
     parameter: impl Fn(&str) -> Option<Pair<'a>>,
+    radial: impl Fn(&str) -> Option<f64>,
     tolerated_share: f64,
 ) -> Vec<BrokenLaw> {
     let mut watch = Watch { parameter: &parameter, found: Vec::new() };
     watch.chain(&network.ops);
     let mut found = watch.found;
-    found.retain(|broken| broken.share > tolerated_share);
-    found
+    found.retain(|(broken, _)| broken.share > tolerated_share);
+    let of = |(broken, norm): (BrokenLaw, Option<&str>)| {
+        let left_by_eps = norm.and_then(&radial).filter(|part| part.is_finite());
+        BrokenLaw { left_by_eps, ..broken }
+    };
+    found.into_iter().map(of).collect()
 }
 
 /// The share from which on a law is broken, in f32 and f64. Rounding in f32 leaves some 1e-6.
@@ -112,13 +158,14 @@ struct Source<'n> {
     part: Range<usize>,
 }
 
-struct Watch<'p, F> {
+struct Watch<'p, 'n, F> {
     parameter: &'p F,
-    found: Vec<BrokenLaw>,
+    /// With the norm behind, where the law is about that.
+    found: Vec<(BrokenLaw, Option<&'n str>)>,
 }
 
-impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
-    fn chain(&mut self, ops: &[Op]) {
+impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
+    fn chain(&mut self, ops: &'n [Op]) {
         let mut source: Option<Source<'_>> = None;
         for op in ops {
             source = match &op.kind {
@@ -130,16 +177,17 @@ impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
                         let whole = 0..linear.fan_out;
                         let reads = self.parameter_of(&op.name, "weight", linear.fan_out, whole).flatten();
                         let sides = [self.source(before), reads];
-                        self.law(Law::HandedOn, &[before.op, &op.name], sides);
+                        self.law(Law::HandedOn, &[before.op, &op.name], sides, None);
                     }
                     Some(Source { op: &op.name, units: linear.fan_out, part: 0..linear.fan_out })
                 }
                 OpKind::Activation { activation } if activation.is_homogeneous() => source,
                 OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) => source,
+                OpKind::Other(other) if other.homogeneous => source,
                 OpKind::Norm(_) => {
                     if let Some(before) = &source {
                         let sides = [self.source(before), Some(Inner::default())];
-                        self.law(Law::ScaleInvariance, &[before.op], sides);
+                        self.law(Law::ScaleInvariance, &[before.op], sides, Some(&op.name));
                     }
                     None
                 }
@@ -153,7 +201,7 @@ impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
                         return None;
                     }
                     let sides = [self.source(&part(0)), self.source(&part(1))];
-                    self.law(Law::QueriesAndKeys, &[before.op], sides);
+                    self.law(Law::QueriesAndKeys, &[before.op], sides, None);
                     Some(part(2))
                 }),
                 OpKind::Residual(residual) => {
@@ -166,14 +214,15 @@ impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
         }
     }
 
-    fn law(&mut self, law: Law, layers: &[&str], [left, right]: [Option<Inner>; 2]) {
+    fn law(&mut self, law: Law, layers: &[&str], [left, right]: [Option<Inner>; 2], norm: Option<&'n str>) {
         let (Some(left), Some(right)) = (left, right) else { return };
         let bound = left.bound + right.bound;
         let share = (left.product - right.product).abs() / bound;
         // No gradient at all keeps every law; what is not finite is another rule's.
         if bound > 0.0 && share.is_finite() {
             let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
-            self.found.push(BrokenLaw { law, layers, left: left.product, right: right.product, share });
+            let (left, right) = (left.product, right.product);
+            self.found.push((BrokenLaw { law, layers, left, right, share, left_by_eps: None }, norm));
         }
     }
 
@@ -196,7 +245,10 @@ impl<'a, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, F> {
         if part == (0..units) {
             return Some(Some(Inner::of(values)));
         }
-        let chosen = values.enumerate().filter(|(index, _)| part.contains(&(index % units))).map(|(_, values)| values);
-        Some((pair.units_are_columns || what == "bias").then(|| Inner::of(chosen)))
+        let count = pair.weight.len();
+        let is_chosen = |index| pair.units.unit(index, count, units).is_some_and(|unit| part.contains(&unit));
+        let is_known = pair.units.unit(0, count, units).is_some();
+        let chosen = values.enumerate().filter(|(index, _)| is_chosen(*index)).map(|(_, values)| values);
+        Some(is_known.then(|| Inner::of(chosen)))
     }
 }

@@ -558,6 +558,9 @@ pub struct Other {
     pub operation: String,
     /// Whether it has weights, so that people would call it a layer.
     pub weighted: bool,
+    /// Whether f(c x) = c f(x) for c > 0 on the values of the batch, as a pooling has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub homogeneous: bool,
 }
 
 /// What the output is compared with; always the mean over the batch.

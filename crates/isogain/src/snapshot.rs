@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, broken, tolerated_share};
+use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, Units, broken, tolerated_share};
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::counterfactual::counterfactual;
 use isogain_core::flow::jacobian::jacobian;
@@ -56,7 +56,7 @@ pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Sna
     let Captured { capture, gradients, seen } = captured(model, batch)?;
     let histograms = histograms(model, &seen);
     let mut snapshot = Snapshot::of(&capture, parameter_records(model, &gradients), step);
-    snapshot.broken_laws = broken_laws(model, &gradients);
+    snapshot.broken_laws = broken_laws(model, &gradients, &capture);
     for joint in &mut snapshot.joints {
         joint.detail = seen.details.get(joint.name.as_str()).cloned().or(joint.detail.take());
     }
@@ -64,16 +64,16 @@ pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Sna
 }
 
 /// The exact laws that weights and gradients contradict.
-fn broken_laws(model: &Model, gradients: &Gradients) -> Vec<BrokenLaw> {
+fn broken_laws(model: &Model, gradients: &Gradients, capture: &Capture) -> Vec<BrokenLaw> {
     let pair = |name: &str| {
         Some(Pair {
             weight: Cow::Owned(model.parameters.get(name)?.to_f64()),
             gradient: Cow::Owned(gradients.get(name).map(Value::to_f64).unwrap_or_default()),
-            units_are_columns: true,
+            units: Units::Columns,
         })
     };
     let tolerated = model.arithmetic.narrow.map_or(TOLERATED_SHARE, |narrow| tolerated_share(narrow.unit_roundoff()));
-    broken(&model.network, pair, tolerated)
+    broken(&model.network, pair, |norm| capture.radial(norm), tolerated)
 }
 
 fn histograms(model: &Model, seen: &Seen) -> Vec<HistogramRecord> {

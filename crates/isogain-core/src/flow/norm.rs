@@ -6,8 +6,8 @@
 //! (also called r, [`crate::renorm`]) stands beside gamma.
 
 use super::attribute::{log_ratio, two_parts};
-use super::capture::OpCapture;
-use super::values::rms;
+use super::capture::{Capture, OpCapture, OpCaptureKind};
+use super::values::{dot, rms};
 use super::{Cause, Part, Values};
 use crate::network::NormKind;
 use crate::renorm::Averages;
@@ -78,6 +78,17 @@ pub(super) fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cota
         kept * statistics.ratio(index % features)
     };
     cotangent.iter().enumerate().map(one).collect()
+}
+
+impl Capture {
+    /// <x, dL/dx> in front of a norm as its statistics give it: what its eps leaves of the scale, and 0 without eps. `None`
+    /// for what is no norm.
+    pub fn radial(&self, norm: &str) -> Option<f64> {
+        let op = self.walk().into_iter().find(|op| op.name == norm)?;
+        matches!(op.kind, OpCaptureKind::Norm { .. }).then_some(())?;
+        let came = super::back::back(op)?(&op.cotangent_out.to_f64());
+        Some(dot(&op.input.to_f64(), &came))
+    }
 }
 
 impl Statistics {

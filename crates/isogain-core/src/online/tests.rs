@@ -155,7 +155,7 @@ fn branches_of_a_transformer_are_no_vanishing_gradient() {
     // Within each branch the cotangent is a fortieth of that of the stream, which the last layer of a branch has; nothing
     // but the embedding shows that the stream's arrives.
     let mut description = described(8, false);
-    let other = Other { operation: "Embedding".into(), weighted: true };
+    let other = Other { operation: "Embedding".into(), weighted: true, homogeneous: false };
     let embedding = Operation { name: "tokens".into(), kind: OperationKind::Other(other), reads_previous: false };
     description.operations.insert(0, embedding);
     let stream = |place: usize| if place.is_multiple_of(4) || place == 9 { 1e-3 } else { 2.5e-5 };

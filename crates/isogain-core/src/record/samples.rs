@@ -155,6 +155,7 @@ pub(crate) fn full_step() -> StepRecord {
             left: 0.5,
             right: 0.25,
             share: 0.125,
+            left_by_eps: Some(0.0625),
         }],
     };
     let histogram = HistogramRecord {

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::{Case, Finding, named};
-use crate::conservation::{Pair, TOLERATED_SHARE, broken};
+use crate::conservation::{Pair, TOLERATED_SHARE, Units, broken};
 use crate::flow::capture::Capture;
 use crate::flow::reference::{self, Parameters, Pass, Targets};
 use crate::flow::shattering::{POINTS, Shattering, arc};
@@ -182,11 +182,11 @@ fn snapshot(network: &Network, pass: &Pass, drawn: &Parameters) -> Snapshot {
                 .gradients
                 .get(name)
                 .map_or(Cow::Owned(Vec::new()), |values| Cow::Borrowed(values.as_slice())),
-            units_are_columns: true,
+            units: Units::Columns,
         })
     };
     let mut snapshot = Snapshot::of(&pass.capture, parameters, 0);
-    snapshot.broken_laws = broken(network, pair, TOLERATED_SHARE);
+    snapshot.broken_laws = broken(network, pair, |norm| pass.capture.radial(norm), TOLERATED_SHARE);
     for (joint, op) in snapshot.joints.iter_mut().zip(pass.capture.walk()) {
         joint.activation = rounded(&op.output.to_f64());
         joint.cotangent = rounded(&op.cotangent_out.to_f64());

@@ -126,7 +126,7 @@ mod tests {
     fn what_was_not_finite_before_is_no_overflow() {
         let broken = || {
             let mut bench = Bench::new("[network]\ndepth = 2\nwidth = 16\n");
-            let other = OpKind::Other(Other { operation: "div".into(), weighted: false });
+            let other = OpKind::Other(Other { operation: "div".into(), weighted: false, homogeneous: false });
             bench.network.ops.iter_mut().find(|op| op.name == "fc1").unwrap().kind = other;
             bench.joint("fc1").activation.non_finite = 1;
             bench

@@ -23,10 +23,16 @@ const UNITS_DIFFER: f64 = 10.0;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     let both = [Some(case.start), case.end];
-    let seen = both.into_iter().flatten().find(|snapshot| !snapshot.broken_laws.is_empty())?;
-    let worst = seen.broken_laws.iter().max_by(|a, b| a.share.total_cmp(&b.share))?;
+    let of = |seen| (seen, told(case, seen));
+    let (seen, told) = both.into_iter().flatten().map(of).find(|(_, told)| !told.is_empty())?;
+    let count = told.len();
+    // What only a norm's eps breaks says nothing beside a gradient that is wrong.
+    let rank = |(law, eps): &(&BrokenLaw, Option<Eps>)| (eps.is_none(), law.share);
+    let (worst, eps) = told.into_iter().max_by(|a, b| {
+        let (a, b) = (rank(a), rank(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    })?;
     let [first, last] = [worst.layers.first()?, worst.layers.last()?];
-    let eps = eps(case, seen, worst);
     let (level, message) = match &eps {
         Some(eps) => (
             Level::Note,
@@ -49,7 +55,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         )
         .with("left side", worst.left)
         .with("right side", worst.right)
-        .with("laws that are broken", seen.broken_laws.len() as f64);
+        .with("laws that are broken", count as f64);
     if let Some(eps) = eps {
         finding = finding.with("eps over eps and variance", eps.share());
     }
@@ -87,6 +93,17 @@ impl Eps {
     fn share(&self) -> f64 {
         self.eps / (self.eps + self.variance)
     }
+}
+
+/// The laws that are broken for a reason, with the eps that is one. Units that hardly vary are left out where eps is measured to
+/// break a law and the mean variance does not show it: their gradient is right, and it is meant to be small.
+fn told<'a>(case: &Case<'_>, seen: &'a Snapshot) -> Vec<(&'a BrokenLaw, Option<Eps>)> {
+    let one = |law: &'a BrokenLaw| match law.is_by_eps() {
+        Some(true) => eps(case, seen, law).map(|eps| (law, Some(eps))),
+        Some(false) => Some((law, None)),
+        None => Some((law, eps(case, seen, law))),
+    };
+    seen.broken_laws.iter().filter_map(one).collect()
 }
 
 /// The eps of the norm behind the layer, where it explains what is broken.
@@ -152,6 +169,22 @@ mod tests {
         }
     }
 
+    /// Where only a few units have a variance that eps is no small number beside, the mean does not show it, and the gradient is
+    /// right: a batch norm over two samples, whose gradient is eps's alone.
+    #[test]
+    fn an_eps_that_matters_to_few_units_is_none() {
+        let mut bench = Bench::new("[network]\ndepth = 4\nwidth = 32\nnorm = \"batch\"\n");
+        let mut left_by_eps = |left_by_eps| {
+            let (layers, share) = (vec!["fc2".into()], 0.1);
+            let law = BrokenLaw { law: Law::ScaleInvariance, layers, left: 0.5, right: 0.0, share, left_by_eps };
+            bench.start.broken_laws = vec![law];
+            ask(&bench).map(|finding| finding.level)
+        };
+        assert_eq!(left_by_eps(Some(0.499)), None);
+        assert_eq!(left_by_eps(Some(0.1)), Some(Level::Warn), "more than eps leaves");
+        assert_eq!(left_by_eps(None), Some(Level::Warn), "nobody measured it");
+    }
+
     /// A gradient that a step before left behind.
     #[test]
     fn a_gradient_of_other_weights_is_noticed() {
@@ -162,6 +195,7 @@ mod tests {
             left: 0.5,
             right: -0.25,
             share: 0.1,
+            left_by_eps: None,
         }];
         let finding = ask(&bench).unwrap();
         assert_eq!((finding.level, finding.layers.clone()), (Level::Warn, ["fc1".into(), "fc2".into()]));

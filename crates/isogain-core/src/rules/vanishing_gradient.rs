@@ -209,7 +209,7 @@ mod tests {
     fn what_runs_side_by_side_is_judged_by_its_parameters() {
         let tower = |factor: f64| {
             let mut bench = plain(2, "");
-            let other = OpKind::Other(Other { operation: "cat".into(), weighted: true });
+            let other = OpKind::Other(Other { operation: "cat".into(), weighted: true, homogeneous: false });
             bench.network.ops.insert(0, Op { name: "cat".into(), kind: other });
             let first = bench.start.parameters[0].clone();
             for layer in 0..12 {

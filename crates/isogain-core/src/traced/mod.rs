@@ -5,6 +5,7 @@
 //! remedies read one: [`Subject::recipe`] says in a recipe's words what the model amounts to.
 
 mod changes;
+mod laws;
 mod recipe;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::conservation::Units;
 use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, PathCapture};
 use crate::flow::counterfactual::counterfactual;
@@ -75,6 +77,9 @@ pub struct Traced {
     /// What was seen besides while the trace was made.
     #[serde(default)]
     pub remarks: Vec<Remark>,
+    /// Relative rounding error of the coarsest numbers of the pass.
+    #[serde(default)]
+    pub unit_roundoff: f64,
 }
 
 /// Some steps on one batch again and again, on which a usable learning rate only goes down.
@@ -138,6 +143,9 @@ pub enum TracedKind {
         /// The operation whose weight it is too: the embedding that a head shares its table with.
         #[serde(default)]
         tied: Option<String>,
+        /// What exact laws about its gradient need; left out where other calls have a part in that.
+        #[serde(default)]
+        own: Option<TracedOwn>,
     },
     /// The same at every position of a grid.
     Convolution {
@@ -146,6 +154,9 @@ pub enum TracedKind {
         /// dL/dW; left out for a frozen weight.
         #[serde(default)]
         weight_gradient: Option<BufferId>,
+        /// What exact laws about its gradient need; left out where other calls have a part in that.
+        #[serde(default)]
+        own: Option<TracedOwn>,
     },
     /// `y = phi(x)`.
     Activation {
@@ -184,6 +195,9 @@ pub enum TracedKind {
         /// Its shape, for rules.
         #[serde(flatten)]
         attention: AttentionShape,
+        /// Whether queries, keys and values only are scaled and turned before they meet, and are thirds of the input of it.
+        #[serde(default)]
+        homogeneous: bool,
         /// How it spreads.
         detail: Option<AttentionRecord>,
     },
@@ -213,7 +227,31 @@ pub enum TracedKind {
         operation: String,
         /// Whether it has weights.
         weighted: bool,
+        /// Whether f(c x) = c f(x) for c > 0 on the values of the batch.
+        #[serde(default)]
+        homogeneous: bool,
     },
+}
+
+/// What else a weight's gradient is held against exact laws with, where it comes from one operation alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedOwn {
+    /// What the operation adds.
+    pub bias: Option<TracedBias>,
+    /// Where in the weight its units are.
+    pub units: Units,
+}
+
+/// What an operation adds, and its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedBias {
+    /// Its values.
+    pub values: BufferId,
+    /// Its gradient; left out when it has none.
+    #[serde(default)]
+    pub gradient: Option<BufferId>,
 }
 
 /// The cotangents of a recurrent operation's state, one step after the other in one buffer.
@@ -345,6 +383,7 @@ impl Subject {
             ops: with_output(ops(&traced.ops, &captured, initializer, activation)),
             loss: traced.loss_kind,
         };
+        start.broken_laws = laws::broken_laws(&traced, &network, &capture, buffers)?;
         let recipe = recipe::recipe(&traced, &network, &data, initializer, activation);
         let limits = forecast::limits(&network, &recipe, &start);
         Ok(Self { network, recipe, data, start, limits, remarks: traced.remarks })
@@ -402,7 +441,7 @@ impl Buffers<'_> {
                 let weight = get(*weight)?;
                 OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
             }
-            TracedKind::Convolution { weight, weight_gradient } => {
+            TracedKind::Convolution { weight, weight_gradient, .. } => {
                 let weight = get(*weight)?;
                 OpCaptureKind::Convolution { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
             }
@@ -550,8 +589,8 @@ fn ops(
                 orthogonal: false,
             })
         }
-        TracedKind::Other { operation, weighted, .. } => {
-            OpKind::Other(Other { operation: operation.clone(), weighted: *weighted })
+        TracedKind::Other { operation, weighted, homogeneous } => {
+            OpKind::Other(Other { operation: operation.clone(), weighted: *weighted, homogeneous: *homogeneous })
         }
     };
     traced.iter().map(|op| Op { name: op.name.clone(), kind: kind(op) }).collect()

@@ -68,6 +68,40 @@ fn a_trace_says_what_the_recipe_says() {
     assert_eq!(subject.report().flow.joints.len(), bench.start.flow.joints.len());
 }
 
+/// Laws are held against weights whose gradient is the operation's own, across whatever passes a scale on.
+#[test]
+fn a_gradient_that_breaks_a_law_is_named() {
+    // Its biases are zero, and carry nothing.
+    let bench = Bench::new("[network]\ndepth = 5\nwidth = 16\ninit = \"he-normal\"\n");
+    let (description, mut buffers) = traced(&bench);
+    let mut description: Value = serde_json::from_str(&description).unwrap();
+    let names = |description: &Value, buffers: &[Values]| {
+        let subject = Subject::new(&description.to_string(), buffers).unwrap();
+        subject.start.broken_laws.into_iter().map(|law| law.layers.join(" ")).collect::<Vec<_>>()
+    };
+    let ops = description["ops"].as_array_mut().unwrap();
+    for op in ops.iter_mut().filter(|op| op["kind"] == "linear") {
+        op["own"] = json!({ "bias": null, "units": "columns" });
+    }
+    // As another engine tells what it has no name for.
+    let relu = ops.iter_mut().filter(|op| op["kind"] == "activation").nth(1).unwrap().as_object_mut().unwrap();
+    let clamp = json!({ "kind": "other", "operation": "clamp", "weighted": false, "homogeneous": true });
+    relu.remove("activation");
+    relu.extend(clamp.as_object().unwrap().clone());
+    assert_eq!(names(&description, &buffers), [""; 0]);
+
+    let of = description["ops"].as_array().unwrap().iter().find(|op| op["name"] == "fc3").unwrap();
+    let gradient = of["weight_gradient"].as_u64().unwrap() as usize;
+    buffers[gradient] = Values::from(buffers[gradient].to_f64().iter().map(|g| 0.5 * g).collect::<Vec<f64>>());
+    assert_eq!(names(&description, &buffers), ["fc2 fc3", "fc3 fc4"]);
+    let mut coarse = description.clone();
+    coarse["unit_roundoff"] = 0.1.into();
+    assert_eq!(names(&coarse, &buffers), [""; 0], "numbers that are right to a tenth say nothing of a half");
+    let ops = description["ops"].as_array_mut().unwrap();
+    ops.iter_mut().find(|op| op["name"] == "fc3").unwrap().as_object_mut().unwrap().remove("own");
+    assert_eq!(names(&description, &buffers), [""; 0], "other calls may have a part in it");
+}
+
 #[test]
 fn what_a_prescription_changes() {
     let bench = Bench::new("[network]\ndepth = 12\nwidth = 64\n");

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use isogain_core::conservation::{BrokenLaw, Law, Pair, broken};
+use isogain_core::conservation::{BrokenLaw, Law, Pair, Units, broken};
 use isogain_core::flow::reference::{Parameters, run};
 use isogain_core::network::{Attention, Linear, Loss, Network, NormKind, Op, OpKind};
 use isogain_core::theory::activations::Activation;
@@ -19,10 +19,10 @@ fn watched(network: &Network, parameters: &Parameters, gradients: &Parameters, t
         Some(Pair {
             weight: Cow::Borrowed(parameters.get(name)?.as_slice()),
             gradient: gradients.get(name).map_or(Cow::Owned(Vec::new()), |values| Cow::Borrowed(values.as_slice())),
-            units_are_columns: true,
+            units: Units::Columns,
         })
     };
-    broken(network, pair, tolerated)
+    broken(network, pair, |_| None, tolerated)
 }
 
 fn gradients(network: &Network, parameters: &Parameters, seed: u64) -> Parameters {
@@ -150,6 +150,39 @@ fn eps_is_told_by_its_size() {
     close("eps is first order", share(2e-4) / share(1e-4), 2.0, 0.02);
 }
 
+/// The norm's own values say exactly how much its eps leaves, whichever the statistics are over: what breaks the law besides
+/// shows.
+#[test]
+fn what_eps_leaves_is_measured() {
+    for kind in [NormKind::Batch, NormKind::Layer, NormKind::Rms] {
+        let (network, parameters) = chain("relu", Some((kind, 0.1)));
+        let inputs = Sampler::new(2).normals(20 * network.input.values(), 1.0);
+        let pass = run(&network, &parameters, &inputs, &targets(&network, 20, &mut Sampler::new(3))).unwrap();
+        let watched = |gradients: &Parameters| {
+            let pair = |name: &str| {
+                Some(Pair {
+                    weight: Cow::Borrowed(parameters.get(name)?.as_slice()),
+                    gradient: Cow::Borrowed(gradients.get(name)?.as_slice()),
+                    units: Units::Columns,
+                })
+            };
+            broken(&network, pair, |norm| pass.capture.radial(norm), 1e-5)
+        };
+        let found = watched(&pass.gradients);
+        assert!(found.len() >= 4, "{kind:?}: {found:?}");
+        for law in &found {
+            close(&law.layers[0], law.left_by_eps.unwrap(), law.left, 1e-9);
+            assert_eq!(law.is_by_eps(), Some(true));
+        }
+        let mut hooked = pass.gradients.clone();
+        let layer = &found[0].layers[0];
+        let weights = &parameters[&format!("{layer}.weight")];
+        let gradient = hooked.get_mut(&format!("{layer}.weight")).unwrap();
+        gradient.iter_mut().zip(weights).for_each(|(g, w)| *g += 0.1 * w);
+        assert_eq!(watched(&hooked)[0].is_by_eps(), Some(false), "{kind:?}");
+    }
+}
+
 /// Queries and keys of one matrix, against an attention written down in plain loops, whose gradient is a difference.
 #[test]
 fn queries_and_keys_agree_and_values_are_handed_on() {
@@ -221,6 +254,23 @@ fn queries_and_keys_agree_and_values_are_handed_on() {
     assert_eq!(watched(&network, &parameters, &gradients, 1e-7), []);
     let laws: Vec<Law> = watched(&network, &parameters, &gradients, -1.0).iter().map(|law| law.law).collect();
     assert_eq!(laws, [Law::QueriesAndKeys, Law::HandedOn, Law::ScaleInvariance]);
+    // The same where units are rows, as PyTorch has them; where nobody says where they are, neither of the two is looked at.
+    let turned = |parameters: &Parameters| {
+        let mut turned = parameters.clone();
+        let weight = &parameters["qkv.weight"];
+        turned.insert("qkv.weight".into(), (0..27).map(|at| weight[at % FEATURES * 9 + at / FEATURES]).collect());
+        turned
+    };
+    let (of_rows, back) = (turned(&parameters), turned(&gradients));
+    let laws = |units: Units, tolerated: f64| {
+        let pair = |name: &str| {
+            let (weight, gradient) = (&of_rows.get(name)?[..], &back[name][..]);
+            Some(Pair { weight: Cow::Borrowed(weight), gradient: Cow::Borrowed(gradient), units })
+        };
+        broken(&network, pair, |_| None, tolerated).len()
+    };
+    assert_eq!((laws(Units::Rows, 1e-7), laws(Units::Rows, -1.0)), (0, 3));
+    assert_eq!((laws(Units::Columns, 1e-7), laws(Units::Unknown, -1.0)), (2, 1));
     // Keys that get half of their gradient.
     let mut halved = gradients.clone();
     for unit in 0..FEATURES {

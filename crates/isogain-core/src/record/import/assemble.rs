@@ -161,7 +161,8 @@ impl Curves {
 }
 
 fn header(source: &str, names: &[&str]) -> Header {
-    let other = || OpKind::Other(Other { operation: "recorded elsewhere".to_owned(), weighted: true });
+    let other =
+        || OpKind::Other(Other { operation: "recorded elsewhere".to_owned(), weighted: true, homogeneous: false });
     let op = |name: &&str| Op { name: (*name).to_owned(), kind: other() };
     Header {
         schema: SCHEMA,
