@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from isogain import _core, updates
+from isogain import _core, neighbours, updates
 from isogain.arguments import expect_int, expect_optional_int, holds_any
 from isogain.as_found import as_found
 from isogain.batch import Loss, Run, read_batch, runner
@@ -84,8 +84,8 @@ def examined(
     seed: int = 0,
     counterfactual: bool = False,
 ) -> Report:
-    """`check`, by default without what single factors of the gradient's way back would change and how long its paths are:
-    that is for people, and takes up to two seconds."""
+    """`check`, by default without what single factors of the gradient's way back would change, how long its paths are, and whether
+    neighbouring inputs get gradients that are alike: that is for people, and takes up to two seconds."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"needs a torch.nn.Module; this is a {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
@@ -101,19 +101,23 @@ def examined(
         _expect_optimizer(optimizer, model)
     inputs, targets = read_batch(batch, model)
     with as_found(model) as others:
-        return _examined(model, inputs, runner(inputs, targets, loss_fn, others), optimizer, steps, seed, counterfactual)
+        run = runner(inputs, targets, loss_fn, others)
+        found = trace(model, run, inputs)
+        arc = neighbours.measure(model, inputs, targets, loss_fn, found) if counterfactual else None
+        return _examined(model, inputs, run, found, arc, optimizer, steps, seed, counterfactual)
 
 
 def _examined(
     model: nn.Module,
     inputs: Any,
     run: Run,
+    found: Trace,
+    arc: tuple[Tensor, Tensor] | None,
     optimizer: torch.optim.Optimizer | None,
     steps: int | None,
     seed: int,
     counterfactual: bool,
 ) -> Report:
-    found = trace(model, run, inputs)
     remarks = [*of_unreached(found.unreached, found.parameters, optimizer), *of_modes(model)]
     builder = Builder(found, model)
     chain = builder.build()
@@ -144,10 +148,15 @@ def _examined(
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
         "unit_roundoff": _unit_roundoff(found),
+        "arc": None if arc is None else _arc(*map(builder.buffer, arc)),
         "rehearsal": rehearse(model, optimizer, run) if is_rehearsed and optimizer is not None else None,
         "remarks": [dataclasses.asdict(remark) for remark in remarks],
     }
     return Report(_core.Checked(json.dumps(description), builder.tensors))
+
+
+def _arc(gradient: int, activation: int) -> dict[str, int]:
+    return {"points": neighbours.POINTS, "gradient": gradient, "activation": activation}
 
 
 def _unit_roundoff(found: Trace) -> float:

@@ -208,7 +208,7 @@ def test_kinds_of_illness_are_told_apart() -> None:
     report = isogain.check(mlp(30), classes(), F.cross_entropy)
     verdicts = {told["kind"]: told["verdict"] for told in report.differential}
     assert list(verdicts) == ["scale", "spread", "shatter", "cancel", "precision"]
-    assert verdicts["scale"] == "holds" and verdicts["shatter"] == "unknown"
+    assert verdicts["scale"] == "holds" and verdicts["shatter"] == "clear"
     jacobian = report.flow["jacobian"]
     # PyTorch's default: a third of the mean square in each weight, half of it in each ReLU.
     expected = 0.5 * (30 * math.log(1 / 2) + 29 * math.log(1 / 3))

@@ -43,12 +43,16 @@ pub fn arc(a: &[f64], b: &[f64], points: usize) -> Vec<f64> {
 impl Shattering {
     /// From a pass over the points of an arc, in their order. `None` where nothing precedes the head or nothing varies.
     pub fn of(capture: &Capture) -> Option<Self> {
-        let points = capture.batch();
         let first = capture.ops().first()?;
         let head = capture.ops().get(capture.head())?;
+        Self::between(&first.cotangent_in.to_f64(), &head.input.to_f64(), capture.batch())
+    }
+
+    /// The same from dL/dx and the activations that the head reads, each a row for every point.
+    pub fn between(gradients: &[f64], activations: &[f64], points: usize) -> Option<Self> {
         Some(Self {
-            gradient_correlation: neighbours(&first.cotangent_in.to_f64(), points)?,
-            activation_correlation: neighbours(&centred(&head.input.to_f64(), points), points)?,
+            gradient_correlation: neighbours(gradients, points)?,
+            activation_correlation: neighbours(&centred(activations, points), points)?,
         })
     }
 }

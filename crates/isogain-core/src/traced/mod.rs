@@ -19,6 +19,7 @@ use crate::flow::capture::{Capture, CaptureError, OpCapture, OpCaptureKind, Path
 use crate::flow::counterfactual::counterfactual;
 use crate::flow::jacobian::jacobian;
 use crate::flow::path_lengths::path_lengths;
+use crate::flow::shattering::Shattering;
 use crate::forecast;
 use crate::network::{
     Attention, Cell, Convolution, ForgetBias, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Other, Recurrent,
@@ -77,9 +78,25 @@ pub struct Traced {
     /// What was seen besides while the trace was made.
     #[serde(default)]
     pub remarks: Vec<Remark>,
+    /// What a pass over neighbouring inputs gave; `None` where nobody made one.
+    #[serde(default)]
+    pub arc: Option<TracedArc>,
     /// Relative rounding error of the coarsest numbers of the pass.
     #[serde(default)]
     pub unit_roundoff: f64,
+}
+
+/// A pass over points that lie close together on the way from one sample to another, all with the target of the first
+/// ([`Shattering`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedArc {
+    /// Points.
+    pub points: usize,
+    /// dL/dx, point by point.
+    pub gradient: BufferId,
+    /// What the head reads, point by point.
+    pub activation: BufferId,
 }
 
 /// Some steps on one batch again and again, on which a usable learning rate only goes down.
@@ -368,6 +385,7 @@ impl Subject {
             start.flow.path_lengths = path_lengths(&capture);
             start.flow.jacobian = Some(jacobian(&capture));
         }
+        start.shattering = traced.arc.map(|arc| buffers.shattering(arc)).transpose()?.flatten();
         details(&traced.ops, &mut start);
         let data = buffers.data(&traced)?;
         // Of an unknown loss nobody knows what much is.
@@ -499,6 +517,11 @@ impl Buffers<'_> {
             })
         };
         parameters.iter().map(record).collect()
+    }
+
+    fn shattering(self, arc: TracedArc) -> Result<Option<Shattering>, TraceError> {
+        let [gradient, activation] = [self.get("arc", arc.gradient)?, self.get("arc", arc.activation)?];
+        Ok(Shattering::between(&gradient.to_f64(), &activation.to_f64(), arc.points))
     }
 
     fn data(self, traced: &Traced) -> Result<DataSummary, TraceError> {

@@ -102,6 +102,24 @@ fn a_gradient_that_breaks_a_law_is_named() {
     assert_eq!(names(&description, &buffers), [""; 0], "other calls may have a part in it");
 }
 
+/// A pass over neighbouring inputs says what it says of a recipe's network.
+#[test]
+fn neighbouring_inputs_are_told_as_of_a_recipe() {
+    let bench = Bench::new("[network]\ndepth = 3\nwidth = 16\n");
+    let (description, mut buffers) = traced(&bench);
+    let mut description: Value = serde_json::from_str(&description).unwrap();
+    assert_eq!(Subject::new(&description.to_string(), &buffers).unwrap().start.shattering, None);
+    let first = buffers.len();
+    buffers.extend([vec![1.0, 0.0, 0.6, 0.8], vec![1.0, 2.0, 3.0, 4.0]].map(Values::from));
+    description["arc"] = json!({ "points": 2, "gradient": first, "activation": first + 1 });
+    let measured = Subject::new(&description.to_string(), &buffers).unwrap().start.shattering.unwrap();
+    // Of two points what is left of the mean is one thing and its opposite.
+    assert!((measured.gradient_correlation - 0.6).abs() < 1e-12 && measured.activation_correlation == -1.0);
+    description["arc"]["gradient"] = (first + 2).into();
+    let error = Subject::new(&description.to_string(), &buffers).unwrap_err().to_string();
+    assert!(error.starts_with("arc: buffer "), "{error}");
+}
+
 #[test]
 fn what_a_prescription_changes() {
     let bench = Bench::new("[network]\ndepth = 12\nwidth = 64\n");
