@@ -67,10 +67,12 @@ def _degree_of_call(node: Node, degrees: list[int | None]) -> int | None:
     alike = degrees[0] if len(set(degrees)) == 1 else None
     first, second = (*operands, None, None)[:2]
     match node.function:
-        case "mul" | "prelu":
-            return sum(degree for degree in degrees if degree is not None) if "out" not in node.kwargs else None
+        case "mul":
+            return sum(of.get(id(operand)) or 0 for operand in operands)
+        case "prelu":
+            return alike
         case "div" | "truediv" if node.kwargs.get("rounding_mode") is None:
-            return (of.get(id(first), 0) or 0) - (of.get(id(second), 0) or 0)
+            return (of.get(id(first)) or 0) - (of.get(id(second)) or 0)
         case "add" | "sub":
             return alike if id(first) in of and id(second) in of else None
         case "clamp" | "clip" if _is_zero(node.argument("min", 1)) and node.argument("max", 2) is None:

@@ -18,8 +18,8 @@ from isogain.trace import Trace, trace
 
 #: Points, as many as a recipe's check takes.
 POINTS = 64
-#: Values of all tensors of such a pass above which it is left out: a check takes no more memory than a training.
-MOST_VALUES = 2**27
+#: Values of all tensors of such a pass above which it is left out: it would take longer than all else of a check.
+MOST_VALUES = 2**26
 
 
 def measure(model: nn.Module, inputs: Any, targets: Any, loss_fn: Loss | None, found: Trace) -> tuple[Tensor, Tensor] | None:

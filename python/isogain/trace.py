@@ -55,6 +55,8 @@ class Node:
     edge: GradientEdge | None
     tensor: Tensor = field(repr=False)
     """Held so that its identity is not given to another tensor."""
+    version: int
+    """How often its memory had been written to."""
     gradient: Tensor | None = None
     """dL/d(value); None where the loss does not depend on it."""
     place: int = 0
@@ -155,6 +157,9 @@ class _Recorder(TorchFunctionMode):
             # A checkpointed region runs without gradients first, and its output gets a place in the graph afterwards.
             if node is None or (node.edge is None and leaf.grad_fn is not None):
                 node = self._made_unseen(leaf) or node
+            elif node.version != _version(leaf):
+                # Through a view of it, or by a call that returns nothing (`x[0] = 1`): it is another tensor now.
+                node = self._record_unplaced("write", (), [node], leaf)
             if node is not None:
                 found[node.index] = node
         return list(found.values())
@@ -179,15 +184,18 @@ class _Recorder(TorchFunctionMode):
                     waiting.append(function)
         if not inputs:
             return None
-        # It is met where it is used, not where it was made.
-        using, self._modules = self._modules, []
         given = list(inputs.values())
         seen_through = product(tensor, given[0].value) if len(given) == 1 else None
         name, args = seen_through or (tensor.grad_fn.name().removesuffix("Backward"), ())
-        self._record(name, args, {}, given, tensor)
-        self._modules = using
-        node = self._known[id(tensor)]
+        node = self._record_unplaced(name, args, given, tensor)
         node.is_unseen = seen_through is None
+        return node
+
+    def _record_unplaced(self, name: str, args: Any, inputs: list[Node], tensor: Tensor) -> Node:
+        """Records what is met where it is used, not where it was made."""
+        using, self._modules = self._modules, []
+        node = self._record(name, args, {}, inputs, tensor)
+        self._modules = using
         return node
 
     def _behind_hook(self, tensor: Tensor) -> Node | None:
@@ -205,7 +213,7 @@ class _Recorder(TorchFunctionMode):
         edge = get_gradient_edge(tensor) if tensor.requires_grad else None
         module = self._modules[-1] if self._modules else ""
         value = tensor.detach()
-        node = Node(len(self.nodes), name, module, self.in_model, args, kwargs, inputs, value, edge, tensor)
+        node = Node(len(self.nodes), name, module, self.in_model, args, kwargs, inputs, value, edge, tensor, _version(tensor))
         self.nodes.append(node)
         self._known[id(tensor)] = node
         if edge is not None:
@@ -233,6 +241,11 @@ def _is_unfinished(tensor: Tensor) -> bool:
     """Whether it is what a custom `autograd.Function` will give back as it came, and has no place in the graph yet; or another view
     that was made in there, and never gets one."""
     return tensor.requires_grad and tensor.grad_fn is None and tensor._is_view() and not torch.is_grad_enabled()
+
+
+def _version(tensor: Tensor) -> int:
+    """How often its memory was written to, which tensors of inference mode do not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _changed(tensor: Tensor, args: Any) -> bool:

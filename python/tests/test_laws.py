@@ -214,6 +214,56 @@ def test_weights_that_are_not_only_the_layers_own(
     assert looked_at(model()) == laws
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * x,
+        lambda x: x + 1,
+        lambda x: x * (x > 0.5),
+        lambda x: x * x.softmax(-1),
+        lambda x: x / (x.max() + 1),
+        lambda x: torch.max(x, torch.full_like(x, 0.3)),
+        lambda x: torch.cat([x[:, :8], torch.ones(32, 8)], 1),
+        lambda x: x.clamp(max=0.1),
+        lambda x: F.pad(x[:, :8], (0, 8), value=1.0),
+        lambda x: x + (x.sign() - x).detach(),
+        lambda x: written(x, 1.0),
+        lambda x: written_through_a_view(x),
+        nn.ReLU6(),
+        nn.AlphaDropout(0.5),
+        nn.FeatureAlphaDropout(0.5),
+    ],
+)
+def test_what_passes_no_scale_on_has_no_law(function: Callable[[Tensor], Tensor], looked_at: Callable[..., list[Any]]) -> None:
+    model = mlp()
+    model[3] = Calls(function)
+    assert broken(model) is None
+    assert ("2", "4") not in looked_at(model) and ("4", "6") in looked_at(model)
+
+
+def test_a_part_in_inference_mode_is_followed() -> None:
+    def scaled(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            size = x.abs().mean() + 1
+        return x / size.clone()
+
+    model = mlp()
+    model[3] = Calls(scaled)
+    assert broken(model) is None
+
+
+def written(x: Tensor, value: float) -> Tensor:
+    x = x.clone()
+    x[:, :5] = value
+    return x
+
+
+def written_through_a_view(x: Tensor) -> Tensor:
+    x = x.clone()
+    x[:, :5].fill_(1.0)
+    return x
+
+
 def test_a_penalty_on_weights_is_a_part_of_the_loss() -> None:
     """Its gradient is right, and no law is said to hold for it."""
     model = mlp()
