@@ -131,16 +131,18 @@ def cure(
     }
     on_cpu = device_of(case.model).type == "cpu"
     stopped: Stopped | None = None
-    with executors.named(executor, trial, on_cpu).workers(trial) as workers:
-        search = Search(_schedule(wanted, clock, trial, workers.slots), prescribed, steps, watched, None if run is None else Path(run))
-        try:
-            search.run(workers)
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-        except TimeOverError:
-            stopped = "budget"
-        finally:
-            watched.close()
+    try:
+        with executors.named(executor, trial, on_cpu).workers(trial) as workers:
+            schedule = _schedule(wanted, clock, trial, workers.slots)
+            search = Search(schedule, prescribed, steps, watched, None if run is None else Path(run))
+            try:
+                search.run(workers)
+            except KeyboardInterrupt:
+                stopped = "interrupted"
+            except TimeOverError:
+                stopped = "budget"
+    finally:
+        watched.close()
     result = Result.of(search, time.monotonic() - start, case.report, trial, left_out, stopped)
     if run is not None:
         result.keep(Path(run))
