@@ -227,13 +227,22 @@ class Case:
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
     def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh",
-                  orthogonal: bool = False, antisymmetric_step: float | None = None) -> Tensor:
+                  orthogonal: bool = False, antisymmetric_step: float | None = None, diagonal: bool = False) -> Tensor:
         inputs, steps = x.shape[-1], x.shape[1]
         gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
         ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
                     "init": INIT, "hidden_init": INIT, "activation": function})
         scale = 1.5 / math.sqrt(units)
         weight = self.parameter(f"{name}.weight", [inputs, gates * units], scale)
+        if diagonal:
+            ops[-1]["diagonal"] = True
+            bias = self.parameter(f"{name}.bias", [units], 0.3)
+            kept = torch.exp(-torch.exp(self.parameter(f"{name}.log_decay", [units], 1.0, -1.0)))
+            read = torch.sqrt(1.0 - kept**2) * getattr(torch, function)(x @ weight + bias)
+            states = [torch.zeros(x.shape[0], units, dtype=x.dtype)]
+            for step in read.unbind(1):
+                states.append(kept * states[-1] + step)
+            return self.keep(name, torch.stack(states[1:], dim=1))
         hidden = self.parameter(f"{name}.hidden_weight", [units, gates * units], scale)
         if orthogonal:
             ops[-1]["orthogonal"] = True
@@ -498,6 +507,17 @@ def antisymmetric_recurrences() -> dict:
     return case.finish(numbers(29, [4, 6, 2]), classes(30, [4], 3), run)
 
 
+def diagonal_recurrences() -> dict:
+    case = Case(31, [6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, "rnn1", x, "rnn", 5, "relu", diagonal=True)
+        x = case.recurrent(ops, "rnn2", x, "rnn", 4, "tanh", diagonal=True)
+        return case.linear(ops, "head", case.pool(ops, "last", x, "last"), 3)
+
+    return case.finish(numbers(32, [4, 6, 2]), classes(33, [4], 3), run)
+
+
 CASES = {
     "antisymmetric_recurrences": antisymmetric_recurrences,
     "batch_renorm": renormalised,
@@ -506,6 +526,7 @@ CASES = {
     "spectral_weights": spectral_weights,
     "computed_weights": computed_weights,
     "convnet": convnet,
+    "diagonal_recurrences": diagonal_recurrences,
     "resnet": resnet,
     "rnn_tanh": lambda: stacked("rnn"),
     "rnn_relu_every": lambda: stacked("rnn", "relu", every=True),

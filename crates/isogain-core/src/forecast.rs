@@ -114,6 +114,7 @@ fn recurrence(network: &Network, start: &Snapshot, weights: &HashMap<&str, &Mome
 
 fn carry(op: &Op, layer: &Recurrent, start: &Snapshot, weights: &HashMap<&str, &Moments>) -> Carry {
     match (layer.cell, layer.forget_bias) {
+        (Cell::Rnn, _) if layer.diagonal => Carry::Diagonal { steps: layer.steps },
         (Cell::Rnn, _) => {
             let units = layer.units as f64;
             let drawn = || layer.hidden_init.weight_variance(layer.units, layer.units, layer.activation);
@@ -208,6 +209,7 @@ mod tests {
     use crate::recipe::{expand, parse};
     use crate::record::ParameterRecord;
     use crate::theory::limits::Ceiling;
+    use crate::theory::recurrent::diagonal_retention;
 
     /// The limits of a network whose weights all have the mean square that their initialiser gives them, and whose
     /// recurrent state has RMS `state`.
@@ -301,6 +303,9 @@ mod tests {
         // Steps of 0.1 along antisymmetric weights: (1 - 0.001)^2 + 8/3 0.01 per step in the square.
         let (_, steps) = memory("antisymmetric_step = 0.1", 1.0);
         assert!((steps.unwrap() / (2.0 * 1e4_f64.ln() / 0.024_667_667_f64.ln_1p()) - 1.0).abs() < 1e-3, "{steps:?}");
+        // Memories spread over the sample keep what they keep, whatever the weights and the state.
+        let (_, steps) = memory("activation = \"relu\"\ndiagonal = true", 1e-4);
+        assert!((diagonal_retention(steps.unwrap(), 100) / 1e-4 - 1.0).abs() < 1e-6, "{steps:?}");
     }
 
     #[test]

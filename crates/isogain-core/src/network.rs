@@ -82,7 +82,7 @@ pub struct Op {
 }
 
 /// What an operation does. Parameters are named `<op>.weight`, `<op>.bias`, `<op>.gamma`, `<op>.beta`, `<op>.scale`,
-/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.position`, `<op>.query_gamma`, `<op>.key_gamma`,
+/// `<op>.hidden_weight`, `<op>.hidden_bias`, `<op>.log_decay`, `<op>.position`, `<op>.query_gamma`, `<op>.key_gamma`,
 /// `<op>.gain`.
 ///
 /// Where a sample has positions (pixels, steps), an operation that says nothing of them does the same at each: a batch
@@ -169,6 +169,9 @@ impl OpKind {
                 let table = ("weight", vec![embedding.vocabulary, embedding.features]);
                 let positions = embedding.positions.then(|| ("position", vec![embedding.steps, embedding.features]));
                 std::iter::once(table).chain(positions).collect()
+            }
+            Self::Recurrent(Recurrent { inputs, units, diagonal: true, .. }) => {
+                vec![("weight", vec![*inputs, *units]), ("bias", vec![*units]), ("log_decay", vec![*units])]
             }
             Self::Recurrent(recurrent) => {
                 let gates = recurrent.cell.gates().len() * recurrent.units;
@@ -464,6 +467,9 @@ pub struct Recurrent {
     /// Step eps of the antisymmetric recurrence, which the plain one is with it, see [`Cell::Rnn`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub antisymmetric_step: Option<f64>,
+    /// Whether the plain recurrence is a diagonal one, which has no weights from state to state, see [`Cell::Rnn`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diagonal: bool,
     /// Whether the weights from state to state are the orthogonal matrices nearest to what is trained, gate by gate.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orthogonal: bool,
@@ -474,7 +480,9 @@ pub struct Recurrent {
 #[serde(rename_all = "kebab-case")]
 pub enum Cell {
     /// `h' = phi(x W + h U + b)`, or antisymmetric `h' = h + eps phi(x W + h (U - U^T - gamma I) + b)`, a step of Euler's method
-    /// along a flow that keeps lengths but for the diffusion gamma (Chang et al. 2019).
+    /// along a flow that keeps lengths but for the diffusion gamma (Chang et al. 2019). Or diagonal, unit by unit
+    /// `h' = lambda h + sqrt(1 - lambda^2) phi(x W + b)` with `lambda = exp(-exp(nu))`, a state-space layer of real numbers (Gu et
+    /// al. 2022; Orvieto et al. 2023): nu, the logarithm of the decay in nepers per step, is the parameter `log_decay`.
     Rnn,
     /// Long short-term memory, Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates input,
     /// forget, candidate, output.
@@ -629,6 +637,9 @@ impl Network {
                         *positions = 1.0;
                         0.0
                     }
+                    OpKind::Recurrent(Recurrent { inputs, units, steps, diagonal: true, .. }) => {
+                        ((inputs + 2) * units * steps) as f64
+                    }
                     OpKind::Recurrent(Recurrent { cell, inputs, units, steps, .. }) => {
                         ((inputs + units) * cell.gates().len() * units * steps) as f64
                     }
@@ -667,6 +678,7 @@ fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [us
                 // The table that a tied layer multiplies by is an embedding's.
                 if linear.tied.is_none() { vec![("weight", [linear.fan_in, linear.fan_out])] } else { Vec::new() }
             }
+            OpKind::Recurrent(Recurrent { inputs, units, diagonal: true, .. }) => vec![("weight", [*inputs, *units])],
             OpKind::Recurrent(Recurrent { cell, inputs, units, .. }) => {
                 let gates = cell.gates().len() * units;
                 vec![("weight", [*inputs, gates]), ("hidden_weight", [*units, gates])]

@@ -193,6 +193,18 @@ fn recurrent_layers_have_pytorchs_parameters() {
     }
 }
 
+/// A weight of the input, a bias and a decay for each unit: 28 x 128 + 2 x 128.
+#[test]
+fn a_diagonal_recurrence_has_no_weights_from_state_to_state() {
+    let network = network("kind = \"rnn\"\nwidth = 128\ndiagonal = true", Shape::sequence(28, 28), 10);
+    assert_eq!(names(&network), ["rnn1", "last", "head"]);
+    assert_eq!(count(&network), 3840 + 1290);
+    let parameters = kind(&network, "rnn1").parameters().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(parameters, ["weight", "bias", "log_decay"]);
+    // It reads the data; only the head multiplies what another layer gave.
+    assert_eq!(network.weights_between_layers(), [("head.weight".to_owned(), [128, 10])]);
+}
+
 #[test]
 fn stacked_recurrent_layers_over_the_pixels_of_an_image() {
     let text = "kind = \"rnn\"\ndepth = 2\nwidth = 16\nactivation = \"relu\"\ninit = \"he-normal\"\n\

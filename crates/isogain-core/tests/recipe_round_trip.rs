@@ -235,14 +235,17 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
 fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
     let kind = sample::select(vec![NetworkKind::Rnn, NetworkKind::Lstm, NetworkKind::Gru]);
     let head = option::of(sample::select(vec![Head::Last, Head::Mean, Head::Every]));
-    let (penalty, step) = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64));
-    (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), penalty, step, head).prop_map(
-        |(kind, net, init, hidden_init, forget_bias, penalty, step, head)| {
+    let plain = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64), any::<bool>());
+    (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), plain, head).prop_map(
+        |(kind, net, init, hidden_init, forget_bias, (penalty, step, diagonal), head)| {
             let default = NetworkRecipe::of(kind);
             let is_plain = kind == NetworkKind::Rnn;
-            let antisymmetric_step = step.filter(|_| is_plain);
-            let weight_norm = net.weight_norm.filter(|_| antisymmetric_step.is_none()).map(|_| WeightNorm::Orthogonal);
-            let may_be_penalised = is_plain && weight_norm.is_none() && antisymmetric_step.is_none();
+            let diagonal = diagonal && is_plain;
+            let hidden_init = hidden_init.filter(|_| !diagonal);
+            let antisymmetric_step = step.filter(|_| is_plain && !diagonal);
+            let weight_norm = net.weight_norm.filter(|_| antisymmetric_step.is_none() && !diagonal);
+            let weight_norm = weight_norm.map(|_| WeightNorm::Orthogonal);
+            let may_be_penalised = is_plain && !diagonal && weight_norm.is_none() && antisymmetric_step.is_none();
             NetworkRecipe {
                 kind,
                 init,
@@ -251,6 +254,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 forget_bias: forget_bias.filter(|_| !is_plain),
                 vanishing_penalty: penalty.filter(|_| may_be_penalised),
                 antisymmetric_step,
+                diagonal,
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
                 weight_norm,

@@ -74,6 +74,15 @@ impl Model {
                         keep("position", table(embedding.steps));
                     }
                 }
+                OpKind::Recurrent(recurrent) if recurrent.diagonal => {
+                    let Recurrent { init, activation, inputs, units, .. } = *recurrent;
+                    let weight = init.sample_weight(inputs, units, activation, &mut generator);
+                    let bias = init.sample_bias(inputs, units, activation, &mut generator);
+                    let log_decay = log_decays(recurrent, &mut generator);
+                    keep("weight", Value::Matrix(matrix(&weight, inputs, units, dtype, &device)));
+                    keep("bias", Value::Vector(vector(&bias, dtype, &device)));
+                    keep("log_decay", Value::Vector(vector(&log_decay, dtype, &device)));
+                }
                 OpKind::Recurrent(recurrent) => {
                     let Recurrent { inputs, units, .. } = *recurrent;
                     let width = recurrent.cell.gates().len() * units;
@@ -127,7 +136,7 @@ fn recurrent_biases(layer: &Recurrent, generator: &mut ChaCha8Rng) -> [Vec<f64>;
     for unit in 0..units {
         let value = match forget_bias {
             ForgetBias::Number(number) => number,
-            ForgetBias::Named(NamedBias::Chrono) => generator.random_range(1.0..(layer.steps.max(3) - 1) as f64).ln(),
+            ForgetBias::Named(NamedBias::Chrono) => memory(layer.steps, generator).ln(),
         };
         biases[0][gate * units + unit] = value;
         biases[1][gate * units + unit] = 0.0;
@@ -137,6 +146,17 @@ fn recurrent_biases(layer: &Recurrent, generator: &mut ChaCha8Rng) -> [Vec<f64>;
         }
     }
     biases
+}
+
+/// Time steps that a unit remembers, spread evenly over a sample of so many (Tallec & Ollivier 2018).
+fn memory(steps: usize, generator: &mut ChaCha8Rng) -> f64 {
+    generator.random_range(1.0..(steps.max(3) - 1) as f64)
+}
+
+/// nu of a diagonal recurrence `[units]`: each keeps lambda = u / (1 + u) per step, as a gate of bias ln u does, and ln lambda
+/// is -exp(nu).
+fn log_decays(layer: &Recurrent, generator: &mut ChaCha8Rng) -> Vec<f64> {
+    (0..layer.units).map(|_| memory(layer.steps, generator).recip().ln_1p().ln()).collect()
 }
 
 /// Index of the gate that decides how long a state stays.

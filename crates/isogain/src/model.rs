@@ -265,6 +265,10 @@ impl Model {
                     let positions = positions.then(|| pass.matrix(name, "position"));
                     ops::embedding(x, pass.matrix(name, "weight"), positions, pass.site(name))
                 }
+                OpKind::Recurrent(recurrent) if recurrent.diagonal => {
+                    let vectors = ["bias", "log_decay"].map(|parameter| pass.vector(name, parameter));
+                    ops::diagonal_recurrent(x, recurrent, pass.matrix(name, "weight"), vectors, pass.site(name))
+                }
                 OpKind::Recurrent(recurrent) => {
                     let weights = [pass.matrix(name, "weight"), pass.hidden_weight(name, recurrent)];
                     let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));

@@ -14,11 +14,12 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 21] = [
     "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
     "convnet",
+    "diagonal_recurrences",
     "encoder",
     "encoder_layer_scale",
     "gru_every",

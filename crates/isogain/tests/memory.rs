@@ -9,7 +9,7 @@ use isogain_core::flow::Joint;
 use isogain_core::network::{
     Cell, ForgetBias, Linear, Loss, NamedBias, Network, Op, OpKind, Pool, PoolKind, Recurrent, Shape,
 };
-use isogain_core::theory::recurrent::antisymmetric_chi;
+use isogain_core::theory::recurrent::{antisymmetric_chi, chrono_retention, diagonal_retention};
 use isogain_core::theory::{Activation, Initializer};
 
 fn recurrent(cell: Cell, units: usize, steps: usize, activation: &str) -> Recurrent {
@@ -24,6 +24,7 @@ fn recurrent(cell: Cell, units: usize, steps: usize, activation: &str) -> Recurr
         forget_bias: None,
         vanishing_penalty: None,
         antisymmetric_step: None,
+        diagonal: false,
         orthogonal: false,
     }
 }
@@ -115,6 +116,38 @@ fn an_antisymmetric_recurrence_keeps_the_gradient() {
         assert!((0.0..0.6 * fastest).contains(&per_step(steps - 50)), "{}", per_step(steps - 50));
         let carry = joint.paths.iter().find(|path| path.path == "carry").unwrap();
         assert!(carry.share > 0.9, "{:?}", joint.paths);
+    }
+}
+
+/// Each unit keeps its share of the gradient whatever the weights are: exactly where all keep the same, and drawn over the length of
+/// a sample as the forecast says of many units.
+#[test]
+fn a_diagonal_recurrence_keeps_what_its_decays_say() {
+    let (units, steps) = (1000, 100);
+    let layer = Recurrent { diagonal: true, ..recurrent(Cell::Rnn, units, steps, "relu") };
+    let batch = samples(numbers(2 * steps, 3), steps, numbers(2, 4));
+    for seed in [1, 2, 3] {
+        let mut model = Model::new(&network(layer.clone()), seed, DType::F64, &batch);
+        let drawn = joint(&model, &batch);
+        let kept = |joint: &Joint, back: usize| joint.states[steps - 1 - back] / joint.states[steps - 1];
+        for back in [1, 20, 50, 99] {
+            let expected = diagonal_retention(back as f64, steps);
+            // A mean over units of lambda^(2 back) w^2, with the head's w uniform: E w^4 / (E w^2)^2 is 9 / 5. Four standard
+            // deviations of it, half as much in the root.
+            let spread = 1.8 * chrono_retention(4.0 * back as f64, steps) / expected.powi(4) - 1.0;
+            let tolerated = 2.0 * (spread / units as f64).sqrt();
+            let found = kept(&drawn, back);
+            println!("seed {seed}, {back} steps back: {found:.4}, predicted {expected:.4}");
+            assert!((found / expected - 1.0).abs() < tolerated, "{back}: {found} is not {expected} within {tolerated}");
+        }
+        let shares: Vec<(&str, f64)> = drawn.paths.iter().map(|path| (path.path.as_str(), path.share)).collect();
+        assert!(matches!(shares[..], [("carry", share)] if (share - 1.0).abs() < 1e-12), "{shares:?}");
+        // 0.9 per step, in all units.
+        set(&mut model, "rnn.log_decay", &vec![(-0.9_f64.ln()).ln(); units]);
+        let same = joint(&model, &batch);
+        for back in 0..steps {
+            assert!((kept(&same, back) / 0.9_f64.powi(back as i32) - 1.0).abs() < 1e-10, "{back}");
+        }
     }
 }
 

@@ -78,6 +78,7 @@ impl Default for NetworkRecipe {
             forget_bias: None,
             vanishing_penalty: None,
             antisymmetric_step: None,
+            diagonal: false,
             heads: 4,
             qk_norm: false,
             logit_cap: None,

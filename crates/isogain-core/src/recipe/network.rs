@@ -90,6 +90,9 @@ pub struct NetworkRecipe {
     /// Step of the antisymmetric recurrence, which an `rnn` is with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub antisymmetric_step: Option<f64>,
+    /// Whether each unit of an `rnn` keeps a share of its own state, and reads no other's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub diagonal: bool,
     /// Heads of each attention.
     #[serde(skip_serializing_if = "is_four")]
     pub heads: usize,

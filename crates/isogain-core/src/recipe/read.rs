@@ -170,6 +170,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         forget_bias: table.optional("forget_bias", forget_bias)?,
         vanishing_penalty: table.optional("vanishing_penalty", Entry::number)?,
         antisymmetric_step: table.optional("antisymmetric_step", Entry::number)?,
+        diagonal: table.get("diagonal", default.diagonal, Entry::flag)?,
         heads: table.get("heads", default.heads, Entry::whole)?,
         qk_norm: table.get("qk_norm", default.qk_norm, Entry::flag)?,
         logit_cap: table.optional("logit_cap", Entry::number)?,

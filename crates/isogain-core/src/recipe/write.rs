@@ -118,6 +118,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("forget_bias", &network.forget_bias, &default.forget_bias);
     settings.changed("vanishing_penalty", &network.vanishing_penalty, &default.vanishing_penalty);
     settings.changed("antisymmetric_step", &network.antisymmetric_step, &default.antisymmetric_step);
+    settings.changed("diagonal", &network.diagonal, &default.diagonal);
     settings.changed("residual_init", &network.residual_init, &default.residual_init);
     settings.changed("fixup", &network.fixup, &default.fixup);
     settings.changed("norm", &network.norm, &default.norm);

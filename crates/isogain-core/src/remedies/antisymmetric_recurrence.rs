@@ -16,7 +16,7 @@ const STEPS: [f64; 2] = [0.1, 0.05];
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let network = &recipe.network;
-    if network.kind != NetworkKind::Rnn || network.antisymmetric_step.is_some() {
+    if network.kind != NetworkKind::Rnn || network.antisymmetric_step.is_some() || network.diagonal {
         return Vec::new();
     }
     let variant = |step: f64| {

@@ -27,6 +27,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
             forget_bias: Some(ForgetBias::Number(FORGET_BIAS)),
             vanishing_penalty: None,
             antisymmetric_step: None,
+            diagonal: false,
             ..recipe.network.clone()
         };
         REMEDY.variant(format!("kind = {name}, forget_bias = {FORGET_BIAS}"), treated)

@@ -19,7 +19,7 @@ pub(super) static REMEDY: Remedy = Remedy {
 const INPUT_DEVIATION: f64 = 0.1;
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
-    if !recipe.network.kind.is_recurrent() {
+    if !recipe.network.kind.is_recurrent() || recipe.network.diagonal {
         return Vec::new();
     }
     // Of an identity an antisymmetric recurrence would keep nothing.

@@ -23,6 +23,7 @@ mod computed_weights;
 mod critical_dropout_init;
 mod deep_norm;
 mod delta_orthogonal_init;
+mod diagonal_recurrence;
 mod fixed_variance_init;
 mod fixup_init;
 mod gated_cell;
@@ -106,7 +107,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 51] = [
+pub static TABLE: [&Remedy; 52] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -122,6 +123,7 @@ pub static TABLE: [&Remedy; 51] = [
     &open_forget_gate::REMEDY,
     &penalise_vanishing::REMEDY,
     &antisymmetric_recurrence::REMEDY,
+    &diagonal_recurrence::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
     &t_fixup_init::REMEDY,

@@ -153,8 +153,8 @@ fn norms_move_into_the_branches_and_to_both_ends() {
     }
 }
 
-/// Gated cells, orthogonal weights and an antisymmetric recurrence have no use for the penalty of a plain one, nor for one
-/// another; and it is not prescribed where it is idle.
+/// Gated cells, orthogonal weights, an antisymmetric and a diagonal recurrence have no use for the penalty of a plain one, nor
+/// for one another; and it is not prescribed where it is idle.
 #[test]
 fn a_penalty_goes_where_it_would_have_no_effect() {
     let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
@@ -165,10 +165,13 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
     let penalised = "[network]\nkind = \"rnn\"\nvanishing_penalty = 2.0\n";
     let antisymmetric = "[network]\nkind = \"rnn\"\nantisymmetric_step = 0.1\n";
     let orthogonal = "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n";
+    let diagonal = "[network]\nkind = \"rnn\"\nactivation = \"relu\"\ndiagonal = true\n";
+    let gated = "[network]\nkind = \"lstm\"\nhidden_init = \"orthogonal\"\nforget_bias = \"chrono\"\n";
     for (name, texts) in [
-        ("gated-cell", vec![penalised, antisymmetric]),
+        ("gated-cell", vec![penalised, antisymmetric, diagonal]),
         ("keep-orthogonal", vec![penalised, antisymmetric]),
         ("antisymmetric-recurrence", vec![penalised, orthogonal]),
+        ("diagonal-recurrence", vec![penalised, orthogonal, antisymmetric, gated]),
     ] {
         for text in texts {
             let variants = ask(name, text);
@@ -180,12 +183,18 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         }
     }
     assert!(ask("antisymmetric-recurrence", antisymmetric).is_empty());
+    // Where no weights go from state to state none are kept, started or penalised.
+    for name in ["diagonal-recurrence", "antisymmetric-recurrence", "hidden-init", "keep-orthogonal"] {
+        assert!(ask(name, diagonal).is_empty(), "{name}");
+    }
+    assert!(ask("diagonal-recurrence", "[network]\ndepth = 2\n").is_empty());
     assert_eq!(ask("penalise-vanishing", "[network]\nkind = \"rnn\"\n").len(), 2);
     for idle in [
         penalised,
         "[network]\nkind = \"lstm\"\n",
         orthogonal,
         antisymmetric,
+        diagonal,
         "[network]\nkind = \"rnn\"\n[run]\nprecision = \"fp16\"\n",
     ] {
         assert!(ask("penalise-vanishing", idle).is_empty(), "{idle}");

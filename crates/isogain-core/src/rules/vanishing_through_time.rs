@@ -39,6 +39,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "open-forget-gate",
             "penalise-vanishing",
             "antisymmetric-recurrence",
+            "diagonal-recurrence",
         ]);
     Some(reach.with_paths(finding))
 }

@@ -3,7 +3,8 @@
 //! Plain recurrence h' = phi(x W + h U + b): the mean squared gradient changes by chi = units Var U E phi'^2 per step, as
 //! through the layers of a deep net (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013). Gated recurrence: past the
 //! gates' own weights the state is multiplied by the forget gate f = sigmoid(b) at the start, so that the gradient falls by
-//! f per step (Gers et al. 2000; Jozefowicz et al. 2015). Antisymmetric recurrence: see [`antisymmetric_chi`].
+//! f per step (Gers et al. 2000; Jozefowicz et al. 2015). Antisymmetric recurrence: see [`antisymmetric_chi`]. Diagonal
+//! recurrence: unit i keeps lambda_i per step, whatever its input; after many steps those units lead that keep most.
 
 use super::activations::Activation;
 use super::gains::Gains;
@@ -31,6 +32,11 @@ pub enum Carry {
         /// Time steps of a sample.
         steps: usize,
     },
+    /// A share lambda = u / (1 + u) with u ~ U(1, steps - 1), drawn for each unit: memories of u steps.
+    Diagonal {
+        /// Time steps of a sample.
+        steps: usize,
+    },
 }
 
 impl Carry {
@@ -44,6 +50,10 @@ impl Carry {
             Self::Gate { bias } => Some(ratio.ln() / -ln_sigmoid(bias)),
             Self::Chrono { steps } => {
                 let kept = |ln_back: f64| chrono_retention(ln_back.exp(), steps) - ratio.recip();
+                root(kept, -20.0, 40.0).map(f64::exp)
+            }
+            Self::Diagonal { steps } => {
+                let kept = |ln_back: f64| diagonal_retention(ln_back.exp(), steps) - ratio.recip();
                 root(kept, -20.0, 40.0).map(f64::exp)
             }
         }
@@ -71,6 +81,11 @@ pub fn chrono_retention(back: f64, steps: usize) -> f64 {
         (-back * memory.recip().ln_1p()).exp()
     };
     (0..PANELS).map(kept).sum::<f64>() / PANELS as f64
+}
+
+/// What a diagonal recurrence keeps of the gradient's RMS after `back` steps: the root of the mean of lambda^(2 back).
+pub fn diagonal_retention(back: f64, steps: usize) -> f64 {
+    chrono_retention(2.0 * back, steps).sqrt()
 }
 
 /// gamma of the antisymmetric recurrence, what it takes from a length per unit of time. On the recipe of the page
@@ -127,6 +142,24 @@ mod tests {
             (chrono_retention(half, 100) - 0.5).abs() < 1e-9 && (chrono_retention(far, 100) / 1e-4 - 1.0).abs() < 1e-6
         );
         assert!(half > 20.0 && far > 400.0, "{half} {far}");
+    }
+
+    /// Memories u spread over the sample: the RMS of lambda^back is the root of E exp(-2 / x) = 0.0375 once back is the
+    /// length, and no unit keeps more than the longest.
+    #[test]
+    fn a_diagonal_recurrence_keeps_what_its_units_keep() {
+        for steps in [1000, 100_000] {
+            let kept = diagonal_retention(steps as f64, steps);
+            assert!((kept - 0.037_534_f64.sqrt()).abs() < 0.001, "{steps}: {kept}");
+        }
+        // (99 / 100)^2 lies below the mean of squares of one unit of 98 to 99.
+        let longest = |back: f64| (98.0_f64 / 99.0).powf(back);
+        assert!(diagonal_retention(50.0, 100) < longest(50.0));
+        let carry = Carry::Diagonal { steps: 100 };
+        let (half, far) = (carry.half_life().unwrap(), carry.steps_until(1e4).unwrap());
+        assert!((diagonal_retention(half, 100) - 0.5).abs() < 1e-9);
+        assert!((diagonal_retention(far, 100) / 1e-4 - 1.0).abs() < 1e-6);
+        assert!((10.0..100.0).contains(&half) && far > 400.0, "{half} {far}");
     }
 
     #[test]

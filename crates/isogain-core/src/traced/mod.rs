@@ -609,6 +609,7 @@ fn ops(
                 forget_bias: *forget_bias,
                 vanishing_penalty: None,
                 antisymmetric_step: None,
+                diagonal: false,
                 orthogonal: false,
             })
         }

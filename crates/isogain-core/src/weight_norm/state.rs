@@ -85,6 +85,7 @@ mod tests {
             forget_bias: None,
             vanishing_penalty: None,
             antisymmetric_step: None,
+            diagonal: false,
             orthogonal: false,
         }
     }

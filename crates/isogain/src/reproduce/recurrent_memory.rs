@@ -48,6 +48,7 @@ fn recurrence(
         forget_bias: None,
         vanishing_penalty: None,
         antisymmetric_step: None,
+        diagonal: false,
         orthogonal: false,
     };
     let last = Pool { pool: PoolKind::Last, window: None, positions: steps };

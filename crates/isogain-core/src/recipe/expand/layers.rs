@@ -121,6 +121,7 @@ impl Explicit {
                             forget_bias: layer.forget_bias,
                             vanishing_penalty: None,
                             antisymmetric_step: None,
+                            diagonal: false,
                         };
                         layers.append(chain, name(&Name(&cell).to_string()), &format!("{path}.forget_bias"))?;
                     }

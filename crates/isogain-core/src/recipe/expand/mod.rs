@@ -185,7 +185,9 @@ pub fn value_count(network: &Network) -> u64 {
                 OpKind::Embedding(embedding) => features = embedding.features as u64,
                 OpKind::Recurrent(recurrent) => {
                     features = recurrent.units as u64;
-                    beside = positions.saturating_mul(features * recurrent.cell.gates().len() as u64);
+                    // A diagonal one keeps what phi read and gave, each gate what it gave.
+                    let kept = recurrent.cell.gates().len() + usize::from(recurrent.diagonal);
+                    beside = positions.saturating_mul(features * kept as u64);
                 }
                 OpKind::Attention(attention) => {
                     features = attention.features as u64;

@@ -25,6 +25,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         forget_bias: net.forget_bias,
         vanishing_penalty: net.vanishing_penalty,
         antisymmetric_step: net.antisymmetric_step,
+        diagonal: net.diagonal,
     };
     for layer in 1..=net.depth {
         layers.append(&mut chain, format!("{name}{layer}"), "network.forget_bias")?;
@@ -44,13 +45,14 @@ pub(super) struct Layers {
     pub(super) forget_bias: Option<ForgetBias>,
     pub(super) vanishing_penalty: Option<f64>,
     pub(super) antisymmetric_step: Option<f64>,
+    pub(super) diagonal: bool,
 }
 
 impl Layers {
     /// Appends one of them; `key` is that of the forget bias.
     pub(super) fn append(&self, chain: &mut Chain<'_>, name: String, key: &str) -> Result<(), RecipeError> {
-        let Self { cell, units, init, hidden_init, activation, forget_bias, vanishing_penalty, antisymmetric_step } =
-            *self;
+        let Self { cell, units, init, hidden_init, activation, .. } = *self;
+        let Self { forget_bias, vanishing_penalty, antisymmetric_step, diagonal, .. } = *self;
         let (inputs, steps) = (chain.shape.features, chain.shape.positions());
         if steps < 3 && matches!(forget_bias, Some(ForgetBias::Named(_))) {
             let expected = format!("draws memories from 1 to steps - 1: needs 3 steps or more, the data has {steps}");
@@ -60,6 +62,7 @@ impl Layers {
         let forget_bias = forget_bias.filter(|_| cell != Cell::Rnn);
         let vanishing_penalty = vanishing_penalty.filter(|_| cell == Cell::Rnn);
         let antisymmetric_step = antisymmetric_step.filter(|_| cell == Cell::Rnn);
+        let diagonal = diagonal && cell == Cell::Rnn;
         let init = init.reading_no_pairs();
         let orthogonal = chain.net.weight_norm == Some(WeightNorm::Orthogonal);
         let layer = Recurrent {
@@ -73,6 +76,7 @@ impl Layers {
             forget_bias,
             vanishing_penalty,
             antisymmetric_step,
+            diagonal,
             orthogonal,
         };
         chain.push(name, OpKind::Recurrent(layer));

@@ -392,6 +392,9 @@ fn memory(net: &LimitsInput, recurrence: &Recurrence) -> CeilingEstimate {
     let why = match (recurrence.carry, half_life) {
         (Carry::State { chi }, _) => format!("a state's gradient changes by x{:.4} per time step", chi.sqrt()),
         (Carry::Gate { bias }, Some(half)) => format!("gates of bias {bias} keep half of a state for {half}"),
+        (Carry::Diagonal { .. }, Some(half)) => {
+            format!("decays spread over the sample keep half of a state's gradient for {half}")
+        }
         (_, Some(half)) => format!("chrono gates keep half of a state for {half}"),
         (_, None) => "gates lose nothing".to_owned(),
     };

@@ -1,6 +1,8 @@
 //! Recurrent layers with back-propagation through time written out. A step's gates are one small matrix, which is made from
-//! input and state, read and put away while it is in the cache; gradients of weights grow some steps at a time.
+//! input and state, read and put away while it is in the cache; gradients of weights grow some steps at a time. Where no
+//! weights go from state to state, `diagonal` has less to do.
 
+mod diagonal;
 mod gru;
 mod lstm;
 mod penalty;
@@ -20,6 +22,7 @@ use super::matmul::{Matrix, add_product, multiply_into};
 use super::site::Site;
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
+pub(crate) use diagonal::diagonal_recurrent;
 use gru::Gru;
 use lstm::Lstm;
 use penalty::Penalty;

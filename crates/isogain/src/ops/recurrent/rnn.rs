@@ -14,18 +14,18 @@ pub(super) struct Rnn {
 
 /// phi as a loop can use it.
 #[derive(Clone, Copy)]
-enum Phi {
+pub(super) enum Phi {
     Tanh,
     Rectifier,
     Other(Activation),
 }
 
-impl Rnn {
-    fn phi(&self) -> Phi {
-        match self.activation.name() {
-            "tanh" => Phi::Tanh,
-            "relu" => Phi::Rectifier,
-            _ => Phi::Other(self.activation),
+impl Phi {
+    pub(super) fn of(activation: Activation) -> Self {
+        match activation.name() {
+            "tanh" => Self::Tanh,
+            "relu" => Self::Rectifier,
+            _ => Self::Other(activation),
         }
     }
 }
@@ -35,7 +35,7 @@ impl<T: Real> Step<T> for Rnn {
     const SUMS: bool = true;
 
     fn forward(&self, _: usize, gates: &mut [T], _: &[T], before: State<'_, T>, after: StateMut<'_, T>) {
-        vectorised(Forward(self.phi(), gates, after.h));
+        vectorised(Forward(Phi::of(self.activation), gates, after.h));
         if let Some(step) = self.antisymmetric_step {
             vectorised(Euler(T::of(step), before.h, after.h));
         }
@@ -50,7 +50,7 @@ impl<T: Real> Step<T> for Rnn {
         brought: Brought<&mut [T]>,
         carry: StateMut<'_, T>,
     ) {
-        vectorised(Backward(self.phi(), kept.gates, slopes, brought.gates));
+        vectorised(Backward(Phi::of(self.activation), kept.gates, slopes, brought.gates));
         match self.antisymmetric_step {
             Some(step) => {
                 let step = T::of(step);
@@ -67,7 +67,8 @@ impl<T: Real> Step<T> for Rnn {
     }
 }
 
-struct Forward<'a, T>(Phi, &'a [T], &'a mut [T]);
+/// phi, what it reads, what it gives.
+pub(super) struct Forward<'a, T>(pub(super) Phi, pub(super) &'a [T], pub(super) &'a mut [T]);
 
 impl<T: Real> Loop for Forward<'_, T> {
     type Output = ();
@@ -101,7 +102,7 @@ impl<T: Real> Loop for Euler<'_, T> {
 }
 
 /// Kept gates, cotangent of the state, cotangent of the gates.
-struct Backward<'a, T>(Phi, &'a [T], &'a [T], &'a mut [T]);
+pub(super) struct Backward<'a, T>(pub(super) Phi, pub(super) &'a [T], pub(super) &'a [T], pub(super) &'a mut [T]);
 
 impl<T: Real> Loop for Backward<'_, T> {
     type Output = ();

@@ -6,7 +6,7 @@ use isogain_core::network::{Cell, Recurrent};
 use isogain_core::theory::{Activation, Initializer};
 
 use super::super::{Collected, Site};
-use super::recurrent;
+use super::{diagonal_recurrent, recurrent};
 use crate::model::{matrix, to_f64, vector};
 
 const INPUTS: usize = 2;
@@ -29,6 +29,7 @@ fn layer(cell: Cell, steps: usize, vanishing_penalty: Option<f64>) -> Recurrent 
         forget_bias: None,
         vanishing_penalty,
         antisymmetric_step: None,
+        diagonal: false,
         orthogonal: false,
     }
 }
@@ -162,23 +163,115 @@ fn gradients_are_differences_of_the_loss() {
             let loss = |arguments: &Arguments| -> f64 {
                 output(&layer, arguments).iter().zip(&factors).map(|(state, factor)| state * factor).sum()
             };
-            for (argument, found) in found.iter().enumerate() {
-                // Spread over the whole of it.
-                for index in (0..counts[argument]).step_by(counts[argument].div_ceil(7)) {
-                    let moved = |by: f64| {
-                        let mut moved = arguments.clone();
-                        moved[argument][index] += by;
-                        loss(&moved)
-                    };
-                    // The error of the difference is some 1e-12 of the third derivative.
-                    let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-                    assert!(
-                        (found[index] - difference).abs() < 1e-7 * (1.0 + difference.abs()),
-                        "{cell:?}, {batch} samples, argument {argument} at {index}: {} is not {difference}",
-                        found[index]
-                    );
+            are_differences(&format!("{cell:?}, {batch} samples"), &arguments, &found, loss);
+        }
+    }
+}
+
+/// What was found for each argument is how the loss changes with it, at places spread over the whole of it.
+fn are_differences<const N: usize>(
+    what: &str,
+    arguments: &[Vec<f64>; N],
+    found: &[Vec<f64>],
+    loss: impl Fn(&[Vec<f64>; N]) -> f64,
+) {
+    assert_eq!(found.len(), N);
+    for (argument, found) in found.iter().enumerate() {
+        let count = arguments[argument].len();
+        for index in (0..count).step_by(count.div_ceil(7)) {
+            let moved = |by: f64| {
+                let mut moved = arguments.clone();
+                moved[argument][index] += by;
+                loss(&moved)
+            };
+            // The error of the difference is some 1e-12 of the third derivative.
+            let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            assert!(
+                (found[index] - difference).abs() < 1e-7 * (1.0 + difference.abs()),
+                "{what}, argument {argument} at {index}: {} is not {difference}",
+                found[index]
+            );
+        }
+    }
+}
+
+/// Inputs, weight, bias, nu.
+type DiagonalArguments = [Vec<f64>; 4];
+
+/// The states `[batch x steps, units]` of a diagonal recurrence, from inputs that may be on the tape.
+fn diagonal(x: Tensor<2>, layer: &Recurrent, arguments: &DiagonalArguments, collected: &Collected) -> Tensor<2> {
+    let [_, weight, bias, log_decay] = arguments;
+    let device = Device::flex();
+    let weight = matrix(weight, INPUTS, UNITS, DType::F64, &device);
+    let vectors = [bias, log_decay].map(|values| vector(values, DType::F64, &device));
+    diagonal_recurrent(x, layer, weight, vectors, Site::new("rnn", None, collected))
+}
+
+fn diagonal_layer(activation: &str, steps: usize) -> Recurrent {
+    let activation = Activation::named(activation).expect("it is known");
+    Recurrent { activation, diagonal: true, ..layer(Cell::Rnn, steps, None) }
+}
+
+/// The states, and gradients of inputs and parameters of the states' sum with these factors.
+fn pulled(layer: &Recurrent, arguments: &DiagonalArguments, factors: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let (collected, rows) = (Collected::default(), factors.len() / UNITS);
+    let leaf = matrix(&arguments[0], rows, INPUTS, DType::F64, &Device::flex()).autodiff().require_grad();
+    let states = diagonal(leaf.clone() * 1.0, layer, arguments, &collected);
+    let values = to_f64(states.clone().into_data());
+    let factor = matrix(factors, rows, UNITS, DType::F64, &Device::flex()).autodiff();
+    let gradients = (states * factor).sum().backward();
+    let mut found = vec![to_f64(leaf.grad(&gradients).expect("the input has a cotangent").into_data())];
+    let parameters = collected.take_gradients();
+    found.extend(["weight", "bias", "log_decay"].map(|name| parameters[&format!("rnn.{name}")].to_f64()));
+    (values, found)
+}
+
+/// One step alone, and samples of many: the state and what it is read from, by the formula.
+#[test]
+fn a_diagonal_recurrences_gradients_are_differences_of_the_loss() {
+    for (batch, steps, activation) in [(5, 30, "relu"), (5, 30, "tanh"), (4, 1, "relu"), (70, 3, "sigmoid")] {
+        let layer = diagonal_layer(activation, steps);
+        let counts = [batch * steps * INPUTS, INPUTS * UNITS, UNITS, UNITS];
+        let mut arguments: DiagonalArguments = std::array::from_fn(|index| numbers(counts[index], index as f64));
+        arguments[3].iter_mut().for_each(|nu| *nu -= 1.0);
+        let factors = numbers(batch * steps * UNITS, 0.7);
+        let (states, found) = pulled(&layer, &arguments, &factors);
+
+        let by_formula = |[x, weight, bias, log_decay]: &DiagonalArguments| -> Vec<f64> {
+            let mut states = Vec::new();
+            for (row, x) in x.chunks_exact(INPUTS).enumerate() {
+                for unit in 0..UNITS {
+                    let z: f64 = (0..INPUTS).map(|i| x[i] * weight[i * UNITS + unit]).sum();
+                    let kept = (-log_decay[unit].exp()).exp();
+                    let before = if row % steps == 0 { 0.0 } else { states[(row - 1) * UNITS + unit] };
+                    states.push(kept * before + (1.0 - kept * kept).sqrt() * layer.activation.value(z + bias[unit]));
                 }
             }
-        }
+            states
+        };
+        let expected = by_formula(&arguments);
+        let apart = states.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-12, "{activation}, {batch} samples: {apart}");
+        let loss = |arguments: &DiagonalArguments| -> f64 {
+            by_formula(arguments).iter().zip(&factors).map(|(state, factor)| state * factor).sum()
+        };
+        are_differences(&format!("{activation}, {batch} samples"), &arguments, &found, loss);
+    }
+}
+
+/// Decays beyond the range of numbers: everything is kept and nothing read, or the other way round; and gradients are 0, not
+/// 0 x infinity.
+#[test]
+fn decays_without_bounds_have_gradients() {
+    let (batch, steps) = (2, 4);
+    let layer = diagonal_layer("relu", steps);
+    let factors = numbers(batch * steps * UNITS, 0.7);
+    for (nu, keeps) in [(-800.0, true), (800.0, false)] {
+        let arguments =
+            [numbers(batch * steps * INPUTS, 0.0), numbers(INPUTS * UNITS, 1.0), vec![1.0; UNITS], vec![nu; UNITS]];
+        let (states, found) = pulled(&layer, &arguments, &factors);
+        assert_eq!(states.iter().all(|&state| state == 0.0), keeps, "{nu}: {states:?}");
+        assert_eq!(found[3], [0.0; UNITS], "{nu}");
+        assert!(found.iter().flatten().all(|value| value.is_finite()), "{nu}: {found:?}");
     }
 }
