@@ -11,7 +11,8 @@ use crate::flow::Values;
 use crate::flow::capture::Capture;
 use crate::network::Network;
 
-use super::{BufferId, Buffers, TraceError, Traced, TracedKind, TracedOp};
+use super::buffers::Buffers;
+use super::{BufferId, TraceError, Traced, TracedKind, TracedOp};
 
 /// A weight or bias with its gradient; none where the gradient is not the operation's own, or the parameter is frozen.
 struct Term {

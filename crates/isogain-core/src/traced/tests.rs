@@ -1,8 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::flow::capture::OpCaptureKind;
 use crate::recipe::{Level, OptimizerName};
 use crate::rules::fixture::Bench;
+use crate::theory::activations::Activation;
+use crate::theory::initializers::Initializer;
 
 /// A trace of the bench's network, as another engine would write it down.
 fn traced(bench: &Bench) -> (String, Vec<Values>) {

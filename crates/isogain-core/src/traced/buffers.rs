@@ -1,0 +1,118 @@
+//! The buffers of a trace, put where its description says.
+
+use crate::flow::Values;
+use crate::flow::capture::{OpCapture, OpCaptureKind, PathCapture};
+use crate::flow::shattering::Shattering;
+use crate::record::{DataSummary, ParameterRecord};
+use crate::statistics::Moments;
+
+use super::TraceError;
+use super::description::{BufferId, States, Traced, TracedArc, TracedKind, TracedOp, TracedParameter, TracedPath};
+
+/// The buffers of a trace, with a clear error for a number that is none of them.
+#[derive(Clone, Copy)]
+pub(super) struct Buffers<'a>(pub(super) &'a [Values]);
+
+impl Buffers<'_> {
+    pub(super) fn get(self, op: &str, buffer: BufferId) -> Result<Values, TraceError> {
+        let missing = || TraceError::Buffer { op: op.to_owned(), buffer, count: self.0.len() };
+        self.0.get(buffer).cloned().ok_or_else(missing)
+    }
+
+    pub(super) fn captures(self, ops: &[TracedOp]) -> Result<Vec<OpCapture>, TraceError> {
+        ops.iter().map(|op| self.capture(op)).collect()
+    }
+
+    fn capture(self, op: &TracedOp) -> Result<OpCapture, TraceError> {
+        let get = |buffer: BufferId| self.get(&op.name, buffer);
+        // A frozen weight has no gradient: exactly zero is what the optimizer sees.
+        let gradient = |weight: &Values, gradient: Option<BufferId>| match gradient {
+            Some(buffer) => get(buffer),
+            None => Ok(Values::from(vec![0.0_f64; weight.len()])),
+        };
+        let kind = match &op.kind {
+            TracedKind::Linear { weight, weight_gradient, .. } => {
+                let weight = get(*weight)?;
+                OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+            }
+            TracedKind::Convolution { weight, weight_gradient, .. } => {
+                let weight = get(*weight)?;
+                OpCaptureKind::Convolution { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+            }
+            TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
+            TracedKind::Norm { norm, gamma, eps, groups, samples } => {
+                // Batch renormalisation's own factor is a part of the gamma that a framework multiplies with.
+                let (gamma, ratio) = (get(*gamma)?, None);
+                OpCaptureKind::Norm { norm: *norm, gamma, eps: *eps, groups: *groups, samples: *samples, ratio }
+            }
+            TracedKind::Residual { branch, branch_cotangent_in, shortcut } => OpCaptureKind::Residual {
+                scale: 1.0,
+                branch: self.captures(branch)?,
+                branch_cotangent_in: get(*branch_cotangent_in)?,
+                shortcut: self.captures(shortcut)?,
+            },
+            TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features },
+            TracedKind::Recurrent { states, paths, .. } => {
+                let path = |path: &TracedPath| {
+                    let cotangents = self.states(&op.name, path.states)?;
+                    Ok(PathCapture { name: path.name.clone(), cotangents })
+                };
+                OpCaptureKind::Recurrent {
+                    states: self.states(&op.name, *states)?,
+                    paths: paths.iter().map(path).collect::<Result<_, TraceError>>()?,
+                }
+            }
+            TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
+        };
+        Ok(OpCapture {
+            name: op.name.clone(),
+            rows: op.rows,
+            kind,
+            input: get(op.input)?,
+            output: get(op.output)?,
+            cotangent_in: get(op.cotangent_in)?,
+            cotangent_out: get(op.cotangent_out)?,
+        })
+    }
+
+    /// One buffer for each step.
+    fn states(self, op: &str, states: States) -> Result<Vec<Values>, TraceError> {
+        let whole = self.get(op, states.buffer)?.to_f64().into_owned();
+        let each = (whole.len() / states.steps.max(1)).max(1);
+        Ok(whole.chunks_exact(each).map(|step| Values::from(step.to_vec())).collect())
+    }
+
+    pub(super) fn parameters(self, parameters: &[TracedParameter]) -> Result<Vec<ParameterRecord>, TraceError> {
+        let record = |parameter: &TracedParameter| {
+            let moments = |buffer| self.get(&parameter.name, buffer).map(|values| values.moments());
+            Ok(ParameterRecord {
+                name: parameter.name.clone(),
+                weight: moments(parameter.weight)?,
+                gradient: parameter.gradient.map_or(Ok(Moments::default()), moments)?,
+                update: Moments::default(),
+            })
+        };
+        parameters.iter().map(record).collect()
+    }
+
+    pub(super) fn shattering(self, arc: TracedArc) -> Result<Option<Shattering>, TraceError> {
+        let [gradient, activation] = [self.get("arc", arc.gradient)?, self.get("arc", arc.activation)?];
+        Ok(Shattering::between(&gradient.to_f64(), &activation.to_f64(), arc.points))
+    }
+
+    pub(super) fn data(self, traced: &Traced) -> Result<DataSummary, TraceError> {
+        let moments = |buffer| self.get("data", buffer).map(|values| values.moments());
+        let target = traced.data.target.map(moments).transpose()?;
+        Ok(DataSummary {
+            source: "one batch".into(),
+            train_samples: traced.batch,
+            test_samples: 0,
+            input: traced.data.input.map_or(Ok(Moments::default()), moments)?,
+            feature_rms_ratio: traced.data.feature_rms_ratio.unwrap_or(1.0),
+            target,
+            classes: traced.data.classes,
+            // The loss before training is what knowing nothing costs, or more.
+            baseline_loss: traced.data.baseline_loss.or(traced.loss).unwrap_or(f64::NAN),
+        })
+    }
+}
