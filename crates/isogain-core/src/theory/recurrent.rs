@@ -152,9 +152,8 @@ mod tests {
             let kept = diagonal_retention(steps as f64, steps);
             assert!((kept - 0.037_534_f64.sqrt()).abs() < 0.001, "{steps}: {kept}");
         }
-        // (99 / 100)^2 lies below the mean of squares of one unit of 98 to 99.
-        let longest = |back: f64| (98.0_f64 / 99.0).powf(back);
-        assert!(diagonal_retention(50.0, 100) < longest(50.0));
+        // Of 100 steps the longest memory is 99.
+        assert!(diagonal_retention(50.0, 100) < 0.99_f64.powi(50));
         let carry = Carry::Diagonal { steps: 100 };
         let (half, far) = (carry.half_life().unwrap(), carry.steps_until(1e4).unwrap());
         assert!((diagonal_retention(half, 100) - 0.5).abs() < 1e-9);
