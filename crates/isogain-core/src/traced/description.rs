@@ -57,7 +57,7 @@ pub struct Traced {
 }
 
 /// A pass over points that lie close together on the way from one sample to another, all with the target of the first
-/// ([`Shattering`]).
+/// ([`crate::flow::shattering::Shattering`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TracedArc {
