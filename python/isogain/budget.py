@@ -59,21 +59,11 @@ class Clock:
         return self.start + self.budget - self.report
 
     def wanted(self, trial: Trial, at_once: int) -> dict[str, Any]:
-        """What the schedule is told: the time that is left, and what trainings cost."""
+        """What the schedule is told: the time that there is for trainings, and what they cost."""
         update, overhead, costs = _measured(trial)
-        left = self.deadline - time.time()
-        return {"left": left, "update": update, "overhead": overhead, "costs": costs, "at_once": at_once}
-
-    def too_short(self, error: ValueError) -> ValueError:
-        """What the schedule says, in terms of the budget that was given."""
-        needed = re.search(r"takes about (\d+) s", str(error))
-        if needed is None:
-            return error
-        most = time.time() - self.start + self.report + float(needed[1])
-        return ValueError(
-            f"a budget of {self.budget:.0f} s is too short: on this machine the smallest fair comparison takes about {most + 1.0:.0f} s; "
-            "give that much, or fewer steps"
-        )
+        besides = time.time() - self.start + self.report
+        cost = {"update": update, "overhead": overhead, "costs": costs, "at_once": at_once}
+        return {"budget": self.budget, "besides": besides, **cost}
 
 
 def _measured(trial: Trial) -> tuple[float, float, list[float]]:

@@ -157,11 +157,7 @@ def _schedule(wanted: dict[str, Any], clock: Clock | None, trial: Trial, at_once
     if clock is None:
         return _core.Schedule(json.dumps(wanted))
     with kept_random():
-        time_there_is = clock.wanted(trial, at_once)
-    try:
-        return _core.Schedule(json.dumps({**wanted, "time": time_there_is}))
-    except ValueError as error:
-        raise clock.too_short(error) from None
+        return _core.Schedule(json.dumps({**wanted, "time": clock.wanted(trial, at_once)}))
 
 
 def _sgd(parameters: Any) -> optim.Optimizer:

@@ -100,8 +100,8 @@ const OF_EPS: f64 = 0.1;
 
 /// The laws that are broken by more than this share, in forward order. `parameter` gives a parameter by name
 /// (`fc1.weight`), with an empty gradient where it has none (a frozen one), and nothing for one that is not there. A law
-/// that needs a gradient that is not there is not looked at. `radial` gives <x, dL/dx> in front of a norm as its eps leaves it, where its values are at
-/// hand.
+/// that needs a gradient that is not there is not looked at. `radial` gives <x, dL/dx> in front of a norm as its eps leaves it,
+/// where its values are at hand.
 pub fn broken<'a>(
     network: &Network,
     parameter: impl Fn(&str) -> Option<Pair<'a>>,

@@ -43,8 +43,10 @@ struct Wanted {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Time {
-    /// Seconds.
-    left: f64,
+    /// Seconds of everything.
+    budget: f64,
+    /// Seconds of it that are gone, or kept for the report.
+    besides: f64,
     /// Seconds of an update of the untreated model.
     update: f64,
     /// Seconds of building and judging it.
@@ -83,8 +85,12 @@ impl Wanted {
             Some(budget) => plan.within_budget(budget).map_err(wrong)?,
             None => plan,
         };
-        let Some(Time { left, update, overhead, costs, at_once }) = self.time else { return Ok((plan, Vec::new())) };
-        let fitted = Pace { update, overhead, costs, threads: at_once as f64 }.fit(&plan, left).map_err(wrong)?;
+        let Some(Time { budget, besides, update, overhead, costs, at_once }) = self.time else {
+            return Ok((plan, Vec::new()));
+        };
+        let pace = Pace { update, overhead, costs, threads: at_once as f64 };
+        let fitted = pace.fit(&plan, budget - besides);
+        let fitted = fitted.map_err(|unfit| PyValueError::new_err(unfit.within(budget, besides, "steps")))?;
         let left_out = by_budget(&plan, &fitted, &names);
         Ok((fitted, left_out))
     }

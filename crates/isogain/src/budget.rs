@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use isogain_core::trial::pace::{Pace, Unfit};
+use isogain_core::trial::pace::Pace;
 use isogain_core::trial::plan::Plan;
 
 use crate::Error;
@@ -44,14 +44,9 @@ impl Clock {
     /// When not even the smallest comparison fits: with the budget that it would take.
     pub(crate) fn fit(self, pace: &Pace, plan: &Plan, left: f64) -> Result<Plan, Error> {
         let recording = recording(pace, plan);
-        pace.fit(plan, left - recording).map_err(|unfit| match unfit {
-            Unfit::TooShort { seconds } => Error::Mismatch(format!(
-                "a budget of {:.0} s is too short: on this machine the smallest fair comparison takes about {:.0} s; give \
-                 that much, or fewer run.steps",
-                self.budget.unwrap_or_default().as_secs_f64(),
-                (self.start.elapsed().as_secs_f64() + recording + seconds).ceil()
-            )),
-            Unfit::Plan(error) => Error::Mismatch(error.to_string()),
+        pace.fit(plan, left - recording).map_err(|unfit| {
+            let besides = self.start.elapsed().as_secs_f64() + recording;
+            Error::Mismatch(unfit.within(self.budget.unwrap_or_default().as_secs_f64(), besides, "run.steps"))
         })
     }
 }

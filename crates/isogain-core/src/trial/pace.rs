@@ -36,6 +36,21 @@ pub enum Unfit {
     Plan(#[from] TrialError),
 }
 
+impl Unfit {
+    /// What somebody is told whose search was to take `budget` seconds, `besides` of which go into something else. `steps` is what
+    /// they call the updates of a training.
+    pub fn within(&self, budget: f64, besides: f64, steps: &str) -> String {
+        match self {
+            Self::TooShort { seconds } => format!(
+                "a budget of {budget:.0} s is too short: on this machine the smallest fair comparison takes about {:.0} s; give \
+                 that much, or fewer {steps}",
+                (besides + seconds).ceil()
+            ),
+            Self::Plan(error) => error.to_string(),
+        }
+    }
+}
+
 impl Pace {
     /// The plan cut down to what `seconds` allow.
     ///
