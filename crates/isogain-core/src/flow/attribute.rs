@@ -55,9 +55,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         }
     });
     let branch = match &op.kind {
-        OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
-            Some(residual::branch(op, [branch, shortcut], branch_cotangent_in, batch))
-        }
+        OpCaptureKind::Residual { branch_cotangent_in, .. } => Some(residual::branch(op, branch_cotangent_in, batch)),
         _ => None,
     };
     let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {

@@ -30,6 +30,7 @@ mod residual;
 mod samples;
 pub mod shattering;
 mod values;
+mod ways;
 mod weight;
 
 pub use asked::Asked;
@@ -173,7 +174,7 @@ pub enum Cause {
 }
 
 /// How a residual operation's skip and branch share the cotangent: g_in = s + b with b = scale * J_F^T g and s = J_S^T g,
-/// g itself where the skip is the identity.
+/// g itself where the skip is the identity; with a gate s is what does not come through the branch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
     /// <s, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
@@ -194,6 +195,9 @@ pub struct Branch {
     /// The operations of the skip, where it is not the identity.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub shortcut: Vec<Joint>,
+    /// The layer under the gate, where one shares out between skip and branch.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub gate: Vec<Joint>,
 }
 
 /// The end of the network: the cotangent's source.

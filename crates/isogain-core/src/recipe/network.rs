@@ -50,6 +50,12 @@ pub struct NetworkRecipe {
     /// Whether each channel has a trained factor of its own (LayerScale).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scale_per_channel: bool,
+    /// Where the bias of each block's gate starts: `y = (1 - T) x + T F(x)` with `T = sigmoid(x W + b)`; a sum without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_bias: Option<f64>,
+    /// Features that each block puts beside those it reads, `y = [x, F(x)]`; a sum without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<usize>,
     /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_activation: Option<OutputActivation>,

@@ -6,6 +6,7 @@ use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
 use crate::theory::initializers::Initializer;
 
+mod add_gated_skip;
 mod add_skip;
 mod antisymmetric_recurrence;
 mod asymmetric_init;
@@ -20,6 +21,7 @@ mod clip_each_by_history;
 mod clip_update;
 mod clipping;
 mod computed_weights;
+mod connect_densely;
 mod critical_dropout_init;
 mod deep_norm;
 mod delta_orthogonal_init;
@@ -107,7 +109,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 52] = [
+pub static TABLE: [&Remedy; 54] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -144,6 +146,8 @@ pub static TABLE: [&Remedy; 52] = [
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
+    &add_gated_skip::REMEDY,
+    &connect_densely::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::Factor;
-use crate::flow::back::{back, branch_factors};
+use crate::flow::back::back;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::flow::values::rms;
+use crate::flow::ways::{End, Way, Ways, ways};
 use crate::flow::{Values, linear};
 
 /// A cotangent under one choice of factors: e^`log_scale` times a direction.
@@ -105,11 +106,9 @@ impl<'a> WayBack<'a> {
 
     fn through(&self, ops: &[OpCapture], mut cotangents: Vec<Cotangent>) -> Result<Vec<Cotangent>, String> {
         for op in ops.iter().rev() {
-            cotangents = match &op.kind {
-                OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
-                    self.residual(op, *scale, [branch, shortcut], branch_cotangent_in, &cotangents)?
-                }
-                kind => {
+            cotangents = match (&op.kind, ways(op)) {
+                (_, Some(ways)) => self.residual(&ways, &cotangents)?,
+                (kind, None) => {
                     let sent = sent_back(op, &cotangents)?;
                     match kind {
                         OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
@@ -157,38 +156,43 @@ impl<'a> WayBack<'a> {
             .collect()
     }
 
-    fn residual(
-        &self,
-        op: &OpCapture,
-        scale: f64,
-        [branch, shortcut]: [&[OpCapture]; 2],
-        branch_back: &Values,
-        cotangents: &[Cotangent],
-    ) -> Result<Vec<Cotangent>, String> {
-        // The measured cotangent at the branch's end has the factors in it.
-        let factors = branch_factors(op, scale, branch, branch_back);
-        let scaled = |g: &[f64]| g.iter().zip(factors.iter().cycle()).map(|(g, factor)| g * factor).collect();
-        let through_branch = self.through(branch, each_once(cotangents, scaled))?;
-        let through_skip = self.through(shortcut, cotangents.to_vec())?;
-        let skip_back = shortcut.first().map_or(&op.cotangent_out, |first| &first.cotangent_in);
-        let sum = |(choice, (branch, skip)): (usize, (Cotangent, Cotangent))| {
+    fn residual(&self, ways: &Ways<'_>, cotangents: &[Cotangent]) -> Result<Vec<Cotangent>, String> {
+        let all = || std::iter::once(&ways.branch).chain(&ways.past);
+        let along = |way: &Way<'_>| {
+            if matches!(way.end, End::Whole) {
+                return self.through(way.ops, cotangents.to_vec());
+            }
+            // The measured cotangent at a way's end is the part that it takes.
+            self.through(way.ops, each_once(cotangents, |g| way.end.take(g)))
+        };
+        let returned: Vec<Vec<Cotangent>> = all().map(along).collect::<Result<_, _>>()?;
+        let sum = |choice: usize| {
+            let cotangent_of = |way: usize| &returned[way][choice];
+            let branch = cotangent_of(0);
             if self.is_ideal(choice, Factor::Skips) {
-                let (values, log_scale) = branch.parts(branch_back);
+                let (values, log_scale) = branch.parts(&ways.branch.returned);
                 return Cotangent { log_scale, direction: Direction::Other(values) };
             }
-            let both = (&branch.direction, &skip.direction);
-            if matches!(both, (Direction::Measured, Direction::Measured)) && branch.log_scale == skip.log_scale {
-                return branch;
+            let is_measured = |cotangent: &Cotangent| {
+                matches!(cotangent.direction, Direction::Measured) && cotangent.log_scale == branch.log_scale
+            };
+            if (0..returned.len()).all(|way| is_measured(cotangent_of(way))) {
+                return branch.clone();
             }
-            let ((b, log_b), (s, log_s)) = (branch.parts(branch_back), skip.parts(skip_back));
-            let largest = log_b.max(log_s);
+            let parts: Vec<(Arc<Vec<f64>>, f64)> =
+                all().enumerate().map(|(index, way)| cotangent_of(index).parts(&way.returned)).collect();
+            let largest = parts.iter().fold(f64::NEG_INFINITY, |largest, (_, log_size)| largest.max(*log_size));
             if largest == f64::NEG_INFINITY {
-                return Cotangent { log_scale: largest, direction: Direction::Other(b) };
+                return Cotangent { log_scale: largest, direction: Direction::Other(Arc::clone(&parts[0].0)) };
             }
-            let [of_b, of_s] = [log_b, log_s].map(|log_size| (log_size - largest).exp());
-            Cotangent::of(b.iter().zip(s.iter()).map(|(b, s)| of_b * b + of_s * s).collect(), largest)
+            let mut total = vec![0.0; parts[0].0.len()];
+            for (values, log_size) in &parts {
+                let size = (log_size - largest).exp();
+                total.iter_mut().zip(values.iter()).for_each(|(total, value)| *total += size * value);
+            }
+            Cotangent::of(total, largest)
         };
-        Ok(through_branch.into_iter().zip(through_skip).enumerate().map(sum).collect())
+        Ok((0..cotangents.len()).map(sum).collect())
     }
 }
 
