@@ -388,7 +388,7 @@ def stacked(cell: str, function: str = "tanh", every: bool = False) -> dict:
 
 
 def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap: float | None = None,
-                sandwich: bool = False) -> dict:
+                sandwich: bool = False, sub: bool = False) -> dict:
     width, vocabulary = 8, 7
     case = Case(10, [5], 1, vocabulary)
 
@@ -405,7 +405,9 @@ def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap:
         def run(ops: list, x: Tensor) -> Tensor:
             if norm:
                 x = case.norm(ops, f"{name}.norm", x, norm)
-            x = case.linear(ops, f"{name}.proj", inner(ops, name, x), width)
+            x = inner(ops, name, x)
+            x = case.norm(ops, f"{name}.inner_norm", x, norm) if sub else x
+            x = case.linear(ops, f"{name}.proj", x, width)
             return case.norm(ops, f"{name}.out_norm", x, norm) if sandwich else x
 
         return run
@@ -582,6 +584,7 @@ CASES = {
     "transformer_pre_tied": lambda: transformer(True, False, True),
     "transformer_post": lambda: transformer(False, False, False),
     "transformer_sandwich": lambda: transformer(True, False, False, sandwich=True),
+    "transformer_sub": lambda: transformer(True, False, False, sub=True),
     "transformer_rotary_rms": lambda: transformer(True, True, False),
     "transformer_qk_norm": lambda: transformer(True, True, False, qk_norm=True),
     "transformer_capped": lambda: transformer(True, True, False, cap=0.7),

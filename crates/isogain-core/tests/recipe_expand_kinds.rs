@@ -313,7 +313,7 @@ fn norms_after_the_sums_and_deepnorm() {
 }
 
 #[test]
-fn norms_at_both_ends_of_every_branch() {
+fn norms_twice_in_every_branch() {
     let text = "kind = \"transformer\"\ndepth = 1\nwidth = 8\nnorm_placement = \"sandwich\"\ndropout = 0.1\n\
                 stochastic_depth = 0.1\nhead = \"mean\"";
     let sandwich = network(text, text_of(5, 7), 3);
@@ -323,6 +323,12 @@ fn norms_at_both_ends_of_every_branch() {
     assert_eq!(names, parts.map(|part| format!("block1.mlp.{part}")));
     let ends: Vec<&str> = sandwich.ops.iter().map(|op| op.name.as_str()).collect();
     assert_eq!(ends, ["embedding", "dropout", "block1.attention", "block1.mlp", "norm", "mean", "head"]);
+
+    let sub = network(&text.replace("sandwich", "sub"), text_of(5, 7), 3);
+    let names: Vec<&str> = residual(&sub, "block1.attention").branch.iter().map(|op| op.name.as_str()).collect();
+    let parts = ["norm", "qkv", "attention", "inner_norm", "proj", "dropout", "drop"];
+    assert_eq!(names, parts.map(|part| format!("block1.attention.{part}")));
+    assert_eq!(sub.ops.iter().map(|op| op.name.as_str()).collect::<Vec<_>>(), ends);
 }
 
 #[test]

@@ -288,8 +288,8 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
 }
 
 fn transformer() -> impl Strategy<Value = NetworkRecipe> {
-    use NormPlacement::{Deepnorm, Post, Pre, Sandwich};
-    let placement = sample::select(vec![Pre, Sandwich, Post, Deepnorm]);
+    use NormPlacement::{Deepnorm, Post, Pre, Sandwich, Sub};
+    let placement = sample::select(vec![Pre, Sandwich, Sub, Post, Deepnorm]);
     let positions = option::of(sample::select(vec![Positions::Learned, Positions::Rotary, Positions::None]));
     let head = option::of(sample::select(vec![Head::Every, Head::Mean, Head::Last]));
     let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
@@ -324,7 +324,8 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 causal,
                 tied,
                 head_init: net.head_init.filter(|_| !tied),
-                residual_init: (scales && matches!(norm_placement, Pre | Post) && !fixup).then_some(NamedScale::Depth),
+                residual_init: (scales && matches!(norm_placement, Pre | Sub | Post) && !fixup)
+                    .then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
                 scale_per_channel: net.scale_per_channel && !is_deep,

@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 24] = [
     "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
@@ -38,6 +38,7 @@ const KINDS: [&str; 23] = [
     "transformer_qk_norm",
     "transformer_rotary_rms",
     "transformer_sandwich",
+    "transformer_sub",
 ];
 
 #[derive(Deserialize)]

@@ -252,6 +252,8 @@ pub enum NormPlacement {
     Pre,
     /// At the start and at the end of each branch, and once before the head (Sandwich-LN, Ding et al. 2021).
     Sandwich,
+    /// At the start of each branch and in front of its last layer, and once before the head (Sub-LN, Wang et al. 2022).
+    Sub,
     /// After each sum (Vaswani et al. 2017).
     Post,
     /// After each sum, the branches scaled by (2N)^(-1/4) and the weights of values, outputs and feed-forward layers by

@@ -145,10 +145,13 @@ fn norms_move_into_the_branches_and_to_both_ends() {
         }
         variants.into_iter().map(|variant| variant.parameters).collect::<Vec<_>>()
     };
-    let (pre, sandwich) = ("norm_placement = pre", "norm_placement = sandwich");
+    let pre = "norm_placement = pre";
+    let twice = ["norm_placement = sandwich", "norm_placement = sub"];
     assert_eq!(ask("norm_placement = \"post\"\nresidual_init = \"depth\""), [pre]);
-    assert_eq!(ask("residual_init = \"depth\""), [sandwich]);
-    for other in ["norm_placement = \"sandwich\"", "norm_placement = \"deepnorm\"", "fixup = true"] {
+    assert_eq!(ask("residual_init = \"depth\""), twice);
+    for other in
+        ["norm_placement = \"sandwich\"", "norm_placement = \"sub\"", "norm_placement = \"deepnorm\"", "fixup = true"]
+    {
         assert!(ask(other).is_empty(), "{other}");
     }
 }

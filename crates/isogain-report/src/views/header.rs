@@ -127,12 +127,14 @@ pub(crate) fn subject(recipe: &Recipe) -> String {
             format!("{} layers of width {}, {}", network.depth, network.width, network.activation.name())
         }
         NetworkKind::Residual => {
-            let scale = match network.branch_scale {
-                BranchScale::Number(scale) => setting(scale),
-                BranchScale::Named(NamedScale::Depth) => "1/√depth".to_owned(),
+            let joined = match (network.gate_bias, network.growth, network.branch_scale) {
+                (Some(bias), ..) => format!("gates from {}", setting(bias)),
+                (_, Some(growth), _) => format!("each with {growth} features more"),
+                (.., BranchScale::Number(scale)) => format!("branches × {}", setting(scale)),
+                (.., BranchScale::Named(NamedScale::Depth)) => "branches × 1/√depth".to_owned(),
             };
             let (depth, width, activation) = (network.depth, network.width, network.activation.name());
-            format!("residual, {depth} layers of width {width}, {activation}, branches × {scale}")
+            format!("residual, {depth} layers of width {width}, {activation}, {joined}")
         }
         NetworkKind::Convnet => {
             let (depth, width, activation) = (network.depth, network.width, network.activation.name());

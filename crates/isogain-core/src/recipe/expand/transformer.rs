@@ -1,6 +1,6 @@
 //! Blocks of attention and a feed-forward network, each a residual operation (Vaswani et al. 2017; GPT-2, Radford et al.
-//! 2019; T-Fixup, Huang et al. 2020; Sandwich-LN, Ding et al. 2021; DeepNorm, Wang et al. 2022). Images are read position by
-//! position, row by row.
+//! 2019; T-Fixup, Huang et al. 2020; Sandwich-LN, Ding et al. 2021; DeepNorm and Sub-LN, Wang et al. 2022). Images are read
+//! position by position, row by row.
 
 use super::chain::{Attending, Factor, begin};
 use super::{Inputs, branch_scale};
@@ -22,8 +22,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
     }
     chain.own_dropout("dropout");
     // Without norms, of which T-Fixup has none, it places nothing.
-    let is_sandwich = net.norm_placement == NormPlacement::Sandwich;
-    let is_pre = is_sandwich || net.norm_placement == NormPlacement::Pre;
+    let is_pre = !matches!(net.norm_placement, NormPlacement::Post | NormPlacement::Deepnorm);
     for block in 1..=net.depth {
         for (half, part) in [(1, "attention"), (2, "mlp")] {
             let name = format!("block{block}.{part}");
@@ -46,9 +45,12 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
                 branch.linear(format!("{name}.fc"), net.mlp_ratio * net.width, weights.inner, net.activation);
                 branch.activation(format!("{name}.{}", net.activation.name()), net.activation);
             }
+            if net.norm_placement == NormPlacement::Sub {
+                branch.own_norm(format!("{name}.inner_norm"));
+            }
             branch.linear(format!("{name}.proj"), net.width, weights.last, Activation::linear());
             branch.own_dropout(format!("{name}.dropout"));
-            if is_sandwich {
+            if net.norm_placement == NormPlacement::Sandwich {
                 branch.own_norm(format!("{name}.out_norm"));
             }
             branch.own_stochastic_depth(format!("{name}.drop"), 2 * (block - 1) + half, 2 * net.depth);
