@@ -417,16 +417,18 @@ def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap:
     return case.finish(classes(11, [3, 5], vocabulary), classes(12, [3, 5], vocabulary), run)
 
 
-def encoder(per_channel: bool = False) -> dict:
+def encoder(per_channel: bool = False, weight_norm: str | None = None) -> dict:
     case = Case(13, [5], 3, 4)
 
     def branch(ops: list, x: Tensor) -> Tensor:
-        x = case.linear(ops, "block1.qkv", case.norm(ops, "block1.norm", x, "layer"), 18)
-        return case.linear(ops, "block1.proj", case.attention(ops, "block1.attention", x, 3, False, False), 6)
+        x = case.linear(ops, "block1.qkv", case.norm(ops, "block1.norm", x, "layer"), 18, weight_norm=weight_norm)
+        x = case.attention(ops, "block1.attention", x, 3, False, False)
+        return case.linear(ops, "block1.proj", x, 6, weight_norm=weight_norm)
 
     def run(ops: list, x: Tensor) -> Tensor:
         scale = 0.3 if per_channel else 1.0
-        x = case.residual(ops, "block1", case.linear(ops, "fc_in", x, 6), branch, scale=scale, per_channel=per_channel)
+        x = case.linear(ops, "fc_in", x, 6, weight_norm=weight_norm)
+        x = case.residual(ops, "block1", x, branch, scale=scale, per_channel=per_channel)
         return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
 
     return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
@@ -540,6 +542,7 @@ CASES = {
     "transformer_capped": lambda: transformer(True, True, False, cap=0.7),
     "encoder": encoder,
     "encoder_layer_scale": lambda: encoder(per_channel=True),
+    "encoder_spectral": lambda: encoder(weight_norm="spectral"),
 }
 
 

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Window};
+use crate::network::{
+    Cell, Convolution, ForgetBias, Linear, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Window,
+};
 use crate::recipe::{LossScale, Precision, Recipe};
 use crate::record::Snapshot;
 use crate::statistics::{Moments, median};
@@ -11,6 +13,7 @@ use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
 use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
 use crate::theory::{dropout, numerics, padding};
+use crate::weight_norm::WeightNorm;
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
 pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
@@ -50,7 +53,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         weight_variance: weight_variance.unwrap_or(0.0),
         bias_variance: bias_variance.unwrap_or(0.0),
         first_variance: first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0),
-        widths: hidden.iter().map(|(.., fan_out)| *fan_out).collect(),
+        widths: hidden.iter().map(|(_, linear)| linear.fan_out).collect(),
         padding_factor: padding_factor(network),
         dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
@@ -90,14 +93,19 @@ fn weights(start: &Snapshot) -> HashMap<&str, &Moments> {
     start.parameters.iter().map(|record| (record.name.as_str(), &record.weight)).collect()
 }
 
-/// fan_in Var W and Var b of the hidden layers.
-fn variances(hidden: &[(&Op, usize, usize)], weights: &HashMap<&str, &Moments>) -> [Option<f64>; 2] {
+/// fan_in Var W and Var b of the hidden layers, W being what multiplies.
+fn variances(hidden: &[(&Op, &Linear)], weights: &HashMap<&str, &Moments>) -> [Option<f64>; 2] {
     let mean_square =
         |op: &Op, parameter: &str| weights.get(format!("{}.{parameter}", op.name).as_str())?.mean_square();
+    let multiplied_by = |op: &Op, linear: &Linear| match linear.weight_norm {
+        None | Some(WeightNorm::Norm) => mean_square(op, "weight"),
+        // What is trained says nothing of its size.
+        Some(_) => Some(linear.weight_variance()),
+    };
     // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
     let inner = if hidden.len() > 1 { &hidden[1..] } else { hidden };
     [
-        median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?))),
+        median(inner.iter().filter_map(|(op, linear)| Some(linear.fan_in as f64 * multiplied_by(op, linear)?))),
         median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias"))),
     ]
 }
@@ -193,11 +201,10 @@ fn padding_factor(network: &Network) -> f64 {
     (logarithms.sum::<f64>() / hidden.len().max(1) as f64).exp()
 }
 
-/// Hidden linear operations with fan-in and fan-out: all but the head.
-fn hidden(network: &Network) -> Vec<(&Op, usize, usize)> {
+/// Hidden linear operations: all but the head.
+fn hidden(network: &Network) -> Vec<(&Op, &Linear)> {
     let head = network.head().map(|index| network.ops[index].name.as_str());
-    let linears = network.linears().filter(|(op, _)| Some(op.name.as_str()) != head);
-    linears.map(|(op, linear)| (op, linear.fan_in, linear.fan_out)).collect()
+    network.linears().filter(|(op, _)| Some(op.name.as_str()) != head).collect()
 }
 
 #[cfg(test)]

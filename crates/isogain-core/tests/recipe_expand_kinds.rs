@@ -563,7 +563,8 @@ fn factors_norms_and_bounds_inside_a_transformer() {
     assert_eq!(residual(&listed, "block2").channels, 8);
 }
 
-/// A gain for each unit or channel of the hidden layers; the head and what attention multiplies by are trained themselves.
+/// A gain for each unit or channel of the hidden layers; the head is trained itself, and so is what attention multiplies by but
+/// for the largest singular value (sigma-Reparam).
 #[test]
 fn weights_are_computed_from_others_but_for_the_head() {
     let gains = |network: &Network| -> Vec<String> {
@@ -582,6 +583,14 @@ fn weights_are_computed_from_others_but_for_the_head() {
     let listed = "kind = \"layers\"\nweight_norm = \"norm\"\nlayers = [{ linear = 8 }, { attention = 2 }, \
                   { pool = \"mean\" }, { linear = 3 }]";
     assert_eq!(gains(&network(listed, Shape::sequence(5, 4), 3)), ["fc1"]);
+    let spectral = listed.replace("\"norm\"", "\"spectral\"");
+    assert_eq!(gains(&network(&spectral, Shape::sequence(5, 4), 3)), ["fc1", "qkv2", "proj2"]);
+    let transformer = "kind = \"transformer\"\ndepth = 1\nwidth = 8\nheads = 2\nweight_norm = \"spectral\"";
+    let found = network(transformer, Shape::sequence(5, 4), 3);
+    let block = ["block1.attention.qkv", "block1.attention.proj", "block1.mlp.fc", "block1.mlp.proj"];
+    assert_eq!(gains(&found), [&["fc_in"], &block[..]].concat());
+    let bare = network(&transformer.replace("weight_norm", "# weight_norm"), Shape::sequence(5, 4), 3);
+    assert_eq!(count(&found), count(&bare) + 5);
     // Those from state to state have no gain, and are kept orthogonal alone.
     let listed = "kind = \"layers\"\nlayers = [{ linear = 8 }, { recurrent = \"gru\", units = 4 }, { pool = \"last\" }, \
                   { linear = 3 }]\n";

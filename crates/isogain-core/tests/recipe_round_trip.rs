@@ -286,7 +286,9 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
         )| {
             let default = NetworkRecipe::of(NetworkKind::Transformer);
             let is_deep = norm_placement == Deepnorm;
-            let fixup = may_be_fixed_up && norm_placement == Pre;
+            let weight_norm = net.weight_norm.filter(|_| !is_deep).map(|_| WeightNorm::Spectral);
+            let fixup = may_be_fixed_up && norm_placement == Pre && weight_norm.is_none();
+            let may_be_scaled = matches!(norm_placement, Pre | Post) && !fixup && weight_norm.is_none();
             NetworkRecipe {
                 init,
                 width: 2 * heads * net.width,
@@ -298,13 +300,13 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 norm_groups: default.norm_groups,
                 norm_ramp: default.norm_ramp,
                 norm_placement,
-                weight_norm: None,
+                weight_norm,
                 positions,
                 head,
                 causal,
                 tied,
                 head_init: net.head_init.filter(|_| !tied),
-                residual_init: (scales && matches!(norm_placement, Pre | Post) && !fixup).then_some(NamedScale::Depth),
+                residual_init: (scales && may_be_scaled).then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
                 scale_per_channel: net.scale_per_channel && !is_deep,

@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
@@ -22,6 +22,7 @@ const KINDS: [&str; 21] = [
     "diagonal_recurrences",
     "encoder",
     "encoder_layer_scale",
+    "encoder_spectral",
     "gru_every",
     "lstm",
     "orthogonal_recurrences",

@@ -15,7 +15,7 @@ const KEYS: [(&str, &[NetworkKind]); 36] = [
     ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_ramp", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
-    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, NetworkKind::Layers]),
+    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
     ("learnable_scale", &[Residual, Resnet, Transformer]),
     ("scale_per_channel", &[Residual, Resnet, Transformer]),
@@ -81,6 +81,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         }
         "residual_init" if kind == Transformer && network.norm_placement == NormPlacement::Sandwich => {
             "norm_placement = \"sandwich\" gives branches a length of their own, whatever their weights"
+        }
+        "residual_init" if kind == Transformer && network.weight_norm.is_some() => {
+            "weight_norm divides weights by their size, whatever they start at"
         }
         "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
             "fixup = true sets the weights and takes the place of the norms"

@@ -41,6 +41,7 @@ pub struct NetworkRecipe {
     /// Added to the variance in a normalisation.
     pub norm_eps: f64,
     /// How each hidden layer's or convolution's weights are computed from what is trained; trained themselves when left out.
+    /// Around an attention `spectral` alone computes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<WeightNorm>,
     /// Factor on each residual branch: a number, or `depth` for 1/sqrt(number of branches).

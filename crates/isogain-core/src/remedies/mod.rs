@@ -55,6 +55,7 @@ mod scale_branches;
 mod scale_input;
 mod scale_rates_by_width;
 mod self_normalise;
+mod sigma_reparam;
 mod smaller_eps;
 mod smooth_kernel_shaping;
 mod spectral_norm;
@@ -107,7 +108,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 52] = [
+pub static TABLE: [&Remedy; 53] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -144,6 +145,7 @@ pub static TABLE: [&Remedy; 52] = [
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
+    &sigma_reparam::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,

@@ -305,6 +305,38 @@ fn weights_are_standardised_where_the_gradient_stands_it() {
     assert!(parameters("standardise-weights", &normed).is_empty());
 }
 
+/// One name for what divides weights by their largest singular value where positions are compared, and one where they are not.
+#[test]
+fn a_transformers_weights_are_divided_beside_its_norms() {
+    let given = |text: &str| {
+        let recipe =
+            parse(&format!("[data]\nsource = \"temporal-order\"\nlength = 8\n[network]\n{text}\n"), "net.toml")
+                .unwrap();
+        let mut bench = plain(5, "tanh", "\"pytorch-default\"");
+        bench.network = crate::recipe::expand::network(&recipe, Shape::sequence(8, 6), 4).unwrap();
+        let names = ["sigma-reparam", "spectral-norm"];
+        let found = names.map(|name| (named(name).unwrap().prescribe)(&bench.case(), &recipe));
+        found
+            .into_iter()
+            .flatten()
+            .map(|variant| {
+                assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe);
+                variant.remedies.concat()
+            })
+            .collect::<Vec<String>>()
+    };
+    let attending =
+        "kind = \"layers\"\nlayers = [{ linear = 8 }, { attention = 2 }, { pool = \"mean\" }, { linear = 4 }]";
+    for text in ["kind = \"transformer\"", "kind = \"transformer\"\nnorm_placement = \"post\"", attending] {
+        assert_eq!(given(text), ["sigma-reparam"], "{text}");
+    }
+    for text in ["norm_placement = \"deepnorm\"", "fixup = true", "weight_norm = \"spectral\""] {
+        assert!(given(&format!("kind = \"transformer\"\n{text}")).is_empty(), "{text}");
+    }
+    assert_eq!(given("depth = 3"), ["spectral-norm"]);
+    assert!(given("depth = 3\nnorm = \"layer\"").is_empty());
+}
+
 /// A gated state is multiplied by its gates; and through layers that differ an orthogonal start does as much.
 #[test]
 fn matrices_are_kept_orthogonal_where_the_same_one_acts_at_every_step() {

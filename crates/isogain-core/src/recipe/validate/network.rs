@@ -79,7 +79,11 @@ fn fixup(network: &NetworkRecipe) -> Result<(), RecipeError> {
         return Err(RecipeError::value("network.fixup", "true", expected));
     }
     if let Some(norm) = network.weight_norm {
-        let expected = format!("starts weights at zero, which weight_norm = \"{}\" cannot divide by", Name(&norm));
+        let what = match network.kind {
+            NetworkKind::Transformer => "scales weights for the depth, which {} undoes",
+            _ => "starts weights at zero, which {} cannot divide by",
+        };
+        let expected = what.replace("{}", &format!("weight_norm = \"{}\"", Name(&norm)));
         return Err(RecipeError::value("network.fixup", "true", expected));
     }
     let starts_at_zero = network.kind != NetworkKind::Transformer;
@@ -172,6 +176,13 @@ fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     logit_cap("network.logit_cap", network.logit_cap)?;
     head(network, &[Head::Every, Head::Mean, Head::Last])?;
+    if let Some(norm) = network.weight_norm {
+        let name = format!("\"{}\"", Name(&norm));
+        let expected = "is for networks without attention; of a transformer \"spectral\" computes the weights";
+        must("network.weight_norm", &name, norm == WeightNorm::Spectral, expected)?;
+        let expected = "divides weights by their size, which undoes what norm_placement = \"deepnorm\" scales them by";
+        must("network.weight_norm", &name, network.norm_placement != NormPlacement::Deepnorm, expected)?;
+    }
     let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
     if scales && network.init.scaled(1.0).is_none() {
         let key = if network.residual_init.is_some() { "residual_init" } else { "norm_placement = \"deepnorm\"" };
