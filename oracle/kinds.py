@@ -227,7 +227,8 @@ class Case:
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
     def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh",
-                  orthogonal: bool = False, antisymmetric_step: float | None = None, diagonal: bool = False) -> Tensor:
+                  orthogonal: bool = False, antisymmetric_step: float | None = None, diagonal: bool = False,
+                  oscillator: dict[str, float] | None = None) -> Tensor:
         inputs, steps = x.shape[-1], x.shape[1]
         gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
         ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
@@ -243,6 +244,18 @@ class Case:
             for step in read.unbind(1):
                 states.append(kept * states[-1] + step)
             return self.keep(name, torch.stack(states[1:], dim=1))
+        if oscillator:
+            ops[-1]["oscillator"] = oscillator
+            step, stiffness, damping = (oscillator[key] for key in ("step", "stiffness", "damping"))
+            hidden, bias = self.parameter(f"{name}.hidden_weight", [2 * units, units], scale), self.parameter(f"{name}.bias", [units], 0.3)
+            y, z = (torch.zeros(x.shape[0], units, dtype=x.dtype) for _ in range(2))
+            positions = []
+            for read in x.unbind(1):
+                pushed = functional.linear(torch.cat([read, y, z], dim=1), torch.cat([weight, hidden]).T, bias)
+                z = z + step * (getattr(torch, function)(pushed) - stiffness * y - damping * z)
+                y = y + step * z
+                positions.append(y)
+            return self.keep(name, torch.stack(positions, dim=1))
         hidden = self.parameter(f"{name}.hidden_weight", [units, gates * units], scale)
         if orthogonal:
             ops[-1]["orthogonal"] = True
@@ -520,6 +533,17 @@ def diagonal_recurrences() -> dict:
     return case.finish(numbers(32, [4, 6, 2]), classes(33, [4], 3), run)
 
 
+def oscillators() -> dict:
+    case = Case(34, [6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, "rnn1", x, "rnn", 5, oscillator={"step": 0.4, "stiffness": 1.5, "damping": 0.5})
+        x = case.recurrent(ops, "rnn2", x, "rnn", 4, "sigmoid", oscillator={"step": 0.7, "stiffness": 0.5, "damping": 1.2})
+        return case.linear(ops, "head", case.pool(ops, "last", x, "last"), 3)
+
+    return case.finish(numbers(35, [4, 6, 2]), classes(36, [4], 3), run)
+
+
 CASES = {
     "antisymmetric_recurrences": antisymmetric_recurrences,
     "batch_renorm": renormalised,
@@ -529,6 +553,7 @@ CASES = {
     "computed_weights": computed_weights,
     "convnet": convnet,
     "diagonal_recurrences": diagonal_recurrences,
+    "oscillators": oscillators,
     "resnet": resnet,
     "rnn_tanh": lambda: stacked("rnn"),
     "rnn_relu_every": lambda: stacked("rnn", "relu", every=True),

@@ -11,7 +11,7 @@ use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
-use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
+use crate::theory::recurrent::{Carry, antisymmetric_chi, oscillator_chi, state_slope};
 use crate::theory::{dropout, numerics, padding};
 use crate::weight_norm::WeightNorm;
 
@@ -128,10 +128,12 @@ fn carry(op: &Op, layer: &Recurrent, start: &Snapshot, weights: &HashMap<&str, &
             let drawn = || layer.hidden_init.weight_variance(layer.units, layer.units, layer.activation);
             let weight = weights.get(format!("{}.hidden_weight", op.name).as_str());
             let variance = weight.and_then(|weight| weight.mean_square()).unwrap_or_else(drawn);
-            let chi = match layer.antisymmetric_step {
-                // What it reads is not known from its states; slopes near 0 change the gradient most.
-                Some(step) => antisymmetric_chi(step, units * variance, state_slope(layer.activation, NEAR_ZERO)),
-                None => units * variance * slope(op, layer, start),
+            // What they read is not known from their states; slopes near 0 change the gradient most.
+            let near_zero = || state_slope(layer.activation, NEAR_ZERO);
+            let chi = match (layer.antisymmetric_step, layer.oscillator) {
+                (Some(step), _) => antisymmetric_chi(step, units * variance, near_zero()),
+                (None, Some(oscillator)) => oscillator_chi(oscillator, units * variance, near_zero()),
+                (None, None) => units * variance * slope(op, layer, start),
             };
             Carry::State { chi }
         }
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
     use crate::flow::Values;
     use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
-    use crate::network::Shape;
+    use crate::network::{Oscillator, Shape};
     use crate::recipe::{expand, parse};
     use crate::record::ParameterRecord;
     use crate::theory::limits::Ceiling;
@@ -310,6 +312,11 @@ mod tests {
         // Steps of 0.1 along antisymmetric weights: (1 - 0.001)^2 + 8/3 0.01 per step in the square.
         let (_, steps) = memory("antisymmetric_step = 0.1", 1.0);
         assert!((steps.unwrap() / (2.0 * 1e4_f64.ln() / 0.024_667_667_f64.ln_1p()) - 1.0).abs() < 1e-3, "{steps:?}");
+        // Oscillators: 1 / 3 of the variance for each of position and velocity.
+        let (_, steps) = memory("oscillator = { step = 0.1 }", 1.0);
+        let chi = oscillator_chi(Oscillator::default(), 1.0 / 3.0, 1.0);
+        assert!((steps.unwrap() * chi.ln().abs() / (2.0 * 1e4_f64.ln()) - 1.0).abs() < 1e-6, "{steps:?}");
+        assert!(steps.unwrap() > 1000.0, "{steps:?}");
         // Memories spread over the sample keep what they keep, whatever the weights and the state.
         let (_, steps) = memory("activation = \"relu\"\ndiagonal = true", 1e-4);
         assert!((diagonal_retention(steps.unwrap(), 100) / 1e-4 - 1.0).abs() < 1e-6, "{steps:?}");

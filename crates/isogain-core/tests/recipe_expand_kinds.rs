@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Cell, Convolution, ForgetBias, Network, OpKind, PoolKind, Residual, Shape};
+use isogain_core::network::{Cell, Convolution, ForgetBias, Network, OpKind, Oscillator, PoolKind, Residual, Shape};
 use isogain_core::recipe::expand::{self, Inputs};
 use isogain_core::recipe::{RecipeError, parse};
 
@@ -203,6 +203,18 @@ fn a_diagonal_recurrence_has_no_weights_from_state_to_state() {
     assert_eq!(parameters, ["weight", "bias", "log_decay"]);
     // It reads the data; only the head multiplies what another layer gave.
     assert_eq!(network.weights_between_layers(), [("head.weight".to_owned(), [128, 10])]);
+}
+
+/// 28 x 128 for the input, 2 x 128 x 128 for positions and velocities, one bias.
+#[test]
+fn oscillators_read_positions_and_velocities() {
+    let network = network("kind = \"rnn\"\nwidth = 128\noscillator = { step = 0.2 }", Shape::sequence(28, 28), 10);
+    assert_eq!(names(&network), ["rnn1", "last", "head"]);
+    assert_eq!(count(&network), 28 * 128 + 2 * 128 * 128 + 128 + 1290);
+    let weights = [("rnn1.hidden_weight".to_owned(), [256, 128]), ("head.weight".to_owned(), [128, 10])];
+    assert_eq!(network.weights_between_layers(), weights);
+    let OpKind::Recurrent(recurrent) = kind(&network, "rnn1") else { panic!("no layer") };
+    assert_eq!(recurrent.oscillator, Some(Oscillator { step: 0.2, ..Oscillator::default() }));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind};
+use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind, Oscillator};
 use isogain_core::recipe::{
     AdjustLr, Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale,
     NamedPadding, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation,
@@ -235,17 +235,24 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
 fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
     let kind = sample::select(vec![NetworkKind::Rnn, NetworkKind::Lstm, NetworkKind::Gru]);
     let head = option::of(sample::select(vec![Head::Last, Head::Mean, Head::Every]));
-    let plain = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64), any::<bool>());
+    let oscillator = (0.01..1.0_f64, 0.0..2.0_f64, 0.0..1.0_f64).prop_map(|(step, stiffness, damping)| Oscillator {
+        step,
+        stiffness,
+        damping,
+    });
+    let plain = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64), any::<bool>(), option::of(oscillator));
     (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), plain, head).prop_map(
-        |(kind, net, init, hidden_init, forget_bias, (penalty, step, diagonal), head)| {
+        |(kind, net, init, hidden_init, forget_bias, (penalty, step, diagonal, oscillator), head)| {
             let default = NetworkRecipe::of(kind);
             let is_plain = kind == NetworkKind::Rnn;
             let diagonal = diagonal && is_plain;
             let hidden_init = hidden_init.filter(|_| !diagonal);
-            let antisymmetric_step = step.filter(|_| is_plain && !diagonal);
-            let weight_norm = net.weight_norm.filter(|_| antisymmetric_step.is_none() && !diagonal);
+            let oscillator = oscillator.filter(|_| is_plain && !diagonal);
+            let antisymmetric_step = step.filter(|_| is_plain && !diagonal && oscillator.is_none());
+            let is_free = antisymmetric_step.is_none() && !diagonal && oscillator.is_none();
+            let weight_norm = net.weight_norm.filter(|_| is_free);
             let weight_norm = weight_norm.map(|_| WeightNorm::Orthogonal);
-            let may_be_penalised = is_plain && !diagonal && weight_norm.is_none() && antisymmetric_step.is_none();
+            let may_be_penalised = is_plain && is_free && weight_norm.is_none();
             NetworkRecipe {
                 kind,
                 init,
@@ -255,6 +262,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 vanishing_penalty: penalty.filter(|_| may_be_penalised),
                 antisymmetric_step,
                 diagonal,
+                oscillator,
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
                 weight_norm,

@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 23] = [
     "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
@@ -27,6 +27,7 @@ const KINDS: [&str; 22] = [
     "lstm",
     "orthogonal_recurrences",
     "orthogonal_weights",
+    "oscillators",
     "resnet",
     "rnn_relu_every",
     "rnn_tanh",

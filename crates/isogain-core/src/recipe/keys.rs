@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 36] = [
+const KEYS: [(&str, &[NetworkKind]); 37] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -33,6 +33,7 @@ const KEYS: [(&str, &[NetworkKind]); 36] = [
     ("vanishing_penalty", &[Rnn]),
     ("antisymmetric_step", &[Rnn]),
     ("diagonal", &[Rnn]),
+    ("oscillator", &[Rnn]),
     ("heads", &[Transformer]),
     ("qk_norm", &[Transformer]),
     ("logit_cap", &[Transformer]),
@@ -88,8 +89,13 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
             "fixup = true sets the weights and takes the place of the norms"
         }
-        "hidden_init" | "vanishing_penalty" | "antisymmetric_step" | "weight_norm" if network.diagonal => {
+        "hidden_init" | "vanishing_penalty" | "antisymmetric_step" | "oscillator" | "weight_norm"
+            if network.diagonal =>
+        {
             "with diagonal = true there are no weights from state to state"
+        }
+        "vanishing_penalty" | "antisymmetric_step" | "weight_norm" if network.oscillator.is_some() => {
+            "with oscillator the state swings, and the weights from state to state only couple"
         }
         "vanishing_penalty" if network.weight_norm.is_some() => {
             "with weight_norm = \"orthogonal\" the weights from state to state change no length"

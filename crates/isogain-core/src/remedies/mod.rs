@@ -44,6 +44,7 @@ mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
 mod orthogonalise_updates;
+mod oscillator_recurrence;
 mod penalise_vanishing;
 mod plain_net;
 pub mod potential;
@@ -108,7 +109,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 53] = [
+pub static TABLE: [&Remedy; 54] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -125,6 +126,7 @@ pub static TABLE: [&Remedy; 53] = [
     &penalise_vanishing::REMEDY,
     &antisymmetric_recurrence::REMEDY,
     &diagonal_recurrence::REMEDY,
+    &oscillator_recurrence::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
     &t_fixup_init::REMEDY,

@@ -153,8 +153,8 @@ fn norms_move_into_the_branches_and_to_both_ends() {
     }
 }
 
-/// Gated cells, orthogonal weights, an antisymmetric and a diagonal recurrence have no use for the penalty of a plain one, nor
-/// for one another; and it is not prescribed where it is idle.
+/// Gated cells, orthogonal weights, an antisymmetric, a diagonal and an oscillating recurrence have no use for the penalty of a plain
+/// one, nor for one another; and it is not prescribed where it is idle.
 #[test]
 fn a_penalty_goes_where_it_would_have_no_effect() {
     let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
@@ -166,12 +166,14 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
     let antisymmetric = "[network]\nkind = \"rnn\"\nantisymmetric_step = 0.1\n";
     let orthogonal = "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n";
     let diagonal = "[network]\nkind = \"rnn\"\nactivation = \"relu\"\ndiagonal = true\n";
+    let swinging = "[network]\nkind = \"rnn\"\noscillator = { step = 0.2 }\n";
     let gated = "[network]\nkind = \"lstm\"\nhidden_init = \"orthogonal\"\nforget_bias = \"chrono\"\n";
     for (name, texts) in [
-        ("gated-cell", vec![penalised, antisymmetric, diagonal]),
+        ("gated-cell", vec![penalised, antisymmetric, diagonal, swinging]),
         ("keep-orthogonal", vec![penalised, antisymmetric]),
-        ("antisymmetric-recurrence", vec![penalised, orthogonal]),
-        ("diagonal-recurrence", vec![penalised, orthogonal, antisymmetric, gated]),
+        ("antisymmetric-recurrence", vec![penalised, orthogonal, swinging]),
+        ("oscillator-recurrence", vec![penalised, orthogonal, antisymmetric]),
+        ("diagonal-recurrence", vec![penalised, orthogonal, antisymmetric, gated, swinging]),
     ] {
         for text in texts {
             let variants = ask(name, text);
@@ -183,10 +185,18 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         }
     }
     assert!(ask("antisymmetric-recurrence", antisymmetric).is_empty());
-    // Where no weights go from state to state none are kept, started or penalised.
-    for name in ["diagonal-recurrence", "antisymmetric-recurrence", "hidden-init", "keep-orthogonal"] {
+    // Where no weights go from state to state none are kept, started or penalised, and where they only couple neither.
+    for name in
+        ["diagonal-recurrence", "antisymmetric-recurrence", "hidden-init", "keep-orthogonal", "oscillator-recurrence"]
+    {
         assert!(ask(name, diagonal).is_empty(), "{name}");
     }
+    for name in ["oscillator-recurrence", "hidden-init", "keep-orthogonal"] {
+        assert!(ask(name, swinging).is_empty(), "{name}");
+    }
+    // Its start is not that of weights which carry a state.
+    let identity = "[network]\nkind = \"rnn\"\nactivation = \"relu\"\nhidden_init = \"identity\"\n";
+    assert!(ask("oscillator-recurrence", identity).iter().all(|one| one.recipe.network.hidden_init.is_none()));
     assert!(ask("diagonal-recurrence", "[network]\ndepth = 2\n").is_empty());
     assert_eq!(ask("penalise-vanishing", "[network]\nkind = \"rnn\"\n").len(), 2);
     for idle in [
@@ -195,6 +205,7 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         orthogonal,
         antisymmetric,
         diagonal,
+        swinging,
         "[network]\nkind = \"rnn\"\n[run]\nprecision = \"fp16\"\n",
     ] {
         assert!(ask("penalise-vanishing", idle).is_empty(), "{idle}");

@@ -122,6 +122,7 @@ impl Explicit {
                             vanishing_penalty: None,
                             antisymmetric_step: None,
                             diagonal: false,
+                            oscillator: None,
                         };
                         layers.append(chain, name(&Name(&cell).to_string()), &format!("{path}.forget_bias"))?;
                     }
