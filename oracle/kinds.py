@@ -235,7 +235,8 @@ class Case:
         return self.keep(name, y.transpose(1, 2).reshape(batch, steps, features))
 
     def recurrent(self, ops: list, name: str, x: Tensor, cell: str, units: int, function: str = "tanh",
-                  orthogonal: bool = False, antisymmetric_step: float | None = None, diagonal: bool = False) -> Tensor:
+                  orthogonal: bool = False, antisymmetric_step: float | None = None, diagonal: bool = False,
+                  oscillator: dict[str, float] | None = None) -> Tensor:
         inputs, steps = x.shape[-1], x.shape[1]
         gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
         ops.append({"name": name, "kind": "recurrent", "cell": cell, "inputs": inputs, "units": units, "steps": steps,
@@ -251,6 +252,18 @@ class Case:
             for step in read.unbind(1):
                 states.append(kept * states[-1] + step)
             return self.keep(name, torch.stack(states[1:], dim=1))
+        if oscillator:
+            ops[-1]["oscillator"] = oscillator
+            step, stiffness, damping = (oscillator[key] for key in ("step", "stiffness", "damping"))
+            hidden, bias = self.parameter(f"{name}.hidden_weight", [2 * units, units], scale), self.parameter(f"{name}.bias", [units], 0.3)
+            y, z = (torch.zeros(x.shape[0], units, dtype=x.dtype) for _ in range(2))
+            positions = []
+            for read in x.unbind(1):
+                pushed = functional.linear(torch.cat([read, y, z], dim=1), torch.cat([weight, hidden]).T, bias)
+                z = z + step * (getattr(torch, function)(pushed) - stiffness * y - damping * z)
+                y = y + step * z
+                positions.append(y)
+            return self.keep(name, torch.stack(positions, dim=1))
         hidden = self.parameter(f"{name}.hidden_weight", [units, gates * units], scale)
         if orthogonal:
             ops[-1]["orthogonal"] = True
@@ -427,16 +440,18 @@ def transformer(pre: bool, rotary: bool, tied: bool, qk_norm: bool = False, cap:
     return case.finish(classes(11, [3, 5], vocabulary), classes(12, [3, 5], vocabulary), run)
 
 
-def encoder(per_channel: bool = False) -> dict:
+def encoder(per_channel: bool = False, weight_norm: str | None = None) -> dict:
     case = Case(13, [5], 3, 4)
 
     def branch(ops: list, x: Tensor) -> Tensor:
-        x = case.linear(ops, "block1.qkv", case.norm(ops, "block1.norm", x, "layer"), 18)
-        return case.linear(ops, "block1.proj", case.attention(ops, "block1.attention", x, 3, False, False), 6)
+        x = case.linear(ops, "block1.qkv", case.norm(ops, "block1.norm", x, "layer"), 18, weight_norm=weight_norm)
+        x = case.attention(ops, "block1.attention", x, 3, False, False)
+        return case.linear(ops, "block1.proj", x, 6, weight_norm=weight_norm)
 
     def run(ops: list, x: Tensor) -> Tensor:
         scale = 0.3 if per_channel else 1.0
-        x = case.residual(ops, "block1", case.linear(ops, "fc_in", x, 6), branch, scale=scale, per_channel=per_channel)
+        x = case.linear(ops, "fc_in", x, 6, weight_norm=weight_norm)
+        x = case.residual(ops, "block1", x, branch, scale=scale, per_channel=per_channel)
         return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
 
     return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
@@ -566,6 +581,17 @@ def diagonal_recurrences() -> dict:
     return case.finish(numbers(32, [4, 6, 2]), classes(33, [4], 3), run)
 
 
+def oscillators() -> dict:
+    case = Case(34, [6], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.recurrent(ops, "rnn1", x, "rnn", 5, oscillator={"step": 0.4, "stiffness": 1.5, "damping": 0.5})
+        x = case.recurrent(ops, "rnn2", x, "rnn", 4, "sigmoid", oscillator={"step": 0.7, "stiffness": 0.5, "damping": 1.2})
+        return case.linear(ops, "head", case.pool(ops, "last", x, "last"), 3)
+
+    return case.finish(numbers(35, [4, 6, 2]), classes(36, [4], 3), run)
+
+
 CASES = {
     "antisymmetric_recurrences": antisymmetric_recurrences,
     "batch_renorm": renormalised,
@@ -576,6 +602,7 @@ CASES = {
     "convnet": convnet,
     "densenet": densenet,
     "diagonal_recurrences": diagonal_recurrences,
+    "oscillators": oscillators,
     "resnet": resnet,
     "rnn_tanh": lambda: stacked("rnn"),
     "rnn_relu_every": lambda: stacked("rnn", "relu", every=True),
@@ -591,6 +618,7 @@ CASES = {
     "encoder": encoder,
     "highway": highway,
     "encoder_layer_scale": lambda: encoder(per_channel=True),
+    "encoder_spectral": lambda: encoder(weight_norm="spectral"),
 }
 
 

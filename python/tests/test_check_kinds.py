@@ -258,6 +258,24 @@ def test_attention_that_looks_at_one_position_is_found() -> None:
     assert "attention-entropy-collapse" in rules, rules
 
 
+@pytest.mark.parametrize("name", ["module", "packed"])
+def test_weights_are_divided_where_attention_looks_at_one_position(name: str) -> None:
+    """sigma-Reparam, whatever reads the weights; what is then found is not the attention, nor a gradient that breaks a law."""
+    model = Around(nn.Linear(8, 24), ATTENTIONS[name](), nn.Linear(24, 5))
+    queries_and_keys = model.inner.qkv.weight if name == "packed" else model.inner.mha.in_proj_weight
+    with torch.no_grad():
+        queries_and_keys[:48].mul_(12.0)
+    batch = {"x": 3.0 * torch.randn(8, 16, 8)}
+    loss = lambda output: output.square().mean()
+    report = isogain.check(model, batch, loss)
+    (changes,) = [each["changes"] for each in report.prescriptions if each["remedies"] == ["sigma-reparam"]]
+    assert changes == {"weight_norm": "spectral"}
+    assert not any(each["remedies"] == ["spectral-norm"] for each in report.prescriptions)
+    found = isogain.check(treat(model, changes, batch=batch).model, batch, loss).findings
+    rules = {finding["rule"] for finding in found} | {c["rule"] for finding in found for c in finding.get("consequences", [])}
+    assert not rules & {"attention-entropy-collapse", "logit-growth", "inconsistent-gradient"}, rules
+
+
 # -- through time -------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from isogain import _core
 from isogain.surgery import CannotApply, Treatment, treat
 from isogain.surgery.init import bias_call, weight_call
 from isogain.surgery.observe import observe
-from isogain.surgery.weight import Orthogonal
+from isogain.surgery.weight import Orthogonal, Spectral
 
 torch.set_num_threads(1)
 
@@ -186,7 +186,7 @@ def test_the_snippet_does_the_same_to_a_users_module(changes: dict[str, Any]) ->
     checked(seeded(Stack, Block), changes, X)
 
 
-@pytest.mark.parametrize("changes", [CHANGES[0], CHANGES[1], CHANGES[2]], ids=str)
+@pytest.mark.parametrize("changes", [CHANGES[0], CHANGES[1], CHANGES[2], {"weight_norm": "spectral"}], ids=str)
 def test_the_snippet_does_the_same_to_a_transformer(changes: dict[str, Any]) -> None:
     checked(seeded(Transformer), changes, TOKENS)
 
@@ -544,6 +544,47 @@ def test_the_spectral_norm_of_a_weight_is_its_gain() -> None:
     for name in ("0", "4", "6"):
         weight: Any = treated.get_submodule(name).weight
         assert 1.0 - 1e-5 <= torch.linalg.matrix_norm(weight, 2) < 1.1
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (9, 4), (12, 4)], ids=str)
+def test_the_gradient_of_a_spectral_weight_is_a_difference_quotient(shape: tuple[int, int]) -> None:
+    """With one direction far ahead, where the search ends at the singular value itself; and torch finds the same weight."""
+    generator = torch.Generator().manual_seed(1)
+    rows, columns = (torch.randn(size, dtype=torch.float64, generator=generator) for size in shape)
+    weight = 5.0 * torch.outer(rows, columns) + 0.3 * torch.randn(shape, dtype=torch.float64, generator=generator)
+    how = Spectral(weight)
+    assert torch.allclose(how(weight), weight / torch.linalg.matrix_norm(weight, 2), rtol=1e-12)
+    assert torch.autograd.gradcheck(how, (weight.requires_grad_(),))
+    layer = nn.utils.parametrizations.spectral_norm(nn.Linear(shape[1], shape[0], dtype=torch.float64), n_power_iterations=50)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(weight)
+    assert torch.allclose(how(weight), layer.weight, rtol=1e-9)
+
+
+def test_torchs_attention_is_computed_as_a_whole_and_trains() -> None:
+    """sigma-Reparam: queries, keys and values by one singular value, in evaluation mode without gradients too, which takes
+    torch's fused path."""
+    treated: Any = checked(seeded(Transformer).double(), {"weight_norm": "spectral"}, TOKENS).model
+    computed = [name for name, module in treated.named_modules() if hasattr(module, "parametrizations")]
+    parts = ["self_attn", "self_attn.out_proj", "linear1", "linear2"]
+    assert computed == [f"encoder.layers.{layer}.{part}" for layer in (0, 1) for part in parts], "no head"
+    layer = treated.encoder.layers[0]
+    for weight in (layer.self_attn.in_proj_weight, layer.self_attn.out_proj.weight, layer.linear1.weight, layer.linear2.weight):
+        assert 1.0 - 1e-12 <= torch.linalg.matrix_norm(weight, 2) < 1.1
+    with torch.no_grad():
+        fused = treated.eval()(TOKENS)
+    assert torch.allclose(fused, treated(TOKENS), atol=1e-12)
+    optimizer = torch.optim.Adam(treated.train().parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        loss = nn.functional.cross_entropy(treated(TOKENS).flatten(0, 1), TOKENS.roll(1, 1).flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in treated.parameters())
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.7 * losses[0]
+    assert layer.self_attn.parametrizations.in_proj_weight[0].gain != 1.0
 
 
 def unlike_orthogonal(matrix: Tensor) -> float:

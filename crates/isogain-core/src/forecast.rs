@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::network::{
-    Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Residual, Window,
+    Cell, Convolution, ForgetBias, Linear, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Residual, Window,
 };
 use crate::recipe::{LossScale, Precision, Recipe};
 use crate::record::Snapshot;
@@ -11,9 +11,10 @@ use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
-use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
+use crate::theory::recurrent::{Carry, antisymmetric_chi, oscillator_chi, state_slope};
 use crate::theory::residual::Gate;
 use crate::theory::{dropout, numerics, padding};
+use crate::weight_norm::WeightNorm;
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
 pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
@@ -83,7 +84,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         weight_variance: weight_variance.unwrap_or(0.0),
         bias_variance: bias_variance.unwrap_or(0.0),
         first_variance: first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0),
-        widths: hidden.iter().map(|(.., fan_out)| *fan_out).collect(),
+        widths: hidden.iter().map(|(_, linear)| linear.fan_out).collect(),
         padding_factor: padding_factor(network),
         dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
@@ -124,14 +125,19 @@ fn weights(start: &Snapshot) -> HashMap<&str, &Moments> {
     start.parameters.iter().map(|record| (record.name.as_str(), &record.weight)).collect()
 }
 
-/// fan_in Var W and Var b of the hidden layers.
-fn variances(hidden: &[(&Op, usize, usize)], weights: &HashMap<&str, &Moments>) -> [Option<f64>; 2] {
+/// fan_in Var W and Var b of the hidden layers, W being what multiplies.
+fn variances(hidden: &[(&Op, &Linear)], weights: &HashMap<&str, &Moments>) -> [Option<f64>; 2] {
     let mean_square =
         |op: &Op, parameter: &str| weights.get(format!("{}.{parameter}", op.name).as_str())?.mean_square();
+    let multiplied_by = |op: &Op, linear: &Linear| match linear.weight_norm {
+        None | Some(WeightNorm::Norm) => mean_square(op, "weight"),
+        // What is trained says nothing of its size.
+        Some(_) => Some(linear.weight_variance()),
+    };
     // The first layer reads the data and often has another fan-in: the layers behind it set the pace.
     let inner = if hidden.len() > 1 { &hidden[1..] } else { hidden };
     [
-        median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?))),
+        median(inner.iter().filter_map(|(op, linear)| Some(linear.fan_in as f64 * multiplied_by(op, linear)?))),
         median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias"))),
     ]
 }
@@ -154,10 +160,12 @@ fn carry(op: &Op, layer: &Recurrent, start: &Snapshot, weights: &HashMap<&str, &
             let drawn = || layer.hidden_init.weight_variance(layer.units, layer.units, layer.activation);
             let weight = weights.get(format!("{}.hidden_weight", op.name).as_str());
             let variance = weight.and_then(|weight| weight.mean_square()).unwrap_or_else(drawn);
-            let chi = match layer.antisymmetric_step {
-                // What it reads is not known from its states; slopes near 0 change the gradient most.
-                Some(step) => antisymmetric_chi(step, units * variance, state_slope(layer.activation, NEAR_ZERO)),
-                None => units * variance * slope(op, layer, start),
+            // What they read is not known from their states; slopes near 0 change the gradient most.
+            let near_zero = || state_slope(layer.activation, NEAR_ZERO);
+            let chi = match (layer.antisymmetric_step, layer.oscillator) {
+                (Some(step), _) => antisymmetric_chi(step, units * variance, near_zero()),
+                (None, Some(oscillator)) => oscillator_chi(oscillator, units * variance, near_zero()),
+                (None, None) => units * variance * slope(op, layer, start),
             };
             Carry::State { chi }
         }
@@ -227,11 +235,10 @@ fn padding_factor(network: &Network) -> f64 {
     (logarithms.sum::<f64>() / hidden.len().max(1) as f64).exp()
 }
 
-/// Hidden linear operations with fan-in and fan-out: all but the head.
-fn hidden(network: &Network) -> Vec<(&Op, usize, usize)> {
+/// Hidden linear operations: all but the head.
+fn hidden(network: &Network) -> Vec<(&Op, &Linear)> {
     let head = network.head().map(|index| network.ops[index].name.as_str());
-    let linears = network.linears().filter(|(op, _)| Some(op.name.as_str()) != head);
-    linears.map(|(op, linear)| (op, linear.fan_in, linear.fan_out)).collect()
+    network.linears().filter(|(op, _)| Some(op.name.as_str()) != head).collect()
 }
 
 #[cfg(test)]
@@ -239,7 +246,7 @@ mod tests {
     use super::*;
     use crate::flow::Values;
     use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
-    use crate::network::Shape;
+    use crate::network::{Oscillator, Shape};
     use crate::recipe::{expand, parse};
     use crate::record::ParameterRecord;
     use crate::theory::limits::Ceiling;
@@ -337,6 +344,11 @@ mod tests {
         // Steps of 0.1 along antisymmetric weights: (1 - 0.001)^2 + 8/3 0.01 per step in the square.
         let (_, steps) = memory("antisymmetric_step = 0.1", 1.0);
         assert!((steps.unwrap() / (2.0 * 1e4_f64.ln() / 0.024_667_667_f64.ln_1p()) - 1.0).abs() < 1e-3, "{steps:?}");
+        // Oscillators: 1 / 3 of the variance for each of position and velocity.
+        let (_, steps) = memory("oscillator = { step = 0.1 }", 1.0);
+        let chi = oscillator_chi(Oscillator::default(), 1.0 / 3.0, 1.0);
+        assert!((steps.unwrap() * chi.ln().abs() / (2.0 * 1e4_f64.ln()) - 1.0).abs() < 1e-6, "{steps:?}");
+        assert!(steps.unwrap() > 1000.0, "{steps:?}");
         // Memories spread over the sample keep what they keep, whatever the weights and the state.
         let (_, steps) = memory("activation = \"relu\"\ndiagonal = true", 1e-4);
         assert!((diagonal_retention(steps.unwrap(), 100) / 1e-4 - 1.0).abs() < 1e-6, "{steps:?}");

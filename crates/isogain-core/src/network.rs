@@ -176,6 +176,11 @@ impl OpKind {
             Self::Recurrent(Recurrent { inputs, units, diagonal: true, .. }) => {
                 vec![("weight", vec![*inputs, *units]), ("bias", vec![*units]), ("log_decay", vec![*units])]
             }
+            Self::Recurrent(Recurrent { inputs, units, oscillator: Some(_), .. }) => vec![
+                ("weight", vec![*inputs, *units]),
+                ("hidden_weight", vec![2 * units, *units]),
+                ("bias", vec![*units]),
+            ],
             Self::Recurrent(recurrent) => {
                 let gates = recurrent.cell.gates().len() * recurrent.units;
                 vec![
@@ -497,9 +502,30 @@ pub struct Recurrent {
     /// Whether the plain recurrence is a diagonal one, which has no weights from state to state, see [`Cell::Rnn`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagonal: bool,
+    /// How the plain recurrence swings where it is one of coupled oscillators, see [`Cell::Rnn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oscillator: Option<Oscillator>,
     /// Whether the weights from state to state are the orthogonal matrices nearest to what is trained, gate by gate.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orthogonal: bool,
+}
+
+/// A damped oscillator y'' = phi(...) - stiffness y - damping y', followed in steps of a fixed size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Oscillator {
+    /// dt, time per step.
+    pub step: f64,
+    /// gamma, the square of its frequency.
+    pub stiffness: f64,
+    /// epsilon, what it loses of its velocity per unit of time.
+    pub damping: f64,
+}
+
+impl Default for Oscillator {
+    /// What learns most over a hundred steps, see the page `oscillator-recurrence`.
+    fn default() -> Self {
+        Self { step: 0.1, stiffness: 1.0, damping: 1.0 }
+    }
 }
 
 /// A recurrence from the state h.
@@ -509,7 +535,9 @@ pub enum Cell {
     /// `h' = phi(x W + h U + b)`, or antisymmetric `h' = h + eps phi(x W + h (U - U^T - gamma I) + b)`, a step of Euler's method
     /// along a flow that keeps lengths but for the diffusion gamma (Chang et al. 2019). Or diagonal, unit by unit
     /// `h' = lambda h + sqrt(1 - lambda^2) phi(x W + b)` with `lambda = exp(-exp(nu))`, a state-space layer of real numbers (Gu et
-    /// al. 2022; Orvieto et al. 2023): nu, the logarithm of the decay in nepers per step, is the parameter `log_decay`.
+    /// al. 2022; Orvieto et al. 2023): nu, the logarithm of the decay in nepers per step, is the parameter `log_decay`. Or coupled
+    /// oscillators, `z' = z + dt (phi(x W + y U + z V + b) - gamma y - eps z)` and `y' = y + dt z'`, of which y goes on (Rusch &
+    /// Mishra 2021): `hidden_weight` is U above V, `[2 units, units]`.
     Rnn,
     /// Long short-term memory, Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates input,
     /// forget, candidate, output.
@@ -667,6 +695,9 @@ impl Network {
                     OpKind::Recurrent(Recurrent { inputs, units, steps, diagonal: true, .. }) => {
                         ((inputs + 2) * units * steps) as f64
                     }
+                    OpKind::Recurrent(Recurrent { inputs, units, steps, oscillator: Some(_), .. }) => {
+                        ((inputs + 2 * units) * units * steps) as f64
+                    }
                     OpKind::Recurrent(Recurrent { cell, inputs, units, steps, .. }) => {
                         ((inputs + units) * cell.gates().len() * units * steps) as f64
                     }
@@ -708,6 +739,9 @@ fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [us
                 if linear.tied.is_none() { vec![("weight", [linear.fan_in, linear.fan_out])] } else { Vec::new() }
             }
             OpKind::Recurrent(Recurrent { inputs, units, diagonal: true, .. }) => vec![("weight", [*inputs, *units])],
+            OpKind::Recurrent(Recurrent { inputs, units, oscillator: Some(_), .. }) => {
+                vec![("weight", [*inputs, *units]), ("hidden_weight", [2 * units, *units])]
+            }
             OpKind::Recurrent(Recurrent { cell, inputs, units, .. }) => {
                 let gates = cell.gates().len() * units;
                 vec![("weight", [*inputs, gates]), ("hidden_weight", [*units, gates])]

@@ -178,9 +178,11 @@ fn a_kind_that_has_no_place_for_a_change_says_so() {
     let computed = read("kind = \"convnet\"\nweight_norm = \"norm\"");
     let normed = read("kind = \"transformer\"\nqk_norm = true");
     let norm_weights: Change = |net| edit::set_weight_norm(net, WeightNorm::Standardised);
+    let divide_weights: Change = |net| edit::set_weight_norm(net, WeightNorm::Spectral);
+    let divided = read("kind = \"transformer\"\nnorm_placement = \"post\"\nweight_norm = \"spectral\"");
     let fixed_up = read("kind = \"transformer\"\nfixup = true");
     let without_gain = read("kind = \"transformer\"\nnorm_placement = \"post\"\ninit = \"lsuv\"");
-    let cases: [(&NetworkRecipe, Change, &str); 25] = [
+    let cases: [(&NetworkRecipe, Change, &str); 30] = [
         (&fixed_up, insert_norm, "networks without a normalisation"),
         (&fixed_up, set_scale, "Fixup sets how the branches start"),
         (&fixed_up, |net| edit::set_init(net, init("quadrature-gain")), "no gain for"),
@@ -193,6 +195,11 @@ fn a_kind_that_has_no_place_for_a_change_says_so() {
         (&normed, edit::set_qk_norm, "no attention without"),
         (&transformer, norm_weights, "no hidden linear layer"),
         (&computed, norm_weights, "from others already"),
+        (&divided, divide_weights, "from others already"),
+        (&deep, divide_weights, "DeepNorm scales weights"),
+        (&fixed_up, divide_weights, "Fixup scales weights"),
+        (&divided, edit::set_deep_norm, "undoes a scale for the depth"),
+        (&divided, edit::set_t_fixup, "undoes a scale for the depth"),
         (&convnet, add_skip, "a convnet has no residual form"),
         (&convnet, set_scale, "no skip connections"),
         (&lstm, add_skip, "a recurrent layer has no residual form"),
@@ -215,6 +222,10 @@ fn changes_reach_the_kinds_that_have_a_place_for_them() {
     let mut plain = read("kind = \"resnet\"\nskip = false");
     edit::add_skip(&mut plain, DEPTH, true).unwrap();
     assert_eq!(plain, read("kind = \"resnet\"\nbranch_scale = \"depth\"\nlearnable_scale = true"));
+    // How large weights start is nothing to what divides them by it.
+    let mut divided = read("kind = \"transformer\"\nresidual_init = \"depth\"");
+    edit::set_weight_norm(&mut divided, WeightNorm::Spectral).unwrap();
+    assert_eq!(divided, read("kind = \"transformer\"\nweight_norm = \"spectral\""));
     // DeepNorm's factors are the only ones.
     let mut behind = read(
         "kind = \"transformer\"\nnorm_placement = \"post\"\nresidual_init = \"depth\"\nbranch_scale = \"depth\"\n\

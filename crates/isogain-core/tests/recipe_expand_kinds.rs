@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Cell, Convolution, ForgetBias, Network, OpKind, PoolKind, Residual, Shape};
+use isogain_core::network::{Cell, Convolution, ForgetBias, Network, OpKind, Oscillator, PoolKind, Residual, Shape};
 use isogain_core::recipe::expand::{self, Inputs};
 use isogain_core::recipe::{RecipeError, parse};
 
@@ -203,6 +203,18 @@ fn a_diagonal_recurrence_has_no_weights_from_state_to_state() {
     assert_eq!(parameters, ["weight", "bias", "log_decay"]);
     // It reads the data; only the head multiplies what another layer gave.
     assert_eq!(network.weights_between_layers(), [("head.weight".to_owned(), [128, 10])]);
+}
+
+/// 28 x 128 for the input, 2 x 128 x 128 for positions and velocities, one bias.
+#[test]
+fn oscillators_read_positions_and_velocities() {
+    let network = network("kind = \"rnn\"\nwidth = 128\noscillator = { step = 0.2 }", Shape::sequence(28, 28), 10);
+    assert_eq!(names(&network), ["rnn1", "last", "head"]);
+    assert_eq!(count(&network), 28 * 128 + 2 * 128 * 128 + 128 + 1290);
+    let weights = [("rnn1.hidden_weight".to_owned(), [256, 128]), ("head.weight".to_owned(), [128, 10])];
+    assert_eq!(network.weights_between_layers(), weights);
+    let OpKind::Recurrent(recurrent) = kind(&network, "rnn1") else { panic!("no layer") };
+    assert_eq!(recurrent.oscillator, Some(Oscillator { step: 0.2, ..Oscillator::default() }));
 }
 
 #[test]
@@ -569,7 +581,8 @@ fn factors_norms_and_bounds_inside_a_transformer() {
     assert_eq!(residual(&listed, "block2").channels, 8);
 }
 
-/// A gain for each unit or channel of the hidden layers; the head and what attention multiplies by are trained themselves.
+/// A gain for each unit or channel of the hidden layers; the head is trained itself, and so is what attention multiplies by but
+/// for the largest singular value (sigma-Reparam).
 #[test]
 fn weights_are_computed_from_others_but_for_the_head() {
     let gains = |network: &Network| -> Vec<String> {
@@ -588,6 +601,14 @@ fn weights_are_computed_from_others_but_for_the_head() {
     let listed = "kind = \"layers\"\nweight_norm = \"norm\"\nlayers = [{ linear = 8 }, { attention = 2 }, \
                   { pool = \"mean\" }, { linear = 3 }]";
     assert_eq!(gains(&network(listed, Shape::sequence(5, 4), 3)), ["fc1"]);
+    let spectral = listed.replace("\"norm\"", "\"spectral\"");
+    assert_eq!(gains(&network(&spectral, Shape::sequence(5, 4), 3)), ["fc1", "qkv2", "proj2"]);
+    let transformer = "kind = \"transformer\"\ndepth = 1\nwidth = 8\nheads = 2\nweight_norm = \"spectral\"";
+    let found = network(transformer, Shape::sequence(5, 4), 3);
+    let block = ["block1.attention.qkv", "block1.attention.proj", "block1.mlp.fc", "block1.mlp.proj"];
+    assert_eq!(gains(&found), [&["fc_in"], &block[..]].concat());
+    let bare = network(&transformer.replace("weight_norm", "# weight_norm"), Shape::sequence(5, 4), 3);
+    assert_eq!(count(&found), count(&bare) + 5);
     // Those from state to state have no gain, and are kept orthogonal alone.
     let listed = "kind = \"layers\"\nlayers = [{ linear = 8 }, { recurrent = \"gru\", units = 4 }, { pool = \"last\" }, \
                   { linear = 3 }]\n";

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind};
+use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind, Oscillator};
 use isogain_core::recipe::{
     AdjustLr, Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale,
     NamedPadding, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation,
@@ -255,17 +255,24 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
 fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
     let kind = sample::select(vec![NetworkKind::Rnn, NetworkKind::Lstm, NetworkKind::Gru]);
     let head = option::of(sample::select(vec![Head::Last, Head::Mean, Head::Every]));
-    let plain = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64), any::<bool>());
+    let oscillator = (0.01..1.0_f64, 0.0..2.0_f64, 0.0..1.0_f64).prop_map(|(step, stiffness, damping)| Oscillator {
+        step,
+        stiffness,
+        damping,
+    });
+    let plain = (option::of(0.1..8.0_f64), option::of(0.01..1.0_f64), any::<bool>(), option::of(oscillator));
     (kind, shaped(NetworkKind::Rnn), scalable(), option::of(scalable()), forget_bias(), plain, head).prop_map(
-        |(kind, net, init, hidden_init, forget_bias, (penalty, step, diagonal), head)| {
+        |(kind, net, init, hidden_init, forget_bias, (penalty, step, diagonal, oscillator), head)| {
             let default = NetworkRecipe::of(kind);
             let is_plain = kind == NetworkKind::Rnn;
             let diagonal = diagonal && is_plain;
             let hidden_init = hidden_init.filter(|_| !diagonal);
-            let antisymmetric_step = step.filter(|_| is_plain && !diagonal);
-            let weight_norm = net.weight_norm.filter(|_| antisymmetric_step.is_none() && !diagonal);
+            let oscillator = oscillator.filter(|_| is_plain && !diagonal);
+            let antisymmetric_step = step.filter(|_| is_plain && !diagonal && oscillator.is_none());
+            let is_free = antisymmetric_step.is_none() && !diagonal && oscillator.is_none();
+            let weight_norm = net.weight_norm.filter(|_| is_free);
             let weight_norm = weight_norm.map(|_| WeightNorm::Orthogonal);
-            let may_be_penalised = is_plain && !diagonal && weight_norm.is_none() && antisymmetric_step.is_none();
+            let may_be_penalised = is_plain && is_free && weight_norm.is_none();
             NetworkRecipe {
                 kind,
                 init,
@@ -275,6 +282,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 vanishing_penalty: penalty.filter(|_| may_be_penalised),
                 antisymmetric_step,
                 diagonal,
+                oscillator,
                 activation: if is_plain { net.activation } else { default.activation },
                 norm: None,
                 weight_norm,
@@ -306,7 +314,9 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
         )| {
             let default = NetworkRecipe::of(NetworkKind::Transformer);
             let is_deep = norm_placement == Deepnorm;
-            let fixup = may_be_fixed_up && norm_placement == Pre;
+            let weight_norm = net.weight_norm.filter(|_| !is_deep).map(|_| WeightNorm::Spectral);
+            let fixup = may_be_fixed_up && norm_placement == Pre && weight_norm.is_none();
+            let may_be_scaled = matches!(norm_placement, Pre | Sub | Post) && !fixup && weight_norm.is_none();
             NetworkRecipe {
                 init,
                 width: 2 * heads * net.width,
@@ -318,14 +328,13 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 norm_groups: default.norm_groups,
                 norm_ramp: default.norm_ramp,
                 norm_placement,
-                weight_norm: None,
+                weight_norm,
                 positions,
                 head,
                 causal,
                 tied,
                 head_init: net.head_init.filter(|_| !tied),
-                residual_init: (scales && matches!(norm_placement, Pre | Sub | Post) && !fixup)
-                    .then_some(NamedScale::Depth),
+                residual_init: (scales && may_be_scaled).then_some(NamedScale::Depth),
                 branch_scale: if is_deep { default.branch_scale } else { net.branch_scale },
                 learnable_scale: net.learnable_scale && !is_deep,
                 scale_per_channel: net.scale_per_channel && !is_deep,

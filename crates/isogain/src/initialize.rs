@@ -83,6 +83,16 @@ impl Model {
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
                     keep("log_decay", Value::Vector(vector(&log_decay, dtype, &device)));
                 }
+                OpKind::Recurrent(recurrent) if recurrent.oscillator.is_some() => {
+                    let Recurrent { init, hidden_init, activation, inputs, units, .. } = *recurrent;
+                    let weight = recurrent_weight(recurrent, init, inputs, &mut generator);
+                    // Of positions and of velocities, each as those of a plain state.
+                    let hidden = [hidden_init; 2].map(|init| recurrent_weight(recurrent, init, units, &mut generator));
+                    let bias = init.sample_bias(units, units, activation, &mut generator);
+                    keep("weight", Value::Matrix(matrix(&weight, inputs, units, dtype, &device)));
+                    keep("hidden_weight", Value::Matrix(matrix(&hidden.concat(), 2 * units, units, dtype, &device)));
+                    keep("bias", Value::Vector(vector(&bias, dtype, &device)));
+                }
                 OpKind::Recurrent(recurrent) => {
                     let Recurrent { inputs, units, .. } = *recurrent;
                     let width = recurrent.cell.gates().len() * units;

@@ -269,6 +269,11 @@ impl Model {
                     let vectors = ["bias", "log_decay"].map(|parameter| pass.vector(name, parameter));
                     ops::diagonal_recurrent(x, recurrent, pass.matrix(name, "weight"), vectors, pass.site(name))
                 }
+                OpKind::Recurrent(recurrent @ Recurrent { oscillator: Some(oscillator), .. }) => {
+                    let weights = ["weight", "hidden_weight"].map(|parameter| pass.matrix(name, parameter));
+                    let bias = pass.vector(name, "bias");
+                    ops::oscillating(x, recurrent, *oscillator, weights, bias, pass.site(name))
+                }
                 OpKind::Recurrent(recurrent) => {
                     let weights = [pass.matrix(name, "weight"), pass.hidden_weight(name, recurrent)];
                     let biases = ["bias", "hidden_bias"].map(|parameter| pass.vector(name, parameter));

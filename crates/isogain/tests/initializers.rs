@@ -8,7 +8,7 @@ use std::path::Path;
 use isogain::check::Subject;
 use isogain::train::Trainer;
 use isogain_core::recipe::{Recipe, parse};
-use isogain_core::record::Outcome;
+use isogain_core::record::{Detail, Outcome};
 
 fn recipe(toml: &str) -> Recipe {
     parse(toml, "test").unwrap()
@@ -76,4 +76,33 @@ fn adams_eps_alone_keeps_thirty_layers_from_learning() {
     let (usual, tiny) = (accuracy("1e-8"), accuracy("1e-30"));
     println!("accuracy {usual} with eps 1e-8, {tiny} with 1e-30");
     assert!(usual < 0.15 && tiny - usual > 0.5, "{usual} with eps 1e-8, {tiny} with 1e-30");
+}
+
+/// sigma-Reparam at the start, whatever the weights are drawn with: a layer of n inputs and 3 n outputs has the variance
+/// 1 / (n (1 + sqrt 3)^2) where the largest singular value is known, and up to a tenth more where 15 power iterations have found all
+/// but some percent of it. So large are queries and keys of rows of RMS 1, and so small are the logits that each query looks at
+/// all positions.
+#[test]
+fn weights_divided_by_their_largest_singular_value_start_attention_wide() {
+    let start = |rest: &str| {
+        let toml = format!(
+            "[data]\nsource = \"temporal-order\"\nlength = 16\nsamples = 256\n[network]\nkind = \"transformer\"\ndepth = 1\n\
+             width = 128\nhead = \"mean\"\n{rest}"
+        );
+        let subject = support::alone(|| Subject::load(&recipe(&toml), Path::new(".")).unwrap());
+        let joint = |name: &str| subject.start.joints.iter().find(|joint| joint.name == name).unwrap().clone();
+        let Some(Detail::Attention(attention)) = joint("block1.attention.attention").detail else {
+            panic!("no attention")
+        };
+        (joint("block1.attention.qkv").activation.mean_square().unwrap(), attention.entropy)
+    };
+    for variance in ["1e-4", "400.0"] {
+        let init = format!("init = {{ name = \"normal\", weight_variance = {variance} }}\n");
+        let (square, entropy) = start(&format!("{init}weight_norm = \"spectral\"\n"));
+        let ratio = square * (1.0 + 3_f64.sqrt()).powi(2);
+        println!("variance {variance}: {ratio} of the predicted mean square, entropy {entropy}");
+        assert!((0.97..1.15).contains(&ratio) && entropy > 0.98, "{variance}: {ratio}, {entropy}");
+    }
+    let (_, entropy) = start("init = { name = \"normal\", weight_variance = 400.0 }\n");
+    assert!(entropy < 0.25, "{entropy}");
 }

@@ -14,7 +14,7 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 26] = [
     "antisymmetric_recurrences",
     "batch_renorm",
     "computed_weights",
@@ -23,11 +23,13 @@ const KINDS: [&str; 24] = [
     "diagonal_recurrences",
     "encoder",
     "encoder_layer_scale",
+    "encoder_spectral",
     "gru_every",
     "highway",
     "lstm",
     "orthogonal_recurrences",
     "orthogonal_weights",
+    "oscillators",
     "resnet",
     "rnn_relu_every",
     "rnn_tanh",

@@ -7,9 +7,9 @@ use isogain::model::Model;
 use isogain::snapshot::{loss_and_gradients, snapshot};
 use isogain_core::flow::Joint;
 use isogain_core::network::{
-    Cell, ForgetBias, Linear, Loss, NamedBias, Network, Op, OpKind, Pool, PoolKind, Recurrent, Shape,
+    Cell, ForgetBias, Linear, Loss, NamedBias, Network, Op, OpKind, Oscillator, Pool, PoolKind, Recurrent, Shape,
 };
-use isogain_core::theory::recurrent::{antisymmetric_chi, chrono_retention, diagonal_retention};
+use isogain_core::theory::recurrent::{antisymmetric_chi, chrono_retention, diagonal_retention, oscillator_chi};
 use isogain_core::theory::{Activation, Initializer};
 
 fn recurrent(cell: Cell, units: usize, steps: usize, activation: &str) -> Recurrent {
@@ -25,6 +25,7 @@ fn recurrent(cell: Cell, units: usize, steps: usize, activation: &str) -> Recurr
         vanishing_penalty: None,
         antisymmetric_step: None,
         diagonal: false,
+        oscillator: None,
         orthogonal: false,
     }
 }
@@ -116,6 +117,38 @@ fn an_antisymmetric_recurrence_keeps_the_gradient() {
         assert!((0.0..0.6 * fastest).contains(&per_step(steps - 50)), "{}", per_step(steps - 50));
         let carry = joint.paths.iter().find(|path| path.path == "carry").unwrap();
         assert!(carry.share > 0.9, "{:?}", joint.paths);
+    }
+}
+
+/// After many steps the gradient of coupled oscillators changes as the largest eigenvalue of a step says, here for slopes of 1; and
+/// without weights as their own motion does, whatever the units.
+#[test]
+fn oscillators_keep_the_gradient_as_their_eigenvalues_say() {
+    let (units, steps) = (100, 1500);
+    let batch = samples(numbers(2 * steps, 3), steps, numbers(2, 4));
+    for (oscillator, seeds) in [
+        (Oscillator::default(), [1, 2, 3]),
+        (Oscillator { step: 0.1, stiffness: 0.2, damping: 0.3 }, [4, 5, 6]),
+        (Oscillator { step: 0.05, stiffness: 3.0, damping: 5.0 }, [7, 8, 9]),
+    ] {
+        let layer = Recurrent { oscillator: Some(oscillator), ..recurrent(Cell::Rnn, units, steps, "linear") };
+        for seed in seeds {
+            let mut model = Model::new(&network(layer.clone()), seed, DType::F64, &batch);
+            let per_step = |joint: &Joint| (joint.states[0] / joint.states[steps / 2]).ln() / (steps / 2) as f64;
+            let drawn = joint(&model, &batch);
+            let (found, expected) = (per_step(&drawn), 0.5 * oscillator_chi(oscillator, 1.0 / 3.0, 1.0).ln());
+            println!("{oscillator:?}, seed {seed}: {found:.5} per step, predicted {expected:.5}");
+            // The largest eigenvalues of 100 units are up to a tenth of the disc's radius inside it, or beyond.
+            assert!((found - expected).abs() < 0.1 * oscillator.step / 3_f64.sqrt(), "{found} is not {expected}");
+            let shares: f64 = drawn.paths.iter().map(|path| path.share).sum();
+            assert!((shares - 1.0).abs() < 1e-9, "{:?}", drawn.paths);
+            let carry = drawn.paths.iter().find(|path| path.path == "carry").unwrap();
+            assert!(carry.share > 0.85, "{:?}", drawn.paths);
+            set(&mut model, "rnn.hidden_weight", &vec![0.0; 2 * units * units]);
+            let alone = 0.5 * oscillator_chi(oscillator, 0.0, 1.0).ln();
+            // Of a pair of complex eigenvalues the length of a vector goes round an ellipse.
+            assert!((per_step(&joint(&model, &batch)) - alone).abs() < 0.002, "{alone}");
+        }
     }
 }
 

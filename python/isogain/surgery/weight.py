@@ -120,8 +120,15 @@ def separate_lengths(model: nn.Module, names: list[str]) -> None:
 
 
 def spectral_norms(model: nn.Module, names: list[str]) -> None:
-    """Divides the weights of the named layers by their largest singular value."""
-    _compute(model, names, Spectral)
+    """Divides the weights of the named layers by their largest singular value; of an attention those of queries, keys and
+    values, together where they lie in one tensor, and the output's."""
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        places = [(layer, weight) for weight, _ in layer.named_parameters(recurse=False) if weight.endswith("weight")]
+        if isinstance(layer, nn.MultiheadAttention):
+            places.append((layer.out_proj, "weight"))
+        for owner, weight in places:
+            nn.utils.parametrize.register_parametrization(owner, weight, Spectral(getattr(owner, weight)))
 
 
 def orthogonal_weights(model: nn.Module, names: list[str], gain: float) -> None:
@@ -157,20 +164,14 @@ def _compute(model: nn.Module, names: list[str], how: Callable[[torch.Tensor], n
 
 
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
-    """Computes the weights of hidden layers as `norm`, `spectral`, `standardised(gain = ...)`, `normalised(gain = ...)` or
+    """Computes the weights of hidden layers, of attentions too where they are spectral, as `norm`, `spectral`, `standardised(gain = ...)`, `normalised(gain = ...)` or
     `orthogonal(gain = ...)` says; the last one also those from state to state."""
     read = re.fullmatch(r"(norm|spectral)|(standardised|normalised|orthogonal)\(gain = ([-+.e\d]+)\)", text)
     if read is None:
         why = "unknown; known: norm, spectral, standardised(gain = 1.7), normalised(gain = 1.4), orthogonal(gain = 1.4)"
         raise CannotApply(f"weight_norm = {text}", why)
-    closed = untouchable(model)
-    names = list(
-        dict.fromkeys(
-            layer.path
-            for layer in layout.hidden()
-            if type(layer.module) in _KNOWN and layer.path not in closed and layer.module.weight.requires_grad
-        )
-    )
+    closed, is_spectral = untouchable(model), text == "spectral"
+    names = _computed(layout, set() if is_spectral else closed, is_spectral)
     recurrent = _recurrent(layout, closed) if read[2] == "orthogonal" else []
     if not names and not recurrent:
         why = "no hidden Linear or convolution whose weights are trained themselves"
@@ -187,6 +188,20 @@ def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
 
 _PLAIN = {"norm": separate_lengths, "spectral": spectral_norms}
 _WITH_GAIN = {"standardised": standardise_weights, "normalised": normalise_weights, "orthogonal": orthogonal_weights}
+
+
+def _computed(layout: Layout, closed: set[str], with_attention: bool) -> list[str]:
+    """Linear layers and convolutions that train their weights themselves, and torch's own attentions."""
+
+    def is_meant(layer: nn.Module) -> bool:
+        return type(layer) in _KNOWN or (with_attention and isinstance(layer, nn.MultiheadAttention))
+
+    def trains(layer: nn.Module) -> bool:
+        weights = [value for name, value in layer.named_parameters(recurse=False) if name.endswith("weight")]
+        return bool(weights) and all(value.requires_grad for value in weights)
+
+    hidden = (x for x in layout.layers if x.path not in layout.heads and x.path not in closed)
+    return list(dict.fromkeys(x.path for x in hidden if is_meant(x.module) and trains(x.module)))
 
 
 def _recurrent(layout: Layout, closed: set[str]) -> list[str]:

@@ -128,7 +128,7 @@ impl Joint {
 /// One of the ways by which a state's cotangent reaches the state before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathShare {
-    /// The gate, `cell` for an LSTM's own cell, `carry` for what a GRU, an antisymmetric or a diagonal recurrence keeps, `state` for the
+    /// The gate, `cell` for an LSTM's own cell, `carry` for what a GRU, an antisymmetric, a diagonal or an oscillating recurrence keeps, `state` for the
     /// weights of a plain recurrence.
     pub path: String,
     /// Mean over the steps of <p, r> / |r|^2, r being all that the recurrence carries back and p what this path does.

@@ -81,6 +81,7 @@ impl Default for NetworkRecipe {
             vanishing_penalty: None,
             antisymmetric_step: None,
             diagonal: false,
+            oscillator: None,
             heads: 4,
             qk_norm: false,
             logit_cap: None,

@@ -295,35 +295,40 @@ pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), 
 }
 
 /// Computes each hidden layer's and convolution's weights from what is trained; those from state to state where they are
-/// to be orthogonal.
+/// to be orthogonal, those around an attention where they are to be divided by their largest singular value.
 ///
 /// # Errors
-/// A network that does so already; kinds that have no such key; a list without such a layer.
+/// A network that does so already; kinds that have no such key; a list without such a layer; weights that are scaled for the
+/// depth.
 pub fn set_weight_norm(network: &mut NetworkRecipe, norm: WeightNorm) -> Result<(), CannotApply> {
     let hidden = hidden_layers(&network.layers);
-    let is_orthogonal = norm == WeightNorm::Orthogonal;
+    let (is_orthogonal, is_spectral) = (norm == WeightNorm::Orthogonal, norm == WeightNorm::Spectral);
     let is_weighted = |layer: &LayerRecipe| {
-        layer.linear.or(layer.convolution).is_some() || (is_orthogonal && layer.recurrent.is_some())
+        layer.linear.or(layer.convolution).is_some()
+            || (is_orthogonal && layer.recurrent.is_some())
+            || (is_spectral && layer.attention.is_some())
     };
     let has_place = match network.kind {
         NetworkKind::Mlp | NetworkKind::Residual | NetworkKind::Convnet | NetworkKind::Resnet => true,
         NetworkKind::Layers => any(&network.layers[..hidden], &is_weighted),
         NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => is_orthogonal,
-        NetworkKind::Transformer => false,
+        NetworkKind::Transformer => is_spectral,
     };
     if !has_place {
         return Err(CannotApply("the network has no hidden linear layer or convolution of its own"));
     }
     if network.fixup {
-        return Err(CannotApply("Fixup starts layers at zero, which have no norm to divide by"));
+        return Err(CannotApply("Fixup scales weights, down to zero, and what divides them by their size undoes it"));
     }
-    match network.weight_norm.replace(norm) {
-        None => Ok(()),
-        Some(known) => {
-            network.weight_norm = Some(known);
-            Err(CannotApply("the network computes its weights from others already"))
-        }
+    if network.norm_placement == NormPlacement::Deepnorm {
+        return Err(CannotApply("DeepNorm scales weights, and what divides them by their size undoes it"));
     }
+    if network.weight_norm.is_some() {
+        return Err(CannotApply("the network computes its weights from others already"));
+    }
+    network.weight_norm = Some(norm);
+    network.residual_init = None;
+    Ok(())
 }
 
 /// Divides queries and keys of every attention by their RMS.
@@ -411,13 +416,17 @@ pub fn set_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
 /// other scales that the branches have.
 ///
 /// # Errors
-/// A network that is no transformer with its norms behind the additions; an initialiser without a gain.
+/// A network that is no transformer with its norms behind the additions; an initialiser without a gain; weights that are
+/// divided by their size.
 pub fn set_deep_norm(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
     if network.kind != NetworkKind::Transformer || network.norm_placement != NormPlacement::Post {
         return Err(CannotApply("the network is no transformer whose norms stand behind its additions"));
     }
     if network.init.scaled(1.0).is_none() {
         return Err(CannotApply("the initialiser has no gain that the depth could scale"));
+    }
+    if network.weight_norm.is_some() {
+        return Err(CannotApply("the network divides its weights by their size, which undoes a scale for the depth"));
     }
     network.norm_placement = NormPlacement::Deepnorm;
     network.residual_init = None;
@@ -430,7 +439,7 @@ pub fn set_deep_norm(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
 /// Takes the norms out of a transformer and starts its branches and embedding smaller for the depth, by T-Fixup.
 ///
 /// # Errors
-/// A network that is no transformer with its norms behind the additions; an initialiser without a gain.
+/// As [`set_deep_norm`].
 pub fn set_t_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
     // The same networks, and the same other scales that go.
     set_deep_norm(network)?;

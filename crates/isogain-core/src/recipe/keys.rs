@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 38] = [
+const KEYS: [(&str, &[NetworkKind]); 39] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -15,7 +15,7 @@ const KEYS: [(&str, &[NetworkKind]); 38] = [
     ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_ramp", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
-    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, NetworkKind::Layers]),
+    ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
     ("learnable_scale", &[Residual, Resnet, Transformer]),
     ("scale_per_channel", &[Residual, Resnet, Transformer]),
@@ -35,6 +35,7 @@ const KEYS: [(&str, &[NetworkKind]); 38] = [
     ("vanishing_penalty", &[Rnn]),
     ("antisymmetric_step", &[Rnn]),
     ("diagonal", &[Rnn]),
+    ("oscillator", &[Rnn]),
     ("heads", &[Transformer]),
     ("qk_norm", &[Transformer]),
     ("logit_cap", &[Transformer]),
@@ -84,11 +85,19 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         "residual_init" if kind == Transformer && network.norm_placement == NormPlacement::Sandwich => {
             "norm_placement = \"sandwich\" gives branches a length of their own, whatever their weights"
         }
+        "residual_init" if kind == Transformer && network.weight_norm.is_some() => {
+            "weight_norm divides weights by their size, whatever they start at"
+        }
         "norm" | "norm_placement" | "residual_init" if kind == Transformer && network.fixup => {
             "fixup = true sets the weights and takes the place of the norms"
         }
-        "hidden_init" | "vanishing_penalty" | "antisymmetric_step" | "weight_norm" if network.diagonal => {
+        "hidden_init" | "vanishing_penalty" | "antisymmetric_step" | "oscillator" | "weight_norm"
+            if network.diagonal =>
+        {
             "with diagonal = true there are no weights from state to state"
+        }
+        "vanishing_penalty" | "antisymmetric_step" | "weight_norm" if network.oscillator.is_some() => {
+            "with oscillator the state swings, and the weights from state to state only couple"
         }
         "vanishing_penalty" if network.weight_norm.is_some() => {
             "with weight_norm = \"orthogonal\" the weights from state to state change no length"

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::LayerRecipe;
-use crate::network::{ForgetBias, NormKind};
+use crate::network::{ForgetBias, NormKind, Oscillator};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 use crate::weight_norm::WeightNorm;
@@ -41,6 +41,7 @@ pub struct NetworkRecipe {
     /// Added to the variance in a normalisation.
     pub norm_eps: f64,
     /// How each hidden layer's or convolution's weights are computed from what is trained; trained themselves when left out.
+    /// Around an attention `spectral` alone computes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<WeightNorm>,
     /// Factor on each residual branch: a number, or `depth` for 1/sqrt(number of branches).
@@ -99,6 +100,9 @@ pub struct NetworkRecipe {
     /// Whether each unit of an `rnn` keeps a share of its own state, and reads no other's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diagonal: bool,
+    /// How the oscillators swing that the plain recurrence becomes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oscillator: Option<Oscillator>,
     /// Heads of each attention.
     #[serde(skip_serializing_if = "is_four")]
     pub heads: usize,

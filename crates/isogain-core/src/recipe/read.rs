@@ -13,7 +13,7 @@ use super::table::{Entry, Table};
 use super::validate::{validate, validate_rules};
 use super::variants::{Name, variant, variant_names};
 use super::{Data, Format, Recipe, Run, Task};
-use crate::network::{ForgetBias, NamedBias};
+use crate::network::{ForgetBias, NamedBias, Oscillator};
 
 /// How deep residual branches may be nested in an explicit list.
 pub const MAX_NESTING: usize = 16;
@@ -173,6 +173,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         vanishing_penalty: table.optional("vanishing_penalty", Entry::number)?,
         antisymmetric_step: table.optional("antisymmetric_step", Entry::number)?,
         diagonal: table.get("diagonal", default.diagonal, Entry::flag)?,
+        oscillator: table.optional("oscillator", oscillator)?,
         heads: table.get("heads", default.heads, Entry::whole)?,
         qk_norm: table.get("qk_norm", default.qk_norm, Entry::flag)?,
         logit_cap: table.optional("logit_cap", Entry::number)?,
@@ -207,6 +208,17 @@ fn branch_scale(entry: Entry<'_>) -> Result<BranchScale, RecipeError> {
         Ok(None) => Err(entry.wrong("must be a number or \"depth\"")),
         Err(_) => Ok(BranchScale::Number(entry.number()?)),
     }
+}
+
+fn oscillator(entry: Entry<'_>) -> Result<Oscillator, RecipeError> {
+    let (mut table, default) = (entry.table()?, Oscillator::default());
+    let oscillator = Oscillator {
+        step: table.get("step", default.step, Entry::number)?,
+        stiffness: table.get("stiffness", default.stiffness, Entry::number)?,
+        damping: table.get("damping", default.damping, Entry::number)?,
+    };
+    table.finish()?;
+    Ok(oscillator)
 }
 
 fn forget_bias(entry: Entry<'_>) -> Result<ForgetBias, RecipeError> {

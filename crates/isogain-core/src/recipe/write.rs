@@ -10,7 +10,7 @@ use super::{
     NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation, Padding, Pooling, Positions, Recipe, Run,
     Schedule, ScheduleKind, Task, keys,
 };
-use crate::network::{Cell, ForgetBias, NormKind};
+use crate::network::{Cell, ForgetBias, NormKind, Oscillator};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 use crate::weight_norm::WeightNorm;
@@ -119,6 +119,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("vanishing_penalty", &network.vanishing_penalty, &default.vanishing_penalty);
     settings.changed("antisymmetric_step", &network.antisymmetric_step, &default.antisymmetric_step);
     settings.changed("diagonal", &network.diagonal, &default.diagonal);
+    settings.changed("oscillator", &network.oscillator, &default.oscillator);
     settings.changed("residual_init", &network.residual_init, &default.residual_init);
     settings.changed("fixup", &network.fixup, &default.fixup);
     settings.changed("norm", &network.norm, &default.norm);
@@ -345,6 +346,13 @@ impl Written for f64 {
 impl Written for [f64; 2] {
     fn written(&self) -> String {
         format!("[{:?}, {:?}]", self[0], self[1])
+    }
+}
+
+impl Written for Oscillator {
+    fn written(&self) -> String {
+        let Self { step, stiffness, damping } = self;
+        format!("{{ step = {step:?}, stiffness = {stiffness:?}, damping = {damping:?} }}")
     }
 }
 

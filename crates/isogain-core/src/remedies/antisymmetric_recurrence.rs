@@ -24,6 +24,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         treated.network.antisymmetric_step = Some(step);
         // What keeps the length of gradients otherwise has no place beside it, and of a symmetric start nothing is left.
         treated.network.vanishing_penalty = None;
+        treated.network.oscillator = None;
         treated.network.weight_norm = None;
         treated.network.hidden_init = network.hidden_init.filter(|init| init.name() != "identity");
         REMEDY.variant(format!("antisymmetric_step = {step}"), treated)

@@ -27,6 +27,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
         forget_bias: None,
         vanishing_penalty: None,
         antisymmetric_step: None,
+        oscillator: None,
         weight_norm: None,
         ..network.clone()
     };

@@ -28,6 +28,7 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
             vanishing_penalty: None,
             antisymmetric_step: None,
             diagonal: false,
+            oscillator: None,
             ..recipe.network.clone()
         };
         REMEDY.variant(format!("kind = {name}, forget_bias = {FORGET_BIAS}"), treated)

@@ -19,7 +19,9 @@ pub(super) static REMEDY: Remedy = Remedy {
 const INPUT_DEVIATION: f64 = 0.1;
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
-    if !recipe.network.kind.is_recurrent() || recipe.network.diagonal {
+    // A diagonal one has no such weights; those of oscillators couple, and carry nothing.
+    let network = &recipe.network;
+    if !network.kind.is_recurrent() || network.diagonal || network.oscillator.is_some() {
         return Vec::new();
     }
     // Of an identity an antisymmetric recurrence would keep nothing.

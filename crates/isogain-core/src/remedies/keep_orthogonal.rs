@@ -16,8 +16,8 @@ pub(super) static REMEDY: Remedy = Remedy {
 fn prescribe(case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let cells: Vec<Cell> = case.network.walk().into_iter().filter_map(cell).collect();
     let is_plain = match recipe.network.kind {
-        // A diagonal one has none.
-        NetworkKind::Rnn => !recipe.network.diagonal,
+        // A diagonal one has none, and those of oscillators carry nothing.
+        NetworkKind::Rnn => !recipe.network.diagonal && recipe.network.oscillator.is_none(),
         // What a gated cell remembers is multiplied by its gates, and by no matrix.
         NetworkKind::Lstm | NetworkKind::Gru => false,
         // Without a recurrence an orthogonal start does as much at no cost, see the page.

@@ -46,6 +46,7 @@ mod normalise_weights;
 mod open_forget_gate;
 mod orthogonal_init;
 mod orthogonalise_updates;
+mod oscillator_recurrence;
 mod penalise_vanishing;
 mod plain_net;
 pub mod potential;
@@ -57,6 +58,7 @@ mod scale_branches;
 mod scale_input;
 mod scale_rates_by_width;
 mod self_normalise;
+mod sigma_reparam;
 mod smaller_eps;
 mod smooth_kernel_shaping;
 mod spectral_norm;
@@ -109,7 +111,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 54] = [
+pub static TABLE: [&Remedy; 56] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -126,6 +128,7 @@ pub static TABLE: [&Remedy; 54] = [
     &penalise_vanishing::REMEDY,
     &antisymmetric_recurrence::REMEDY,
     &diagonal_recurrence::REMEDY,
+    &oscillator_recurrence::REMEDY,
     &move_norm::REMEDY,
     &deep_norm::REMEDY,
     &t_fixup_init::REMEDY,
@@ -146,6 +149,7 @@ pub static TABLE: [&Remedy; 54] = [
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
+    &sigma_reparam::REMEDY,
     &add_gated_skip::REMEDY,
     &connect_densely::REMEDY,
     &scale_input::REMEDY,

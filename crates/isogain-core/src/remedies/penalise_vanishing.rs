@@ -19,7 +19,8 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     // Orthogonal and antisymmetric matrices change no length, and fp16 with its loss scale does not hold a gradient of this
     // size.
     let keeps_length = network.weight_norm.is_some() || network.antisymmetric_step.is_some();
-    let is_idle = keeps_length || network.diagonal || recipe.run.precision == Precision::Fp16;
+    let is_idle =
+        keeps_length || network.diagonal || network.oscillator.is_some() || recipe.run.precision == Precision::Fp16;
     if network.kind != NetworkKind::Rnn || network.vanishing_penalty.is_some() || is_idle {
         return Vec::new();
     }

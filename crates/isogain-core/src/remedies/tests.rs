@@ -156,8 +156,8 @@ fn norms_move_into_the_branches_and_to_both_ends() {
     }
 }
 
-/// Gated cells, orthogonal weights, an antisymmetric and a diagonal recurrence have no use for the penalty of a plain one, nor
-/// for one another; and it is not prescribed where it is idle.
+/// Gated cells, orthogonal weights, an antisymmetric, a diagonal and an oscillating recurrence have no use for the penalty of a plain
+/// one, nor for one another; and it is not prescribed where it is idle.
 #[test]
 fn a_penalty_goes_where_it_would_have_no_effect() {
     let bench = Bench::new("[network]\ndepth = 2\nwidth = 8\n");
@@ -169,12 +169,14 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
     let antisymmetric = "[network]\nkind = \"rnn\"\nantisymmetric_step = 0.1\n";
     let orthogonal = "[network]\nkind = \"rnn\"\nweight_norm = \"orthogonal\"\n";
     let diagonal = "[network]\nkind = \"rnn\"\nactivation = \"relu\"\ndiagonal = true\n";
+    let swinging = "[network]\nkind = \"rnn\"\noscillator = { step = 0.2 }\n";
     let gated = "[network]\nkind = \"lstm\"\nhidden_init = \"orthogonal\"\nforget_bias = \"chrono\"\n";
     for (name, texts) in [
-        ("gated-cell", vec![penalised, antisymmetric, diagonal]),
+        ("gated-cell", vec![penalised, antisymmetric, diagonal, swinging]),
         ("keep-orthogonal", vec![penalised, antisymmetric]),
-        ("antisymmetric-recurrence", vec![penalised, orthogonal]),
-        ("diagonal-recurrence", vec![penalised, orthogonal, antisymmetric, gated]),
+        ("antisymmetric-recurrence", vec![penalised, orthogonal, swinging]),
+        ("oscillator-recurrence", vec![penalised, orthogonal, antisymmetric]),
+        ("diagonal-recurrence", vec![penalised, orthogonal, antisymmetric, gated, swinging]),
     ] {
         for text in texts {
             let variants = ask(name, text);
@@ -186,10 +188,18 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         }
     }
     assert!(ask("antisymmetric-recurrence", antisymmetric).is_empty());
-    // Where no weights go from state to state none are kept, started or penalised.
-    for name in ["diagonal-recurrence", "antisymmetric-recurrence", "hidden-init", "keep-orthogonal"] {
+    // Where no weights go from state to state none are kept, started or penalised, and where they only couple neither.
+    for name in
+        ["diagonal-recurrence", "antisymmetric-recurrence", "hidden-init", "keep-orthogonal", "oscillator-recurrence"]
+    {
         assert!(ask(name, diagonal).is_empty(), "{name}");
     }
+    for name in ["oscillator-recurrence", "hidden-init", "keep-orthogonal"] {
+        assert!(ask(name, swinging).is_empty(), "{name}");
+    }
+    // Its start is not that of weights which carry a state.
+    let identity = "[network]\nkind = \"rnn\"\nactivation = \"relu\"\nhidden_init = \"identity\"\n";
+    assert!(ask("oscillator-recurrence", identity).iter().all(|one| one.recipe.network.hidden_init.is_none()));
     assert!(ask("diagonal-recurrence", "[network]\ndepth = 2\n").is_empty());
     assert_eq!(ask("penalise-vanishing", "[network]\nkind = \"rnn\"\n").len(), 2);
     for idle in [
@@ -198,6 +208,7 @@ fn a_penalty_goes_where_it_would_have_no_effect() {
         orthogonal,
         antisymmetric,
         diagonal,
+        swinging,
         "[network]\nkind = \"rnn\"\n[run]\nprecision = \"fp16\"\n",
     ] {
         assert!(ask("penalise-vanishing", idle).is_empty(), "{idle}");
@@ -306,6 +317,38 @@ fn weights_are_standardised_where_the_gradient_stands_it() {
     assert_eq!(parameters("standardise-weights", &skips).len(), 1);
     let normed = Bench::new(&network(5, "tanh", "norm = \"layer\""));
     assert!(parameters("standardise-weights", &normed).is_empty());
+}
+
+/// One name for what divides weights by their largest singular value where positions are compared, and one where they are not.
+#[test]
+fn a_transformers_weights_are_divided_beside_its_norms() {
+    let given = |text: &str| {
+        let recipe =
+            parse(&format!("[data]\nsource = \"temporal-order\"\nlength = 8\n[network]\n{text}\n"), "net.toml")
+                .unwrap();
+        let mut bench = plain(5, "tanh", "\"pytorch-default\"");
+        bench.network = crate::recipe::expand::network(&recipe, Shape::sequence(8, 6), 4).unwrap();
+        let names = ["sigma-reparam", "spectral-norm"];
+        let found = names.map(|name| (named(name).unwrap().prescribe)(&bench.case(), &recipe));
+        found
+            .into_iter()
+            .flatten()
+            .map(|variant| {
+                assert_eq!(parse(&to_toml(&variant.recipe), "treated").unwrap(), variant.recipe);
+                variant.remedies.concat()
+            })
+            .collect::<Vec<String>>()
+    };
+    let attending =
+        "kind = \"layers\"\nlayers = [{ linear = 8 }, { attention = 2 }, { pool = \"mean\" }, { linear = 4 }]";
+    for text in ["kind = \"transformer\"", "kind = \"transformer\"\nnorm_placement = \"post\"", attending] {
+        assert_eq!(given(text), ["sigma-reparam"], "{text}");
+    }
+    for text in ["norm_placement = \"deepnorm\"", "fixup = true", "weight_norm = \"spectral\""] {
+        assert!(given(&format!("kind = \"transformer\"\n{text}")).is_empty(), "{text}");
+    }
+    assert_eq!(given("depth = 3"), ["spectral-norm"]);
+    assert!(given("depth = 3\nnorm = \"layer\"").is_empty());
 }
 
 /// A gated state is multiplied by its gates; and through layers that differ an orthogonal start does as much.

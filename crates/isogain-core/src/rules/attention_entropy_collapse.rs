@@ -46,7 +46,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             .with("RMS of the logits", record.logit_rms)
             .with("largest magnitude of a logit", record.largest_logit)
             .with("attention operations concerned", all.len() as f64)
-            .remedies(&["rescale-init", "qk-norm", "cap-logits", "change-learning-rate"]),
+            .remedies(&["rescale-init", "qk-norm", "cap-logits", "sigma-reparam", "change-learning-rate"]),
     )
 }
 

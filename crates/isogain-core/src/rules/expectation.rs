@@ -4,6 +4,7 @@ use super::Case;
 use super::finding::about_layers;
 use crate::network::{Network, NormKind, Op, OpKind};
 use crate::theory::limits::Ceiling;
+use crate::weight_norm::WeightNorm;
 
 /// `pytorch-default + relu: x0.40825 per layer; trainable to about 3 layers, beyond which ...`: the gradient's RMS factor
 /// of one layer of the body, and the lowest of the ceilings on depth.
@@ -46,7 +47,14 @@ fn layer(network: &Network) -> Option<String> {
     let skip = if ops.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) { " + skip" } else { "" };
     // In a plain net the norm follows the linear operation, in a branch it comes first.
     let norm = ops.get(index + 1).and_then(norm).or_else(|| ops.iter().take(index).find_map(norm)).unwrap_or("");
-    Some(format!("{} + {}{norm}{skip}", linear.init, linear.activation))
+    let weights = match linear.weight_norm {
+        None | Some(WeightNorm::Norm) => linear.init.to_string(),
+        Some(WeightNorm::Standardised) => "standardised weights".to_owned(),
+        Some(WeightNorm::Normalised) => "normalised weights".to_owned(),
+        Some(WeightNorm::Spectral) => "weights of spectral norm 1".to_owned(),
+        Some(WeightNorm::Orthogonal) => "orthogonal weights".to_owned(),
+    };
+    Some(format!("{weights} + {}{norm}{skip}", linear.activation))
 }
 
 #[cfg(test)]
@@ -63,5 +71,9 @@ mod tests {
         assert!(normed.starts_with("pytorch-default + relu + batch norm: x1.2"), "{normed}");
         let skip = line("[network]\nkind = \"residual\"\ndepth = 4\nwidth = 32\ninit = \"he-normal\"\n");
         assert!(skip.starts_with("he-normal + relu + skip: x1.4"), "{skip}");
+        // Whatever the weights that are divided: half of the RMS, and ReLU's half of the energy.
+        let init = "init = { name = \"normal\", weight_variance = 400.0 }";
+        let divided = line(&format!("[network]\ndepth = 4\nwidth = 32\n{init}\nweight_norm = \"spectral\"\n"));
+        assert!(divided.starts_with("weights of spectral norm 1 + relu: x0.35355 per layer"), "{divided}");
     }
 }

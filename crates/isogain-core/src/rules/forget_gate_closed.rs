@@ -83,6 +83,7 @@ mod tests {
             vanishing_penalty: None,
             antisymmetric_step: None,
             diagonal: false,
+            oscillator: None,
             orthogonal: false,
         });
         bench.joint("fc1").detail =

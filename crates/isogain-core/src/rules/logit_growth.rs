@@ -62,7 +62,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "a thousand times those of networks that learn; bf16 has steps of 64 there",
             )
             .with("RMS of the logits, last over first", growth)
-            .remedies(&["rescale-init", "qk-norm", "cap-logits", "change-learning-rate", "clip-by-global-norm"]),
+            .remedies(&[
+                "rescale-init",
+                "qk-norm",
+                "cap-logits",
+                "sigma-reparam",
+                "change-learning-rate",
+                "clip-by-global-norm",
+            ]),
     )
 }
 

@@ -40,6 +40,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
             "penalise-vanishing",
             "antisymmetric-recurrence",
             "diagonal-recurrence",
+            "oscillator-recurrence",
         ]);
     Some(reach.with_paths(finding))
 }

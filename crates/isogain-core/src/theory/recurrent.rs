@@ -4,11 +4,13 @@
 //! through the layers of a deep net (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013). Gated recurrence: past the
 //! gates' own weights the state is multiplied by the forget gate f = sigmoid(b) at the start, so that the gradient falls by
 //! f per step (Gers et al. 2000; Jozefowicz et al. 2015). Antisymmetric recurrence: see [`antisymmetric_chi`]. Diagonal
-//! recurrence: unit i keeps lambda_i per step, whatever its input; after many steps those units lead that keep most.
+//! recurrence: unit i keeps lambda_i per step, whatever its input; after many steps those units lead that keep most. Coupled
+//! oscillators: see [`oscillator_chi`].
 
 use super::activations::Activation;
 use super::gains::Gains;
 use super::solve::root;
+use crate::network::Oscillator;
 
 /// Panels of the mean over memories drawn by chrono initialisation.
 const PANELS: usize = 2000;
@@ -102,6 +104,61 @@ pub fn antisymmetric_chi(step: f64, variance: f64, slope: f64) -> f64 {
     (1.0 - moved * DIFFUSION).powi(2) + 8.0 * variance * moved.powi(2)
 }
 
+/// Directions in which the search for the largest eigenvalue of oscillators looks from where it is.
+const DIRECTIONS: usize = 360;
+
+/// How often that search halves its stride.
+const HALVINGS: usize = 40;
+
+/// Factor of the squared gradient per step of coupled oscillators z' = z + dt (phi(y U + z V) - gamma y - eps z), y' = y + dt z'
+/// (Rusch & Mishra 2021), for units Var U = units Var V = `variance` and slopes of mean square `slope`, in the directions that lead
+/// after many steps: the largest |lambda|^2 of the eigenvalues of a step. With z = c y, c = (lambda - 1) / (dt lambda), an
+/// eigenvector is one of U + c V, whose eigenvalues fill the disc of radius sqrt(variance (1 + |c|^2)) (circular law): lambda is where
+///
+/// |(lambda - 1) c + dt (gamma + eps c)| <= dt sqrt(slope variance (1 + |c|^2)),
+///
+/// regions around the two roots of lambda^2 - (2 - dt^2 gamma - dt eps) lambda + 1 - dt eps, that of oscillators without weights. From
+/// each the search goes outward as far as it can.
+pub fn oscillator_chi(oscillator: Oscillator, variance: f64, slope: f64) -> f64 {
+    let Oscillator { step, stiffness, damping } = oscillator;
+    let reached = |[re, im]: [f64; 2]| {
+        let square = re * re + im * im;
+        // 1 - 1 / lambda is dt c.
+        let c = [(1.0 - re / square) / step, im / square / step];
+        let (u, v) = (re - 1.0 + step * damping, im);
+        let left = [u * c[0] - v * c[1] + step * stiffness, u * c[1] + v * c[0]];
+        let radius = slope * variance * (1.0 + c[0] * c[0] + c[1] * c[1]);
+        left[0].hypot(left[1]) <= step * radius.sqrt()
+    };
+    let size = |[re, im]: [f64; 2]| re * re + im * im;
+    let [half, product] = [1.0 - 0.5 * (step * step * stiffness + step * damping), 1.0 - step * damping];
+    let discriminant = half * half - product;
+    let roots = if discriminant < 0.0 {
+        [[half, (-discriminant).sqrt()]; 2]
+    } else {
+        [[half + discriminant.sqrt(), 0.0], [half - discriminant.sqrt(), 0.0]]
+    };
+    let outermost = |root: [f64; 2]| {
+        let mut at = root;
+        let mut stride = step * (1.0 + (1.0 + step) * (stiffness + damping + (slope * variance).sqrt()));
+        for _ in 0..HALVINGS {
+            let around = |at: [f64; 2]| {
+                let there = |direction: usize| {
+                    let (sin, cos) = (std::f64::consts::TAU * direction as f64 / DIRECTIONS as f64).sin_cos();
+                    [at[0] + stride * cos, at[1] + stride * sin]
+                };
+                (0..DIRECTIONS).map(there).filter(|place| reached(*place)).max_by(|a, b| size(*a).total_cmp(&size(*b)))
+            };
+            while let Some(next) = around(at).filter(|next| size(*next) > size(at)) {
+                at = next;
+            }
+            stride *= 0.5;
+        }
+        size(at)
+    };
+    roots.into_iter().map(outermost).fold(0.0, f64::max)
+}
+
 /// E phi'^2 of a state with this mean square: the pre-activations are taken as Gaussian, of the variance that gives it.
 pub fn state_slope(activation: Activation, mean_square: f64) -> f64 {
     let excess = |ln_q: f64| Gains::at(activation, ln_q.exp()).second_moment - mean_square;
@@ -115,7 +172,11 @@ pub fn state_slope(activation: Activation, mean_square: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
+    use crate::theory::sampling::uniform;
 
     /// -ln 2 / ln sigmoid(b).
     #[test]
@@ -159,6 +220,59 @@ mod tests {
         assert!((diagonal_retention(half, 100) - 0.5).abs() < 1e-9);
         assert!((diagonal_retention(far, 100) / 1e-4 - 1.0).abs() < 1e-6);
         assert!((10.0..100.0).contains(&half) && far > 400.0, "{half} {far}");
+    }
+
+    /// Of oscillators without weights by hand: critical damping has the double root (2 - 0.05^2 4 - 0.05 4) / 2, without damping the
+    /// roots are on the unit circle.
+    #[test]
+    fn oscillators_without_weights_swing_as_their_formula_says() {
+        let chi = |step, stiffness, damping| oscillator_chi(Oscillator { step, stiffness, damping }, 0.0, 1.0);
+        assert!((chi(0.1, 3.0, 0.0) - 1.0).abs() < 1e-12);
+        assert!((chi(0.1, 1.0, 1.0) - 0.9).abs() < 1e-12, "a pair of roots has the product 1 - dt eps");
+        // lambda^2 - 1.6 lambda + 0.6 without stiffness: 1 and 0.6.
+        assert!((chi(0.2, 0.0, 2.0) - 1.0).abs() < 1e-12);
+    }
+
+    /// The growth of a vector that is multiplied by the same drawn step again and again.
+    #[test]
+    fn coupled_oscillators_grow_as_their_largest_eigenvalue_says() {
+        let (units, variance) = (150, 1.0 / 3.0);
+        for (seed, step, stiffness, damping) in
+            [(1, 0.1, 1.0, 1.0), (2, 0.1, 0.0, 0.0), (3, 0.05, 2.7, 4.7), (4, 0.3, 1.0, 1.0)]
+        {
+            let mut generator = ChaCha8Rng::seed_from_u64(seed);
+            let bound = (3.0 * variance / units as f64).sqrt();
+            let mut draw =
+                || (0..units * units).map(|_| bound * (2.0 * uniform(&mut generator) - 1.0)).collect::<Vec<f64>>();
+            let (u, v) = (draw(), draw());
+            let (mut y, mut z) = (vec![1.0; units], vec![0.5; units]);
+            let mut log_size = |steps: usize| {
+                let mut sum = 0.0;
+                for _ in 0..steps {
+                    let both = |row: usize| {
+                        let [u, v] = [&u, &v].map(|weights| &weights[row * units..][..units]);
+                        let terms = u.iter().zip(&y).chain(v.iter().zip(&z));
+                        terms.map(|(weight, value)| weight * value).sum::<f64>()
+                    };
+                    let pushed: Vec<f64> = (0..units).map(both).collect();
+                    for ((z, y), pushed) in z.iter_mut().zip(&mut y).zip(pushed) {
+                        *z += step * (pushed - stiffness * *y - damping * *z);
+                        *y += step * *z;
+                    }
+                    let norm = y.iter().chain(&z).map(|value| value * value).sum::<f64>().sqrt();
+                    y.iter_mut().chain(&mut z).for_each(|value| *value /= norm);
+                    sum += norm.ln();
+                }
+                sum
+            };
+            log_size(500);
+            let found = log_size(1000) / 1000.0;
+            let expected = 0.5 * oscillator_chi(Oscillator { step, stiffness, damping }, variance, 1.0).ln();
+            // Eigenvalues of 150 units stay some hundredths of the disc's radius inside it, or go beyond it.
+            let radius = step * variance.sqrt();
+            println!("{step}, {stiffness}, {damping}: {found} per step, predicted {expected}, radius {radius}");
+            assert!((found - expected).abs() < 0.1 * radius, "{found} is not {expected} within {}", 0.1 * radius);
+        }
     }
 
     #[test]

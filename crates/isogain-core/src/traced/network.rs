@@ -79,6 +79,7 @@ pub(super) fn ops(
                 vanishing_penalty: None,
                 antisymmetric_step: None,
                 diagonal: false,
+                oscillator: None,
                 orthogonal: false,
             })
         }

@@ -86,6 +86,7 @@ mod tests {
             vanishing_penalty: None,
             antisymmetric_step: None,
             diagonal: false,
+            oscillator: None,
             orthogonal: false,
         }
     }

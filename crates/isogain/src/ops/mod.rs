@@ -55,7 +55,7 @@ pub(crate) use narrow::Narrow;
 pub(crate) use orthogonal::orthogonalise;
 pub(crate) use pool::pool;
 pub(crate) use qk_norm::qk_norm;
-pub(crate) use recurrent::{diagonal_recurrent, recurrent};
+pub(crate) use recurrent::{diagonal_recurrent, oscillating, recurrent};
 pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
 pub(crate) use site::{Arithmetic, Collected, PathThroughTime, Site, ThroughTime};

@@ -49,6 +49,7 @@ fn recurrence(
         vanishing_penalty: None,
         antisymmetric_step: None,
         diagonal: false,
+        oscillator: None,
         orthogonal: false,
     };
     let last = Pool { pool: PoolKind::Last, window: None, positions: steps };

@@ -10,6 +10,7 @@ use crate::recipe::network::NamedOutput;
 use crate::recipe::{Head, NetworkRecipe, OutputActivation};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
+use crate::weight_norm::WeightNorm;
 
 /// A growing list of operations and the shape that comes out of it.
 pub(super) struct Chain<'n> {
@@ -71,6 +72,20 @@ impl<'n> Chain<'n> {
     pub(super) fn linear(&mut self, name: impl Into<String>, units: usize, init: Initializer, activation: Activation) {
         let linear = Linear::new(self.shape.features, units, self.fitted(init), activation);
         self.push_linear(name, Linear { weight_norm: self.net.weight_norm, ..linear });
+    }
+
+    /// A layer in front of an attention or behind it, whose weights are computed from others in one way alone
+    /// (sigma-Reparam).
+    pub(super) fn attention_linear(
+        &mut self,
+        name: impl Into<String>,
+        units: usize,
+        init: Initializer,
+        activation: Activation,
+    ) {
+        let weight_norm = self.net.weight_norm.filter(|norm| *norm == WeightNorm::Spectral);
+        let linear = Linear::new(self.shape.features, units, self.fitted(init), activation);
+        self.push_linear(name, Linear { weight_norm, ..linear });
     }
 
     /// A layer whose weights are trained themselves, whatever the hidden ones do.

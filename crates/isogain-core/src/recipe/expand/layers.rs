@@ -122,6 +122,7 @@ impl Explicit {
                             vanishing_penalty: None,
                             antisymmetric_step: None,
                             diagonal: false,
+                            oscillator: None,
                         };
                         layers.append(chain, name(&Name(&cell).to_string()), &format!("{path}.forget_bias"))?;
                     }
@@ -145,13 +146,13 @@ impl Explicit {
                     let qk_norm = layer.qk_norm.then(|| name("qk_norm"));
                     let names = ["qkv", "attention", "proj"].map(&mut name);
                     let [qkv, attention, proj] = names;
-                    chain.bare_linear(qkv, 3 * features, init, self.next_activation());
+                    chain.attention_linear(qkv, 3 * features, init, self.next_activation());
                     if let Some(name) = qk_norm {
                         chain.qk_norm(name, heads);
                     }
                     let attending = Attending { heads, causal: layer.causal, rotary, logit_cap: layer.logit_cap };
                     chain.attention(attention, attending);
-                    chain.bare_linear(proj, features, init, self.next_activation());
+                    chain.attention_linear(proj, features, init, self.next_activation());
                 }
                 Entry::Residual => {
                     let name = name("block");

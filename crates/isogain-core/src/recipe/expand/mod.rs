@@ -185,8 +185,9 @@ pub fn value_count(network: &Network) -> u64 {
                 OpKind::Embedding(embedding) => features = embedding.features as u64,
                 OpKind::Recurrent(recurrent) => {
                     features = recurrent.units as u64;
-                    // A diagonal one keeps what phi read and gave, each gate what it gave.
-                    let kept = recurrent.cell.gates().len() + usize::from(recurrent.diagonal);
+                    // A diagonal one keeps what phi read and gave, each gate what it gave, an oscillator its velocity too.
+                    let more = recurrent.diagonal || recurrent.oscillator.is_some();
+                    let kept = recurrent.cell.gates().len() + usize::from(more);
                     beside = positions.saturating_mul(features * kept as u64);
                 }
                 OpKind::Attention(attention) => {

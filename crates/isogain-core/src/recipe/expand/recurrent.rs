@@ -2,7 +2,7 @@
 
 use super::Inputs;
 use super::chain::{Chain, begin};
-use crate::network::{Cell, ForgetBias, Op, OpKind, Recurrent};
+use crate::network::{Cell, ForgetBias, Op, OpKind, Oscillator, Recurrent};
 use crate::recipe::error::RecipeError;
 use crate::recipe::{NetworkKind, NetworkRecipe};
 use crate::theory::activations::Activation;
@@ -26,6 +26,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         vanishing_penalty: net.vanishing_penalty,
         antisymmetric_step: net.antisymmetric_step,
         diagonal: net.diagonal,
+        oscillator: net.oscillator,
     };
     for layer in 1..=net.depth {
         layers.append(&mut chain, format!("{name}{layer}"), "network.forget_bias")?;
@@ -46,13 +47,14 @@ pub(super) struct Layers {
     pub(super) vanishing_penalty: Option<f64>,
     pub(super) antisymmetric_step: Option<f64>,
     pub(super) diagonal: bool,
+    pub(super) oscillator: Option<Oscillator>,
 }
 
 impl Layers {
     /// Appends one of them; `key` is that of the forget bias.
     pub(super) fn append(&self, chain: &mut Chain<'_>, name: String, key: &str) -> Result<(), RecipeError> {
         let Self { cell, units, init, hidden_init, activation, .. } = *self;
-        let Self { forget_bias, vanishing_penalty, antisymmetric_step, diagonal, .. } = *self;
+        let Self { forget_bias, vanishing_penalty, antisymmetric_step, diagonal, oscillator, .. } = *self;
         let (inputs, steps) = (chain.shape.features, chain.shape.positions());
         if steps < 3 && matches!(forget_bias, Some(ForgetBias::Named(_))) {
             let expected = format!("draws memories from 1 to steps - 1: needs 3 steps or more, the data has {steps}");
@@ -63,6 +65,7 @@ impl Layers {
         let vanishing_penalty = vanishing_penalty.filter(|_| cell == Cell::Rnn);
         let antisymmetric_step = antisymmetric_step.filter(|_| cell == Cell::Rnn);
         let diagonal = diagonal && cell == Cell::Rnn;
+        let oscillator = oscillator.filter(|_| cell == Cell::Rnn);
         let init = init.reading_no_pairs();
         let orthogonal = chain.net.weight_norm == Some(WeightNorm::Orthogonal);
         let layer = Recurrent {
@@ -77,6 +80,7 @@ impl Layers {
             vanishing_penalty,
             antisymmetric_step,
             diagonal,
+            oscillator,
             orthogonal,
         };
         chain.push(name, OpKind::Recurrent(layer));

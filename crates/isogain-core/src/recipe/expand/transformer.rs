@@ -33,7 +33,8 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
             if half == 1 {
                 let init = net.init.reading_no_pairs();
                 let qkv = Linear::new(net.width, 3 * net.width, init, Activation::linear());
-                branch.push_linear(format!("{name}.qkv"), Linear { value_gain: weights.value_gain, ..qkv });
+                let (value_gain, weight_norm) = (weights.value_gain, net.weight_norm);
+                branch.push_linear(format!("{name}.qkv"), Linear { value_gain, weight_norm, ..qkv });
                 if net.qk_norm {
                     branch.qk_norm(format!("{name}.qk_norm"), net.heads);
                 }

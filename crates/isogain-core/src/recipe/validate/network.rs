@@ -3,7 +3,7 @@
 use super::{
     GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, within,
 };
-use crate::network::{ForgetBias, NormKind};
+use crate::network::{ForgetBias, NormKind, Oscillator};
 use crate::recipe::error::RecipeError;
 use crate::recipe::variants::Name;
 use crate::recipe::{BranchScale, Head, NetworkKind, NetworkRecipe, NormPlacement, Pooling, Positions};
@@ -94,7 +94,11 @@ fn fixup(network: &NetworkRecipe) -> Result<(), RecipeError> {
         return Err(RecipeError::value("network.fixup", "true", expected));
     }
     if let Some(norm) = network.weight_norm {
-        let expected = format!("starts weights at zero, which weight_norm = \"{}\" cannot divide by", Name(&norm));
+        let what = match network.kind {
+            NetworkKind::Transformer => "scales weights for the depth, which {} undoes",
+            _ => "starts weights at zero, which {} cannot divide by",
+        };
+        let expected = what.replace("{}", &format!("weight_norm = \"{}\"", Name(&norm)));
         return Err(RecipeError::value("network.fixup", "true", expected));
     }
     let starts_at_zero = network.kind != NetworkKind::Transformer;
@@ -151,7 +155,24 @@ fn recurrent(network: &NetworkRecipe) -> Result<(), RecipeError> {
         let expected = "must be a number above 0 and at most 1: h becomes h + step phi(...)";
         must("network.antisymmetric_step", step, step > 0.0 && step <= 1.0, expected)?;
     }
+    network.oscillator.map_or(Ok(()), oscillator)?;
     Ok(())
+}
+
+/// Refuses oscillators that do not swing, or whose steps are too long to follow them: the two roots of lambda^2 - (2 - dt^2 gamma -
+/// dt eps) lambda + 1 - dt eps, by which a step without weights multiplies, leave the unit circle.
+fn oscillator(Oscillator { step, stiffness, damping }: Oscillator) -> Result<(), RecipeError> {
+    must("network.oscillator.step", step, step > 0.0 && step <= 1.0, "must be a number above 0 and at most 1")?;
+    let is_size = |value: f64| value >= 0.0 && value.is_finite();
+    must("network.oscillator.stiffness", stiffness, is_size(stiffness), "must be a finite number, 0 or above")?;
+    must("network.oscillator.damping", damping, is_size(damping), "must be a finite number, 0 or above")?;
+    let (pulled, damped) = (step * step * stiffness, step * damping);
+    let expected = format!(
+        "is too long for this stiffness and damping, whose oscillations would grow: step^2 stiffness + 2 step damping is {}, and \
+         must be at most 4",
+        pulled + 2.0 * damped
+    );
+    must("network.oscillator.step", step, pulled + 2.0 * damped <= 4.0, &expected)
 }
 
 /// Refuses what cannot start a recurrent layer.
@@ -187,6 +208,13 @@ fn transformer(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     logit_cap("network.logit_cap", network.logit_cap)?;
     head(network, &[Head::Every, Head::Mean, Head::Last])?;
+    if let Some(norm) = network.weight_norm {
+        let name = format!("\"{}\"", Name(&norm));
+        let expected = "is for networks without attention; of a transformer \"spectral\" computes the weights";
+        must("network.weight_norm", &name, norm == WeightNorm::Spectral, expected)?;
+        let expected = "divides weights by their size, which undoes what norm_placement = \"deepnorm\" scales them by";
+        must("network.weight_norm", &name, network.norm_placement != NormPlacement::Deepnorm, expected)?;
+    }
     let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
     if scales && network.init.scaled(1.0).is_none() {
         let key = if network.residual_init.is_some() { "residual_init" } else { "norm_placement = \"deepnorm\"" };

@@ -1,10 +1,11 @@
 //! Recurrent layers with back-propagation through time written out. A step's gates are one small matrix, which is made from
 //! input and state, read and put away while it is in the cache; gradients of weights grow some steps at a time. Where no
-//! weights go from state to state, `diagonal` has less to do.
+//! weights go from state to state, `diagonal` has less to do; `oscillators` have a second state that weights read too.
 
 mod diagonal;
 mod gru;
 mod lstm;
+mod oscillators;
 mod penalty;
 mod rnn;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use super::workspace::Workspace;
 pub(crate) use diagonal::diagonal_recurrent;
 use gru::Gru;
 use lstm::Lstm;
+pub(crate) use oscillators::oscillating;
 use penalty::Penalty;
 use rnn::Rnn;
 use watched::{Gates, Watched};

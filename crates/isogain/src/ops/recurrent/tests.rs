@@ -2,11 +2,11 @@
 //! gradients, or into several of the same length.
 
 use burn::tensor::{DType, Device, Tensor};
-use isogain_core::network::{Cell, Recurrent};
+use isogain_core::network::{Cell, Oscillator, Recurrent};
 use isogain_core::theory::{Activation, Initializer};
 
 use super::super::{Collected, Site};
-use super::{diagonal_recurrent, recurrent};
+use super::{diagonal_recurrent, oscillating, recurrent};
 use crate::model::{matrix, to_f64, vector};
 
 const INPUTS: usize = 2;
@@ -30,6 +30,7 @@ fn layer(cell: Cell, steps: usize, vanishing_penalty: Option<f64>) -> Recurrent 
         vanishing_penalty,
         antisymmetric_step: None,
         diagonal: false,
+        oscillator: None,
         orthogonal: false,
     }
 }
@@ -273,5 +274,67 @@ fn decays_without_bounds_have_gradients() {
         assert_eq!(states.iter().all(|&state| state == 0.0), keeps, "{nu}: {states:?}");
         assert_eq!(found[3], [0.0; UNITS], "{nu}");
         assert!(found.iter().flatten().all(|value| value.is_finite()), "{nu}: {found:?}");
+    }
+}
+
+/// Inputs, weights of the input, of positions above velocities, bias.
+type OscillatorArguments = [Vec<f64>; 4];
+
+/// Steps that are one, or do not fill a lane; overdamped, undamped, and without stiffness.
+#[test]
+fn oscillators_gradients_are_differences_of_the_loss() {
+    let numbers_of = |step, stiffness, damping| Oscillator { step, stiffness, damping };
+    for (batch, steps, activation, oscillator) in [
+        (5, 30, "tanh", numbers_of(0.1, 1.0, 1.0)),
+        (4, 1, "sigmoid", numbers_of(0.7, 2.0, 0.0)),
+        (70, 3, "relu", numbers_of(0.3, 0.5, 4.0)),
+        (3, 12, "tanh", numbers_of(0.5, 0.0, 0.2)),
+    ] {
+        let activation = Activation::named(activation).expect("it is known");
+        let layer = Recurrent { activation, oscillator: Some(oscillator), ..layer(Cell::Rnn, steps, None) };
+        let counts = [batch * steps * INPUTS, INPUTS * UNITS, 2 * UNITS * UNITS, UNITS];
+        let arguments: OscillatorArguments = std::array::from_fn(|index| numbers(counts[index], 0.3 + index as f64));
+        let factors = numbers(batch * steps * UNITS, 0.7);
+
+        let (device, collected) = (Device::flex(), Collected::default());
+        let of = |values: &[f64], columns: usize| matrix(values, values.len() / columns, columns, DType::F64, &device);
+        let leaf = of(&arguments[0], INPUTS).autodiff().require_grad();
+        let weights = [of(&arguments[1], UNITS), of(&arguments[2], UNITS)];
+        let bias = vector(&arguments[3], DType::F64, &device);
+        let site = Site::new("rnn", None, &collected);
+        let positions = oscillating(leaf.clone() * 1.0, &layer, oscillator, weights, bias, site);
+        let values = to_f64(positions.clone().into_data());
+        let gradients = (positions * of(&factors, UNITS).autodiff()).sum().backward();
+        let mut found = vec![to_f64(leaf.grad(&gradients).expect("the input has a cotangent").into_data())];
+        let parameters = collected.take_gradients();
+        found.extend(["weight", "hidden_weight", "bias"].map(|name| parameters[&format!("rnn.{name}")].to_f64()));
+
+        let by_formula = |[x, weight, hidden_weight, bias]: &OscillatorArguments| -> Vec<f64> {
+            let Oscillator { step, stiffness, damping } = oscillator;
+            let mut positions = Vec::new();
+            let (mut y, mut z) = ([0.0; UNITS], [0.0; UNITS]);
+            for (row, x) in x.chunks_exact(INPUTS).enumerate() {
+                if row % steps == 0 {
+                    (y, z) = ([0.0; UNITS], [0.0; UNITS]);
+                }
+                let state = [y, z].concat();
+                let column = |values: &[f64], weights: &[f64], unit: usize| -> f64 {
+                    values.iter().enumerate().map(|(row, value)| value * weights[row * UNITS + unit]).sum()
+                };
+                for unit in 0..UNITS {
+                    let sum = column(x, weight, unit) + column(&state, hidden_weight, unit) + bias[unit];
+                    z[unit] += step * (layer.activation.value(sum) - stiffness * state[unit] - damping * z[unit]);
+                    y[unit] += step * z[unit];
+                }
+                positions.extend(y);
+            }
+            positions
+        };
+        let apart = values.iter().zip(by_formula(&arguments)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-12, "{oscillator:?}: {apart}");
+        let loss = |arguments: &OscillatorArguments| -> f64 {
+            by_formula(arguments).iter().zip(&factors).map(|(position, factor)| position * factor).sum()
+        };
+        are_differences(&format!("{oscillator:?}"), &arguments, &found, loss);
     }
 }
