@@ -9,6 +9,7 @@ use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
+use crate::theory::supervision::Supervision;
 use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
 use crate::theory::{dropout, numerics, padding};
 
@@ -55,6 +56,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
+        supervision: supervision(network, &weights),
         // As the format holds it.
         head_gradient_rms: head_gradient / start.batch.max(1) as f64
             * recipe.run.loss_scale.map_or(1.0, LossScale::first),
@@ -100,6 +102,42 @@ fn variances(hidden: &[(&Op, usize, usize)], weights: &HashMap<&str, &Moments>) 
         median(inner.iter().filter_map(|(op, fan_in, _)| Some(*fan_in as f64 * mean_square(op, "weight")?))),
         median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias"))),
     ]
+}
+
+/// Auxiliary heads by where the first one stands and what they send back: the mean square of a weight times the factor on the
+/// loss, over the positions that share it. `None` without any.
+fn supervision(network: &Network, weights: &HashMap<&str, &Moments>) -> Option<Supervision> {
+    let mut positions = network.input.positions();
+    let (mut layers, mut first, mut sent) = (0, None, Vec::new());
+    for op in &network.ops {
+        match &op.kind {
+            OpKind::Linear(_) => layers += 1,
+            OpKind::Convolution(convolution) => {
+                layers += 1;
+                positions = convolution.window.as_ref().map_or(positions, output_positions);
+            }
+            OpKind::Pool(pool) if pool.window.is_some() => positions = pool.window.as_ref().map_or(1, output_positions),
+            OpKind::AuxiliaryHead(auxiliary) => {
+                first = first.or(Some(layers));
+                sent.push(auxiliary.share.powi(2) * sent_back(&auxiliary.head, positions, weights)?);
+            }
+            _ => {}
+        }
+    }
+    let last = sent_back(&network.ops, positions, weights)?;
+    Some(Supervision { every: first?, strength: median(sent.into_iter())? / last })
+}
+
+/// Mean square of what the head at the end of these operations sends to one of its positions, up to what its loss sends.
+fn sent_back(ops: &[Op], positions: usize, weights: &HashMap<&str, &Moments>) -> Option<f64> {
+    let head = ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_)))?;
+    let is_mean = head.checked_sub(1).is_some_and(|before| matches!(ops[before].kind, OpKind::Pool(_)));
+    let shared = if is_mean { positions as f64 } else { 1.0 };
+    Some(weights.get(format!("{}.weight", ops[head].name).as_str())?.mean_square()? / shared.powi(2))
+}
+
+fn output_positions(window: &Window) -> usize {
+    window.output().into_iter().product()
 }
 
 /// The recurrent layer with the longest memory: the gradient of an early step comes back through any of them.

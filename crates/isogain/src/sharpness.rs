@@ -123,11 +123,15 @@ fn rehearse(trainer: &mut Trainer, batch: &Samples) -> Rehearsal {
 }
 
 /// Largest eigenvalue of G = J^T (d2 loss / d output2) J by power iteration, in f64; J v by a central difference of
-/// outputs, J^T by the tape. G has no negative eigenvalue.
+/// outputs, J^T by the tape. G has no negative eigenvalue. Auxiliary heads add theirs, with the factors on their losses.
 fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
     let model = model.cast(DType::F64);
     let inputs = model.inputs(batch);
-    let outputs = |model: &Model| model.forward(&mut model.plain(Mode::Train, None), inputs.clone());
+    let outputs = |model: &Model| {
+        let mut pass = model.plain(Mode::Train, None);
+        let last = model.forward(&mut pass, inputs.clone());
+        pass.every_head(last)
+    };
     let origin = flat(&model.parameters);
     let size = norm(&origin).max(1.0);
     let here = outputs(&model);
@@ -137,10 +141,16 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
         let step = STEP * size;
         let ahead = outputs(&moved(&model, &origin, &direction, step));
         let behind = outputs(&moved(&model, &origin, &direction, -step));
-        let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
-        let tracked = model.forward(&mut pass, inputs.clone());
-        let image = flat(&pass.gradients(&(tracked * image.autodiff()).sum()));
+        let last = model.forward(&mut pass, inputs.clone());
+        let moved = here.iter().zip(ahead.into_iter().zip(behind));
+        let images = moved.map(|((share, here), ((_, ahead), (_, behind)))| {
+            curved(&model, here.clone(), (ahead - behind) / (2.0 * step)) * *share
+        });
+        let heads = pass.every_head(last).into_iter().zip(images);
+        let products = heads.map(|((_, tracked), image)| (tracked * image.autodiff()).sum());
+        let Some(product) = products.reduce(|sum, product| sum + product) else { return 0.0 };
+        let image = flat(&pass.gradients(&product));
         let length = norm(&image);
         if !(length > 0.0 && length.is_finite()) {
             return if length == 0.0 { 0.0 } else { f64::INFINITY };

@@ -84,6 +84,13 @@ pub enum OpCaptureKind {
         /// The operations of S; empty for the identity.
         shortcut: Vec<OpCapture>,
     },
+    /// `y = x`, and beside it a head whose loss is trained too.
+    AuxiliaryHead {
+        /// The operations of the head; the cotangent at the output of the last one has the factor on its loss in it.
+        head: Vec<OpCapture>,
+        /// What came back through the head, as the input: `dL/dx - dL/dy`.
+        head_cotangent_in: Values,
+    },
     /// A recurrent layer, over all steps.
     Recurrent {
         /// dL/d(state) after each time step, first step first; of the LSTM, h and c side by side.
@@ -184,14 +191,18 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
-    /// Every operation in forward order, branches and projections after the residual operation that holds them.
+    /// Every operation in forward order, branches, projections and auxiliary heads after the operation that holds them.
     pub fn walk(&self) -> Vec<&OpCapture> {
         fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
             for op in ops {
                 found.push(op);
-                if let OpCaptureKind::Residual { branch, shortcut, .. } = &op.kind {
-                    walk(branch, found);
-                    walk(shortcut, found);
+                match &op.kind {
+                    OpCaptureKind::Residual { branch, shortcut, .. } => {
+                        walk(branch, found);
+                        walk(shortcut, found);
+                    }
+                    OpCaptureKind::AuxiliaryHead { head, .. } => walk(head, found),
+                    _ => {}
                 }
             }
         }
@@ -210,6 +221,7 @@ impl OpCapture {
             OpCaptureKind::Activation(_) => "activation",
             OpCaptureKind::Norm { .. } | OpCaptureKind::QkNorm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
+            OpCaptureKind::AuxiliaryHead { .. } => "auxiliary-head",
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
             OpCaptureKind::Other { weighted: true, .. } => "module",
@@ -219,7 +231,7 @@ impl OpCapture {
 
     /// Whether people would say that a layer begins here, as [`super::Joint::begins_layer`].
     pub(super) fn begins_layer(&self) -> bool {
-        !matches!(self.kind_name(), "activation" | "norm" | "attention" | "operation")
+        !matches!(self.kind_name(), "activation" | "norm" | "attention" | "auxiliary-head" | "operation")
     }
 
     fn expect(&self, buffer: &'static str, found: &Values, expected: usize) -> Result<(), CaptureError> {
@@ -278,6 +290,11 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
                 check_chain(branch)?;
                 check_chain(shortcut)?;
+            }
+            OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
+                op.expect("output", &op.output, op.input.len())?;
+                op.expect("head_cotangent_in", head_cotangent_in, op.input.len())?;
+                check_chain(head)?;
             }
         }
         before = Some(op);

@@ -32,6 +32,10 @@ pub(super) fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> 
             branch_cotangent_in: few(branch_cotangent_in),
             shortcut: first_samples(shortcut, samples, batch),
         },
+        OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
+            head: first_samples(head, samples, batch),
+            head_cotangent_in: few(head_cotangent_in),
+        },
         other => other.clone(),
     };
     let one = |op: &OpCapture| OpCapture {

@@ -8,7 +8,8 @@ use super::WeightGradient;
 use super::attribute::log;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 
-/// One entry for each linear operation, in forward order, those of a branch after the operations before it.
+/// One entry for each linear operation, in forward order, those of a branch or an auxiliary head after the
+/// operations before it.
 pub(super) fn gradients(capture: &Capture) -> Vec<WeightGradient> {
     let mut found = Vec::new();
     collect(capture.ops(), capture.batch(), &mut found);
@@ -33,6 +34,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 collect(branch, batch, found);
                 collect(shortcut, batch, found);
             }
+            OpCaptureKind::AuxiliaryHead { head, .. } => collect(head, batch, found),
             OpCaptureKind::Activation(_)
             | OpCaptureKind::Norm { .. }
             | OpCaptureKind::QkNorm { .. }

@@ -50,6 +50,13 @@ pub struct NetworkRecipe {
     /// Whether each channel has a trained factor of its own (LayerScale).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scale_per_channel: bool,
+    /// After how many hidden layers each an auxiliary head stands whose loss is trained too (`mlp`, `convnet`); there are none
+    /// when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervise_every: Option<usize>,
+    /// Factor on the loss of each auxiliary head; 1 on that of the last one.
+    #[serde(skip_serializing_if = "is_default_share")]
+    pub supervise_share: f64,
     /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_activation: Option<OutputActivation>,
@@ -298,6 +305,10 @@ fn is_eight(number: &usize) -> bool {
 
 fn is_default_ramp(number: &usize) -> bool {
     *number == NetworkRecipe::default().norm_ramp
+}
+
+fn is_default_share(share: &f64) -> bool {
+    *share == NetworkRecipe::default().supervise_share
 }
 
 fn is_max(pool: &Pooling) -> bool {

@@ -24,7 +24,7 @@ pub(super) fn line(case: &Case<'_>) -> Option<String> {
 /// The layer that the body repeats, in words: its second linear operation, with what follows. The first one has the
 /// data's fan-in.
 fn layer(network: &Network) -> Option<String> {
-    let ops = network.walk();
+    let ops = network.body();
     let (index, linear) = ops
         .iter()
         .enumerate()
@@ -46,7 +46,8 @@ fn layer(network: &Network) -> Option<String> {
     let skip = if ops.iter().any(|op| matches!(op.kind, OpKind::Residual(_))) { " + skip" } else { "" };
     // In a plain net the norm follows the linear operation, in a branch it comes first.
     let norm = ops.get(index + 1).and_then(norm).or_else(|| ops.iter().take(index).find_map(norm)).unwrap_or("");
-    Some(format!("{} + {}{norm}{skip}", linear.init, linear.activation))
+    let heads = if network.auxiliary_heads().next().is_some() { " + auxiliary heads" } else { "" };
+    Some(format!("{} + {}{norm}{skip}{heads}", linear.init, linear.activation))
 }
 
 #[cfg(test)]

@@ -228,6 +228,7 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
                 }
                 parameters.extend(draw(&residual.branch, rng));
             }
+            OpKind::AuxiliaryHead(auxiliary) => parameters.extend(draw(&auxiliary.head, rng)),
             _ => {}
         }
     }

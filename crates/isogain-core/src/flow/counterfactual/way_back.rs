@@ -109,6 +109,9 @@ impl<'a> WayBack<'a> {
                 OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
                     self.residual(op, *scale, [branch, shortcut], branch_cotangent_in, &cotangents)?
                 }
+                OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => {
+                    auxiliary_head(op, head_cotangent_in, &cotangents)
+                }
                 kind => {
                     let sent = sent_back(op, &cotangents)?;
                     match kind {
@@ -176,20 +179,32 @@ impl<'a> WayBack<'a> {
                 let (values, log_scale) = branch.parts(branch_back);
                 return Cotangent { log_scale, direction: Direction::Other(values) };
             }
-            let both = (&branch.direction, &skip.direction);
-            if matches!(both, (Direction::Measured, Direction::Measured)) && branch.log_scale == skip.log_scale {
-                return branch;
-            }
-            let ((b, log_b), (s, log_s)) = (branch.parts(branch_back), skip.parts(skip_back));
-            let largest = log_b.max(log_s);
-            if largest == f64::NEG_INFINITY {
-                return Cotangent { log_scale: largest, direction: Direction::Other(b) };
-            }
-            let [of_b, of_s] = [log_b, log_s].map(|log_size| (log_size - largest).exp());
-            Cotangent::of(b.iter().zip(s.iter()).map(|(b, s)| of_b * b + of_s * s).collect(), largest)
+            added([(&branch, branch_back), (&skip, skip_back)])
         };
         Ok(through_branch.into_iter().zip(through_skip).enumerate().map(sum).collect())
     }
+}
+
+/// The sum of two cotangents, each with what was measured where it arrives. Where both are what was measured, or the same
+/// multiple of it, so is the sum.
+fn added([(one, measured), (other, other_measured)]: [(&Cotangent, &Values); 2]) -> Cotangent {
+    let both = (&one.direction, &other.direction);
+    if matches!(both, (Direction::Measured, Direction::Measured)) && one.log_scale == other.log_scale {
+        return one.clone();
+    }
+    let ((a, log_a), (b, log_b)) = (one.parts(measured), other.parts(other_measured));
+    let largest = log_a.max(log_b);
+    if largest == f64::NEG_INFINITY {
+        return Cotangent { log_scale: largest, direction: Direction::Other(a) };
+    }
+    let [of_a, of_b] = [log_a, log_b].map(|log_size| (log_size - largest).exp());
+    Cotangent::of(a.iter().zip(b.iter()).map(|(a, b)| of_a * a + of_b * b).collect(), largest)
+}
+
+/// What an auxiliary head sends does not depend on the factors of the way to it.
+fn auxiliary_head(op: &OpCapture, head_back: &Values, cotangents: &[Cotangent]) -> Vec<Cotangent> {
+    let of_head = Cotangent { log_scale: 0.0, direction: Direction::Measured };
+    cotangents.iter().map(|passed| added([(&of_head, head_back), (passed, &op.cotangent_out)])).collect()
 }
 
 /// Sends every direction that was not measured back, each once; the measured one comes out as it was measured.

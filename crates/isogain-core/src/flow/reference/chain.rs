@@ -14,9 +14,12 @@ pub(super) struct Step<'a> {
     op: &'a Op,
     input: Shared,
     pub(super) output: Shared,
-    /// The branch of a residual operation.
+    /// The branch of a residual operation, or an auxiliary head.
     branch: Vec<Step<'a>>,
 }
+
+/// What the loss of an auxiliary head sends back, from its outputs and the factor on that loss, which is in it.
+pub(super) type Loss<'a> = &'a mut dyn FnMut(&[f64], f64) -> Result<Vec<f64>, ReferenceError>;
 
 fn unsupported(op: &Op) -> ReferenceError {
     ReferenceError::Unsupported { op: op.name.clone() }
@@ -44,6 +47,10 @@ pub(super) fn forward<'a>(
                 let added = factors.iter().cycle().zip(returned.iter()).map(|(factor, f)| factor * f);
                 input.iter().zip(added).map(|(x, added)| x + added).collect()
             }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                branch = forward(&auxiliary.head, parameters, input.clone(), batch)?;
+                input.to_vec()
+            }
             _ => return Err(unsupported(op)),
         };
         let output = Arc::new(output);
@@ -53,12 +60,14 @@ pub(super) fn forward<'a>(
     Ok(steps)
 }
 
-/// The captured operations in forward order; adds the gradients of their parameters to `gradients`.
+/// The captured operations in forward order; adds the gradients of their parameters to `gradients`. `loss` is that of
+/// auxiliary heads.
 pub(super) fn backward(
     steps: &[Step<'_>],
     parameters: &Parameters,
     mut cotangent: Shared,
     batch: usize,
+    loss: Loss<'_>,
     gradients: &mut Parameters,
 ) -> Result<Vec<OpCapture>, ReferenceError> {
     let mut captured = Vec::with_capacity(steps.len());
@@ -88,10 +97,18 @@ pub(super) fn backward(
                 let scaled = factors.iter().cycle().zip(cotangent.iter()).map(|(factor, g)| factor * g);
                 let scaled: Shared = Arc::new(scaled.collect());
                 let scale = one_factor(&factors);
-                let branch = backward(&step.branch, parameters, scaled.clone(), batch, gradients)?;
+                let branch = backward(&step.branch, parameters, scaled.clone(), batch, &mut *loss, gradients)?;
                 let back = branch.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
                 let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
                 (OpCaptureKind::Residual { scale, branch, branch_cotangent_in: back, shortcut: Vec::new() }, sum)
+            }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                let outputs = step.branch.last().map_or(&step.input, |last| &last.output);
+                let sent: Shared = Arc::new(loss(outputs, auxiliary.share)?);
+                let head = backward(&step.branch, parameters, sent.clone(), batch, &mut *loss, gradients)?;
+                let back = head.first().map_or_else(|| values(&sent), |first| first.cotangent_in.clone());
+                let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
+                (OpCaptureKind::AuxiliaryHead { head, head_cotangent_in: back }, sum)
             }
             _ => return Err(unsupported(op)),
         };

@@ -16,6 +16,7 @@ use super::mean_field::{FixedPoint, MeanField, Propagation};
 use super::numerics::{Precision, depth_to_fall, depth_to_rise};
 use super::recurrent::Carry;
 use super::residual;
+use super::supervision::Supervision;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
 pub const CORRELATION_DEPTHS: f64 = 6.0;
@@ -52,6 +53,9 @@ pub struct LimitsInput {
     pub norm: Norm,
     /// Scale alpha of the branch where every layer is x + alpha F(x); absent in a plain net.
     pub branch_scale: Option<f64>,
+    /// Its auxiliary heads, if it has any; absent in a residual net.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
     /// RMS of the gradient that the head hands to the last hidden layer, as the float format sees it (with 1/batch,
     /// times the loss scale).
     pub head_gradient_rms: f64,
@@ -151,7 +155,8 @@ pub struct Limits {
     pub binding: Option<Ceiling>,
     /// The five of depth, and with recurrent layers that of memory.
     pub ceilings: Vec<CeilingEstimate>,
-    /// Predicted factor of the gradient's RMS per layer; `None` where its mean is infinite (batch norm over three).
+    /// Predicted factor of the gradient's RMS per layer, with auxiliary heads the mean over the net's own layers; `None` where
+    /// its mean is infinite (batch norm over three).
     pub gradient_rms_per_layer: Option<f64>,
 }
 
@@ -206,7 +211,7 @@ struct Layer {
     q: f64,
     /// Factor of the mean squared gradient through the layer, or through the branch of a residual block.
     chi: f64,
-    /// The same including the skip.
+    /// The same including the skip, or the mean with auxiliary heads.
     factor: f64,
 }
 
@@ -244,7 +249,11 @@ impl Layer {
             propagation.correlation = found.map(|(correlation, _)| correlation);
             propagation.correlation_depth = found.and_then(|(_, slope)| super::mean_field::e_folding_depth(slope));
         }
-        let factor = net.branch_scale.map_or(chi, |scale| 1.0 + scale * scale * chi);
+        let factor = match (net.branch_scale, net.supervision) {
+            (Some(scale), _) => 1.0 + scale * scale * chi,
+            (None, Some(supervision)) => supervision.factor(chi, net.widths.len()),
+            (None, None) => chi,
+        };
         Self { propagation, q, chi, factor }
     }
 }
@@ -289,8 +298,11 @@ fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
 
 fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let tolerated = net.tolerated_gradient_ratio;
-    let depth = match net.branch_scale {
-        Some(scale) if net.norm != Norm::None => normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln()),
+    let depth = match (net.branch_scale, net.supervision) {
+        (Some(scale), _) if net.norm != Norm::None => normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln()),
+        (None, Some(supervision)) => supervision.layers_until(layer.chi, UNLIMITED, |smallest, largest| {
+            (largest / smallest).ln() >= 2.0 * tolerated.ln()
+        }),
         _ => {
             let per_layer = layer.factor.ln().abs();
             (per_layer > 1e-12).then(|| 2.0 * tolerated.ln() / per_layer)
@@ -304,6 +316,10 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     }
     if net.dropout_noise > 1.0 && net.norm == Norm::None {
         why += &format!("; dropout counts as x{:.4} on the weight variance", net.dropout_noise);
+    }
+    if let Some(Supervision { every, strength }) = net.supervision {
+        let (chain, sent) = (layer.chi.sqrt(), strength.sqrt());
+        why += &format!("; x{chain:.4} between auxiliary heads, which send x{sent:.2} of the last one's after every {every}");
     }
     estimate(Ceiling::GradientScale, depth, why)
 }
@@ -374,12 +390,18 @@ fn numerics(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     if !(start > 0.0 && start.is_finite()) {
         return estimate(Ceiling::Numerics, Some(0.0), format!("the head's gradient has RMS {start}"));
     }
-    let fall = depth_to_fall(start, floor, layer.factor);
-    let rise = depth_to_rise(start, net.precision.largest(), layer.factor);
+    let highest = net.precision.largest();
+    let (fall, rise) = match net.supervision.filter(|_| net.branch_scale.is_none()) {
+        Some(supervision) => (
+            supervision.layers_until(layer.chi, UNLIMITED, |smallest, _| start * smallest.sqrt() <= floor),
+            supervision.layers_until(layer.chi, UNLIMITED, |_, largest| start * largest.sqrt() >= highest),
+        ),
+        None => (depth_to_fall(start, floor, layer.factor), depth_to_rise(start, highest, layer.factor)),
+    };
     let why = match (fall, rise) {
         (Some(_), _) => format!("from RMS {start:.1e} at the head the gradient falls to {floor:.1e}, {what}"),
         (None, Some(_)) => {
-            format!("from RMS {start:.1e} at the head the gradient overflows {:.1e}", net.precision.largest())
+            format!("from RMS {start:.1e} at the head the gradient overflows {highest:.1e}")
         }
         (None, None) => format!("the gradient stays near its RMS of {start:.1e} at the head"),
     };
