@@ -314,6 +314,41 @@ mod tests {
         assert!((layers(&default) / layers(&of_grid) - kept.ln() / (kept / 6.0).ln()).abs() < 1e-6, "{default:?}");
     }
 
+    /// What auxiliary heads send follows from their weights, the factor on their loss and the positions that share it.
+    #[test]
+    fn auxiliary_heads_keep_a_vanishing_gradient_from_falling_on() {
+        let limits_of = |more: &str| limits(&format!("depth = 30\nwidth = 32\n{more}"), Shape::vector(64), 1.0).1;
+        let (alone, supervised) = (limits_of(""), limits_of("supervise_every = 5\nsupervise_share = 0.5"));
+        let (depth, _) = estimate(&alone, Ceiling::GradientScale);
+        assert!((depth.unwrap() - 2.0 * 1e4_f64.ln() / 6_f64.ln()).abs() < 1e-6, "{alone:?}");
+        let (depth, why) = estimate(&supervised, Ceiling::GradientScale);
+        assert!(depth.is_none() && why.contains("x0.4082 between auxiliary heads"), "{supervised:?}");
+        // (1/6)^4 0.25 / (1 - 6^-5) at the first layer, through 29 layers.
+        let first = 0.25 * 6_f64.powi(-4) / (1.0 - 6_f64.powi(-5));
+        let expected = first.powf(1.0 / 58.0);
+        assert!((supervised.gradient_rms_per_layer.unwrap() - expected).abs() < 1e-6, "{supervised:?} {expected}");
+        // Weights that are too large explode all the same.
+        let exploding = "init = { name = \"normal\", weight_variance = 4.0 }\n";
+        let [alone, supervised] = ["", "supervise_every = 5"].map(|more| {
+            estimate(&limits_of(&format!("{exploding}{more}")), Ceiling::GradientScale).0.unwrap()
+        });
+        assert!(supervised <= alone.ceil() && supervised > alone - 2.0, "{alone} {supervised}");
+        let grid = "kind = \"convnet\"\ndepth = 6\nwidth = 8\nstages = 2\ninit = \"he-normal\"\nsupervise_every = 3";
+        for (head, strength) in [("mean", 1.0 / 16.0 / 16.0 * 2.0), ("flatten", 32.0 / 64.0 / 64.0 * 4.0)] {
+            let (network, _) = limits(&format!("{grid}\nhead = \"{head}\""), Shape::image(8, 8, 1), 1.0);
+            let records: Vec<_> = network.walk().into_iter().filter_map(|op| match &op.kind {
+                OpKind::Linear(linear) => Some((format!("{}.weight", op.name), linear.weight_variance().sqrt())),
+                _ => None,
+            }).collect();
+            let moments: Vec<Moments> =
+                records.iter().map(|(_, rms)| Values::from(vec![*rms, -*rms]).moments()).collect();
+            let weights = records.iter().map(|(name, _)| name.as_str()).zip(&moments).collect();
+            let found = supervision(&network, &weights).unwrap();
+            assert_eq!(found.every, 3);
+            assert!((found.strength / strength - 1.0).abs() < 1e-9, "{head}: {found:?} {strength}");
+        }
+    }
+
     /// 8x8 positions of one sample are 64 values that share a mean.
     #[test]
     fn batch_norm_of_a_convolution_has_all_positions_to_average_over() {

@@ -14,8 +14,9 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "antisymmetric_recurrences",
+    "auxiliary_heads",
     "batch_renorm",
     "computed_weights",
     "convnet",
@@ -156,7 +157,15 @@ fn closes(kind: &str, flow: &Flow) {
         if let Some(branch) = &joint.branch {
             assert!((branch.skip_share + branch.branch_share - 1.0).abs() < 1e-9);
             branch.joints.iter().chain(&branch.shortcut).for_each(|inner| splits(kind, inner));
-            if branch.shortcut.is_empty() {
+            if joint.kind == "auxiliary-head" {
+                // From the cotangent that its own loss sends to what it adds.
+                let (first, last) = (&branch.joints[0], branch.joints.last().unwrap());
+                let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
+                let added = first.cotangent_in_rms / last.cotangent_rms;
+                assert!((inner - added.ln()).abs() < 1e-9, "{kind}: the head of {}", joint.name);
+                let ratio = first.cotangent_in_rms / joint.cotangent_rms;
+                assert!((ratio.ln() - branch.ratio.ln()).abs() < 1e-6, "{kind}: the ratio of {}", joint.name);
+            } else if branch.shortcut.is_empty() {
                 let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
                 let last = branch.joints.last().unwrap();
                 // The branch's first cotangent over its last, which is the block's times the scale.

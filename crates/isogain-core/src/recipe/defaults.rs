@@ -66,8 +66,7 @@ impl Default for NetworkRecipe {
             learnable_scale: false,
             scale_per_channel: false,
             supervise_every: None,
-            // As the auxiliary classifiers of Szegedy et al. 2015.
-            supervise_share: 0.3,
+            supervise_share: 1.0,
             output_activation: None,
             dropout: 0.0,
             stochastic_depth: 0.0,

@@ -59,6 +59,7 @@ mod smaller_eps;
 mod smooth_kernel_shaping;
 mod spectral_norm;
 mod standardise_weights;
+mod supervise_layers;
 mod swap_activation;
 mod swap_loss;
 mod t_fixup_init;
@@ -107,7 +108,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 52] = [
+pub static TABLE: [&Remedy; 53] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -144,6 +145,7 @@ pub static TABLE: [&Remedy; 52] = [
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
+    &supervise_layers::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,
