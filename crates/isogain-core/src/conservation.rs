@@ -190,8 +190,10 @@ impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
                 {
                     if let Some(before) = &source {
                         let readers = before.readers.iter().copied().chain([(op.name.as_str(), linear.fan_out)]);
-                        let layers: Vec<&str> = [before.op].into_iter().chain(readers.clone().map(|(op, _)| op)).collect();
-                        let reads = readers.map(|(op, units)| self.parameter_of(op, "weight", units, 0..units).flatten());
+                        let layers: Vec<&str> =
+                            [before.op].into_iter().chain(readers.clone().map(|(op, _)| op)).collect();
+                        let reads =
+                            readers.map(|(op, units)| self.parameter_of(op, "weight", units, 0..units).flatten());
                         let reads = reads.reduce(|one, other| Some(one?.plus(other?))).flatten();
                         self.law(Law::HandedOn, &layers, [self.source(before), reads], None);
                     }

@@ -9,8 +9,8 @@ use crate::statistics::{Moments, median};
 use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
-use crate::theory::supervision::Supervision;
 use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
+use crate::theory::supervision::Supervision;
 use crate::theory::{dropout, numerics, padding};
 
 /// Range that the gradient's RMS may span between the layers of a network that trains.
@@ -329,17 +329,20 @@ mod tests {
         assert!((supervised.gradient_rms_per_layer.unwrap() - expected).abs() < 1e-6, "{supervised:?} {expected}");
         // Weights that are too large explode all the same.
         let exploding = "init = { name = \"normal\", weight_variance = 4.0 }\n";
-        let [alone, supervised] = ["", "supervise_every = 5"].map(|more| {
-            estimate(&limits_of(&format!("{exploding}{more}")), Ceiling::GradientScale).0.unwrap()
-        });
+        let [alone, supervised] = ["", "supervise_every = 5"]
+            .map(|more| estimate(&limits_of(&format!("{exploding}{more}")), Ceiling::GradientScale).0.unwrap());
         assert!(supervised <= alone.ceil() && supervised > alone - 2.0, "{alone} {supervised}");
         let grid = "kind = \"convnet\"\ndepth = 6\nwidth = 8\nstages = 2\ninit = \"he-normal\"\nsupervise_every = 3";
         for (head, strength) in [("mean", 1.0 / 16.0 / 16.0 * 2.0), ("flatten", 32.0 / 64.0 / 64.0 * 4.0)] {
             let (network, _) = limits(&format!("{grid}\nhead = \"{head}\""), Shape::image(8, 8, 1), 1.0);
-            let records: Vec<_> = network.walk().into_iter().filter_map(|op| match &op.kind {
-                OpKind::Linear(linear) => Some((format!("{}.weight", op.name), linear.weight_variance().sqrt())),
-                _ => None,
-            }).collect();
+            let records: Vec<_> = network
+                .walk()
+                .into_iter()
+                .filter_map(|op| match &op.kind {
+                    OpKind::Linear(linear) => Some((format!("{}.weight", op.name), linear.weight_variance().sqrt())),
+                    _ => None,
+                })
+                .collect();
             let moments: Vec<Moments> =
                 records.iter().map(|(_, rms)| Values::from(vec![*rms, -*rms]).moments()).collect();
             let weights = records.iter().map(|(name, _)| name.as_str()).zip(&moments).collect();

@@ -242,7 +242,8 @@ fn auxiliary_heads_stand_behind_every_few_layers() {
     assert_eq!(convnet.products(), (64 * 9 * 8 + 64 * 72 * 8 + 80 + 16 * (72 * 16 + 144 * 16) + 16 * 16 * 10) as f64);
 
     // Looks-linear weights pair the units of an activation, those of auxiliary heads too.
-    let paired = try_network("depth = 4\nwidth = 8\ninit = \"looks-linear\"\nsupervise_every = 2", Shape::vector(64), 10);
+    let paired =
+        try_network("depth = 4\nwidth = 8\ninit = \"looks-linear\"\nsupervise_every = 2", Shape::vector(64), 10);
     let paired = paired.unwrap();
     assert_eq!(kind(&paired, "aux2.head"), kind(&paired, "head"));
     let OpKind::Linear(after) = kind(&paired, "fc3") else { panic!("no layer") };

@@ -6,7 +6,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::flow::Values;
 use isogain_core::network::{
-    AuxiliaryHead, Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent, Residual,
+    AuxiliaryHead, Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent,
+    Residual,
 };
 use isogain_core::recipe::Precision;
 use isogain_core::renorm::{Averages, Bounds, Correction};

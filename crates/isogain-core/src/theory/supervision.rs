@@ -130,7 +130,8 @@ mod tests {
                 let mut g = sent(&mut rng);
                 for layer in (1..=layers).rev() {
                     sums[layer - 1] += g.iter().map(|g| g * g).sum::<f64>();
-                    let open: Vec<f64> = g.iter().map(|g| if standard_normal(&mut rng) > 0.0 { *g } else { 0.0 }).collect();
+                    let open: Vec<f64> =
+                        g.iter().map(|g| if standard_normal(&mut rng) > 0.0 { *g } else { 0.0 }).collect();
                     let deviation = (weight_variance / width as f64).sqrt();
                     g = (0..width)
                         .map(|_| open.iter().map(|g| g * deviation * standard_normal(&mut rng)).sum())

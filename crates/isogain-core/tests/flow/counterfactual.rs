@@ -313,7 +313,9 @@ fn auxiliary_heads_send_what_they_sent() {
                     let weight = weight.to_f64();
                     let scale = factor(Factor::Weights, (weight.iter().map(|w| w * w).sum::<f64>() / 8.0).sqrt());
                     let row = |g: &[f64], row: &[f64]| scale * g.iter().zip(row).map(|(g, w)| g * w).sum::<f64>();
-                    g.chunks_exact(8).flat_map(|g| weight.chunks_exact(8).map(|w| row(g, w)).collect::<Vec<_>>()).collect()
+                    g.chunks_exact(8)
+                        .flat_map(|g| weight.chunks_exact(8).map(|w| row(g, w)).collect::<Vec<_>>())
+                        .collect()
                 }
                 OpCaptureKind::Activation(activation) => {
                     let slopes: Vec<f64> = op.input.to_f64().iter().map(|z| activation.derivative(*z)).collect();

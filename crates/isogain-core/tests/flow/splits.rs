@@ -199,10 +199,9 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
                 },
-                OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
-                    head: rounded(head),
-                    head_cotangent_in: round(head_cotangent_in),
-                },
+                OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
+                    OpCaptureKind::AuxiliaryHead { head: rounded(head), head_cotangent_in: round(head_cotangent_in) }
+                }
                 OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Convolution { .. }
                 | OpCaptureKind::Recurrent { .. }

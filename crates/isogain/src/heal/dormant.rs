@@ -52,7 +52,9 @@ fn between(network: &Network) -> Vec<Between<'_>> {
     for op in &network.ops {
         match &op.kind {
             OpKind::Dropout(_) => {}
-            OpKind::Activation { .. } if before.is_some() && activation.is_none() => activation = Some(op.name.as_str()),
+            OpKind::Activation { .. } if before.is_some() && activation.is_none() => {
+                activation = Some(op.name.as_str())
+            }
             OpKind::AuxiliaryHead(auxiliary) if activation.is_some() => match auxiliary.head.first() {
                 Some(Op { name, kind: OpKind::Linear(head) }) => after.push((name.as_str(), head)),
                 _ => activation = None,

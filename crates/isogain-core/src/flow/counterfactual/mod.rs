@@ -157,9 +157,8 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
 
 /// Ways back for directions that were not measured.
 fn more_ways(present: &[Factor], path: &[OpCapture]) -> usize {
-    let is_sum = |op: &OpCapture| {
-        matches!(op.kind, OpCaptureKind::Residual { .. } | OpCaptureKind::AuxiliaryHead { .. })
-    };
+    let is_sum =
+        |op: &OpCapture| matches!(op.kind, OpCaptureKind::Residual { .. } | OpCaptureKind::AuxiliaryHead { .. });
     if path.iter().any(is_sum) { 1 << present.len() } else { usize::from(present.contains(&Factor::Norms)) }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Inputs;
 use crate::network::{
-    Attention, AuxiliaryHead, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool, PoolKind, QkNorm,
-    Residual, Shape, Window,
+    Attention, AuxiliaryHead, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool,
+    PoolKind, QkNorm, Residual, Shape, Window,
 };
 use crate::recipe::error::RecipeError;
 use crate::recipe::network::NamedOutput;

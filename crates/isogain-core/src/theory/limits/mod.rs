@@ -300,9 +300,8 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let tolerated = net.tolerated_gradient_ratio;
     let depth = match (net.branch_scale, net.supervision) {
         (Some(scale), _) if net.norm != Norm::None => normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln()),
-        (None, Some(supervision)) => supervision.layers_until(layer.chi, UNLIMITED, |smallest, largest| {
-            (largest / smallest).ln() >= 2.0 * tolerated.ln()
-        }),
+        (None, Some(supervision)) => supervision
+            .layers_until(layer.chi, UNLIMITED, |smallest, largest| (largest / smallest).ln() >= 2.0 * tolerated.ln()),
         _ => {
             let per_layer = layer.factor.ln().abs();
             (per_layer > 1e-12).then(|| 2.0 * tolerated.ln() / per_layer)
@@ -319,7 +318,9 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     }
     if let Some(Supervision { every, strength }) = net.supervision {
         let (chain, sent) = (layer.chi.sqrt(), strength.sqrt());
-        why += &format!("; x{chain:.4} between auxiliary heads, which send x{sent:.2} of the last one's after every {every}");
+        why += &format!(
+            "; x{chain:.4} between auxiliary heads, which send x{sent:.2} of the last one's after every {every}"
+        );
     }
     estimate(Ceiling::GradientScale, depth, why)
 }
