@@ -333,7 +333,8 @@ mod tests {
             .map(|more| estimate(&limits_of(&format!("{exploding}{more}")), Ceiling::GradientScale).0.unwrap());
         assert!(supervised <= alone.ceil() && supervised > alone - 2.0, "{alone} {supervised}");
         let grid = "kind = \"convnet\"\ndepth = 6\nwidth = 8\nstages = 2\ninit = \"he-normal\"\nsupervise_every = 3";
-        for (head, strength) in [("mean", 1.0 / 16.0 / 16.0 * 2.0), ("flatten", 32.0 / 64.0 / 64.0 * 4.0)] {
+        // Weights of 8 inputs that 64 positions share, against 16 that 16 share, or 256 of their own.
+        for (head, strength) in [("mean", 2.0 / 16.0), ("flatten", 256.0 / 8.0 / 4096.0)] {
             let (network, _) = limits(&format!("{grid}\nhead = \"{head}\""), Shape::image(8, 8, 1), 1.0);
             let records: Vec<_> = network
                 .walk()
