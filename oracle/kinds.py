@@ -174,7 +174,8 @@ class Case:
         ops.append({"name": name, "kind": "flatten", "positions": math.prod(x.shape[1:-1])})
         return self.keep(name, x.reshape(x.shape[0], -1))
 
-    def residual(self, ops: list, name: str, x: Tensor, branch, shortcut=None, scale: float = 1.0, per_channel: bool = False) -> Tensor:
+    def residual(self, ops: list, name: str, x: Tensor, branch, shortcut=None, scale: float = 1.0, per_channel: bool = False,
+                 gated: bool = False, concatenates: bool = False) -> Tensor:
         inner: list = []
         skip: list = []
         y = branch(inner, x)
@@ -183,6 +184,13 @@ class Case:
         if skip:
             op["shortcut"] = skip
         ops.append(op)
+        if concatenates:
+            op["concatenates"] = True
+            return self.keep(name, torch.cat([x, y], dim=-1))
+        if gated:
+            op["gate"] = []
+            open_ = torch.sigmoid(self.linear(op["gate"], f"{name}.gate", x, x.shape[-1]))
+            return self.keep(name, (1 - open_) * x + open_ * y)
         if per_channel:
             op |= {"learnable": True, "channels": y.shape[-1]}
             y = self.parameter(f"{name}.scale", [y.shape[-1]], 0.5 * scale, scale) * y
@@ -444,6 +452,44 @@ def encoder(per_channel: bool = False) -> dict:
     return case.finish(numbers(14, [4, 5, 3]), classes(15, [4], 4), run)
 
 
+def highway() -> dict:
+    case = Case(46, [5], 3, 4)
+
+    def block(name: str, function: str):
+        def branch(ops: list, x: Tensor) -> Tensor:
+            x = case.activation(ops, f"{name}.{function}", case.norm(ops, f"{name}.norm", x, "layer"), function)
+            return case.linear(ops, f"{name}.fc", x, 6)
+
+        return branch
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.linear(ops, "fc1", x, 6)
+        x = case.residual(ops, "block2", x, block("block2", "relu"), gated=True)
+        x = case.residual(ops, "block3", x, block("block3", "tanh"), gated=True)
+        return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
+
+    return case.finish(numbers(47, [4, 5, 3]), classes(48, [4], 4), run)
+
+
+def densenet() -> dict:
+    case = Case(49, [5], 3, 4)
+
+    def block(name: str, function: str, growth: int):
+        def branch(ops: list, x: Tensor) -> Tensor:
+            x = case.activation(ops, f"{name}.{function}", case.norm(ops, f"{name}.norm", x, "layer"), function)
+            return case.linear(ops, f"{name}.fc", x, growth)
+
+        return branch
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.linear(ops, "fc1", x, 5)
+        x = case.residual(ops, "block2", x, block("block2", "relu", 3), concatenates=True)
+        x = case.residual(ops, "block3", x, block("block3", "tanh", 2), concatenates=True)
+        return case.linear(ops, "head", case.pool(ops, "mean", x, "average"), 4)
+
+    return case.finish(numbers(50, [4, 5, 3]), classes(51, [4], 4), run)
+
+
 def computed_weights() -> dict:
     case = Case(16, [6, 5], 2, 3)
 
@@ -553,6 +599,7 @@ CASES = {
     "spectral_weights": spectral_weights,
     "computed_weights": computed_weights,
     "convnet": convnet,
+    "densenet": densenet,
     "diagonal_recurrences": diagonal_recurrences,
     "resnet": resnet,
     "rnn_tanh": lambda: stacked("rnn"),
@@ -566,6 +613,7 @@ CASES = {
     "transformer_qk_norm": lambda: transformer(True, True, False, qk_norm=True),
     "transformer_capped": lambda: transformer(True, True, False, cap=0.7),
     "encoder": encoder,
+    "highway": highway,
     "encoder_layer_scale": lambda: encoder(per_channel=True),
 }
 

@@ -641,9 +641,10 @@ def test_what_cannot_be_computed_from_others_says_so() -> None:
         treat(nn.Sequential(nn.Linear(8, 3)), {"weight_norm": "norm"}, batch=(X, None))
 
 
-def test_a_factor_for_each_channel_is_left_to_the_model() -> None:
-    with pytest.raises(CannotApply, match="in the model's own code"):
-        treat(seeded(mlp), {"skip": {"scale": 0.1, "learnable": True, "per_channel": True}}, batch=(X, None))
+def test_factors_for_each_channel_and_gates_are_left_to_the_model() -> None:
+    for other in ({"learnable": True, "per_channel": True}, {"gate_bias": -2.0}, {"growth": 8}):
+        with pytest.raises(CannotApply, match="in the model's own code"):
+            treat(seeded(mlp), {"skip": {"scale": 1.0, **other}}, batch=(X, None))
 
 
 def test_skips_begin_with_the_activation_and_leave_stem_and_head() -> None:

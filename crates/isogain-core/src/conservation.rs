@@ -227,8 +227,7 @@ impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
                     Some(part(2))
                 }),
                 OpKind::Residual(residual) => {
-                    self.chain(&residual.branch);
-                    self.chain(&residual.shortcut);
+                    residual.ways().into_iter().for_each(|way| self.chain(way));
                     None
                 }
                 _ => None,

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::network::{Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Window};
+use crate::network::{
+    Cell, Convolution, ForgetBias, NamedBias, Network, NormKind, Op, OpKind, Recurrent, Residual, Window,
+};
 use crate::recipe::{LossScale, Precision, Recipe};
 use crate::record::Snapshot;
 use crate::statistics::{Moments, median};
@@ -10,6 +12,7 @@ use crate::theory::activations::Activation;
 use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
 use crate::theory::recurrent::{Carry, antisymmetric_chi, state_slope};
+use crate::theory::residual::Gate;
 use crate::theory::supervision::Supervision;
 use crate::theory::{dropout, numerics, padding};
 
@@ -18,6 +21,31 @@ pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
 
 /// Mean square of phi so near 0 that its slope is that at 0, in the mean of both sides.
 const NEAR_ZERO: f64 = 1e-9;
+
+/// What a block's gate does at the start, where it has one.
+fn gate(residual: &Residual, start: &Snapshot) -> Option<Gate> {
+    let under = residual.gate.first()?;
+    let joint = start.joints.iter().find(|joint| joint.name == under.name)?;
+    Some(Gate::at(joint.activation.mean()?, joint.activation.variance()?))
+}
+
+/// The factor that acts like k features beside n, of which k come through the branch: the root of the mean of k / n over the
+/// blocks. `None` where nothing is put side by side.
+fn concatenated_scale(ops: &[&Op]) -> Option<f64> {
+    let shares: Vec<f64> = ops
+        .iter()
+        .filter_map(|op| match &op.kind {
+            OpKind::Residual(residual) if residual.concatenates => {
+                residual.branch.iter().rev().find_map(|op| match &op.kind {
+                    OpKind::Linear(linear) => Some(linear.fan_out as f64 / linear.fan_in as f64),
+                    _ => None,
+                })
+            }
+            _ => None,
+        })
+        .collect();
+    (!shares.is_empty()).then(|| (shares.iter().sum::<f64>() / shares.len() as f64).sqrt())
+}
 
 /// The five ceilings of trainable depth, and the memory of recurrent layers. Variances are measured on the snapshot, so they
 /// hold for any initialiser; a convolution's unit reads taps times channels. Approximations: a network of convolutions is
@@ -37,10 +65,15 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         }),
         _ => None,
     });
-    let branch_scale = ops.iter().find_map(|op| match &op.kind {
+    let gate = ops.iter().find_map(|op| match &op.kind {
+        OpKind::Residual(residual) => gate(residual, start),
+        _ => None,
+    });
+    let scale = ops.iter().find_map(|op| match &op.kind {
         OpKind::Residual(residual) => Some(residual.scale),
         _ => None,
     });
+    let branch_scale = gate.map(|gate| gate.open.sqrt()).or(concatenated_scale(&ops)).or(scale);
     let hidden = hidden(network);
     let weights = weights(start);
     let [weight_variance, bias_variance] = variances(&hidden, &weights);
@@ -57,6 +90,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
         supervision: supervision(network, &weights),
+        gate,
         // As the format holds it.
         head_gradient_rms: head_gradient / start.batch.max(1) as f64
             * recipe.run.loss_scale.map_or(1.0, LossScale::first),

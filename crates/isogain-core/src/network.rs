@@ -104,7 +104,7 @@ pub enum OpKind {
     Softmax,
     /// Batch, layer, RMS or group normalisation, or batch renormalisation.
     Norm(Norm),
-    /// `y = x + scale * F(x)`.
+    /// `y = x + scale * F(x)`, or `y = (1 - T(x)) x + T(x) F(x)` with a gate T, or both side by side, `y = [x, F(x)]`.
     Residual(Residual),
     /// `y = x`, and beside it a head whose loss is trained too.
     AuxiliaryHead(AuxiliaryHead),
@@ -138,7 +138,10 @@ impl OpKind {
             Self::Embedding(embedding) => embedding.features,
             Self::Recurrent(recurrent) => recurrent.units,
             Self::Attention(attention) => attention.features,
-            Self::Residual(residual) => residual.branch.iter().fold(input, |features, op| op.kind.features(features)),
+            Self::Residual(residual) => {
+                let branch = residual.branch.iter().fold(input, |features, op| op.kind.features(features));
+                if residual.concatenates { input + branch } else { branch }
+            }
             Self::Activation { .. }
             | Self::Softmax
             | Self::Norm(_)
@@ -219,12 +222,15 @@ pub struct Linear {
     /// How the weight is computed from what is trained, where it is not trained itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<WeightNorm>,
+    /// Where every bias starts, where not as `init` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bias: Option<f64>,
 }
 
 impl Linear {
     /// A layer with a weight of its own.
     pub fn new(fan_in: usize, fan_out: usize, init: Initializer, activation: Activation) -> Self {
-        Self { fan_in, fan_out, init, activation, tied: None, value_gain: None, weight_norm: None }
+        Self { fan_in, fan_out, init, activation, tied: None, value_gain: None, weight_norm: None, first_bias: None }
     }
 
     /// Variance of what multiplies the inputs, before training.
@@ -246,7 +252,10 @@ impl Linear {
     /// Draws weight, row-major `[fan_in, fan_out]`, and bias; `taps` are the positions of a convolution's patch, 1
     /// otherwise.
     pub fn sample(&self, taps: usize, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
-        let (mut weight, bias) = self.init.sample_layer(self.fan_in, self.fan_out, taps, self.activation, rng);
+        let (mut weight, mut bias) = self.init.sample_layer(self.fan_in, self.fan_out, taps, self.activation, rng);
+        if let Some(first) = self.first_bias {
+            bias.fill(first);
+        }
         if let Some(gain) = self.value_gain {
             for row in weight.chunks_exact_mut(self.fan_out) {
                 row[self.fan_out / 3 * 2..].iter_mut().for_each(|w| *w *= gain);
@@ -367,7 +376,9 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// `y = S(x) + scale * F(x)`, where the skip S is the identity unless the shape changes.
+/// `y = S(x) + scale * F(x)`, where the skip S is the identity unless the shape changes; or, of a Highway network (Srivastava
+/// et al. 2015), `y = (1 - T(x)) x + T(x) F(x)` element by element with a gate `T = sigmoid(x W + b)`; or, of a DenseNet (Huang
+/// et al. 2017), `y = [x, F(x)]`, the features of x before those of F.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
     /// The branch F, from its input to its output.
@@ -382,12 +393,28 @@ pub struct Residual {
     /// Features of the branch's output, where each has a trained factor of its own (LayerScale); 0 for one factor for all.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub channels: usize,
+    /// The linear layer under the gate's sigmoid; empty for a sum. A gate takes the place of shortcut and factor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gate: Vec<Op>,
+    /// Whether x and F(x) stand side by side, in the place of a sum with shortcut and factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub concatenates: bool,
 }
 
 impl Residual {
     /// With the identity for its skip.
     pub fn new(branch: Vec<Op>, scale: f64, learnable: bool) -> Self {
-        Self { branch, shortcut: Vec::new(), scale, learnable, channels: 0 }
+        Self { branch, shortcut: Vec::new(), scale, learnable, channels: 0, gate: Vec::new(), concatenates: false }
+    }
+
+    /// Whether its output is a sum.
+    pub fn adds(&self) -> bool {
+        self.gate.is_empty() && !self.concatenates
+    }
+
+    /// The operations of all the ways that begin at its input: the branch, then shortcut and gate where they are.
+    pub fn ways(&self) -> [&[Op]; 3] {
+        [&self.branch, &self.shortcut, &self.gate]
     }
 }
 
@@ -600,7 +627,7 @@ pub enum Loss {
 }
 
 impl Network {
-    /// Every operation in forward order, branches, projections and auxiliary heads after the operation that holds them.
+    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them.
     pub fn walk(&self) -> Vec<&Op> {
         let mut found = Vec::new();
         walk_into(&self.ops, true, &mut found);
@@ -678,8 +705,10 @@ impl Network {
                         2.0 * (attention.steps * attention.steps * attention.features) as f64
                     }
                     OpKind::Residual(residual) => {
-                        let mut skipped = *positions;
-                        of(&residual.branch, positions) + of(&residual.shortcut, &mut skipped)
+                        let [mut skipped, mut gated] = [*positions; 2];
+                        of(&residual.branch, positions)
+                            + of(&residual.shortcut, &mut skipped)
+                            + of(&residual.gate, &mut gated)
                     }
                     OpKind::AuxiliaryHead(auxiliary) => of(&auxiliary.head, &mut positions.clone()),
                     _ => 0.0,
@@ -727,10 +756,9 @@ fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [us
                 vec![("weight", [*inputs, gates]), ("hidden_weight", [*units, gates])]
             }
             OpKind::Residual(residual) => {
-                // Both ways begin where the block does.
-                let branch = between_layers(&residual.branch, reads_data, found);
-                let shortcut = between_layers(&residual.shortcut, reads_data, found);
-                reads_data = branch && shortcut;
+                // All ways begin where the block does.
+                let still = residual.ways().map(|way| between_layers(way, reads_data, found));
+                reads_data = still.into_iter().all(|still| still);
                 continue;
             }
             OpKind::AuxiliaryHead(auxiliary) => {
@@ -754,8 +782,7 @@ fn walk_into<'a>(ops: &'a [Op], with_auxiliary: bool, found: &mut Vec<&'a Op>) {
         found.push(op);
         match &op.kind {
             OpKind::Residual(residual) => {
-                walk_into(&residual.branch, with_auxiliary, found);
-                walk_into(&residual.shortcut, with_auxiliary, found);
+                residual.ways().into_iter().for_each(|way| walk_into(way, with_auxiliary, found));
             }
             OpKind::AuxiliaryHead(auxiliary) if with_auxiliary => walk_into(&auxiliary.head, true, found),
             _ => {}

@@ -110,14 +110,19 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     ];
     let layer = leaf.prop_recursive(4, 24, 4, |inner| {
         let list = || collection::vec(inner.clone(), 1..4);
-        (list(), option::of(list()), option::of(finite()), any::<bool>(), any::<bool>()).prop_map(
-            |(branch, shortcut, scale, learnable, per_channel)| LayerRecipe {
-                residual: Some(branch),
-                shortcut,
-                scale,
-                learnable,
-                per_channel: learnable && per_channel,
-                ..LayerRecipe::default()
+        let gate_bias = option::weighted(0.2, finite());
+        (list(), option::of(list()), option::of(finite()), any::<bool>(), any::<bool>(), gate_bias).prop_map(
+            |(branch, shortcut, scale, learnable, per_channel, gate_bias)| {
+                let adds = gate_bias.is_none();
+                LayerRecipe {
+                    residual: Some(branch),
+                    shortcut: shortcut.filter(|_| adds),
+                    scale: scale.filter(|_| adds),
+                    learnable: learnable && adds,
+                    per_channel: learnable && per_channel && adds,
+                    gate_bias,
+                    ..LayerRecipe::default()
+                }
             },
         )
     });
@@ -204,6 +209,21 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
             }
         })
         .boxed()
+}
+
+/// Residual networks that do not add.
+fn joined() -> BoxedStrategy<NetworkRecipe> {
+    let plain = NetworkRecipe::of(NetworkKind::Residual);
+    let joined = move |(net, bias, growth): (NetworkRecipe, f64, Option<usize>)| NetworkRecipe {
+        gate_bias: growth.is_none().then_some(bias),
+        growth,
+        branch_scale: plain.branch_scale,
+        learnable_scale: false,
+        scale_per_channel: false,
+        fixup: false,
+        ..net
+    };
+    (shaped(NetworkKind::Residual), -5.0..5.0, option::of(1..20_usize)).prop_map(joined).boxed()
 }
 
 fn convnet() -> impl Strategy<Value = NetworkRecipe> {
@@ -329,6 +349,7 @@ fn network() -> impl Strategy<Value = NetworkRecipe> {
     prop_oneof![
         shaped(NetworkKind::Mlp),
         shaped(NetworkKind::Residual),
+        joined(),
         convnet().boxed(),
         resnet().boxed(),
         recurrent_network().boxed(),

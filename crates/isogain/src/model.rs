@@ -298,6 +298,14 @@ impl Model {
         let positions = pass.positions;
         let branch = pass.watch(&branch_joint(name), x.clone());
         let branch = self.run(&residual.branch, pass, branch);
+        if !residual.gate.is_empty() {
+            let under = pass.watch(&gate_joint(name), x.clone());
+            let under = self.run(&residual.gate, pass, under);
+            return ops::gated(x, branch, under, pass.site(name));
+        }
+        if residual.concatenates {
+            return ops::concatenate(x, branch, pass.site(name));
+        }
         let skip = if residual.shortcut.is_empty() {
             x
         } else {
@@ -415,6 +423,11 @@ pub(crate) fn branch_joint(residual: &str) -> String {
 /// Joint of a residual operation's skip, where that is not the identity: where the skipped value enters it.
 pub(crate) fn skip_joint(residual: &str) -> String {
     format!("{residual}/skip")
+}
+
+/// Joint of a residual operation's gate: where the value that it shares out enters the layer under it.
+pub(crate) fn gate_joint(residual: &str) -> String {
+    format!("{residual}/gate")
 }
 
 /// Targets as numbers `[batch, outputs]`, row-major: one-hot rows of classes; where one output stands for two, 0 or 1.

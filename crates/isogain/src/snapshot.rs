@@ -16,10 +16,11 @@ use isogain_core::record::{HistogramRecord, JointRecord, ParameterRecord, Snapsh
 use isogain_core::renorm::Averages;
 use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::moments_with_histogram;
+use isogain_core::theory::residual::gate as opened;
 
 use crate::Error;
 use crate::data::{Samples, Targets};
-use crate::model::{Model, Value, branch_joint, skip_joint, to_f64};
+use crate::model::{Model, Value, branch_joint, gate_joint, skip_joint, to_f64};
 use crate::ops::PathThroughTime;
 use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
 
@@ -251,13 +252,17 @@ impl Captures<'_> {
             },
             OpKind::Residual(residual) => {
                 let (branch, skip) = (branch_joint(&op.name), skip_joint(&op.name));
-                let scale = self.model.parameters.get(&named("scale")).map(Value::to_f64);
                 let inside = |joint: &str, ops: &[Op]| self.of(ops, &Start { joint, features: start.features });
+                let gate = inside(&gate_joint(&op.name), &residual.gate);
+                let open = gate.last().map(|under| under.output.to_f64().iter().map(|&z| opened(z)).collect());
+                let scale = || self.model.parameters.get(&named("scale")).map(Value::to_f64);
                 OpCaptureKind::Residual {
-                    scale: scale.map_or(residual.scale, |factors| one_factor(&factors)),
+                    scale: open.or_else(scale).map_or(residual.scale, |factors: Vec<f64>| one_factor(&factors)),
                     branch: inside(&branch, &residual.branch),
                     branch_cotangent_in: kept(&self.seen.backward, &branch),
                     shortcut: inside(&skip, &residual.shortcut),
+                    gate,
+                    concatenates: residual.concatenates,
                 }
             }
             OpKind::AuxiliaryHead(auxiliary) => {

@@ -14,16 +14,18 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "antisymmetric_recurrences",
     "auxiliary_heads",
     "batch_renorm",
     "computed_weights",
     "convnet",
+    "densenet",
     "diagonal_recurrences",
     "encoder",
     "encoder_layer_scale",
     "gru_every",
+    "highway",
     "lstm",
     "orthogonal_recurrences",
     "orthogonal_weights",
@@ -149,28 +151,27 @@ fn evaluation_uses_running_statistics_as_pytorch_does() {
 }
 
 /// Every joint's split adds up to its log-gain, and the joints to the total.
-fn closes(kind: &str, flow: &Flow) {
-    fn splits(kind: &str, joint: &Joint) {
+fn closes(kind: &str, flow: &Flow, dtype: DType) {
+    fn splits(kind: &str, joint: &Joint, dtype: DType) {
         let gain = joint.log_gain.unwrap_or_else(|| panic!("{kind}: {} has no log-gain", joint.name));
         let sum: f64 = joint.split.iter().map(|part| part.log_gain).sum();
         assert!((sum - gain).abs() < 1e-9, "{kind}: {}: {sum} is not {gain}", joint.name);
         if let Some(branch) = &joint.branch {
             assert!((branch.skip_share + branch.branch_share - 1.0).abs() < 1e-9);
-            branch.joints.iter().chain(&branch.shortcut).for_each(|inner| splits(kind, inner));
-            if joint.kind == "auxiliary-head" {
-                // From the cotangent that its own loss sends to what it adds.
-                let (first, last) = (&branch.joints[0], branch.joints.last().unwrap());
-                let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
-                let added = first.cotangent_in_rms / last.cotangent_rms;
-                assert!((inner - added.ln()).abs() < 1e-9, "{kind}: the head of {}", joint.name);
-                let ratio = first.cotangent_in_rms / joint.cotangent_rms;
-                assert!((ratio.ln() - branch.ratio.ln()).abs() < 1e-6, "{kind}: the ratio of {}", joint.name);
-            } else if branch.shortcut.is_empty() {
-                let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
-                let last = branch.joints.last().unwrap();
-                // The branch's first cotangent over its last, which is the block's times the scale.
-                let scale = (last.cotangent_rms / joint.cotangent_rms).ln();
-                assert!((inner + scale - branch.ratio.ln()).abs() < 1e-9, "{kind}: the branch of {}", joint.name);
+            let inside = branch.joints.iter().chain(&branch.shortcut).chain(&branch.gate);
+            inside.for_each(|inner| splits(kind, inner, dtype));
+            let inner: f64 = branch.joints.iter().filter_map(|joint| joint.log_gain).sum();
+            // What came back through the branch, and from its part in the sum the whole.
+            let (b, ratio) = (branch.joints.last().unwrap().cotangent_rms * inner.exp(), branch.ratio);
+            let sum = b / ratio * (1.0 + ratio * ratio + 2.0 * ratio * branch.cosine).sqrt();
+            let apart = (sum / joint.cotangent_in_rms - 1.0).abs();
+            // The sum itself is rounded.
+            let rounding = if dtype == DType::F32 { 1e-6 } else { 1e-9 };
+            assert!(apart < rounding, "{kind}: the branch of {}: {sum} is not {}", joint.name, joint.cotangent_in_rms);
+            if branch.shortcut.is_empty() && branch.gate.is_empty() && kind != "densenet" {
+                // g itself went past: its size times that of the branch.
+                let scale = (branch.joints.last().unwrap().cotangent_rms / joint.cotangent_rms).ln();
+                assert!((inner + scale - ratio.ln()).abs() < 1e-9, "{kind}: the branch of {}", joint.name);
             }
         }
         if !joint.paths.is_empty() {
@@ -178,7 +179,7 @@ fn closes(kind: &str, flow: &Flow) {
             assert!((shares - 1.0).abs() < 1e-9, "{kind}: shares of {} add up to {shares}", joint.name);
         }
     }
-    flow.joints.iter().chain(&flow.head.joints).for_each(|joint| splits(kind, joint));
+    flow.joints.iter().chain(&flow.head.joints).for_each(|joint| splits(kind, joint, dtype));
     let sum: f64 = flow.joints.iter().filter_map(|joint| joint.log_gain).sum();
     assert!((sum - flow.total_log_gain.unwrap()).abs() < 1e-9, "{kind}: {sum} is not {:?}", flow.total_log_gain);
 }
@@ -189,7 +190,7 @@ fn the_chain_rule_taken_apart_adds_up_on_every_kind() {
         let case = case(kind);
         for dtype in [DType::F32, DType::F64] {
             let found = snapshot(&case.model(dtype), &case.samples(), 0).unwrap();
-            closes(kind, &found.flow);
+            closes(kind, &found.flow, dtype);
             let recurrent = case.network.walk().into_iter().filter(|op| matches!(op.kind, OpKind::Recurrent(_)));
             for op in recurrent {
                 let joint = found.flow.joints.iter().find(|joint| joint.name == op.name).unwrap();
@@ -238,7 +239,7 @@ fn stochastic_depth_is_a_function_of_the_seed_and_absent_in_evaluation() {
     let first = outputs(&half, Mode::Train, 0);
     assert!((1..10).any(|seed| outputs(&half, Mode::Train, seed) != first));
     assert!(distance(&outputs(&half, Mode::Evaluate, 1), &half.activations["head"]) < 1e-9);
-    closes("stochastic depth", &snapshot(&half.model(DType::F64), &half.samples(), 0).unwrap().flow);
+    closes("stochastic depth", &snapshot(&half.model(DType::F64), &half.samples(), 0).unwrap().flow, DType::F64);
     // Next to everything is left out: four samples of a batch stay by a chance of 4e-6.
     let nothing = with(1.0 - 1e-6);
     let mut skip = case("encoder");

@@ -53,6 +53,10 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
         raise CannotApply("skip", "needs a batch, to see which shapes are kept")
     if skip.get("per_channel"):
         raise CannotApply("skip", "a factor for each channel has to be made in the model's own code")
+    if skip.get("gate_bias") is not None:
+        raise CannotApply("skip", "a gate has weights of its own, and has to be made in the model's own code")
+    if skip.get("growth") is not None:
+        raise CannotApply("skip", "layers that read all before them are wider, and have to be made in the model's own code")
     finder = _Finder(model, layout)
     places = [place for place in finder.places(model, "") if not _has_way_around(model, place, inputs)]
     if not places:

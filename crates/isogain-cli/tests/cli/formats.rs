@@ -101,6 +101,27 @@ fn check_follows_its_schema_and_repeats_its_bytes() {
     }
 }
 
+#[test]
+fn the_document_of_every_kind_of_network_follows_the_schema() {
+    let desk = Desk::new();
+    let images = [
+        ("convnet", ""),
+        ("resnet", ""),
+        ("residual", ""),
+        ("residual", "gate_bias = -2.0"),
+        ("residual", "growth = 4"),
+    ];
+    let steps = ["rnn", "lstm", "gru", "transformer"].map(|kind| (kind, ""));
+    let adding = "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 12\n";
+    let kinds = images.map(|network| ("", network)).into_iter().chain(steps.map(|network| (adding, network)));
+    for (data, (kind, more)) in kinds {
+        desk.write("kind.toml", &format!("{data}[network]\nkind = \"{kind}\"\ndepth = 8\nwidth = 8\n{more}\n"));
+        let check = desk.isogain(&["check", "kind.toml", "--format", "json"]);
+        assert_eq!(check.stderr, "", "{kind}");
+        follows(&serde_json::from_str(&check.stdout).unwrap(), "check.schema.json");
+    }
+}
+
 /// The parts add up to the total, and the total is that of the last gradient over the first.
 #[test]
 fn the_parts_of_the_flow_add_up() {

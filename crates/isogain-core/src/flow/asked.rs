@@ -39,8 +39,7 @@ pub(super) fn check_cost(ops: &[OpCapture], ways: usize) -> Result<(), String> {
 pub(super) fn products(ops: &[OpCapture]) -> f64 {
     let of = |op: &OpCapture| match &op.kind {
         OpCaptureKind::Linear { weight, .. } => weight.len() as f64 * op.rows as f64,
-        OpCaptureKind::Residual { branch, shortcut, .. } => products(branch) + products(shortcut),
-        _ => 0.0,
+        _ => op.ways().into_iter().map(products).sum(),
     };
     ops.iter().map(of).sum()
 }

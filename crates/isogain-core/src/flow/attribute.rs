@@ -56,12 +56,8 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         }
     });
     let branch = match &op.kind {
-        OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
-            Some(residual::branch(op, [branch, shortcut], branch_cotangent_in, batch))
-        }
-        OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
-            Some(residual::branch(op, [head, &[]], head_cotangent_in, batch))
-        }
+        OpCaptureKind::Residual { branch_cotangent_in, .. } => Some(residual::branch(op, branch_cotangent_in, batch)),
+        OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => Some(residual::branch(op, head_cotangent_in, batch)),
         _ => None,
     };
     let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 
 use super::capture::{OpCapture, OpCaptureKind};
+use super::norm;
 use super::values::rms;
-use super::{Values, norm};
 use crate::matmul::{product, transpose};
 
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
@@ -64,31 +64,10 @@ fn one_number(op: &OpCapture) -> Option<f64> {
     (apart <= SAME * factor.abs()).then_some(factor)
 }
 
-/// What a residual operation multiplies the cotangent with at its branch's end, for each feature. A capture keeps one number
-/// for all of them; where they differ they are read off the buffers, of which one is the other times them. Where nothing
-/// comes back to a feature its factor is unknown, and that number stands for it.
-pub(super) fn branch_factors(op: &OpCapture, scale: f64, branch: &[OpCapture], branch_back: &Values) -> Vec<f64> {
-    let end = branch.last().map_or(branch_back, |last| &last.cotangent_out).to_f64();
-    let back = op.cotangent_out.to_f64();
-    let features = (back.len() / op.rows.max(1)).max(1);
-    // By its size, so that no square leaves the range of f64.
-    let size = rms(&back);
-    if end.len() != back.len() || !(size > 0.0 && size.is_finite()) {
-        return vec![scale; features];
-    }
-    let [mut products, mut squares] = [0; 2].map(|_| vec![0.0; features]);
-    for (index, (end, back)) in end.iter().zip(back.iter()).enumerate() {
-        let back = back / size;
-        products[index % features] += end / size * back;
-        squares[index % features] += back * back;
-    }
-    let factor = |(product, square): (f64, f64)| if square > 0.0 { product / square } else { scale };
-    products.into_iter().zip(squares).map(factor).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Values;
 
     fn whole(before: &[f64], after: &[f64]) -> OpCapture {
         let values = |values: &[f64]| Values::from(values.to_vec());

@@ -73,16 +73,20 @@ pub enum OpCaptureKind {
         /// r of each feature (batch renormalisation), `[features]`; 1 for the others.
         ratio: Option<Values>,
     },
-    /// `y = S(x) + scale F(x)`.
+    /// `y = S(x) + scale F(x)`, or with a gate `y = (1 - T(x)) x + T(x) F(x)`, or `y = [x, F(x)]`.
     Residual {
-        /// The factor as it is now; of one for each channel see [`one_factor`].
+        /// The factor as it is now; of one for each channel, and of a gate, see [`one_factor`].
         scale: f64,
-        /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`.
+        /// The operations of F; the cotangent at the output of the last one is `scale * dL/dy`, or `T dL/dy`, or its last features.
         branch: Vec<OpCapture>,
         /// What came back through the branch, scale included, as the input: `dL/dx - dL/dy` where S is the identity.
         branch_cotangent_in: Values,
         /// The operations of S; empty for the identity.
         shortcut: Vec<OpCapture>,
+        /// The layer under the gate's sigmoid; empty for a sum.
+        gate: Vec<OpCapture>,
+        /// Whether x and F(x) stand side by side.
+        concatenates: bool,
     },
     /// `y = x`, and beside it a head whose loss is trained too.
     AuxiliaryHead {
@@ -127,7 +131,8 @@ pub struct PathCapture {
     pub cotangents: Vec<Values>,
 }
 
-/// What stands for the factors of a residual branch: the factor, or the RMS of one for each channel.
+/// What stands for the factors of a residual branch: the factor, or the RMS of several: one for each channel, what a gate lets
+/// through of each value.
 pub fn one_factor(factors: &[f64]) -> f64 {
     match factors {
         [factor] => *factor,
@@ -191,19 +196,12 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
-    /// Every operation in forward order, branches, projections and auxiliary heads after the operation that holds them.
+    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them.
     pub fn walk(&self) -> Vec<&OpCapture> {
         fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
             for op in ops {
                 found.push(op);
-                match &op.kind {
-                    OpCaptureKind::Residual { branch, shortcut, .. } => {
-                        walk(branch, found);
-                        walk(shortcut, found);
-                    }
-                    OpCaptureKind::AuxiliaryHead { head, .. } => walk(head, found),
-                    _ => {}
-                }
+                op.ways().into_iter().for_each(|way| walk(way, found));
             }
         }
         let mut found = Vec::new();
@@ -232,6 +230,16 @@ impl OpCapture {
     /// Whether people would say that a layer begins here, as [`super::Joint::begins_layer`].
     pub(super) fn begins_layer(&self) -> bool {
         !matches!(self.kind_name(), "activation" | "norm" | "attention" | "auxiliary-head" | "operation")
+    }
+
+    /// The operations inside of a residual one: of the branch, of shortcut and gate where they are; of an auxiliary head its own;
+    /// empty for others.
+    pub(super) fn ways(&self) -> [&[OpCapture]; 3] {
+        match &self.kind {
+            OpCaptureKind::Residual { branch, shortcut, gate, .. } => [branch, shortcut, gate],
+            OpCaptureKind::AuxiliaryHead { head, .. } => [head, &[], &[]],
+            _ => [&[]; 3],
+        }
     }
 
     fn expect(&self, buffer: &'static str, found: &Values, expected: usize) -> Result<(), CaptureError> {
@@ -283,13 +291,15 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 // Queries, keys and values of whole heads.
                 op.expect("input", &op.input, op.input.len() / (3 * width * rows) * (3 * width * rows))?;
             }
-            OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, .. } => {
-                if shortcut.is_empty() {
+            OpCaptureKind::Residual { branch, branch_cotangent_in, shortcut, concatenates, .. } => {
+                if *concatenates {
+                    let added = branch.last().map_or(&op.input, |last| &last.output).len();
+                    op.expect("output", &op.output, op.input.len() + added)?;
+                } else if shortcut.is_empty() {
                     op.expect("output", &op.output, op.input.len())?;
                 }
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
-                check_chain(branch)?;
-                check_chain(shortcut)?;
+                op.ways().into_iter().try_for_each(check_chain)?;
             }
             OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
                 op.expect("output", &op.output, op.input.len())?;

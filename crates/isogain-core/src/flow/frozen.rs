@@ -1,8 +1,9 @@
 //! Operations on one batch as a linear map that can be applied both ways: the forward pass is what it was, small changes of
 //! the input go forth through it, cotangents come back through its transpose.
 
-use super::back::{Back, back, branch_factors};
+use super::back::{Back, back};
 use super::capture::{OpCapture, OpCaptureKind};
+use super::ways::{End, Way, scaled, ways};
 use super::{Values, norm};
 use crate::matmul::product;
 
@@ -14,7 +15,7 @@ pub(super) struct Frozen<'a> {
 
 enum Step<'a> {
     Chain { forth: Forth<'a>, back: Back<'a> },
-    Sum { factors: Vec<f64>, branch: Frozen<'a>, shortcut: Frozen<'a> },
+    Sum(Vec<(End, Frozen<'a>)>),
 }
 
 /// A small change of an operation's input to that of its output.
@@ -33,7 +34,7 @@ impl<'a> Frozen<'a> {
     pub(super) fn back(&self, g: &[f64]) -> Vec<f64> {
         self.steps.iter().rev().fold(g.to_vec(), |g, step| match step {
             Step::Chain { back, .. } => back(&g),
-            Step::Sum { factors, branch, shortcut } => sum(&shortcut.back(&g), &branch.back(&scaled(&g, factors))),
+            Step::Sum(ways) => sum(ways.iter().map(|(end, way)| way.back(&end.take(&g)))),
         })
     }
 
@@ -41,16 +42,17 @@ impl<'a> Frozen<'a> {
     pub(super) fn forth(&self, u: &[f64]) -> Vec<f64> {
         self.steps.iter().fold(u.to_vec(), |u, step| match step {
             Step::Chain { forth, .. } => forth(&u),
-            Step::Sum { factors, branch, shortcut } => sum(&shortcut.forth(&u), &scaled(&branch.forth(&u), factors)),
+            Step::Sum(ways) => sum(ways.iter().map(|(end, way)| end.give(&way.forth(&u)))),
         })
     }
 }
 
 impl<'a> Step<'a> {
     fn of(op: &'a OpCapture) -> Result<Self, String> {
-        if let OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } = &op.kind {
-            let factors = branch_factors(op, *scale, branch, branch_cotangent_in);
-            return Ok(Self::Sum { factors, branch: Frozen::of(branch)?, shortcut: Frozen::of(shortcut)? });
+        if let Some(ways) = ways(op) {
+            let frozen = |way: Way<'a>| Ok((way.end, Frozen::of(way.ops)?));
+            let all = std::iter::once(ways.branch).chain(ways.past);
+            return Ok(Self::Sum(all.map(frozen).collect::<Result<_, String>>()?));
         }
         let both = forth(op).zip(back(op));
         let (forth, back) =
@@ -82,12 +84,12 @@ fn forth(op: &OpCapture) -> Option<Forth<'_>> {
     }
 }
 
-fn scaled(values: &[f64], factors: &[f64]) -> Vec<f64> {
-    values.iter().zip(factors.iter().cycle()).map(|(value, factor)| value * factor).collect()
-}
-
-fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a + b).collect()
+fn sum(terms: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
+    let added = |mut sum: Vec<f64>, term: Vec<f64>| {
+        sum.iter_mut().zip(term).for_each(|(sum, value)| *sum += value);
+        sum
+    };
+    terms.reduce(added).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -105,6 +107,8 @@ mod tests {
             "norm = \"layer\"",
             "kind = \"residual\"\nnorm = \"batch\"",
             "kind = \"residual\"\nnorm = \"rms\"\nbranch_scale = \"depth\"",
+            "kind = \"residual\"\ngate_bias = -1.0",
+            "kind = \"residual\"\ngrowth = 5\nnorm = \"layer\"",
         ] {
             let bench = Bench::new(&format!("[network]\ndepth = 6\nwidth = 24\n{more}\n"));
             let body = &bench.capture.ops()[..bench.capture.head()];

@@ -30,6 +30,7 @@ mod residual;
 mod samples;
 pub mod shattering;
 mod values;
+mod ways;
 mod weight;
 
 pub use asked::Asked;
@@ -176,8 +177,8 @@ pub enum Cause {
 }
 
 /// How a residual operation's skip and branch share the cotangent: g_in = s + b with b = scale * J_F^T g and s = J_S^T g,
-/// g itself where the skip is the identity. Of an auxiliary head s is the cotangent g of what follows, and b what comes back
-/// through the head, with the factor on its loss.
+/// g itself where the skip is the identity; with a gate s is what does not come through the branch. Of an auxiliary head s is the
+/// cotangent g of what follows, and b what comes back through the head, with the factor on its loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
     /// <s, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
@@ -199,6 +200,9 @@ pub struct Branch {
     /// The operations of the skip, where it is not the identity.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub shortcut: Vec<Joint>,
+    /// The layer under the gate, where one shares out between skip and branch.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub gate: Vec<Joint>,
 }
 
 /// The end of the network: the cotangent's source.

@@ -1,15 +1,16 @@
 //! Through how many branches the gradient of a residual network comes (Veit, Wilber and Belongie 2016).
 //!
 //! With a formal z in front of every branch, on the way back alone, the cotangent of x + z F(x) becomes a polynomial in z;
-//! its coefficient of z^k is what came through k branches. The coefficients add up to the gradient exactly. Their energies
+//! its coefficient of z^k is what came through k branches; what came through a gate did not. The coefficients add up to the gradient exactly. Their energies
 //! do not add up to that of the gradient where branches are correlated, so shares are of the sum of the energies.
 
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, check_cost};
-use super::back::{back, branch_factors};
+use super::back::back;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 use super::values::rms;
+use super::ways::{Way, Ways, ways};
 
 /// The energy of the gradient by the number of branches it went through.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,21 +72,23 @@ fn branches(ops: &[OpCapture]) -> usize {
 /// The coefficients of z^0, z^1 ... before the first of these operations, from those after the last.
 fn through(ops: &[OpCapture], mut terms: Vec<Vec<f64>>) -> Result<Vec<Vec<f64>>, String> {
     for op in ops.iter().rev() {
-        terms = match &op.kind {
-            OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
-                let factors = branch_factors(op, *scale, branch, branch_cotangent_in);
-                let times = |term: &Vec<f64>| -> Vec<f64> {
-                    term.iter().zip(factors.iter().cycle()).map(|(g, factor)| g * factor).collect()
+        terms = match ways(op) {
+            Some(Ways { branch, past }) => {
+                let along = |way: Way<'_>| through(way.ops, terms.iter().map(|term| way.end.take(term)).collect());
+                let mut sums: Vec<Vec<f64>> = Vec::new();
+                let mut add = |longer: usize, found: Vec<Vec<f64>>| {
+                    sums.resize(sums.len().max(found.len() + longer), vec![0.0; op.input.len()]);
+                    for (sum, term) in sums.iter_mut().skip(longer).zip(&found) {
+                        sum.iter_mut().zip(term).for_each(|(sum, g)| *sum += g);
+                    }
                 };
-                let scaled = terms.iter().map(times).collect();
-                let (longer, mut kept) = (through(branch, scaled)?, through(shortcut, terms)?);
-                kept.resize(kept.len().max(longer.len() + 1), vec![0.0; op.input.len()]);
-                for (sum, term) in kept.iter_mut().skip(1).zip(&longer) {
-                    sum.iter_mut().zip(term).for_each(|(sum, g)| *sum += g);
+                for way in past {
+                    add(0, along(way)?);
                 }
-                kept
+                add(1, along(branch)?);
+                sums
             }
-            _ => {
+            None => {
                 let Some(back) = back(op) else {
                     return Err(format!(
                         "{} ({}) cannot be followed backward for single paths",
@@ -108,9 +111,14 @@ mod tests {
     /// The terms add up to the cotangent that was measured, whatever the branches are.
     #[test]
     fn the_parts_are_the_whole() {
-        for more in
-            ["", "norm = \"batch\"\n", "norm = \"layer\"\nactivation = \"gelu\"\n", "branch_scale = \"depth\"\n"]
-        {
+        for more in [
+            "",
+            "norm = \"batch\"\n",
+            "norm = \"layer\"\nactivation = \"gelu\"\n",
+            "branch_scale = \"depth\"\n",
+            "gate_bias = -1.0\n",
+            "growth = 5\n",
+        ] {
             let bench = Bench::new(&format!("[network]\nkind = \"residual\"\ndepth = 8\nwidth = 24\n{more}"));
             let body = &bench.capture.ops()[..bench.capture.head()];
             let start = body.last().unwrap().cotangent_out.to_f64().into_owned();

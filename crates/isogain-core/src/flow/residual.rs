@@ -3,7 +3,8 @@
 //!
 //! g_in = s + b with b = scale J_F^T g, and s = g or, where the skip is a projection, s = J_S^T g, is a sum, not a chain.
 //! |g_in|^2 = <s, g_in> + <b, g_in> splits its energy exactly; the two terms are the Shapley values of the two-player
-//! energy game.
+//! energy game. A gate T makes it b = J_F^T (T g); what else comes back, (1 - T) g and what goes through the gate itself, is
+//! the skip's. Side by side, y = [x, F(x)], each has the features of its own.
 
 use super::Branch;
 use super::attribute::joints;
@@ -12,13 +13,13 @@ use super::values::dot;
 use super::{Values, values::rms};
 
 /// Shares, ratio and cosine, and the branch's own chain.
-pub(super) fn branch(op: &OpCapture, [inner, shortcut]: [&[OpCapture]; 2], returned: &Values, batch: usize) -> Branch {
+pub(super) fn branch(op: &OpCapture, returned: &Values, batch: usize) -> Branch {
+    let [inner, shortcut, gate] = op.ways();
     let (g_in, b) = (op.cotangent_in.to_f64(), returned.to_f64());
-    let g = if shortcut.is_empty() {
-        op.cotangent_out.to_f64()
-    } else {
-        g_in.iter().zip(b.iter()).map(|(sum, b)| sum - b).collect()
-    };
+    // What is handed on as it is is not found by taking away.
+    let is_sum = shortcut.is_empty() && gate.is_empty() && op.cotangent_out.len() == g_in.len();
+    let g =
+        if is_sum { op.cotangent_out.to_f64() } else { g_in.iter().zip(b.iter()).map(|(sum, b)| sum - b).collect() };
     let (rms_g, rms_in, rms_b) = (rms(&g), rms(&g_in), rms(&b));
     // Unit vectors first: the squares of small cotangents leave the range of f64.
     let cosine = |a: &[f64], rms_a: f64, c: &[f64], rms_c: f64| {
@@ -36,5 +37,6 @@ pub(super) fn branch(op: &OpCapture, [inner, shortcut]: [&[OpCapture]; 2], retur
         cosine: cosine(&g, rms_g, &b, rms_b),
         joints: joints(inner, batch),
         shortcut: joints(shortcut, batch),
+        gate: joints(gate, batch),
     }
 }

@@ -7,8 +7,7 @@ use super::capture::{OpCapture, OpCaptureKind};
 pub(super) fn couples(ops: &[OpCapture]) -> bool {
     ops.iter().any(|op| match &op.kind {
         OpCaptureKind::Norm { norm, .. } => norm.is_over_batch(),
-        OpCaptureKind::Residual { branch, shortcut, .. } => couples(branch) || couples(shortcut),
-        _ => false,
+        _ => op.ways().into_iter().any(couples),
     })
 }
 
@@ -26,12 +25,16 @@ pub(super) fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> 
             let (gamma, ratio) = (gamma.clone(), ratio.clone());
             OpCaptureKind::Norm { norm: *norm, gamma, eps: *eps, groups: *groups, samples, ratio }
         }
-        OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => OpCaptureKind::Residual {
-            scale: *scale,
-            branch: first_samples(branch, samples, batch),
-            branch_cotangent_in: few(branch_cotangent_in),
-            shortcut: first_samples(shortcut, samples, batch),
-        },
+        OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut, gate, concatenates } => {
+            OpCaptureKind::Residual {
+                scale: *scale,
+                branch: first_samples(branch, samples, batch),
+                branch_cotangent_in: few(branch_cotangent_in),
+                shortcut: first_samples(shortcut, samples, batch),
+                gate: first_samples(gate, samples, batch),
+                concatenates: *concatenates,
+            }
+        }
         OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
             head: first_samples(head, samples, batch),
             head_cotangent_in: few(head_cotangent_in),

@@ -30,11 +30,9 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 let coherence = log_norm.and_then(rest);
                 found.push(WeightGradient { name: op.name.clone(), log_norm, backward_signal, input_size, coherence });
             }
-            OpCaptureKind::Residual { branch, shortcut, .. } => {
-                collect(branch, batch, found);
-                collect(shortcut, batch, found);
+            OpCaptureKind::Residual { .. } | OpCaptureKind::AuxiliaryHead { .. } => {
+                op.ways().into_iter().for_each(|way| collect(way, batch, found));
             }
-            OpCaptureKind::AuxiliaryHead { head, .. } => collect(head, batch, found),
             OpCaptureKind::Activation(_)
             | OpCaptureKind::Norm { .. }
             | OpCaptureKind::QkNorm { .. }

@@ -67,6 +67,8 @@ impl Default for NetworkRecipe {
             scale_per_channel: false,
             supervise_every: None,
             supervise_share: 1.0,
+            gate_bias: None,
+            growth: None,
             output_activation: None,
             dropout: 0.0,
             stochastic_depth: 0.0,

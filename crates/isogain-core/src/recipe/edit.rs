@@ -185,6 +185,35 @@ pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool
         .map_err(|_| CannotApply("no activation and linear layer in the list keep the width of their input"))
 }
 
+/// The same with gates T whose biases start at `bias` in the place of the sums: y = (1 - T) x + T F(x).
+///
+/// # Errors
+/// As [`add_skip`]; a resnet, whose blocks know no gates.
+pub fn add_gated_skip(network: &mut NetworkRecipe, bias: f64) -> Result<(), CannotApply> {
+    if network.kind == NetworkKind::Resnet {
+        return Err(CannotApply("the blocks of a resnet know no gates; those of a list of layers do"));
+    }
+    add_skip(network, BranchScale::Number(1.0), false)?;
+    network.gate_bias = (network.kind != NetworkKind::Layers).then_some(bias);
+    for layer in network.layers.iter_mut().filter(|layer| layer.residual.is_some()) {
+        layer.gate_bias = Some(bias);
+    }
+    Ok(())
+}
+
+/// The same with x and `growth` features of F(x) side by side: y = [x, F(x)].
+///
+/// # Errors
+/// As [`add_skip`]; kinds that are not fully connected.
+pub fn connect_densely(network: &mut NetworkRecipe, growth: usize) -> Result<(), CannotApply> {
+    if network.kind != NetworkKind::Mlp {
+        return Err(CannotApply("only an mlp has a form in which every layer reads all before it"));
+    }
+    add_skip(network, BranchScale::Number(1.0), false)?;
+    network.growth = Some(growth);
+    Ok(())
+}
+
 /// Replaces each run of norm?, activation, layer that keeps the shape by a residual layer.
 fn wrap(list: Vec<LayerRecipe>) -> Vec<LayerRecipe> {
     let mut result: Vec<LayerRecipe> = Vec::new();
@@ -234,6 +263,9 @@ pub fn set_skip_scale(network: &mut NetworkRecipe, scale: BranchScale, learnable
     }
     if network.fixup {
         return Err(CannotApply("Fixup sets how the branches start"));
+    }
+    if !adds(network) {
+        return Err(CannotApply("the network does not add its branches to what they read"));
     }
     if network.kind != NetworkKind::Layers {
         network.branch_scale = scale;
@@ -360,6 +392,9 @@ pub fn set_fixup(network: &mut NetworkRecipe) -> Result<(), CannotApply> {
     if has_norm(network) {
         return Err(CannotApply("Fixup is for networks without a normalisation"));
     }
+    if !adds(network) {
+        return Err(CannotApply("the network does not add its branches to what they read"));
+    }
     if network.weight_norm.is_some() {
         return Err(CannotApply(
             "the network divides its weights by their norm, and those that start at zero have none",
@@ -438,6 +473,12 @@ pub fn has_skip(network: &NetworkRecipe) -> bool {
         NetworkKind::Layers => any(&network.layers, &|layer| layer.residual.is_some()),
         NetworkKind::Mlp | NetworkKind::Convnet | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
     }
+}
+
+/// Whether skips and branches are added everywhere, with no gates, nor side by side.
+fn adds(network: &NetworkRecipe) -> bool {
+    let is_gated = network.gate_bias.is_some() || any(&network.layers, &|layer| layer.gate_bias.is_some());
+    !is_gated && network.growth.is_none()
 }
 
 /// Whether there is a convolution over more than one position anywhere.

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 38] = [
+const KEYS: [(&str, &[NetworkKind]); 40] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -21,6 +21,8 @@ const KEYS: [(&str, &[NetworkKind]); 38] = [
     ("scale_per_channel", &[Residual, Resnet, Transformer]),
     ("supervise_every", &[Mlp, Convnet]),
     ("supervise_share", &[Mlp, Convnet]),
+    ("gate_bias", &[Residual]),
+    ("growth", &[Residual]),
     ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("dropout", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("stochastic_depth", &[Residual, Resnet, Transformer]),
@@ -96,6 +98,14 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         }
         "vanishing_penalty" | "weight_norm" if network.antisymmetric_step.is_some() => {
             "with antisymmetric_step the weights from state to state hardly change a length"
+        }
+        "branch_scale" | "learnable_scale" | "scale_per_channel" | "fixup" if network.gate_bias.is_some() => {
+            "with gate_bias a gate shares out between x and F(x)"
+        }
+        "branch_scale" | "learnable_scale" | "scale_per_channel" | "fixup" | "gate_bias"
+            if network.growth.is_some() =>
+        {
+            "with growth x and F(x) stand side by side"
         }
         "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",

@@ -96,6 +96,9 @@ pub struct LayerRecipe {
     /// Whether each channel has a trained factor of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub per_channel: bool,
+    /// Where the bias of a gate T starts that shares out between x and F(x); their sum without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_bias: Option<f64>,
 }
 
 /// Zeros around a grid.
@@ -166,6 +169,8 @@ impl LayerRecipe {
         let over_patches = matches!(self.pool, Some(Pooling::Max | Pooling::Average));
         let is_gated = matches!(self.recurrent, Some(Cell::Lstm | Cell::Gru));
         let weighted = "linear, convolution, recurrent, embedding or attention";
+        let adds = is(&[Residual]) && self.gate_bias.is_none();
+        let adding = if is(&[Residual]) { "residual without gate_bias" } else { "residual" };
         [
             ("init", self.init.is_some(), is(&[Linear, Convolution, Recurrent, Embedding, Attention]), weighted),
             ("kernel", self.kernel.is_some(), is(&[Convolution]), "convolution"),
@@ -195,9 +200,10 @@ impl LayerRecipe {
             ("logit_cap", self.logit_cap.is_some(), is(&[Attention]), "attention"),
             ("causal", self.causal, is(&[Attention]), "attention"),
             ("positions", self.positions.is_some(), is(&[Embedding, Attention]), "embedding or attention"),
-            ("shortcut", self.shortcut.is_some(), is(&[Residual]), "residual"),
-            ("scale", self.scale.is_some(), is(&[Residual]), "residual"),
-            ("learnable", self.learnable, is(&[Residual]), "residual"),
+            ("gate_bias", self.gate_bias.is_some(), is(&[Residual]), "residual"),
+            ("shortcut", self.shortcut.is_some(), adds, adding),
+            ("scale", self.scale.is_some(), adds, adding),
+            ("learnable", self.learnable, adds, adding),
             ("per_channel", self.per_channel, is(&[Residual]) && self.learnable, "residual with learnable = true"),
         ]
         .into_iter()

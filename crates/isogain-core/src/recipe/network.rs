@@ -57,6 +57,12 @@ pub struct NetworkRecipe {
     /// Factor on the loss of each auxiliary head; 1 on that of the last one.
     #[serde(skip_serializing_if = "is_default_share")]
     pub supervise_share: f64,
+    /// Where the bias of each block's gate starts: `y = (1 - T) x + T F(x)` with `T = sigmoid(x W + b)`; a sum without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_bias: Option<f64>,
+    /// Features that each block puts beside those it reads, `y = [x, F(x)]`; a sum without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<usize>,
     /// What comes after the head: an activation, or `softmax` (rarely right).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_activation: Option<OutputActivation>,

@@ -159,6 +159,8 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         scale_per_channel: table.get("scale_per_channel", default.scale_per_channel, Entry::flag)?,
         supervise_every: table.optional("supervise_every", Entry::whole)?,
         supervise_share: table.get("supervise_share", default.supervise_share, Entry::number)?,
+        gate_bias: table.optional("gate_bias", Entry::number)?,
+        growth: table.optional("growth", Entry::whole)?,
         output_activation: table.optional("output_activation", output_activation)?,
         dropout: table.get("dropout", default.dropout, Entry::number)?,
         stochastic_depth: table.get("stochastic_depth", default.stochastic_depth, Entry::number)?,
@@ -262,6 +264,7 @@ fn layer(mut table: Table<'_>, nesting: usize) -> Result<LayerRecipe, RecipeErro
         scale: table.optional("scale", Entry::number)?,
         learnable: table.get("learnable", false, Entry::flag)?,
         per_channel: table.get("per_channel", false, Entry::flag)?,
+        gate_bias: table.optional("gate_bias", Entry::number)?,
     };
     if let Some((key, beside)) = layer.idle().filter(|_| layer.entry().is_some()) {
         table.refuse(&[key], &format!("has no effect: only beside {beside}"))?;

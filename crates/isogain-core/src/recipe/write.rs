@@ -135,6 +135,8 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("branch_scale", &network.branch_scale, &default.branch_scale);
     settings.changed("learnable_scale", &network.learnable_scale, &default.learnable_scale);
     settings.changed("scale_per_channel", &network.scale_per_channel, &default.scale_per_channel);
+    settings.changed("gate_bias", &network.gate_bias, &default.gate_bias);
+    settings.changed("growth", &network.growth, &default.growth);
     settings.changed("heads", &network.heads, &default.heads);
     settings.changed("qk_norm", &network.qk_norm, &default.qk_norm);
     settings.changed("logit_cap", &network.logit_cap, &default.logit_cap);
@@ -192,6 +194,7 @@ fn layer(layer: &LayerRecipe, nesting: usize) -> String {
         part("scale", &layer.scale),
         part("learnable", &flag(layer.learnable)),
         part("per_channel", &flag(layer.per_channel)),
+        part("gate_bias", &layer.gate_bias),
     ];
     format!("{{ {} }}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }

@@ -6,6 +6,7 @@ use crate::recipe::{Recipe, edit};
 use crate::rules::Case;
 use crate::theory::initializers::Initializer;
 
+mod add_gated_skip;
 mod add_skip;
 mod antisymmetric_recurrence;
 mod asymmetric_init;
@@ -20,6 +21,7 @@ mod clip_each_by_history;
 mod clip_update;
 mod clipping;
 mod computed_weights;
+mod connect_densely;
 mod critical_dropout_init;
 mod deep_norm;
 mod delta_orthogonal_init;
@@ -108,7 +110,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 53] = [
+pub static TABLE: [&Remedy; 55] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -145,6 +147,8 @@ pub static TABLE: [&Remedy; 53] = [
     &standardise_weights::REMEDY,
     &normalise_weights::REMEDY,
     &spectral_norm::REMEDY,
+    &add_gated_skip::REMEDY,
+    &connect_densely::REMEDY,
     &supervise_layers::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,

@@ -226,7 +226,7 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
                 if residual.learnable {
                     put("scale", vec![residual.scale; residual.channels.max(1)]);
                 }
-                parameters.extend(draw(&residual.branch, rng));
+                residual.ways().into_iter().for_each(|way| parameters.extend(draw(way, rng)));
             }
             OpKind::AuxiliaryHead(auxiliary) => parameters.extend(draw(&auxiliary.head, rng)),
             _ => {}

@@ -38,7 +38,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         .ops
         .iter()
         .filter_map(|op| match &op.kind {
-            OpKind::Residual(residual) => Some((op.name.as_str(), residual.scale)),
+            OpKind::Residual(residual) if residual.adds() => Some((op.name.as_str(), residual.scale)),
             _ => None,
         })
         .collect();

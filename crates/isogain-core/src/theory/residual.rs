@@ -3,6 +3,13 @@
 //! A random branch is uncorrelated with the stream, so mean squares add: per block the signal is multiplied by
 //! 1 + alpha^2 g and the squared gradient by 1 + alpha^2 chi, g and chi being the branch's own factors. A normalised
 //! branch adds a constant instead, and the stream grows by a straight line (De and Smith 2020).
+//!
+//! A Highway block y = (1 - T) x + T F(x) (Srivastava et al. 2015) shares out instead of adding: the signal is multiplied by
+//! E (1 - T)^2 + E T^2 g, which no depth makes larger than g or 1.
+
+use serde::{Deserialize, Serialize};
+
+use super::quadrature::GaussianRule;
 
 /// Mean square of the stream after `blocks` blocks whose branch multiplies mean squares by `branch_factor` (1 for He),
 /// from 1 at the start: (1 + alpha^2 g)^blocks.
@@ -54,6 +61,47 @@ pub fn deep_norm(transformer_blocks: usize) -> (f64, f64) {
 pub fn t_fixup(transformer_blocks: usize) -> (f64, f64) {
     let n = transformer_blocks as f64;
     (0.67 * n.powf(-0.25), (9.0 * n).powf(-0.25))
+}
+
+/// A gate T = sigmoid(z): the part of a block's output that is the branch's.
+pub fn gate(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// What a random gate does to mean squares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// E (1 - T)^2, what it keeps of the stream's.
+    pub carried: f64,
+    /// E T^2, what it lets through of the branch's.
+    pub open: f64,
+    /// E (T (1 - T))^2, its own slope.
+    pub slope: f64,
+}
+
+impl Gate {
+    /// Of gates whose pre-activation has this mean, its bias at the start, and this variance.
+    pub fn at(bias: f64, variance: f64) -> Self {
+        let rule = GaussianRule::new(variance, &[]);
+        let mean = |f: &dyn Fn(f64) -> f64| rule.expect(|z| f(gate(bias + z)));
+        Self {
+            carried: mean(&|open| (1.0 - open).powi(2)),
+            open: mean(&|open| open * open),
+            slope: mean(&|open| (open * (1.0 - open)).powi(2)),
+        }
+    }
+
+    /// Factor of the stream's mean square through a block whose branch multiplies it by `branch_factor`: x and F(x) are
+    /// uncorrelated, and the gate depends on neither's sign.
+    pub fn signal_factor(&self, branch_factor: f64) -> f64 {
+        self.carried + self.open * branch_factor
+    }
+
+    /// Factor of the mean squared gradient that goes past the branch: (1 - T) g, and T' (F(x) - x) g through weights of variance
+    /// 1 / width, `stream` and `branch` being the mean squares of x and F(x).
+    pub fn past_factor(&self, stream: f64, branch: f64) -> f64 {
+        self.carried + self.slope * (stream + branch)
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +165,39 @@ mod tests {
         assert!((mean(1.0, true) / normalised_stream_variance(1.0, blocks) - 1.0).abs() < 0.08);
         let scale = stable_branch_scale(blocks);
         assert!((mean(scale, false) / stream_variance(scale, 1.0, blocks) - 1.0).abs() < 0.08);
+    }
+
+    /// Blocks y = (1 - T) x + T F(x) of drawn ReLU branches under He weights, gates of Glorot weights and bias -1: mean squares of
+    /// the stream, and of the gradient from an independent one at the end.
+    #[test]
+    fn drawn_gates_follow_the_law() {
+        let (width, bias, start) = (400, -1.0, 0.25_f64);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut draw = |deviation: f64| -> Vec<f64> {
+            (0..width * width).map(|_| deviation * standard_normal(&mut rng)).collect()
+        };
+        let mean_square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let times = |x: &[f64], weights: &[f64]| crate::matmul::product(x, weights, [1, width, width]);
+        let back = |g: &[f64], weights: &[f64]| -> Vec<f64> {
+            weights.chunks_exact(width).map(|row| row.iter().zip(g).map(|(w, g)| w * g).sum()).collect()
+        };
+        let x = draw(start.sqrt());
+        let (x, g) = (&x[..width], draw(1.0));
+        let g = &g[..width];
+        let [under, weights] = [(width as f64).recip().sqrt(), (2.0 / width as f64).sqrt()].map(draw);
+        let open: Vec<f64> = times(x, &under).iter().map(|z| gate(bias + z)).collect();
+        let f = times(&x.iter().map(|x| x.max(0.0)).collect::<Vec<_>>(), &weights);
+        let y: Vec<f64> = (0..width).map(|i| x[i] + open[i] * (f[i] - x[i])).collect();
+        let law = Gate::at(bias, mean_square(x));
+        assert!((mean_square(&y) / mean_square(x) / law.signal_factor(1.0) - 1.0).abs() < 0.1);
+        let product = |of: &dyn Fn(usize) -> f64| (0..width).map(of).collect::<Vec<f64>>();
+        let steered = back(&product(&|i| open[i] * (1.0 - open[i]) * (f[i] - x[i]) * g[i]), &under);
+        let past = product(&|i| (1.0 - open[i]) * g[i] + steered[i]);
+        let found = mean_square(&past) / mean_square(g);
+        // Deviations of 1 / sqrt(400) in each of three sums.
+        assert!((found / law.past_factor(mean_square(x), mean_square(&f)) - 1.0).abs() < 0.15, "{found}");
+        assert!(
+            (Gate::at(0.0, 0.0).carried - 0.25).abs() < 1e-12 && (Gate::at(-40.0, 1.0).carried - 1.0).abs() < 1e-12
+        );
     }
 }

@@ -50,6 +50,8 @@ impl Buffers<'_> {
                 branch: self.captures(branch)?,
                 branch_cotangent_in: get(*branch_cotangent_in)?,
                 shortcut: self.captures(shortcut)?,
+                gate: Vec::new(),
+                concatenates: false,
             },
             TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features },
             TracedKind::Recurrent { states, paths, .. } => {

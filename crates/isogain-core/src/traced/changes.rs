@@ -47,7 +47,7 @@ pub struct Changes {
     pub target: Option<&'static str>,
 }
 
-/// `y = x + scale F(x)`.
+/// `y = x + scale F(x)`, or `y = (1 - T) x + T F(x)`, or `y = [x, F(x)]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Skip {
     /// The factor at the start.
@@ -57,6 +57,12 @@ pub struct Skip {
     /// Whether each channel has one of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub per_channel: bool,
+    /// Where the bias of the gate T starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_bias: Option<f64>,
+    /// How many features of F(x) stand beside x instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<usize>,
 }
 
 /// Settings of the optimizer that change.
@@ -99,7 +105,8 @@ impl Subject {
         let (before, after) = (&self.recipe, treated);
         let (old, new) = (&before.network, &after.network);
         let skip = |network: &NetworkRecipe| {
-            (network.kind, network.branch_scale, network.learnable_scale, network.scale_per_channel)
+            let factor = (network.branch_scale, network.learnable_scale, network.scale_per_channel);
+            (network.kind, factor, network.gate_bias, network.growth)
         };
         let becomes = |name| before.optimizer.name != name && after.optimizer.name == name;
         let settings = Settings {
@@ -137,6 +144,8 @@ impl Subject {
                 scale: branch_scale(new.branch_scale, new.depth.saturating_sub(1)),
                 learnable: new.learnable_scale,
                 per_channel: new.scale_per_channel,
+                gate_bias: new.gate_bias,
+                growth: new.growth,
             }),
             output_activation: (old.output_activation.is_some() && new.output_activation.is_none()).then_some(()),
             optimizer: (settings != Settings::default()).then_some(settings),

@@ -368,6 +368,8 @@ fn what_cannot_be_told_says_why() {
             branch: vec![convolution("block.conv", 8)],
             branch_cotangent_in: values.clone(),
             shortcut: Vec::new(),
+            gate: Vec::new(),
+            concatenates: false,
         },
         ..convolution("block", 8)
     };

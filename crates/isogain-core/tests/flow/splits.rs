@@ -195,6 +195,8 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 },
                 OpCaptureKind::Residual { scale, branch, branch_cotangent_in, .. } => OpCaptureKind::Residual {
                     shortcut: Vec::new(),
+                    gate: Vec::new(),
+                    concatenates: false,
                     scale: *scale,
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),

@@ -95,6 +95,11 @@ impl Site {
         Self { arithmetic, ..self }
     }
 
+    /// A place in the same pass that nobody watches, and that has no parameters: inside of an operation made of several.
+    pub(crate) fn unwatched(&self) -> Self {
+        Self { probes: None, ..self.clone() }
+    }
+
     /// Rounds what is stored here to the pass's format.
     pub(crate) fn round(&self, buffer: &mut Buffer) {
         if let Some(narrow) = self.arithmetic.narrow {

@@ -132,9 +132,8 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                 OpCaptureKind::Linear { .. } | OpCaptureKind::Convolution { .. } => Factor::Weights,
                 OpCaptureKind::Activation(_) => Factor::Slopes,
                 OpCaptureKind::Norm { .. } => Factor::Norms,
-                OpCaptureKind::Residual { branch, shortcut, .. } => {
-                    collect(branch, found);
-                    collect(shortcut, found);
+                OpCaptureKind::Residual { .. } => {
+                    op.ways().into_iter().for_each(|way| collect(way, found));
                     Factor::Skips
                 }
                 OpCaptureKind::AuxiliaryHead { .. }

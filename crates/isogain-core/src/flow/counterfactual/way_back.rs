@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::Factor;
-use crate::flow::back::{back, branch_factors};
+use crate::flow::back::back;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::flow::values::rms;
+use crate::flow::ways::{End, Way, Ways, ways};
 use crate::flow::{Values, linear};
 
 /// A cotangent under one choice of factors: e^`log_scale` times a direction.
@@ -105,14 +106,12 @@ impl<'a> WayBack<'a> {
 
     fn through(&self, ops: &[OpCapture], mut cotangents: Vec<Cotangent>) -> Result<Vec<Cotangent>, String> {
         for op in ops.iter().rev() {
-            cotangents = match &op.kind {
-                OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut } => {
-                    self.residual(op, *scale, [branch, shortcut], branch_cotangent_in, &cotangents)?
-                }
-                OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => {
+            cotangents = match (&op.kind, ways(op)) {
+                (_, Some(ways)) => self.residual(&ways, &cotangents)?,
+                (OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. }, None) => {
                     auxiliary_head(op, head_cotangent_in, &cotangents)
                 }
-                kind => {
+                (kind, None) => {
                     let sent = sent_back(op, &cotangents)?;
                     match kind {
                         OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
@@ -160,51 +159,59 @@ impl<'a> WayBack<'a> {
             .collect()
     }
 
-    fn residual(
-        &self,
-        op: &OpCapture,
-        scale: f64,
-        [branch, shortcut]: [&[OpCapture]; 2],
-        branch_back: &Values,
-        cotangents: &[Cotangent],
-    ) -> Result<Vec<Cotangent>, String> {
-        // The measured cotangent at the branch's end has the factors in it.
-        let factors = branch_factors(op, scale, branch, branch_back);
-        let scaled = |g: &[f64]| g.iter().zip(factors.iter().cycle()).map(|(g, factor)| g * factor).collect();
-        let through_branch = self.through(branch, each_once(cotangents, scaled))?;
-        let through_skip = self.through(shortcut, cotangents.to_vec())?;
-        let skip_back = shortcut.first().map_or(&op.cotangent_out, |first| &first.cotangent_in);
-        let sum = |(choice, (branch, skip)): (usize, (Cotangent, Cotangent))| {
+    fn residual(&self, ways: &Ways<'_>, cotangents: &[Cotangent]) -> Result<Vec<Cotangent>, String> {
+        let all = || std::iter::once(&ways.branch).chain(&ways.past);
+        let along = |way: &Way<'_>| {
+            if matches!(way.end, End::Whole) {
+                return self.through(way.ops, cotangents.to_vec());
+            }
+            // The measured cotangent at a way's end is the part that it takes.
+            self.through(way.ops, each_once(cotangents, |g| way.end.take(g)))
+        };
+        let returned: Vec<Vec<Cotangent>> = all().map(along).collect::<Result<_, _>>()?;
+        let sum = |choice: usize| {
+            let cotangent_of = |way: usize| &returned[way][choice];
+            let branch = cotangent_of(0);
             if self.is_ideal(choice, Factor::Skips) {
-                let (values, log_scale) = branch.parts(branch_back);
+                let (values, log_scale) = branch.parts(&ways.branch.returned);
                 return Cotangent { log_scale, direction: Direction::Other(values) };
             }
-            added([(&branch, branch_back), (&skip, skip_back)])
+            let parts: Vec<(&Cotangent, &Values)> =
+                all().enumerate().map(|(index, way)| (cotangent_of(index), &way.returned)).collect();
+            added(&parts)
         };
-        Ok(through_branch.into_iter().zip(through_skip).enumerate().map(sum).collect())
+        Ok((0..cotangents.len()).map(sum).collect())
     }
 }
 
-/// The sum of two cotangents, each with what was measured where it arrives. Where both are what was measured, or the same
-/// multiple of it, so is the sum.
-fn added([(one, measured), (other, other_measured)]: [(&Cotangent, &Values); 2]) -> Cotangent {
-    let both = (&one.direction, &other.direction);
-    if matches!(both, (Direction::Measured, Direction::Measured)) && one.log_scale == other.log_scale {
-        return one.clone();
+/// The sum of cotangents, each with what was measured where it arrives. Where all are the same multiple of what was measured, so
+/// is the sum.
+fn added(cotangents: &[(&Cotangent, &Values)]) -> Cotangent {
+    let (first, _) = cotangents[0];
+    let is_measured = |(cotangent, _): &(&Cotangent, &Values)| {
+        matches!(cotangent.direction, Direction::Measured) && cotangent.log_scale == first.log_scale
+    };
+    if cotangents.iter().all(is_measured) {
+        return first.clone();
     }
-    let ((a, log_a), (b, log_b)) = (one.parts(measured), other.parts(other_measured));
-    let largest = log_a.max(log_b);
+    let parts: Vec<(Arc<Vec<f64>>, f64)> =
+        cotangents.iter().map(|(cotangent, measured)| cotangent.parts(measured)).collect();
+    let largest = parts.iter().fold(f64::NEG_INFINITY, |largest, (_, log_size)| largest.max(*log_size));
     if largest == f64::NEG_INFINITY {
-        return Cotangent { log_scale: largest, direction: Direction::Other(a) };
+        return Cotangent { log_scale: largest, direction: Direction::Other(Arc::clone(&parts[0].0)) };
     }
-    let [of_a, of_b] = [log_a, log_b].map(|log_size| (log_size - largest).exp());
-    Cotangent::of(a.iter().zip(b.iter()).map(|(a, b)| of_a * a + of_b * b).collect(), largest)
+    let mut total = vec![0.0; parts[0].0.len()];
+    for (values, log_size) in &parts {
+        let size = (log_size - largest).exp();
+        total.iter_mut().zip(values.iter()).for_each(|(total, value)| *total += size * value);
+    }
+    Cotangent::of(total, largest)
 }
 
 /// What an auxiliary head sends does not depend on the factors of the way to it.
 fn auxiliary_head(op: &OpCapture, head_back: &Values, cotangents: &[Cotangent]) -> Vec<Cotangent> {
     let of_head = Cotangent { log_scale: 0.0, direction: Direction::Measured };
-    cotangents.iter().map(|passed| added([(&of_head, head_back), (passed, &op.cotangent_out)])).collect()
+    cotangents.iter().map(|passed| added(&[(&of_head, head_back), (passed, &op.cotangent_out)])).collect()
 }
 
 /// Sends every direction that was not measured back, each once; the measured one comes out as it was measured.

@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, softmax, values};
+use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, residual, softmax, values};
 use crate::flow::Values;
-use crate::flow::capture::{OpCapture, OpCaptureKind, one_factor};
+use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::matmul::{product, transpose};
-use crate::network::{Linear, Op, OpKind, Residual};
+use crate::network::{Linear, Op, OpKind};
 
 /// One operation of the way forward.
 pub(super) struct Step<'a> {
-    op: &'a Op,
-    input: Shared,
+    pub(super) op: &'a Op,
+    pub(super) input: Shared,
     pub(super) output: Shared,
-    /// The branch of a residual operation, or an auxiliary head.
-    branch: Vec<Step<'a>>,
+    /// The branch of a residual operation, and the layer under its gate; an auxiliary head.
+    pub(super) inside: [Vec<Step<'a>>; 2],
 }
 
 /// What the loss of an auxiliary head sends back, from its outputs and the factor on that loss, which is in it.
@@ -33,28 +33,25 @@ pub(super) fn forward<'a>(
 ) -> Result<Vec<Step<'a>>, ReferenceError> {
     let mut steps = Vec::with_capacity(ops.len());
     for op in ops {
-        let mut branch = Vec::new();
+        let mut inside = [Vec::new(), Vec::new()];
         let output = match &op.kind {
             OpKind::Linear(linear) => linear_forward(op, linear, parameters, &input, batch)?,
             OpKind::Activation { activation } => input.iter().map(|&z| activation.value(z)).collect(),
             OpKind::Softmax => softmax::forward(&input, batch),
             OpKind::Norm(norm) => norm::forward(op, norm, parameters, &input, batch)?,
             OpKind::Residual(residual) => {
-                branch = forward(&residual.branch, parameters, input.clone(), batch)?;
-                let returned = branch.last().map_or(&input, |step| &step.output);
-                expect(&format!("the branch of {}", op.name), returned.len(), input.len())?;
-                let factors = factors(op, residual, parameters)?;
-                let added = factors.iter().cycle().zip(returned.iter()).map(|(factor, f)| factor * f);
-                input.iter().zip(added).map(|(x, added)| x + added).collect()
+                let way = |ops: &'a [Op]| forward(ops, parameters, input.clone(), batch);
+                inside = [way(&residual.branch)?, way(&residual.gate)?];
+                residual::forward(op, residual, parameters, &input, &inside, batch)?
             }
             OpKind::AuxiliaryHead(auxiliary) => {
-                branch = forward(&auxiliary.head, parameters, input.clone(), batch)?;
+                inside[0] = forward(&auxiliary.head, parameters, input.clone(), batch)?;
                 input.to_vec()
             }
             _ => return Err(unsupported(op)),
         };
         let output = Arc::new(output);
-        steps.push(Step { op, input, output: output.clone(), branch });
+        steps.push(Step { op, input, output: output.clone(), inside });
         input = output;
     }
     Ok(steps)
@@ -85,27 +82,13 @@ pub(super) fn backward(
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
             OpKind::Residual(residual) => {
-                let factors = factors(op, residual, parameters)?;
-                if residual.learnable {
-                    let returned = step.branch.last().map_or(&step.input, |last| &last.output);
-                    let mut gradient = vec![0.0; factors.len()];
-                    for (index, (g, f)) in cotangent.iter().zip(returned.iter()).enumerate() {
-                        gradient[index % factors.len()] += g * f;
-                    }
-                    gradients.insert(format!("{name}.scale"), gradient);
-                }
-                let scaled = factors.iter().cycle().zip(cotangent.iter()).map(|(factor, g)| factor * g);
-                let scaled: Shared = Arc::new(scaled.collect());
-                let scale = one_factor(&factors);
-                let branch = backward(&step.branch, parameters, scaled.clone(), batch, &mut *loss, gradients)?;
-                let back = branch.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
-                let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
-                (OpCaptureKind::Residual { scale, branch, branch_cotangent_in: back, shortcut: Vec::new() }, sum)
+                residual::backward(step, residual, parameters, &cotangent, batch, &mut *loss, gradients)?
             }
             OpKind::AuxiliaryHead(auxiliary) => {
-                let outputs = step.branch.last().map_or(&step.input, |last| &last.output);
+                let [head, _] = &step.inside;
+                let outputs = head.last().map_or(&step.input, |last| &last.output);
                 let sent: Shared = Arc::new(loss(outputs, auxiliary.share)?);
-                let head = backward(&step.branch, parameters, sent.clone(), batch, &mut *loss, gradients)?;
+                let head = backward(head, parameters, sent.clone(), batch, &mut *loss, gradients)?;
                 let back = head.first().map_or_else(|| values(&sent), |first| first.cotangent_in.clone());
                 let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
                 (OpCaptureKind::AuxiliaryHead { head, head_cotangent_in: back }, sum)
@@ -126,14 +109,6 @@ pub(super) fn backward(
     }
     captured.reverse();
     Ok(captured)
-}
-
-/// The factor on a branch, or one for each of its channels; `[rows, channels]` cycle through them.
-fn factors(op: &Op, residual: &Residual, parameters: &Parameters) -> Result<Vec<f64>, ReferenceError> {
-    if !residual.learnable {
-        return Ok(vec![residual.scale]);
-    }
-    Ok(parameter(parameters, &op.name, "scale", residual.channels.max(1))?.to_vec())
 }
 
 /// What the layer multiplies by, `[fan_in, fan_out]`.

@@ -6,6 +6,7 @@
 mod chain;
 mod loss;
 mod norm;
+mod residual;
 mod softmax;
 
 use std::collections::BTreeMap;

@@ -20,18 +20,21 @@ pub(super) struct Chain<'n> {
     begins_with_units: bool,
 }
 
-/// The factor on a residual branch.
+/// How a residual branch meets its input: added with a factor, through a gate whose bias starts at this, or side by side.
 #[derive(Clone, Copy)]
 pub(super) struct Factor {
     pub(super) start: f64,
     pub(super) learnable: bool,
     pub(super) per_channel: bool,
+    pub(super) gate_bias: Option<f64>,
+    pub(super) concatenates: bool,
 }
 
 impl Factor {
     /// As the network has it, starting at `start`.
     pub(super) fn of(net: &NetworkRecipe, start: f64) -> Self {
-        Self { start, learnable: net.learnable_scale, per_channel: net.scale_per_channel }
+        let (learnable, per_channel) = (net.learnable_scale, net.scale_per_channel);
+        Self { start, learnable, per_channel, gate_bias: net.gate_bias, concatenates: net.growth.is_some() }
     }
 }
 
@@ -215,12 +218,25 @@ impl<'n> Chain<'n> {
         self.push(name, OpKind::Attention(Attention { features, heads, steps, causal, rotary, logit_cap }));
     }
 
-    /// `S(x) + scale F(x)`.
+    /// `S(x) + scale F(x)`, or a gate's share of each, or both.
     pub(super) fn residual(&mut self, name: impl Into<String>, branch: Self, shortcut: Vec<Op>, factor: Factor) {
+        let name = name.into();
+        let gate = factor.gate_bias.map(|bias| self.gate(format!("{name}.gate"), bias));
+        let read = if factor.concatenates { self.shape.features } else { 0 };
         self.shape = branch.shape;
+        self.shape.features += read;
         let channels = if factor.per_channel { self.shape.features } else { 0 };
         let residual = Residual::new(branch.ops, factor.start, factor.learnable);
-        self.push(name, OpKind::Residual(Residual { shortcut, channels, ..residual }));
+        let (gate, concatenates) = (gate.into_iter().collect(), factor.concatenates);
+        self.push(name, OpKind::Residual(Residual { shortcut, channels, gate, concatenates, ..residual }));
+    }
+
+    /// The layer under a gate. Its weights start by Glorot's rule whatever the others do: theirs may need data, pairs of units or
+    /// an activation that a sigmoid is not.
+    fn gate(&self, name: String, bias: f64) -> Op {
+        let width = self.shape.features;
+        let layer = Linear::new(width, width, Initializer::glorot_normal(), Activation::linear());
+        Op { name, kind: OpKind::Linear(Linear { first_bias: Some(bias), ..layer }) }
     }
 
     /// The auxiliary head behind hidden layer `layer`, if the network has one there: it reads the mean over positions, and is

@@ -192,7 +192,8 @@ impl Explicit {
             return Err(RecipeError::missing(key, expected));
         }
         let start = layer.scale.unwrap_or(1.0);
-        let factor = Factor { start, learnable: layer.learnable, per_channel: layer.per_channel };
+        let LayerRecipe { learnable, per_channel, gate_bias, .. } = *layer;
+        let factor = Factor { start, learnable, per_channel, gate_bias, concatenates: false };
         chain.residual(name, through, past.ops, factor);
         Ok(count_weighted(branch))
     }

@@ -18,7 +18,8 @@ pub(super) fn plain(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec
     chain.head("", outputs, None)
 }
 
-/// A stem, `depth - 1` blocks of norm, activation, linear, a last activation, the head.
+/// A stem, `depth - 1` blocks of norm, activation, linear, a last activation, the head. With `growth` each block reads what all
+/// before it gave.
 pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec<Op> {
     let phi = net.activation;
     let scale = branch_scale(net.branch_scale, net.depth - 1);
@@ -31,7 +32,7 @@ pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> 
         branch.own_norm(format!("{name}.norm"));
         branch.activation(format!("{name}.{}", phi.name()), phi);
         branch.own_dropout(format!("{name}.dropout"));
-        branch.linear(format!("{name}.fc"), net.width, last, phi);
+        branch.linear(format!("{name}.fc"), net.growth.unwrap_or(net.width), last, phi);
         branch.own_stochastic_depth(format!("{name}.drop"), layer - 1, net.depth - 1);
         chain.residual(name, branch, Vec::new(), Factor::of(net, scale));
     }

@@ -195,9 +195,11 @@ pub fn value_count(network: &Network) -> u64 {
                     beside = positions.saturating_mul(positions).saturating_mul(attention.heads as u64);
                 }
                 OpKind::Residual(residual) => {
-                    let (skip, ..) = count(&residual.shortcut, positions, features);
+                    let read = features;
+                    let past = [&residual.shortcut, &residual.gate].map(|ops| count(ops, positions, features).0);
                     (beside, positions, features) = count(&residual.branch, positions, features);
-                    beside = beside.saturating_add(skip);
+                    beside = past.into_iter().fold(beside, u64::saturating_add);
+                    features += if residual.concatenates { read } else { 0 };
                 }
                 OpKind::AuxiliaryHead(auxiliary) => (beside, ..) = count(&auxiliary.head, positions, features),
                 OpKind::Activation { .. }

@@ -1,7 +1,7 @@
 //! What an explicit list of layers may say.
 
 use super::network::{forget_bias, logit_cap, recurrent_init};
-use super::{MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, must, norm_groups, parameters, within};
+use super::{GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, must, norm_groups, parameters, within};
 use crate::network::NormKind;
 use crate::recipe::error::RecipeError;
 use crate::recipe::layer::{Entry, NamedPadding, Padding};
@@ -178,6 +178,10 @@ impl Check<'_> {
         }
         let scale = layer.scale.unwrap_or(1.0);
         must(&format!("{path}.scale"), scale, scale.is_finite(), "must be a finite number")?;
+        if let (Some(bias), Some(width)) = (layer.gate_bias, features) {
+            must(&format!("{path}.gate_bias"), bias, bias.is_finite(), GATE_BIAS)?;
+            self.parameters = self.parameters.saturating_add(width as u64 * (width as u64 + 1));
+        }
         Ok(skip.or(out))
     }
 }

@@ -182,6 +182,9 @@ pub(super) fn norm_groups(network: &NetworkRecipe, features: usize) -> Result<()
     must("network.norm_groups", groups, divides, &format!("must divide the {features} features that group norm gets"))
 }
 
+/// Where a gate's bias may start.
+const GATE_BIAS: &str = "must be a finite number; below 0 the gate starts out passing x on";
+
 fn fraction(key: &str, value: f64) -> Result<(), RecipeError> {
     must(key, value, (0.0..1.0).contains(&value), "must be 0 or more and below 1")
 }

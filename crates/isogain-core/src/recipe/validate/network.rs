@@ -1,7 +1,8 @@
 //! What `[network]` may say by shape: ranges, and settings that must fit together.
 
 use super::{
-    MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, positive, within,
+    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, positive,
+    within,
 };
 use crate::network::{ForgetBias, NormKind};
 use crate::recipe::error::RecipeError;
@@ -63,13 +64,26 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     if let BranchScale::Number(scale) = network.branch_scale {
         must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
     }
+    if let Some(bias) = network.gate_bias {
+        must("network.gate_bias", bias, bias.is_finite(), GATE_BIAS)?;
+    }
+    if let Some(growth) = network.growth {
+        within("network.growth", growth, MAX_WIDTH)?;
+    }
     if network.fixup {
         fixup(network)?;
     }
     match kind {
         NetworkKind::Mlp | NetworkKind::Residual => {
             // Without stem and head, whose sizes depend on the data; `expand::network` counts them too.
-            parameters(network, (width as u64 * width as u64 + width as u64) * (depth as u64 - 1))?;
+            let (blocks, width) = (depth as u64 - 1, width as u64);
+            let each = match network.growth {
+                // A block reads what all before it have put side by side, so many on average.
+                Some(growth) => (width + growth as u64 * blocks.saturating_sub(1) / 2 + 1) * growth as u64,
+                None if network.gate_bias.is_some() => 2 * (width + 1) * width,
+                None => (width + 1) * width,
+            };
+            parameters(network, each.saturating_mul(blocks))?;
             let is_deep = depth >= 2 || kind == NetworkKind::Mlp;
             must("network.depth", depth, is_deep, "must be 2 or more for kind = \"residual\": a stem and a block")
         }

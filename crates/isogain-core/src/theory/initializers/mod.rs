@@ -171,6 +171,11 @@ impl Initializer {
         Self::of(&pytorch_default::ENTRY)
     }
 
+    /// N(0, 2 / (fan_in + fan_out)), biases 0.
+    pub fn glorot_normal() -> Self {
+        Self::of(&glorot::NORMAL)
+    }
+
     fn of(entry: &'static Entry) -> Self {
         let mut values = [0.0; MOST_PARAMETERS];
         for (value, parameter) in values.iter_mut().zip(entry.parameters) {

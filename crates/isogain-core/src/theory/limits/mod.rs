@@ -15,7 +15,7 @@ use super::gains::Gains;
 use super::mean_field::{FixedPoint, MeanField, Propagation};
 use super::numerics::{Precision, depth_to_fall, depth_to_rise};
 use super::recurrent::Carry;
-use super::residual;
+use super::residual::{self, Gate};
 use super::supervision::Supervision;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
@@ -51,11 +51,14 @@ pub struct LimitsInput {
     pub dropout_noise: f64,
     /// Normalisation of the pre-activations.
     pub norm: Norm,
-    /// Scale alpha of the branch where every layer is x + alpha F(x); absent in a plain net.
+    /// Scale alpha of the branch where every layer is x + alpha F(x), of a gate the root of E T^2; absent in a plain net.
     pub branch_scale: Option<f64>,
     /// Its auxiliary heads, if it has any; absent in a residual net.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervision: Option<Supervision>,
+    /// The gates T where every layer is (1 - T) x + T F(x).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// RMS of the gradient that the head hands to the last hidden layer, as the float format sees it (with 1/batch,
     /// times the loss scale).
     pub head_gradient_rms: f64,
@@ -211,7 +214,9 @@ struct Layer {
     q: f64,
     /// Factor of the mean squared gradient through the layer, or through the branch of a residual block.
     chi: f64,
-    /// The same including the skip, or the mean with auxiliary heads.
+    /// The same past the branch: 1 of a skip, less of a gate.
+    past: f64,
+    /// Both together, or the mean with auxiliary heads.
     factor: f64,
 }
 
@@ -249,12 +254,14 @@ impl Layer {
             propagation.correlation = found.map(|(correlation, _)| correlation);
             propagation.correlation_depth = found.and_then(|(_, slope)| super::mean_field::e_folding_depth(slope));
         }
+        // What the activation sees is the stream, or that after a norm.
+        let past = net.gate.map_or(1.0, |gate| gate.past_factor(net.first_variance, field.length_map(start)));
         let factor = match (net.branch_scale, net.supervision) {
-            (Some(scale), _) => 1.0 + scale * scale * chi,
+            (Some(scale), _) => past + scale * scale * chi,
             (None, Some(supervision)) => supervision.factor(chi, net.widths.len()),
             (None, None) => chi,
         };
-        Self { propagation, q, chi, factor }
+        Self { propagation, q, chi, past, factor }
     }
 }
 
@@ -299,7 +306,9 @@ fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
 fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let tolerated = net.tolerated_gradient_ratio;
     let depth = match (net.branch_scale, net.supervision) {
-        (Some(scale), _) if net.norm != Norm::None => normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln()),
+        (Some(scale), _) if net.norm != Norm::None && net.gate.is_none() => {
+            normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln())
+        }
         (None, Some(supervision)) => supervision
             .layers_until(layer.chi, UNLIMITED, |smallest, largest| (largest / smallest).ln() >= 2.0 * tolerated.ln()),
         _ => {
@@ -349,7 +358,8 @@ fn normalised_blocks_until(scale: f64, chi: f64, target: f64) -> Option<f64> {
 fn fluctuation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let Some(mean_variance) = mean_over_widths(net, |width| {
         let LogSquaredGain { variance, .. } = finite_width::layer(net.activation, layer.q, width);
-        net.branch_scale.map_or(variance, |scale| block_variance(scale * scale * layer.chi, variance, width))
+        net.branch_scale
+            .map_or(variance, |scale| block_variance(scale * scale * layer.chi / layer.past, variance, width))
     }) else {
         return estimate(Ceiling::Fluctuation, None, "no hidden layers".to_owned());
     };

@@ -12,6 +12,7 @@ fn net(activation: &str, weight_variance: f64, bias_variance: f64) -> LimitsInpu
         norm: Norm::None,
         branch_scale: None,
         supervision: None,
+        gate: None,
         head_gradient_rms: 1e-3,
         precision: Precision::F32,
         adam_epsilon: None,
