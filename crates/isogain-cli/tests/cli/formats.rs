@@ -110,12 +110,13 @@ fn the_document_of_every_kind_of_network_follows_the_schema() {
         ("residual", ""),
         ("residual", "gate_bias = -2.0"),
         ("residual", "growth = 4"),
+        ("mlp", "supervise_every = 3"),
     ];
     let steps = ["rnn", "lstm", "gru", "transformer"].map(|kind| (kind, ""));
     let adding = "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 12\n";
     let kinds = images.map(|network| ("", network)).into_iter().chain(steps.map(|network| (adding, network)));
     for (data, (kind, more)) in kinds {
-        desk.write("kind.toml", &format!("{data}[network]\nkind = \"{kind}\"\ndepth = 8\nwidth = 8\n{more}\n"));
+        desk.write("kind.toml", format!("{data}[network]\nkind = \"{kind}\"\ndepth = 8\nwidth = 8\n{more}\n"));
         let check = desk.isogain(&["check", "kind.toml", "--format", "json"]);
         assert_eq!(check.stderr, "", "{kind}");
         follows(&serde_json::from_str(&check.stdout).unwrap(), "check.schema.json");
