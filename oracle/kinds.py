@@ -34,6 +34,8 @@ class Case:
         self.running: dict[str, tuple[Tensor, Tensor]] = {}
         # Where running statistics start that are read in training: mean, variance and batches.
         self.before: dict[str, tuple[list[float], list[float], int]] = {}
+        # Outputs of auxiliary heads with the factor on their loss.
+        self.auxiliary: list[tuple[float, Tensor]] = []
         self.training = True
 
     def parameter(self, name: str, shape: list[int], scale: float, shift: float = 0.0) -> Tensor:
@@ -283,6 +285,13 @@ class Case:
         values = {"weight_ih_l0": weight.T, "weight_hh_l0": hidden.T, "bias_ih_l0": biases[0], "bias_hh_l0": biases[1]}
         return self.keep(name, torch.func.functional_call(layer, values, (x,))[0])
 
+    def auxiliary_head(self, ops: list, name: str, x: Tensor, units: int, share: float) -> Tensor:
+        head: list = []
+        read = self.pool(head, f"{name}.mean", x, "average") if x.dim() > 2 else x
+        self.auxiliary.append((share, self.linear(head, f"{name}.head", read, units)))
+        ops.append({"name": name, "kind": "auxiliary-head", "head": head, "share": share})
+        return self.keep(name, x.clone())
+
     def finish(self, x: Tensor, targets: Tensor, run) -> dict:
         """Runs it in training mode and, where that differs, in evaluation mode."""
         run(self.network["ops"], x)
@@ -292,7 +301,10 @@ class Case:
             loss = functional.cross_entropy(rows, targets.reshape(-1))
         else:
             loss = functional.mse_loss(rows.reshape(-1), targets.reshape(-1))
-        loss.backward()
+        objective = loss
+        for share, auxiliary in self.auxiliary:
+            objective = objective + share * functional.cross_entropy(auxiliary, targets)
+        objective.backward()
         case = {
             "network": self.network,
             "parameters": {name: value.detach().flatten().tolist() for name, value in self.parameters.items()},
@@ -592,8 +604,23 @@ def oscillators() -> dict:
     return case.finish(numbers(35, [4, 6, 2]), classes(36, [4], 3), run)
 
 
+def auxiliary_heads() -> dict:
+    case = Case(34, [4, 5], 2, 3)
+
+    def run(ops: list, x: Tensor) -> Tensor:
+        x = case.activation(ops, "relu1", case.convolution(ops, "conv1", x, 4, [3, 3], 1, [1, 1]), "relu")
+        x = case.flatten(ops, "flatten", case.auxiliary_head(ops, "aux1", x, 3, 0.3))
+        x = case.activation(ops, "tanh2", case.linear(ops, "fc2", x, 7), "tanh")
+        x = case.auxiliary_head(ops, "aux2", x, 3, 1.5)
+        x = case.activation(ops, "gelu3", case.linear(ops, "fc3", x, 6), "gelu")
+        return case.linear(ops, "head", x, 3)
+
+    return case.finish(numbers(35, [4, 4, 5, 2]), classes(36, [4], 3), run)
+
+
 CASES = {
     "antisymmetric_recurrences": antisymmetric_recurrences,
+    "auxiliary_heads": auxiliary_heads,
     "batch_renorm": renormalised,
     "orthogonal_weights": orthogonal_weights,
     "orthogonal_recurrences": orthogonal_recurrences,

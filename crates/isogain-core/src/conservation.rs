@@ -4,7 +4,8 @@
 //!
 //! * **Handing on**: where only operations with f(c x) = c f(x) lie between two layers (ReLU and its kin, pooling, dropout),
 //!   what flows out of the first is what flows into the second: `<W_1, dW_1> + <b_1, db_1> = <W_2, dW_2>` (Du, Hu and Lee
-//!   2018). Attention hands on what its values carry in the same way.
+//!   2018). Attention hands on what its values carry in the same way. An auxiliary head in between takes a part of it: what
+//!   flows into it is added on the right.
 //! * **Scale invariance**: where a norm follows, the layer's scale is no matter: `<W, dW> + <b, db> = 0`, up to the norm's eps,
 //!   of which the norm's own values tell exactly how much it leaves.
 //! * **Queries and keys**: only their product counts: `<W_Q, dW_Q> + <b_Q, db_Q> = <W_K, dW_K> + <b_K, db_K>`.
@@ -60,7 +61,7 @@ impl Units {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Law {
-    /// A layer hands its signal on to the next one.
+    /// A layer hands its signal on to the next one, and to auxiliary heads in between.
     HandedOn,
     /// A layer in front of a norm has no scale.
     ScaleInvariance,
@@ -156,6 +157,20 @@ struct Source<'n> {
     op: &'n str,
     units: usize,
     part: Range<usize>,
+    /// Layers of auxiliary heads that read it on its way, with their units.
+    readers: Vec<(&'n str, usize)>,
+}
+
+/// The layer by which an auxiliary head reads its input, with its units; `None` where it is none that the law is about, or where
+/// what stands in front of it changes the product.
+fn reader(head: &[Op]) -> Option<(&str, usize)> {
+    let at = head.iter().position(|op| !matches!(op.kind, OpKind::Pool(_) | OpKind::Flatten(_)))?;
+    match &head[at].kind {
+        OpKind::Linear(linear) if linear.tied.is_none() && linear.weight_norm.is_none() => {
+            Some((&head[at].name, linear.fan_out))
+        }
+        _ => None,
+    }
 }
 
 struct Watch<'p, 'n, F> {
@@ -174,13 +189,20 @@ impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
                     if linear.tied.is_none() && linear.weight_norm.is_none() =>
                 {
                     if let Some(before) = &source {
-                        let whole = 0..linear.fan_out;
-                        let reads = self.parameter_of(&op.name, "weight", linear.fan_out, whole).flatten();
-                        let sides = [self.source(before), reads];
-                        self.law(Law::HandedOn, &[before.op, &op.name], sides, None);
+                        let readers = before.readers.iter().copied().chain([(op.name.as_str(), linear.fan_out)]);
+                        let layers: Vec<&str> =
+                            [before.op].into_iter().chain(readers.clone().map(|(op, _)| op)).collect();
+                        let reads =
+                            readers.map(|(op, units)| self.parameter_of(op, "weight", units, 0..units).flatten());
+                        let reads = reads.reduce(|one, other| Some(one?.plus(other?))).flatten();
+                        self.law(Law::HandedOn, &layers, [self.source(before), reads], None);
                     }
-                    Some(Source { op: &op.name, units: linear.fan_out, part: 0..linear.fan_out })
+                    Some(Source { op: &op.name, units: linear.fan_out, part: 0..linear.fan_out, readers: Vec::new() })
                 }
+                OpKind::AuxiliaryHead(auxiliary) => source.and_then(|before| {
+                    let reader = reader(&auxiliary.head)?;
+                    Some(Source { readers: [before.readers, vec![reader]].concat(), ..before })
+                }),
                 OpKind::Activation { activation } if activation.is_homogeneous() => source,
                 OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::Dropout(_) => source,
                 OpKind::Other(other) if other.homogeneous => source,
@@ -226,7 +248,7 @@ impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
     }
 
     /// Weight and bias of what a source sends on; a layer without a bias has none to add.
-    fn source(&self, Source { op, units, part }: &Source<'_>) -> Option<Inner> {
+    fn source(&self, Source { op, units, part, .. }: &Source<'_>) -> Option<Inner> {
         let weight = self.parameter_of(op, "weight", *units, part.clone())??;
         match self.parameter_of(op, "bias", *units, part.clone()) {
             None => Some(weight),

@@ -13,6 +13,7 @@ use crate::theory::limits::{Limits, LimitsInput, Norm, Recurrence};
 use crate::theory::mean_field::MeanField;
 use crate::theory::recurrent::{Carry, antisymmetric_chi, oscillator_chi, state_slope};
 use crate::theory::residual::Gate;
+use crate::theory::supervision::Supervision;
 use crate::theory::{dropout, numerics, padding};
 use crate::weight_norm::WeightNorm;
 
@@ -89,6 +90,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
+        supervision: supervision(network, &weights),
         gate,
         // As the format holds it.
         head_gradient_rms: head_gradient / start.batch.max(1) as f64
@@ -140,6 +142,42 @@ fn variances(hidden: &[(&Op, &Linear)], weights: &HashMap<&str, &Moments>) -> [O
         median(inner.iter().filter_map(|(op, linear)| Some(linear.fan_in as f64 * multiplied_by(op, linear)?))),
         median(inner.iter().filter_map(|(op, ..)| mean_square(op, "bias"))),
     ]
+}
+
+/// Auxiliary heads by where the first one stands and what they send back: the mean square of a weight times the factor on the
+/// loss, over the positions that share it. `None` without any.
+fn supervision(network: &Network, weights: &HashMap<&str, &Moments>) -> Option<Supervision> {
+    let mut positions = network.input.positions();
+    let (mut layers, mut first, mut sent) = (0, None, Vec::new());
+    for op in &network.ops {
+        match &op.kind {
+            OpKind::Linear(_) => layers += 1,
+            OpKind::Convolution(convolution) => {
+                layers += 1;
+                positions = convolution.window.as_ref().map_or(positions, output_positions);
+            }
+            OpKind::Pool(pool) if pool.window.is_some() => positions = pool.window.as_ref().map_or(1, output_positions),
+            OpKind::AuxiliaryHead(auxiliary) => {
+                first = first.or(Some(layers));
+                sent.push(auxiliary.share.powi(2) * sent_back(&auxiliary.head, positions, weights)?);
+            }
+            _ => {}
+        }
+    }
+    let last = sent_back(&network.ops, positions, weights)?;
+    Some(Supervision { every: first?, strength: median(sent.into_iter())? / last })
+}
+
+/// Mean square of what the head at the end of these operations sends to one of its positions, up to what its loss sends.
+fn sent_back(ops: &[Op], positions: usize, weights: &HashMap<&str, &Moments>) -> Option<f64> {
+    let head = ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_)))?;
+    let is_mean = head.checked_sub(1).is_some_and(|before| matches!(ops[before].kind, OpKind::Pool(_)));
+    let shared = if is_mean { positions as f64 } else { 1.0 };
+    Some(weights.get(format!("{}.weight", ops[head].name).as_str())?.mean_square()? / shared.powi(2))
+}
+
+fn output_positions(window: &Window) -> usize {
+    window.output().into_iter().product()
 }
 
 /// The recurrent layer with the longest memory: the gradient of an early step comes back through any of them.
@@ -315,6 +353,45 @@ mod tests {
         assert!((default.gradient_rms_per_layer.unwrap() - (kept / 6.0).sqrt()).abs() < 1e-9);
         let layers = |limits: &Limits| estimate(limits, Ceiling::GradientScale).0.unwrap();
         assert!((layers(&default) / layers(&of_grid) - kept.ln() / (kept / 6.0).ln()).abs() < 1e-6, "{default:?}");
+    }
+
+    /// What auxiliary heads send follows from their weights, the factor on their loss and the positions that share it.
+    #[test]
+    fn auxiliary_heads_keep_a_vanishing_gradient_from_falling_on() {
+        let limits_of = |more: &str| limits(&format!("depth = 30\nwidth = 32\n{more}"), Shape::vector(64), 1.0).1;
+        let (alone, supervised) = (limits_of(""), limits_of("supervise_every = 5\nsupervise_share = 0.5"));
+        let (depth, _) = estimate(&alone, Ceiling::GradientScale);
+        assert!((depth.unwrap() - 2.0 * 1e4_f64.ln() / 6_f64.ln()).abs() < 1e-6, "{alone:?}");
+        let (depth, why) = estimate(&supervised, Ceiling::GradientScale);
+        assert!(depth.is_none() && why.contains("x0.4082 between auxiliary heads"), "{supervised:?}");
+        // (1/6)^4 0.25 / (1 - 6^-5) at the first layer, through 29 layers.
+        let first = 0.25 * 6_f64.powi(-4) / (1.0 - 6_f64.powi(-5));
+        let expected = first.powf(1.0 / 58.0);
+        assert!((supervised.gradient_rms_per_layer.unwrap() - expected).abs() < 1e-6, "{supervised:?} {expected}");
+        // Weights that are too large explode all the same.
+        let exploding = "init = { name = \"normal\", weight_variance = 4.0 }\n";
+        let [alone, supervised] = ["", "supervise_every = 5"]
+            .map(|more| estimate(&limits_of(&format!("{exploding}{more}")), Ceiling::GradientScale).0.unwrap());
+        assert!(supervised <= alone.ceil() && supervised > alone - 2.0, "{alone} {supervised}");
+        let grid = "kind = \"convnet\"\ndepth = 6\nwidth = 8\nstages = 2\ninit = \"he-normal\"\nsupervise_every = 3";
+        // Weights of 8 inputs that 64 positions share, against 16 that 16 share, or 256 of their own.
+        for (head, strength) in [("mean", 2.0 / 16.0), ("flatten", 256.0 / 8.0 / 4096.0)] {
+            let (network, _) = limits(&format!("{grid}\nhead = \"{head}\""), Shape::image(8, 8, 1), 1.0);
+            let records: Vec<_> = network
+                .walk()
+                .into_iter()
+                .filter_map(|op| match &op.kind {
+                    OpKind::Linear(linear) => Some((format!("{}.weight", op.name), linear.weight_variance().sqrt())),
+                    _ => None,
+                })
+                .collect();
+            let moments: Vec<Moments> =
+                records.iter().map(|(_, rms)| Values::from(vec![*rms, -*rms]).moments()).collect();
+            let weights = records.iter().map(|(name, _)| name.as_str()).zip(&moments).collect();
+            let found = supervision(&network, &weights).unwrap();
+            assert_eq!(found.every, 3);
+            assert!((found.strength / strength - 1.0).abs() < 1e-9, "{head}: {found:?} {strength}");
+        }
     }
 
     /// 8x8 positions of one sample are 64 values that share a mean.

@@ -106,6 +106,8 @@ pub enum OpKind {
     Norm(Norm),
     /// `y = x + scale * F(x)`, or `y = (1 - T(x)) x + T(x) F(x)` with a gate T, or both side by side, `y = [x, F(x)]`.
     Residual(Residual),
+    /// `y = x`, and beside it a head whose loss is trained too.
+    AuxiliaryHead(AuxiliaryHead),
     /// The largest or the mean value of a patch, or of all positions; or the last position.
     Pool(Pool),
     /// All positions of a sample side by side, as one vector.
@@ -144,6 +146,7 @@ impl OpKind {
             | Self::Softmax
             | Self::Norm(_)
             | Self::QkNorm(_)
+            | Self::AuxiliaryHead(_)
             | Self::Pool(_)
             | Self::Dropout(_)
             | Self::StochasticDepth(_)
@@ -193,6 +196,7 @@ impl OpKind {
             Self::QkNorm(norm) => ["query_gamma", "key_gamma"].map(|name| (name, vec![norm.head_width()])).to_vec(),
             Self::Activation { .. }
             | Self::Softmax
+            | Self::AuxiliaryHead(_)
             | Self::Pool(_)
             | Self::Flatten(_)
             | Self::Dropout(_)
@@ -419,6 +423,16 @@ impl Residual {
     }
 }
 
+/// A head in the middle of a network, whose loss is trained beside that of the last one (Lee et al. 2015; Szegedy et al.
+/// 2015). It is there in training alone, and no part of the loss that is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuxiliaryHead {
+    /// From what passes to outputs as those of the network.
+    pub head: Vec<Op>,
+    /// Factor on its loss in the sum that is trained; 1 on that of the last head.
+    pub share: f64,
+}
+
 /// Many positions become fewer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
@@ -641,16 +655,33 @@ pub enum Loss {
 }
 
 impl Network {
-    /// Every operation in forward order, branches, projections and gates after the residual operation that holds them.
+    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them.
     pub fn walk(&self) -> Vec<&Op> {
         let mut found = Vec::new();
-        walk_into(&self.ops, &mut found);
+        walk_into(&self.ops, true, &mut found);
         found
     }
 
-    /// The linear operations in forward order, convolutions among them, those of branches included.
-    pub fn linears(&self) -> impl Iterator<Item = (&Op, &Linear)> {
+    /// The same without auxiliary heads: what the output is computed from.
+    pub fn body(&self) -> Vec<&Op> {
+        let mut found = Vec::new();
+        walk_into(&self.ops, false, &mut found);
+        found.retain(|op| !matches!(op.kind, OpKind::AuxiliaryHead(_)));
+        found
+    }
+
+    /// The auxiliary heads with their names, in forward order.
+    pub fn auxiliary_heads(&self) -> impl Iterator<Item = (&Op, &AuxiliaryHead)> {
         self.walk().into_iter().filter_map(|op| match &op.kind {
+            OpKind::AuxiliaryHead(auxiliary) => Some((op, auxiliary)),
+            _ => None,
+        })
+    }
+
+    /// The linear operations in forward order, convolutions among them, those of branches included and those of auxiliary
+    /// heads not.
+    pub fn linears(&self) -> impl Iterator<Item = (&Op, &Linear)> {
+        self.body().into_iter().filter_map(|op| match &op.kind {
             OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => Some((op, linear)),
             _ => None,
         })
@@ -664,11 +695,11 @@ impl Network {
         found
     }
 
-    /// Those of them that are not the head's.
+    /// Those of them that are no head's.
     pub fn hidden_weights(&self) -> Vec<(String, [usize; 2])> {
-        let head = self.head().and_then(|index| self.ops.get(index)).map(|head| format!("{}.weight", head.name));
+        let heads: Vec<String> = self.heads().into_iter().map(|head| format!("{}.weight", head.name)).collect();
         let mut found = self.weights_between_layers();
-        found.retain(|(parameter, _)| head.as_ref() != Some(parameter));
+        found.retain(|(parameter, _)| !heads.contains(parameter));
         found
     }
 
@@ -710,6 +741,7 @@ impl Network {
                             + of(&residual.shortcut, &mut skipped)
                             + of(&residual.gate, &mut gated)
                     }
+                    OpKind::AuxiliaryHead(auxiliary) => of(&auxiliary.head, &mut positions.clone()),
                     _ => 0.0,
                 };
             }
@@ -725,8 +757,19 @@ impl Network {
 
     /// Index in `ops` of the head: the last linear operation (or convolution) outside of branches.
     pub fn head(&self) -> Option<usize> {
-        self.ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_)))
+        last_linear(&self.ops)
     }
+
+    /// The last linear operation of each auxiliary head, in forward order, and the head.
+    pub fn heads(&self) -> Vec<&Op> {
+        let auxiliary = self.auxiliary_heads().map(|(_, auxiliary)| auxiliary.head.as_slice());
+        auxiliary.chain([self.ops.as_slice()]).filter_map(|ops| ops.get(last_linear(ops)?)).collect()
+    }
+}
+
+/// Index of the last linear operation or convolution outside of branches.
+fn last_linear(ops: &[Op]) -> Option<usize> {
+    ops.iter().rposition(|op| matches!(op.kind, OpKind::Linear(_) | OpKind::Convolution(_)))
 }
 
 /// Of these operations, of which the first may read the data; whether what follows them does so still.
@@ -752,6 +795,10 @@ fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [us
                 reads_data = still.into_iter().all(|still| still);
                 continue;
             }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                between_layers(&auxiliary.head, reads_data, found);
+                continue;
+            }
             _ => continue,
         };
         for (name, shape) in weights {
@@ -764,11 +811,15 @@ fn between_layers(ops: &[Op], mut reads_data: bool, found: &mut Vec<(String, [us
     reads_data
 }
 
-fn walk_into<'a>(ops: &'a [Op], found: &mut Vec<&'a Op>) {
+fn walk_into<'a>(ops: &'a [Op], with_auxiliary: bool, found: &mut Vec<&'a Op>) {
     for op in ops {
         found.push(op);
-        if let OpKind::Residual(residual) = &op.kind {
-            residual.ways().into_iter().for_each(|way| walk_into(way, found));
+        match &op.kind {
+            OpKind::Residual(residual) => {
+                residual.ways().into_iter().for_each(|way| walk_into(way, with_auxiliary, found));
+            }
+            OpKind::AuxiliaryHead(auxiliary) if with_auxiliary => walk_into(&auxiliary.head, true, found),
+            _ => {}
         }
     }
 }

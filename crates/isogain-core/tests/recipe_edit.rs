@@ -272,3 +272,11 @@ fn listed_convolutions_are_normalised_and_skipped_where_the_grid_stays() {
     let first: Vec<_> = network.walk()[1..5].iter().map(|op| op.name.as_str()).collect();
     assert_eq!(first, ["block2", "block2.norm", "block2.relu", "block2.conv"]);
 }
+
+/// A skip takes the gradient past every layer: a residual network has no auxiliary heads.
+#[test]
+fn skips_take_the_place_of_auxiliary_heads() {
+    let mut network = read("depth = 12\nwidth = 8\nsupervise_every = 5\nsupervise_share = 0.3");
+    edit::add_skip(&mut network, DEPTH, false).unwrap();
+    assert_eq!(network, read("kind = \"residual\"\ndepth = 12\nwidth = 8\nbranch_scale = \"depth\""));
+}

@@ -217,6 +217,51 @@ fn oscillators_read_positions_and_velocities() {
     assert_eq!(recurrent.oscillator, Some(Oscillator { step: 0.2, ..Oscillator::default() }));
 }
 
+/// Behind layers 3 and 6 of 7, like the last head; there is none behind the last layer, which has that one.
+#[test]
+fn auxiliary_heads_stand_behind_every_few_layers() {
+    let text = "depth = 7\nwidth = 8\nhead_init = \"lecun-normal\"\nsupervise_every = 3\nsupervise_share = 0.3";
+    let network = network(text, Shape::vector(64), 10);
+    let around = |at: usize| ["fc", "relu"].map(|what| format!("{what}{at}")).to_vec();
+    let expected = [around(1), around(2), around(3), vec!["aux3".into(), "aux3.head".into()]].concat();
+    assert_eq!(names(&network)[..8], expected);
+    let found: Vec<(&str, f64)> =
+        network.auxiliary_heads().map(|(op, auxiliary)| (op.name.as_str(), auxiliary.share)).collect();
+    assert_eq!(found, [("aux3", 0.3), ("aux6", 0.3)]);
+    assert_eq!(kind(&network, "aux6.head"), kind(&network, "head"));
+    // 64 x 8 + 8, six layers of 8 x 8 + 8, three heads of 8 x 10 + 10.
+    assert_eq!(count(&network), 520 + 6 * 72 + 3 * 90);
+    // They are beside the body: no hidden layers, and what is computed does not go through them.
+    assert!(network.body().iter().all(|op| !op.name.starts_with("aux")));
+    assert_eq!(network.linears().count(), 8);
+    let heads: Vec<&str> = network.heads().into_iter().map(|op| op.name.as_str()).collect();
+    assert_eq!(heads, ["aux3.head", "aux6.head", "head"]);
+    let hidden: Vec<String> = network.hidden_weights().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(hidden, ["fc2.weight", "fc3.weight", "fc4.weight", "fc5.weight", "fc6.weight", "fc7.weight"]);
+    assert_eq!(network.weights_between_layers().len(), 9);
+    assert_eq!(network.products(), (64 * 8 + 6 * 64 + 3 * 80) as f64);
+    let written: Network = serde_json::from_str(&serde_json::to_string(&network).unwrap()).unwrap();
+    assert_eq!(written, network);
+
+    // What follows the head follows them too; over positions they read the mean.
+    let squashed = try_network(&format!("{text}\noutput_activation = \"tanh\""), Shape::vector(64), 10).unwrap();
+    assert_eq!(names(&squashed)[6..9], ["aux3", "aux3.head", "aux3.output"]);
+    let convnet = "kind = \"convnet\"\ndepth = 4\nwidth = 8\nstages = 2\nhead = \"flatten\"\nsupervise_every = 2";
+    let convnet = try_network(convnet, Shape::image(8, 8, 1), 10).unwrap();
+    let (_, auxiliary) = convnet.auxiliary_heads().next().unwrap();
+    let inside: Vec<&str> = auxiliary.head.iter().map(|op| op.name.as_str()).collect();
+    assert_eq!((inside.as_slice(), auxiliary.share), (["aux2.mean", "aux2.head"].as_slice(), 1.0));
+    assert_eq!(convnet.products(), (64 * 9 * 8 + 64 * 72 * 8 + 80 + 16 * (72 * 16 + 144 * 16) + 16 * 16 * 10) as f64);
+
+    // Looks-linear weights pair the units of an activation, those of auxiliary heads too.
+    let paired =
+        try_network("depth = 4\nwidth = 8\ninit = \"looks-linear\"\nsupervise_every = 2", Shape::vector(64), 10);
+    let paired = paired.unwrap();
+    assert_eq!(kind(&paired, "aux2.head"), kind(&paired, "head"));
+    let OpKind::Linear(after) = kind(&paired, "fc3") else { panic!("no layer") };
+    assert!(after.init.pairs_units());
+}
+
 #[test]
 fn stacked_recurrent_layers_over_the_pixels_of_an_image() {
     let text = "kind = \"rnn\"\ndepth = 2\nwidth = 16\nactivation = \"relu\"\ninit = \"he-normal\"\n\

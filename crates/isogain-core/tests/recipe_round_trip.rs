@@ -184,7 +184,10 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
                 if has_branches { (branch_scale, learnable_scale) } else { (default.branch_scale, false) };
             let may_be_fixed_up = kind == NetworkKind::Residual && norm.is_none() && !init.is_data_dependent();
             let has_factor = learnable_scale && branch_scale != BranchScale::Number(0.0);
+            let is_supervised = matches!(kind, NetworkKind::Mlp | NetworkKind::Convnet) && drop < 0.5;
             NetworkRecipe {
+                supervise_every: is_supervised.then(|| 1 + (2.0 * drop * (depth - 1) as f64) as usize),
+                supervise_share: if is_supervised { 0.75 + drop } else { default.supervise_share },
                 fixup: may_be_fixed_up && weight_norm.is_none() && has_factor,
                 depth,
                 width,

@@ -18,13 +18,15 @@ mod finish;
 
 impl Model {
     /// Draws every parameter; `batch` is needed by data-dependent initialisers. Parameters are drawn in f64 from
-    /// one ChaCha stream in forward order, so the same seed gives the same network in either precision.
+    /// one ChaCha stream in forward order, so the same seed gives the same network in either precision. Those of auxiliary
+    /// heads come last, so that the network is the same with and without them.
     pub fn new(network: &Network, seed: u64, dtype: DType, batch: &Samples) -> Self {
         memory::keep_freed();
         let device = Device::flex();
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let (mut parameters, mut running) = (BTreeMap::new(), BTreeMap::new());
-        for op in network.walk() {
+        let beside = network.auxiliary_heads().flat_map(|(_, auxiliary)| &auxiliary.head);
+        for op in network.body().into_iter().chain(beside) {
             let mut keep = |parameter: &str, value: Value| parameters.insert(format!("{}.{parameter}", op.name), value);
             let constant = |value: f64, count: usize| Value::Vector(vector(&vec![value; count], dtype, &device));
             match &op.kind {
@@ -106,6 +108,7 @@ impl Model {
                     keep("hidden_bias", Value::Vector(vector(&hidden_bias, dtype, &device)));
                 }
                 OpKind::Residual(_)
+                | OpKind::AuxiliaryHead(_)
                 | OpKind::Activation { .. }
                 | OpKind::Softmax
                 | OpKind::Pool(_)

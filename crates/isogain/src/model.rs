@@ -6,7 +6,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::flow::Values;
 use isogain_core::network::{
-    Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent, Residual,
+    AuxiliaryHead, Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent,
+    Residual,
 };
 use isogain_core::recipe::Precision;
 use isogain_core::renorm::{Averages, Bounds, Correction};
@@ -179,6 +180,8 @@ pub struct Pass<'a> {
     positions: usize,
     /// Seed of this pass's dropout.
     noise: u64,
+    /// Outputs of the auxiliary heads so far, `[batch, outputs]` each, with the factor on their loss.
+    auxiliary: Vec<(f64, Tensor<2>)>,
     collected: Collected,
 }
 
@@ -208,6 +211,7 @@ impl Model {
             is_penalised: false,
             positions,
             noise: 0,
+            auxiliary: Vec::new(),
             collected: Collected::default(),
         }
     }
@@ -242,6 +246,7 @@ impl Model {
                 OpKind::Softmax => ops::softmax(x, pass.site(name)),
                 OpKind::Norm(norm) => self.normalise(name, norm, pass, x),
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
+                OpKind::AuxiliaryHead(auxiliary) => self.auxiliary_head(name, auxiliary, pass, x),
                 OpKind::Pool(pool) => {
                     pass.positions = pool.window.map_or(1, |window| window.output().iter().product());
                     ops::pool(x, pool, pass.site(name))
@@ -320,6 +325,18 @@ impl Model {
         ops::residual(skip, branch, residual.scale, learnable, pass.site(name))
     }
 
+    /// What comes in goes on; in training a head reads it too.
+    fn auxiliary_head(&self, name: &str, auxiliary: &AuxiliaryHead, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
+        if pass.mode == Mode::Train {
+            let positions = pass.positions;
+            let read = pass.watch(&branch_joint(name), x.clone());
+            let outputs = self.run(&auxiliary.head, pass, read);
+            pass.positions = positions;
+            pass.auxiliary.push((auxiliary.share, outputs));
+        }
+        ops::watch(x, pass.site(name))
+    }
+
     fn normalise(&self, name: &str, norm: &Norm, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
         let (gamma, site) = (pass.vector(name, "gamma"), pass.site(name));
         match (norm.norm, pass.mode) {
@@ -351,7 +368,7 @@ impl Model {
         norm.weight(&weight, &gains, fan_out)
     }
 
-    /// Mean loss over the batch, `[1]`.
+    /// Mean loss over the batch, `[1]`: of the last head's outputs the loss that is told.
     pub fn loss(&self, outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
         let site = Site::new("loss", None, &Collected::default());
         match (self.network.loss, targets) {
@@ -403,7 +420,7 @@ impl Model {
     }
 }
 
-/// Joint of a residual operation's branch: where the skipped value enters the branch.
+/// Joint of a residual operation's branch, or of an auxiliary head: where the value that passes enters it.
 pub(crate) fn branch_joint(residual: &str) -> String {
     format!("{residual}/branch")
 }
@@ -506,6 +523,20 @@ impl Pass<'_> {
     /// On a tensor that is no operation's output: a node of its own, for those alone who look at whole tensors.
     fn watch(&self, joint: &str, x: Tensor<2>) -> Tensor<2> {
         if self.probes.is_some_and(Probes::keeps_values) { ops::watch(x, self.site(joint)) } else { x }
+    }
+
+    /// The outputs of all heads of this pass in training mode, `[batch, outputs]`, with the factors on their losses: those of
+    /// the last one, and of the auxiliary ones.
+    pub(crate) fn every_head(&self, outputs: Tensor<2>) -> Vec<(f64, Tensor<2>)> {
+        std::iter::once((1.0, outputs)).chain(self.auxiliary.iter().cloned()).collect()
+    }
+
+    /// What is trained, given the loss of the last head: the sum with those of auxiliary heads, `[1]`.
+    pub fn objective(&self, loss: Tensor<1>, targets: &Targets) -> Tensor<1> {
+        let add = |sum: Tensor<1>, (share, outputs): &(f64, Tensor<2>)| {
+            sum + self.model.loss(outputs.clone(), targets) * *share
+        };
+        self.auxiliary.iter().fold(loss, add)
     }
 
     /// Goes back from a loss of this pass: the gradient of every parameter, by name; zeros where the loss does not

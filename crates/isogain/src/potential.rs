@@ -119,7 +119,11 @@ impl Line<'_> {
 
     /// Derivative of the loss along the line.
     fn slope(&self, length: f64) -> f64 {
-        let (_, gradients) = loss_and_gradients(&self.at(length), self.samples, None);
+        let model = self.at(length);
+        let mut pass = model.tracked(None);
+        let outputs = model.forward(&mut pass, model.inputs(self.samples));
+        // Of the loss that is told, whatever else the step is for.
+        let gradients = pass.gradients(&model.loss(outputs, &self.samples.targets));
         let product = |(name, gradient): (&String, &Value)| {
             let [a, b] = [gradient, &self.step[name.as_str()]].map(Value::to_f64);
             a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>()

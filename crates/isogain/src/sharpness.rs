@@ -123,11 +123,15 @@ fn rehearse(trainer: &mut Trainer, batch: &Samples) -> Rehearsal {
 }
 
 /// Largest eigenvalue of G = J^T (d2 loss / d output2) J by power iteration, in f64; J v by a central difference of
-/// outputs, J^T by the tape. G has no negative eigenvalue.
+/// outputs, J^T by the tape. G has no negative eigenvalue. Auxiliary heads add theirs, with the factors on their losses.
 fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
     let model = model.cast(DType::F64);
     let inputs = model.inputs(batch);
-    let outputs = |model: &Model| model.forward(&mut model.plain(Mode::Train, None), inputs.clone());
+    let outputs = |model: &Model| {
+        let mut pass = model.plain(Mode::Train, None);
+        let last = model.forward(&mut pass, inputs.clone());
+        pass.every_head(last)
+    };
     let origin = flat(&model.parameters);
     let size = norm(&origin).max(1.0);
     let here = outputs(&model);
@@ -137,10 +141,16 @@ fn gauss_newton(model: &Model, batch: &Samples) -> f64 {
         let step = STEP * size;
         let ahead = outputs(&moved(&model, &origin, &direction, step));
         let behind = outputs(&moved(&model, &origin, &direction, -step));
-        let image = curved(&model, here.clone(), (ahead - behind) / (2.0 * step));
         let mut pass = model.tracked(None);
-        let tracked = model.forward(&mut pass, inputs.clone());
-        let image = flat(&pass.gradients(&(tracked * image.autodiff()).sum()));
+        let last = model.forward(&mut pass, inputs.clone());
+        let moved = here.iter().zip(ahead.into_iter().zip(behind));
+        let images = moved.map(|((share, here), ((_, ahead), (_, behind)))| {
+            curved(&model, here.clone(), (ahead - behind) / (2.0 * step)) * *share
+        });
+        let heads = pass.every_head(last).into_iter().zip(images);
+        let products = heads.map(|((_, tracked), image)| (tracked * image.autodiff()).sum());
+        let Some(product) = products.reduce(|sum, product| sum + product) else { return 0.0 };
+        let image = flat(&pass.gradients(&product));
         let length = norm(&image);
         if !(length > 0.0 && length.is_finite()) {
             return if length == 0.0 { 0.0 } else { f64::INFINITY };
@@ -184,6 +194,51 @@ mod tests {
     use isogain_core::recipe::{expand, parse};
 
     use super::*;
+
+    /// Auxiliary heads add their curvature: against the whole matrix, from differences of all outputs.
+    #[test]
+    fn every_head_counts_with_its_share() {
+        let text = "[data]\nloss = \"mean-squared-error\"\n[network]\ndepth = 3\nwidth = 3\nactivation = \"tanh\"\n\
+                    init = \"lecun-normal\"\nsupervise_every = 2\nsupervise_share = 0.7\n";
+        let crate::experiment::training::Subject { network, data, .. } =
+            crate::experiment::training::Subject::new(text).unwrap();
+        let batch = data.train.select(&(0..12).collect::<Vec<usize>>());
+        let model = Model::new(&network, 0, DType::F64, &batch);
+        let outputs = |model: &Model| -> Vec<f64> {
+            let mut pass = model.plain(Mode::Train, None);
+            let last = model.forward(&mut pass, model.inputs(&batch));
+            let each = pass.every_head(last).into_iter();
+            each.flat_map(|(share, outputs)| (outputs * share.sqrt()).into_data().iter::<f64>().collect::<Vec<_>>())
+                .collect()
+        };
+        let origin = flat(&model.parameters);
+        let mut columns: Vec<Vec<f64>> = Vec::new();
+        for (name, values) in &origin {
+            for at in 0..values.len() {
+                let mut direction: Direction =
+                    origin.iter().map(|(name, values)| (name.clone(), vec![0.0; values.len()])).collect();
+                direction.get_mut(name).unwrap()[at] = 1.0;
+                let ends = [1e-5, -1e-5].map(|step| outputs(&moved(&model, &origin, &direction, step)));
+                columns.push(ends[0].iter().zip(&ends[1]).map(|(a, b)| (a - b) / 2e-5).collect());
+            }
+        }
+        // The largest eigenvalue of J^T H J by power iteration, H = 2 / numbers of one head's outputs.
+        let numbers = (12 * network.outputs) as f64;
+        let mut v = vec![1.0; columns.len()];
+        let mut largest = 0.0;
+        for _ in 0..200 {
+            let mut image = vec![0.0; columns[0].len()];
+            for (column, v) in columns.iter().zip(&v) {
+                image.iter_mut().zip(column).for_each(|(sum, j)| *sum += j * v);
+            }
+            let back = |column: &Vec<f64>| column.iter().zip(&image).map(|(j, y)| j * y).sum::<f64>() * 2.0 / numbers;
+            let next: Vec<f64> = columns.iter().map(back).collect();
+            largest = next.iter().map(|x| x * x).sum::<f64>().sqrt();
+            v = next.iter().map(|x| x / largest).collect();
+        }
+        let found = gauss_newton(&model, &batch);
+        assert!((found / largest - 1.0).abs() < 0.02, "{found} {largest}");
+    }
 
     #[test]
     fn the_effort_does_not_grow_with_a_large_network() {

@@ -27,12 +27,12 @@ use crate::probe::{Keep, Kept, Probes, Seen, tensor_moments};
 /// Gradient of each parameter, by name.
 pub type Gradients = BTreeMap<String, Value>;
 
-/// Loss on a batch and the gradient of every parameter, training mode.
+/// Loss on a batch, that of the last head, and the gradient of every parameter, of what is trained; training mode.
 pub fn loss_and_gradients(model: &Model, batch: &Samples, probes: Option<&Probes>) -> (f64, Gradients) {
     let mut pass = model.tracked(probes);
     let outputs = model.forward(&mut pass, model.inputs(batch));
     let loss = model.loss(outputs, &batch.targets);
-    let gradients = pass.gradients(&loss);
+    let gradients = pass.gradients(&pass.objective(loss.clone(), &batch.targets));
     (scalar(loss), gradients)
 }
 
@@ -263,6 +263,13 @@ impl Captures<'_> {
                     shortcut: inside(&skip, &residual.shortcut),
                     gate,
                     concatenates: residual.concatenates,
+                }
+            }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                let joint = branch_joint(&op.name);
+                OpCaptureKind::AuxiliaryHead {
+                    head: self.of(&auxiliary.head, &Start { joint: &joint, features: start.features }),
+                    head_cotangent_in: kept(&self.seen.backward, &joint),
                 }
             }
             OpKind::Recurrent(_) => {

@@ -30,7 +30,8 @@ pub(crate) fn tangent_kernel(recipe: &Recipe, network: &Network, data: &Dataset)
     let all = data.train.select(&(0..samples).collect::<Vec<usize>>());
     let outputs = to_f64(model.forward(&mut model.plain(Mode::Train, None), model.inputs(&all)).into_data());
     let count = outputs.len() / samples;
-    let is_descent = recipe.optimizer.name == OptimizerName::Sgd && network.loss == Loss::MeanSquaredError;
+    let is_alone = network.auxiliary_heads().next().is_none();
+    let is_descent = is_alone && recipe.optimizer.name == OptimizerName::Sgd && network.loss == Loss::MeanSquaredError;
     let errors: Vec<f64> = if is_descent {
         outputs.iter().zip(numbers(&all.targets, network.outputs)).map(|(output, target)| output - target).collect()
     } else {

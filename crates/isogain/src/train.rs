@@ -110,7 +110,7 @@ impl Trainer {
         let outputs = self.model.forward(&mut pass, self.model.inputs(batch));
         let told = self.model.told_loss(&outputs, &batch.targets, self.told);
         let loss_tensor = self.model.loss(outputs, &batch.targets);
-        let mut gradients = pass.gradients(&loss_tensor);
+        let mut gradients = pass.gradients(&pass.objective(loss_tensor.clone(), &batch.targets));
         let loss = told.unwrap_or_else(|| scalar(loss_tensor));
         let statistics = pass.statistics();
 

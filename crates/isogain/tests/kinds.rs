@@ -14,8 +14,9 @@ use isogain_core::flow::{Flow, Joint};
 use isogain_core::network::{Loss, Network, Op, OpKind};
 use serde::Deserialize;
 
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 27] = [
     "antisymmetric_recurrences",
+    "auxiliary_heads",
     "batch_renorm",
     "computed_weights",
     "convnet",

@@ -110,6 +110,7 @@ fn the_document_of_every_kind_of_network_follows_the_schema() {
         ("residual", ""),
         ("residual", "gate_bias = -2.0"),
         ("residual", "growth = 4"),
+        ("mlp", "supervise_every = 3"),
     ];
     let steps = ["rnn", "lstm", "gru", "transformer"].map(|kind| (kind, ""));
     let adding = "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 12\n";

@@ -48,6 +48,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
             norm::split(&statistics, gamma, op, rms_out, gain)
         }
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
+        OpCaptureKind::AuxiliaryHead { .. } => vec![Part { cause: Cause::AuxiliaryHead, log_gain: gain }],
         OpCaptureKind::QkNorm { gammas, eps } => qk_norm::split(gammas, *eps, op, rms_out, gain),
         OpCaptureKind::Attention { features } => attention::split(*features, op, gain),
         OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
@@ -56,6 +57,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
     });
     let branch = match &op.kind {
         OpCaptureKind::Residual { branch_cotangent_in, .. } => Some(residual::branch(op, branch_cotangent_in, batch)),
+        OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => Some(residual::branch(op, head_cotangent_in, batch)),
         _ => None,
     };
     let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {

@@ -33,6 +33,8 @@ pub(super) fn back(op: &OpCapture) -> Option<Back<'_>> {
             let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
             Some(Box::new(move |g| norm::back(&statistics, gamma, op, g)))
         }
+        // Its head adds a cotangent that depends on none.
+        OpCaptureKind::AuxiliaryHead { .. } => Some(Box::new(<[f64]>::to_vec)),
         OpCaptureKind::Other { weighted: false } => {
             let factor = one_number(op)?;
             Some(Box::new(move |g| g.iter().map(|g| factor * g).collect()))

@@ -88,6 +88,13 @@ pub enum OpCaptureKind {
         /// Whether x and F(x) stand side by side.
         concatenates: bool,
     },
+    /// `y = x`, and beside it a head whose loss is trained too.
+    AuxiliaryHead {
+        /// The operations of the head; the cotangent at the output of the last one has the factor on its loss in it.
+        head: Vec<OpCapture>,
+        /// What came back through the head, as the input: `dL/dx - dL/dy`.
+        head_cotangent_in: Values,
+    },
     /// A recurrent layer, over all steps.
     Recurrent {
         /// dL/d(state) after each time step, first step first; of the LSTM, h and c side by side.
@@ -189,7 +196,7 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
-    /// Every operation in forward order, branches, projections and gates after the residual operation that holds them.
+    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them.
     pub fn walk(&self) -> Vec<&OpCapture> {
         fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
             for op in ops {
@@ -212,6 +219,7 @@ impl OpCapture {
             OpCaptureKind::Activation(_) => "activation",
             OpCaptureKind::Norm { .. } | OpCaptureKind::QkNorm { .. } => "norm",
             OpCaptureKind::Residual { .. } => "residual",
+            OpCaptureKind::AuxiliaryHead { .. } => "auxiliary-head",
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
             OpCaptureKind::Other { weighted: true, .. } => "module",
@@ -221,13 +229,15 @@ impl OpCapture {
 
     /// Whether people would say that a layer begins here, as [`super::Joint::begins_layer`].
     pub(super) fn begins_layer(&self) -> bool {
-        !matches!(self.kind_name(), "activation" | "norm" | "attention" | "operation")
+        !matches!(self.kind_name(), "activation" | "norm" | "attention" | "auxiliary-head" | "operation")
     }
 
-    /// The operations inside of a residual one: of the branch, of shortcut and gate where they are; empty for others.
+    /// The operations inside of a residual one: of the branch, of shortcut and gate where they are; of an auxiliary head its own;
+    /// empty for others.
     pub(super) fn ways(&self) -> [&[OpCapture]; 3] {
         match &self.kind {
             OpCaptureKind::Residual { branch, shortcut, gate, .. } => [branch, shortcut, gate],
+            OpCaptureKind::AuxiliaryHead { head, .. } => [head, &[], &[]],
             _ => [&[]; 3],
         }
     }
@@ -290,6 +300,11 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 }
                 op.expect("branch_cotangent_in", branch_cotangent_in, op.input.len())?;
                 op.ways().into_iter().try_for_each(check_chain)?;
+            }
+            OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
+                op.expect("output", &op.output, op.input.len())?;
+                op.expect("head_cotangent_in", head_cotangent_in, op.input.len())?;
+                check_chain(head)?;
             }
         }
         before = Some(op);

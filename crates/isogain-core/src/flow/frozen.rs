@@ -75,7 +75,7 @@ fn forth(op: &OpCapture) -> Option<Forth<'_>> {
             Some(Box::new(move |u| scaled(&norm::back(&statistics, &ones, op, u), &gamma.to_f64())))
         }
         // Products with numbers are their own transposes.
-        OpCaptureKind::Activation(_) | OpCaptureKind::Other { .. } => back(op),
+        OpCaptureKind::Activation(_) | OpCaptureKind::AuxiliaryHead { .. } | OpCaptureKind::Other { .. } => back(op),
         OpCaptureKind::Residual { .. }
         | OpCaptureKind::Convolution { .. }
         | OpCaptureKind::Recurrent { .. }

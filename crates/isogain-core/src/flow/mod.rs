@@ -80,8 +80,8 @@ impl Flow {
 pub struct Joint {
     /// The operation's name.
     pub name: String,
-    /// The operation's kind: `linear`, `convolution`, `activation`, `norm`, `residual`, `recurrent`, `attention`, and for what
-    /// is taken whole `module` (with weights) or `operation` (without).
+    /// The operation's kind: `linear`, `convolution`, `activation`, `norm`, `residual`, `auxiliary-head`, `recurrent`, `attention`, and
+    /// for what is taken whole `module` (with weights) or `operation` (without).
     pub kind: String,
     /// ln(rms cotangent at the input / rms cotangent at the output), nepers. `None` when either is zero or not finite.
     pub log_gain: Option<f64>,
@@ -96,7 +96,8 @@ pub struct Joint {
     /// RMS per element of the operation's output.
     #[serde(deserialize_with = "number_or_nan")]
     pub activation_rms: f64,
-    /// How skip and branch share the cotangent, for a residual operation.
+    /// How skip and branch share the cotangent, for a residual operation; how what follows and the head do, for an auxiliary
+    /// head.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branch: Option<Branch>,
     /// RMS per element of the cotangent of the state after each time step, first step first, the mean over the batch
@@ -163,6 +164,8 @@ pub enum Cause {
     Projection,
     /// Residual: what the branch adds to the skip's cotangent.
     BranchSum,
+    /// Auxiliary head: what it adds to the cotangent of what follows.
+    AuxiliaryHead,
     /// Attention: what the values alone carry back.
     ValuePath,
     /// Attention: what the queries add, through the softmax.
@@ -174,7 +177,8 @@ pub enum Cause {
 }
 
 /// How a residual operation's skip and branch share the cotangent: g_in = s + b with b = scale * J_F^T g and s = J_S^T g,
-/// g itself where the skip is the identity; with a gate s is what does not come through the branch.
+/// g itself where the skip is the identity; with a gate s is what does not come through the branch. Of an auxiliary head s is the
+/// cotangent g of what follows, and b what comes back through the head, with the factor on its loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
     /// <s, g_in> / |g_in|^2; with `branch_share` it sums to 1 (Shapley values of the energy). 1 when g_in is zero.
@@ -190,7 +194,8 @@ pub struct Branch {
     #[serde(deserialize_with = "number_or_nan")]
     pub cosine: f64,
     /// The operations of the branch; their log-gains add up to ln(|b|/|s|) - ln|scale| where the skip is the
-    /// identity and one factor scales all channels.
+    /// identity and one factor scales all channels. Those of an auxiliary head add up to ln of |b| over the cotangent that its
+    /// own loss starts with.
     pub joints: Vec<Joint>,
     /// The operations of the skip, where it is not the identity.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

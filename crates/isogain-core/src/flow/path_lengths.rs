@@ -25,7 +25,8 @@ pub struct PathLengths {
     pub energy: Vec<f64>,
 }
 
-/// Takes the gradient apart by path length. `None` for a network without residual operations.
+/// Takes the gradient apart by path length. `None` for a network without residual operations; what auxiliary heads add is
+/// no part of it.
 ///
 /// It costs as many ways back as there are branches, and is left out where that is too much, or where an operation cannot
 /// be followed for any direction.

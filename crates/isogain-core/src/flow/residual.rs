@@ -1,4 +1,5 @@
-//! Residual addition y = x + scale F(x): how skip and branch share the cotangent.
+//! Residual addition y = x + scale F(x): how skip and branch share the cotangent. Behind y = x with an auxiliary head beside it
+//! cotangents add up in the same way, though the head's comes from a loss of its own.
 //!
 //! g_in = s + b with b = scale J_F^T g, and s = g or, where the skip is a projection, s = J_S^T g, is a sum, not a chain.
 //! |g_in|^2 = <s, g_in> + <b, g_in> splits its energy exactly; the two terms are the Shapley values of the two-player

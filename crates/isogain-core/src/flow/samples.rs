@@ -35,6 +35,10 @@ pub(super) fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> 
                 concatenates: *concatenates,
             }
         }
+        OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
+            head: first_samples(head, samples, batch),
+            head_cotangent_in: few(head_cotangent_in),
+        },
         other => other.clone(),
     };
     let one = |op: &OpCapture| OpCapture {

@@ -8,7 +8,8 @@ use super::WeightGradient;
 use super::attribute::log;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 
-/// One entry for each linear operation, in forward order, those of a branch after the operations before it.
+/// One entry for each linear operation, in forward order, those of a branch or an auxiliary head after the
+/// operations before it.
 pub(super) fn gradients(capture: &Capture) -> Vec<WeightGradient> {
     let mut found = Vec::new();
     collect(capture.ops(), capture.batch(), &mut found);
@@ -29,7 +30,9 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
                 let coherence = log_norm.and_then(rest);
                 found.push(WeightGradient { name: op.name.clone(), log_norm, backward_signal, input_size, coherence });
             }
-            OpCaptureKind::Residual { .. } => op.ways().into_iter().for_each(|way| collect(way, batch, found)),
+            OpCaptureKind::Residual { .. } | OpCaptureKind::AuxiliaryHead { .. } => {
+                op.ways().into_iter().for_each(|way| collect(way, batch, found));
+            }
             OpCaptureKind::Activation(_)
             | OpCaptureKind::Norm { .. }
             | OpCaptureKind::QkNorm { .. }

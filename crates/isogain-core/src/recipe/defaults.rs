@@ -65,6 +65,8 @@ impl Default for NetworkRecipe {
             branch_scale: BranchScale::Number(1.0),
             learnable_scale: false,
             scale_per_channel: false,
+            supervise_every: None,
+            supervise_share: 1.0,
             gate_bias: None,
             growth: None,
             output_activation: None,

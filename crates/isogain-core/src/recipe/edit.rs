@@ -167,6 +167,9 @@ pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool
         kind => {
             if kind == NetworkKind::Mlp {
                 network.kind = NetworkKind::Residual;
+                // A skip takes the gradient past every layer, as auxiliary heads would.
+                network.supervise_every = None;
+                network.supervise_share = NetworkRecipe::default().supervise_share;
             }
             network.skip = true;
             network.branch_scale = scale;

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 39] = [
+const KEYS: [(&str, &[NetworkKind]); 41] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -19,6 +19,8 @@ const KEYS: [(&str, &[NetworkKind]); 39] = [
     ("branch_scale", &[Residual, Resnet, Transformer]),
     ("learnable_scale", &[Residual, Resnet, Transformer]),
     ("scale_per_channel", &[Residual, Resnet, Transformer]),
+    ("supervise_every", &[Mlp, Convnet]),
+    ("supervise_share", &[Mlp, Convnet]),
     ("gate_bias", &[Residual]),
     ("growth", &[Residual]),
     ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
@@ -71,6 +73,7 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         "norm_ramp" if kind != NetworkKind::Layers && network.norm != Some(NormKind::BatchRenorm) => {
             "only for norm = \"batch-renorm\""
         }
+        "supervise_share" if network.supervise_every.is_none() => "only with supervise_every",
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",
         "block" | "branch_scale" | "learnable_scale" | "scale_per_channel" | "stochastic_depth" | "fixup"
             if kind == Resnet && !network.skip =>

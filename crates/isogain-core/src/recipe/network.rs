@@ -51,6 +51,13 @@ pub struct NetworkRecipe {
     /// Whether each channel has a trained factor of its own (LayerScale).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scale_per_channel: bool,
+    /// After how many hidden layers each an auxiliary head stands whose loss is trained too (`mlp`, `convnet`); there are none
+    /// when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervise_every: Option<usize>,
+    /// Factor on the loss of each auxiliary head; 1 on that of the last one.
+    #[serde(skip_serializing_if = "is_default_share")]
+    pub supervise_share: f64,
     /// Where the bias of each block's gate starts: `y = (1 - T) x + T F(x)` with `T = sigmoid(x W + b)`; a sum without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_bias: Option<f64>,
@@ -310,6 +317,10 @@ fn is_eight(number: &usize) -> bool {
 
 fn is_default_ramp(number: &usize) -> bool {
     *number == NetworkRecipe::default().norm_ramp
+}
+
+fn is_default_share(share: &f64) -> bool {
+    *share == NetworkRecipe::default().supervise_share
 }
 
 fn is_max(pool: &Pooling) -> bool {

@@ -157,6 +157,8 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,
         scale_per_channel: table.get("scale_per_channel", default.scale_per_channel, Entry::flag)?,
+        supervise_every: table.optional("supervise_every", Entry::whole)?,
+        supervise_share: table.get("supervise_share", default.supervise_share, Entry::number)?,
         gate_bias: table.optional("gate_bias", Entry::number)?,
         growth: table.optional("growth", Entry::whole)?,
         output_activation: table.optional("output_activation", output_activation)?,

@@ -148,6 +148,8 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("head", &network.head, &default.head);
     settings.changed("dropout", &network.dropout, &default.dropout);
     settings.changed("stochastic_depth", &network.stochastic_depth, &default.stochastic_depth);
+    settings.changed("supervise_every", &network.supervise_every, &default.supervise_every);
+    settings.changed("supervise_share", &network.supervise_share, &default.supervise_share);
     settings.changed("output_activation", &network.output_activation, &default.output_activation);
     settings.lines.put(network.kind == NetworkKind::Layers, "layers", layers(&network.layers, 0));
     settings.lines

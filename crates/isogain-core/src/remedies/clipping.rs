@@ -1,5 +1,7 @@
 //! The thresholds that the kinds of clipping derive from what was measured.
 
+use std::collections::HashSet;
+
 use super::{Prescription, Remedy};
 use crate::recipe::{Clip, ClipKind, Recipe};
 use crate::record::ParameterRecord;
@@ -48,13 +50,14 @@ pub(super) fn measured(case: &Case<'_>, recipe: &Recipe) -> Option<Measured> {
 }
 
 /// The ratio of a unit's gradient to its weights from which on a step would change them by more than 1 %; `None` where no
-/// tensor but the head's, the last one, exceeds it.
+/// tensor but those of heads exceeds it.
 pub(super) fn ratio(case: &Case<'_>, recipe: &Recipe) -> Option<f64> {
     let harmless = LARGEST_RELATIVE_STEP / recipe.optimizer.learning_rate;
     let steps = case.history.iter().map(|step| step.parameters.as_slice());
-    let head = case.network.head().map(|head| format!("{}.", case.network.ops[head].name));
+    let heads: HashSet<&str> = case.network.heads().into_iter().map(|head| head.name.as_str()).collect();
+    let is_hidden = |name: &str| name.rsplit_once('.').is_none_or(|(op, _)| !heads.contains(op));
     let seen = std::iter::once(case.start.parameters.as_slice()).chain(steps).flatten();
-    let hidden = seen.filter(|parameter| head.as_ref().is_none_or(|head| !parameter.name.starts_with(head)));
+    let hidden = seen.filter(|parameter| is_hidden(&parameter.name));
     let ratios = hidden.filter(|parameter| parameter.gradient.non_finite == 0).filter_map(|parameter| {
         let weight = parameter.weight.norm();
         (weight > 0.0).then(|| parameter.gradient.norm() / weight)

@@ -63,6 +63,7 @@ mod smaller_eps;
 mod smooth_kernel_shaping;
 mod spectral_norm;
 mod standardise_weights;
+mod supervise_layers;
 mod swap_activation;
 mod swap_loss;
 mod t_fixup_init;
@@ -111,7 +112,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 56] = [
+pub static TABLE: [&Remedy; 57] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -152,6 +153,7 @@ pub static TABLE: [&Remedy; 56] = [
     &sigma_reparam::REMEDY,
     &add_gated_skip::REMEDY,
     &connect_densely::REMEDY,
+    &supervise_layers::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,

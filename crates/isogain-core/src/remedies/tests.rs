@@ -156,6 +156,26 @@ fn norms_move_into_the_branches_and_to_both_ends() {
     }
 }
 
+/// Heads in between help deep plain stacks whose signal arrives, and those alone.
+#[test]
+fn layers_are_supervised_where_samples_can_be_told_apart() {
+    let variants = |network: &str| parameters("supervise-layers", &Bench::new(&format!("[network]\n{network}\n")));
+    let every_fifth = ["supervise_every = 5"];
+    assert_eq!(variants("depth = 30\ninit = \"he-normal\""), every_fifth);
+    assert_eq!(variants("depth = 30\ninit = \"he-normal\"\nactivation = \"gelu\""), every_fifth);
+    // Small activations still differ between samples; a bias that outgrows them hides that.
+    assert_eq!(variants("depth = 30\ninit = \"glorot-normal\""), every_fifth);
+    for none in [
+        "depth = 30",
+        "depth = 30\nactivation = \"sigmoid\"\ninit = \"glorot-normal\"",
+        "depth = 5\ninit = \"he-normal\"",
+        "depth = 30\ninit = \"he-normal\"\nsupervise_every = 10",
+        "kind = \"residual\"\ndepth = 30\ninit = \"he-normal\"",
+    ] {
+        assert!(variants(none).is_empty(), "{none}");
+    }
+}
+
 /// Gated cells, orthogonal weights, an antisymmetric, a diagonal and an oscillating recurrence have no use for the penalty of a plain
 /// one, nor for one another; and it is not prescribed where it is idle.
 #[test]

@@ -25,6 +25,7 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Rescale => "norm rescale",
         Cause::Projection => "norm projection",
         Cause::BranchSum => "branch sum",
+        Cause::AuxiliaryHead => "auxiliary heads",
         Cause::ValuePath => "attention's values",
         Cause::QueryPath => "attention's queries",
         Cause::KeyPath => "attention's keys",
@@ -42,6 +43,7 @@ pub fn cause_meaning(cause: Cause) -> &'static str {
         Cause::Rescale => "the normalisation's factor gamma / sigma",
         Cause::Projection => "what centring and normalising take out of the gradient",
         Cause::BranchSum => "what the residual branches add to the skip connection's gradient",
+        Cause::AuxiliaryHead => "what auxiliary heads add to the gradient that comes from behind them",
         Cause::ValuePath => "what the attention's values alone carry back: the mean over what each position looks at",
         Cause::QueryPath => "what goes back through the softmax to the attention's queries",
         Cause::KeyPath => "what goes back through the softmax to the attention's keys",
@@ -188,7 +190,7 @@ pub fn trainable_depth(report: &CheckReport) -> Option<String> {
         ));
     }
     let depth = report.limits.trainable_depth?;
-    let has_skips = report.flow.joints.iter().any(|joint| joint.branch.is_some());
+    let has_skips = report.flow.joints.iter().any(|joint| joint.kind == "residual");
     let binding =
         report.limits.binding.map_or_else(String::new, |binding| format!(", beyond which {}", binding.beyond()));
     Some(format!("trainable to {}{binding}", about_layers(depth, has_skips)))

@@ -90,7 +90,7 @@ fn segments<'a>(case: &Case<'a>) -> Vec<Segment<'a>> {
             }
             OpKind::Activation { activation: phi } => activation = *phi,
             OpKind::Linear(_) | OpKind::Convolution(_) | OpKind::Pool(_) | OpKind::Flatten(_) => {}
-            OpKind::Dropout(_) | OpKind::StochasticDepth(_) => {}
+            OpKind::Dropout(_) | OpKind::StochasticDepth(_) | OpKind::AuxiliaryHead(_) => {}
             // A skip goes around what it holds, another norm undoes the scale, and the rest is beyond the closed form.
             OpKind::Norm(_)
             | OpKind::Residual(_)

@@ -132,7 +132,10 @@ fn scale(case: &Case<'_>) -> Told {
         let holds = log_gain.abs() > f64::abs(limit);
         Told::new(Kind::Scale, holds, vec![Evidence::against(name, log_gain, limit, source)])
     };
-    match jacobian(case) {
+    // What comes back from the last head is then not all.
+    let has_others = case.network.auxiliary_heads().next().is_some();
+    let jacobian = if has_others { Err("auxiliary heads add to the gradient on its way") } else { jacobian(case) };
+    match jacobian {
         Ok(jacobian) => evidence(format!("ln of any direction's gain back to {}", jacobian.layer), jacobian.log_gain),
         // The gradient that was measured stands for those of other directions.
         Err(why) => {

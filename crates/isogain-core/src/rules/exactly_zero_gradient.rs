@@ -82,6 +82,8 @@ fn before_gates<'a>(
             OpKind::Residual(residual) => {
                 before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
             }
+            // What passes it has a gradient of its own.
+            OpKind::AuxiliaryHead(auxiliary) => before_gates(&auxiliary.head, false, opens, found),
             OpKind::Activation { .. }
             | OpKind::Softmax
             | OpKind::Pool(_)

@@ -25,7 +25,7 @@ pub(super) fn line(case: &Case<'_>) -> Option<String> {
 /// The layer that the body repeats, in words: its second linear operation, with what follows. The first one has the
 /// data's fan-in.
 fn layer(network: &Network) -> Option<String> {
-    let ops = network.walk();
+    let ops = network.body();
     let (index, linear) = ops
         .iter()
         .enumerate()
@@ -54,7 +54,8 @@ fn layer(network: &Network) -> Option<String> {
         Some(WeightNorm::Spectral) => "weights of spectral norm 1".to_owned(),
         Some(WeightNorm::Orthogonal) => "orthogonal weights".to_owned(),
     };
-    Some(format!("{weights} + {}{norm}{skip}", linear.activation))
+    let heads = if network.auxiliary_heads().next().is_some() { " + auxiliary heads" } else { "" };
+    Some(format!("{weights} + {}{norm}{skip}{heads}", linear.activation))
 }
 
 #[cfg(test)]

@@ -228,6 +228,7 @@ fn draw(ops: &[Op], rng: &mut ChaCha8Rng) -> Parameters {
                 }
                 residual.ways().into_iter().for_each(|way| parameters.extend(draw(way, rng)));
             }
+            OpKind::AuxiliaryHead(auxiliary) => parameters.extend(draw(&auxiliary.head, rng)),
             _ => {}
         }
     }

@@ -63,7 +63,11 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn contradiction(broken: &BrokenLaw) -> String {
-    let [first, last] = [broken.layers.first(), broken.layers.last()].map(|layer| layer.map_or("", String::as_str));
+    let (first, last) = match broken.layers.as_slice() {
+        // A layer is read by the next one and by auxiliary heads.
+        [first, readers @ ..] => (first.as_str(), readers.join(" with ")),
+        [] => ("", String::new()),
+    };
     match broken.law {
         Law::HandedOn => format!(
             "the gradients of {first} and {last} do not belong together: <W, dW> with bias is {} in one and <W, dW> {} in the \

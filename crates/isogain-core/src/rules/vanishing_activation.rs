@@ -78,6 +78,7 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
             "insert-batch-norm",
             "add-skip",
             "swap-activation",
+            "supervise-layers",
         ]);
     finding.causes = span.causes(&case.start.flow.joints);
     finding.theory = super::expectation::line(case);

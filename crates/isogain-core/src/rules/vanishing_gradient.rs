@@ -50,6 +50,7 @@ const REMEDIES: &[&str] = &[
     "unit-jacobian-init",
     "insert-layer-norm",
     "orthogonalise-updates",
+    "supervise-layers",
 ];
 /// Where the two limits come from.
 pub(super) const REACH_SOURCE: &str =

@@ -27,6 +27,7 @@ pub mod recurrent;
 pub mod residual;
 pub mod sampling;
 pub mod slope;
+pub mod supervision;
 pub mod tailored;
 
 pub(crate) mod distribution;

@@ -126,9 +126,11 @@ impl Subject {
 
     /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
-        // A model's branches have no ends that could be told from outside.
         prescriptions(&self.case(), &self.recipe, findings, |prescription| {
-            !prescription.recipe.network.fixup && self.changes(&prescription.recipe) != Changes::default()
+            let network = &prescription.recipe.network;
+            // A model's branches have no ends that could be told from outside, and its loss is computed outside of it.
+            let is_told = !network.fixup && network.supervise_every.is_none();
+            is_told && self.changes(&prescription.recipe) != Changes::default()
         })
     }
 

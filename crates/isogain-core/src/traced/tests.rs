@@ -139,6 +139,8 @@ fn what_a_prescription_changes() {
     assert_eq!(changes("insert-layer-norm"), json!({ "norm": "layer" }));
     assert_eq!(changes("swap-activation"), json!({ "activation": "tanh", "init": "edge-of-chaos" }));
     assert!(prescribed.iter().all(|found| subject.changes(&found.recipe) != Changes::default()));
+    // The loss of a model is computed outside of it.
+    assert!(prescribed.iter().all(|found| found.recipe.network.supervise_every.is_none()));
     let mut adam = subject.recipe.clone();
     (adam.optimizer.clip_update, adam.optimizer.spike_limit) = (true, Some(5000.0));
     (adam.optimizer.reset_every, adam.optimizer.trust_ratio) = (Some(100), true);

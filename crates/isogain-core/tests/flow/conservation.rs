@@ -10,7 +10,7 @@ use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
 
 use crate::support::{Init, Sampler, act, activation, close, linear, network, norm, parameters, residual, stack};
-use crate::support::{targets, zoo};
+use crate::support::{supervised, targets, zoo};
 
 const TOLERATED: f64 = 1e-10;
 
@@ -51,6 +51,7 @@ fn right_gradients_keep_every_law_and_the_laws_are_looked_at() {
         ("batch norm", normed(NormKind::Batch), 6),
         ("layer norm", normed(NormKind::Layer), 6),
         ("rms norm", normed(NormKind::Rms), 6),
+        ("auxiliary heads", supervised("relu"), 6),
     ] {
         let gradients = gradients(&network, &parameters, 2);
         assert_eq!(watched(&network, &parameters, &gradients, TOLERATED), [], "{what}");
@@ -134,6 +135,23 @@ fn wrong_gradients_break_a_law() {
     let mut frozen = right.clone();
     frozen.retain(|name, _| !name.starts_with("fc2."));
     assert_eq!(watched(&network, &parameters, &frozen, -1.0).len(), 4);
+}
+
+/// An auxiliary head takes a part of what a layer hands on, with the factor on its loss.
+#[test]
+fn what_auxiliary_heads_take_counts() {
+    let (network, parameters) = supervised("relu");
+    let right = gradients(&network, &parameters, 2);
+    let names = |found: &[BrokenLaw]| found.iter().map(|law| law.layers.join(" ")).collect::<Vec<_>>();
+    assert_eq!(names(&watched(&network, &parameters, &right, -1.0))[1], "fc2 aux2.head fc3");
+    // A head that was trained with all of its loss, and the layers in front of it with a share.
+    let mut unequal = right.clone();
+    unequal.get_mut("aux4.head.weight").unwrap().iter_mut().for_each(|g| *g /= 0.3);
+    assert_eq!(names(&watched(&network, &parameters, &unequal, 1e-3)), ["fc4 aux4.head fc5"]);
+    // One whose gradient is not known.
+    let mut frozen = right;
+    frozen.remove("aux4.head.weight");
+    assert_eq!(watched(&network, &parameters, &frozen, -1.0).len(), 5);
 }
 
 /// With eps the radial part of a batch norm's gradient is that of its size.

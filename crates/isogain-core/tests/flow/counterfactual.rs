@@ -3,12 +3,12 @@
 
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use isogain_core::flow::counterfactual::{Change, Changes, Counterfactual, Factor, counterfactual};
-use isogain_core::flow::reference::Parameters;
+use isogain_core::flow::reference::{Parameters, run};
 use isogain_core::flow::{Cause, Flow, Values, attribute};
 use isogain_core::network::{Loss, Network, NormKind, Op, OpKind, Residual};
 
 use crate::support::{Init, Sampler, act, activation, blocks, close, linear, network, parameters, random_pass, stack};
-use crate::support::{mean, residual, zoo};
+use crate::support::{mean, residual, supervised, targets, zoo};
 
 const BATCH: usize = 4;
 
@@ -293,6 +293,51 @@ fn nothing_leaves_the_range_of_numbers() {
     assert!((-1300.0..-900.0).contains(&skips), "{skips}");
     let sum: f64 = changes.factors.iter().filter_map(|change| change.share).sum();
     close("sum of the shares", sum, changes.together, 1e-9);
+}
+
+/// What auxiliary heads send is as it was, whichever factors of the way between them are ideal.
+#[test]
+fn auxiliary_heads_send_what_they_sent() {
+    let (network, parameters) = supervised("tanh");
+    let mut sampler = Sampler::new(5);
+    let inputs = sampler.normals(BATCH * network.input.values(), 1.0);
+    let capture = run(&network, &parameters, &inputs, &targets(&network, BATCH, &mut sampler)).unwrap().capture;
+    let changes = told(&capture);
+    let path = &capture.ops()[1..capture.head()];
+    let value = |ideal: &[Factor]| {
+        let mut g = path.last().unwrap().cotangent_out.to_f64().into_owned();
+        for op in path.iter().rev() {
+            let factor = |factor: Factor, size: f64| if ideal.contains(&factor) { size.recip() } else { 1.0 };
+            g = match &op.kind {
+                OpCaptureKind::Linear { weight, .. } => {
+                    let weight = weight.to_f64();
+                    let scale = factor(Factor::Weights, (weight.iter().map(|w| w * w).sum::<f64>() / 8.0).sqrt());
+                    let row = |g: &[f64], row: &[f64]| scale * g.iter().zip(row).map(|(g, w)| g * w).sum::<f64>();
+                    g.chunks_exact(8)
+                        .flat_map(|g| weight.chunks_exact(8).map(|w| row(g, w)).collect::<Vec<_>>())
+                        .collect()
+                }
+                OpCaptureKind::Activation(activation) => {
+                    let slopes: Vec<f64> = op.input.to_f64().iter().map(|z| activation.derivative(*z)).collect();
+                    let scale = factor(Factor::Slopes, rms(&slopes));
+                    g.iter().zip(&slopes).map(|(g, slope)| scale * g * slope).collect()
+                }
+                OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => {
+                    g.iter().zip(head_cotangent_in.to_f64().iter()).map(|(g, added)| g + added).collect()
+                }
+                _ => unreachable!("{}", op.name),
+            };
+        }
+        rms(&g).ln()
+    };
+    close("measured", changes.log_rms, value(&[]) + (BATCH as f64).ln(), 1e-12);
+    for factor in [Factor::Weights, Factor::Slopes] {
+        let alone = change(&changes, factor).alone.unwrap();
+        close(&format!("{factor:?}"), alone, value(&[factor]) - value(&[]), 1e-12);
+        assert!(alone.abs() > 0.1);
+    }
+    let head = change(&changes, Factor::Head).alone.unwrap();
+    close("together", changes.together, head + value(&[Factor::Weights, Factor::Slopes]) - value(&[]), 1e-12);
 }
 
 fn convolution(name: &str, values: usize) -> OpCapture {

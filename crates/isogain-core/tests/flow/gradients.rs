@@ -4,7 +4,7 @@ use isogain_core::flow::reference::{ReferenceError, Targets, run};
 use isogain_core::network::{Loss, Network};
 use isogain_core::theory::activations::Activation;
 
-use crate::support::{Init, Sampler, act, activation, linear, network, parameters, targets, zoo};
+use crate::support::{Init, Sampler, act, activation, linear, network, parameters, supervised, targets, zoo};
 use isogain_core::flow::reference::Parameters;
 
 const STEP: f64 = 1e-5;
@@ -16,8 +16,7 @@ fn check(name: &str, network: &Network, parameters: &Parameters) {
     let inputs = sampler.normals(batch * network.input.values(), 1.0);
     let targets = targets(network, batch, &mut sampler);
     let pass = run(network, parameters, &inputs, &targets).unwrap();
-    let loss =
-        |parameters: &Parameters, inputs: &[f64]| run(network, parameters, inputs, &targets).unwrap().capture.loss();
+    let loss = |parameters: &Parameters, inputs: &[f64]| run(network, parameters, inputs, &targets).unwrap().objective;
     let compare = |what: String, found: f64, up: f64, down: f64| {
         let expected = (up - down) / (2.0 * STEP);
         let error = (found - expected).abs();
@@ -50,6 +49,8 @@ fn every_kind_of_operation_agrees_with_finite_differences() {
     for (name, network, parameters) in zoo() {
         check(name, &network, &parameters);
     }
+    let (network, parameters) = supervised("tanh");
+    check("auxiliary heads", &network, &parameters);
 }
 
 #[test]

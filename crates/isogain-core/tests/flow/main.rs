@@ -20,5 +20,6 @@ mod residual;
 mod saturation;
 mod slopes;
 mod splits;
+mod supervision;
 mod support;
 mod zeros;

@@ -4,7 +4,7 @@ use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind};
 use isogain_core::flow::{Cause, Flow, Joint, Values, attribute};
 use isogain_core::network::{Network, NormKind};
 
-use crate::support::{Sampler, close, dot, every_joint, random_pass, targets, zoo};
+use crate::support::{Sampler, close, dot, every_joint, random_pass, supervised, targets, zoo};
 use isogain_core::flow::reference::{Parameters, Targets, run};
 
 const BATCH: usize = 8;
@@ -78,6 +78,10 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
             let (ratio, cosine) = ((bb / gg).sqrt(), gb / (gg * bb).sqrt());
             vec![(Cause::BranchSum, half_log(1.0 + ratio * ratio + 2.0 * ratio * cosine))]
         }
+        OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. } => {
+            let sum: Vec<f64> = g.iter().zip(head_cotangent_in.to_f64().iter()).map(|(g, b)| g + b).collect();
+            vec![(Cause::AuxiliaryHead, half_log(mean_square(&sum) / mean_square(&g)))]
+        }
     }
 }
 
@@ -134,6 +138,17 @@ fn compare(joints: &[Joint], ops: &[OpCapture], tolerance: f64) {
             close("branch chain", inner + scale.abs().ln(), found.ratio.ln(), tolerance);
             compare(&found.joints, branch, tolerance);
         }
+        if let OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } = &op.kind {
+            let found = joint.branch.as_ref().unwrap();
+            let (g, b, g_in) = (op.cotangent_out.to_f64(), head_cotangent_in.to_f64(), op.cotangent_in.to_f64());
+            close("share of what follows", found.skip_share, dot(&g, &g_in) / dot(&g_in, &g_in), tolerance);
+            close("share of the head", found.branch_share, dot(&b, &g_in) / dot(&g_in, &g_in), tolerance);
+            close("ratio", found.ratio, (dot(&b, &b) / dot(&g, &g)).sqrt(), tolerance);
+            let inner: f64 = found.joints.iter().map(|joint| joint.log_gain.unwrap()).sum();
+            let sent = head.last().unwrap().cotangent_out.rms();
+            close("chain of the head", inner, (head_cotangent_in.rms() / sent).ln(), tolerance);
+            compare(&found.joints, head, tolerance);
+        }
     }
 }
 
@@ -152,6 +167,10 @@ fn every_part_agrees_with_its_own_formula() {
         let mut sampler = Sampler::new(5);
         check(&random_pass(&network, &parameters, BATCH, &mut sampler).capture, 1e-12);
     }
+    let (network, parameters) = supervised("tanh");
+    let mut sampler = Sampler::new(5);
+    let inputs = sampler.normals(BATCH * network.input.values(), 1.0);
+    check(&run(&network, &parameters, &inputs, &targets(&network, BATCH, &mut sampler)).unwrap().capture, 1e-12);
 }
 
 /// The same buffers in single precision.
@@ -182,6 +201,9 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                     branch: rounded(branch),
                     branch_cotangent_in: round(branch_cotangent_in),
                 },
+                OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => {
+                    OpCaptureKind::AuxiliaryHead { head: rounded(head), head_cotangent_in: round(head_cotangent_in) }
+                }
                 OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Convolution { .. }
                 | OpCaptureKind::Recurrent { .. }

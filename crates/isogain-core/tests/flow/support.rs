@@ -2,7 +2,7 @@
 
 use isogain_core::flow::reference::{Parameters, Pass, Targets, run};
 use isogain_core::flow::{Flow, Joint, attribute};
-use isogain_core::network::{Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
+use isogain_core::network::{AuxiliaryHead, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Residual, Shape};
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::initializers::Initializer;
 use rand::{RngExt, SeedableRng};
@@ -252,6 +252,25 @@ pub(crate) fn zoo() -> Vec<(&'static str, Network, Parameters)> {
     .collect::<Vec<_>>();
     found.sort_by_key(|entry| entry.0);
     found
+}
+
+/// Six layers with an auxiliary head after every second one.
+pub(crate) fn supervised(function: &str) -> (Network, Parameters) {
+    let mut ops = Vec::new();
+    for op in stack(8, 6, act(function), None) {
+        let layer = op.name.strip_prefix("act").map(str::to_owned);
+        ops.push(op);
+        if let Some(layer) = layer.filter(|layer| ["2", "4"].contains(&layer.as_str())) {
+            let name = format!("aux{layer}");
+            let head = vec![linear(&format!("{name}.head"), 8, 5)];
+            ops.push(Op { name, kind: OpKind::AuxiliaryHead(AuxiliaryHead { head, share: 0.3 }) });
+        }
+    }
+    ops.push(linear("head", 8, 5));
+    let network = network(8, 5, Loss::CrossEntropy, ops);
+    let init = Init { weight: 2.0, bias: 0.2, uniform: false };
+    let parameters = parameters(&network, init, &mut Sampler::new(1));
+    (network, parameters)
 }
 
 /// Fitting targets for a network.

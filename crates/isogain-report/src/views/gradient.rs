@@ -81,13 +81,16 @@ const DEVIATIONS: f64 = 2.0;
 impl Theory {
     /// Of a check: its limits, and the scatter of a plain network.
     pub(crate) fn of(report: &CheckReport) -> Option<Self> {
-        let factor = report.limits.gradient_rms_per_layer.filter(|factor| *factor > 0.0)?;
+        // With auxiliary heads it is no straight line.
+        let is_straight = report.recipe.network.supervise_every.is_none();
+        let factor = report.limits.gradient_rms_per_layer.filter(|factor| is_straight && *factor > 0.0)?;
         Some(Self { factor, law: law(&report.recipe) })
     }
 
     /// Of a recipe, by what its initialiser draws.
     pub(crate) fn of_recipe(recipe: &Recipe) -> Option<Self> {
-        let factor = log_gain(&phase::drawn(recipe)?).exp();
+        let field = phase::drawn(recipe).filter(|_| recipe.network.supervise_every.is_none())?;
+        let factor = log_gain(&field).exp();
         Some(Self { factor, law: law(recipe) })
     }
 

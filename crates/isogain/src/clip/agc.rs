@@ -2,7 +2,7 @@
 //!
 //! A unit's gradient G is scaled to the norm `ratio max(|W|, 1e-3)` where it is longer, W being the unit's weights. A unit
 //! is a column of a weight `[fan_in, fan_out]`, a row of an embedding's table; a bias, a gamma or another vector is one.
-//! The head is left alone, as in the paper.
+//! The head is left alone, as in the paper, and so are auxiliary ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ const FLOOR: f64 = 1e-3;
 /// What a network says of its parameters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout {
-    /// Those of the head.
+    /// Those of heads.
     exempt: BTreeSet<String>,
     /// Tables, of which each row is a unit.
     by_row: BTreeSet<String>,
@@ -27,12 +27,12 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn of(network: &Network) -> Self {
-        let head = network.head().map(|head| &network.ops[head]);
-        let of_head = head.into_iter().flat_map(|op| ["weight", "bias"].map(|part| format!("{}.{part}", op.name)));
+        let heads = network.heads().into_iter();
+        let of_heads = heads.flat_map(|op| ["weight", "bias"].map(|part| format!("{}.{part}", op.name)));
         let is_table = |kind: &OpKind| matches!(kind, OpKind::Embedding(_));
         let tables = network.walk().into_iter().filter(|op| is_table(&op.kind));
         let by_row = tables.flat_map(|op| ["weight", "position"].map(|part| format!("{}.{part}", op.name)));
-        Self { exempt: of_head.collect(), by_row: by_row.collect() }
+        Self { exempt: of_heads.collect(), by_row: by_row.collect() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! ReDo (Sokar et al. 2023): dormant units start again. Their incoming weights are drawn anew, their outgoing ones become
 //! zero, so that the network computes almost what it did (at tau = 0 exactly that), and the optimizer forgets both.
 
-use isogain_core::network::{Linear, Network, OpKind};
+use isogain_core::network::{Linear, Network, Op, OpKind};
 use isogain_core::theory::dormant::dormant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,26 +37,42 @@ pub struct Reset {
     pub units: Vec<usize>,
 }
 
-/// An activation between two linear layers with nothing but dropout beside it.
+/// An activation between two linear layers with nothing but dropout and auxiliary heads beside it.
 struct Between<'n> {
     before: (&'n str, &'n Linear),
     activation: &'n str,
-    after: (&'n str, &'n Linear),
+    /// What reads it: auxiliary heads and the next layer.
+    after: Vec<(&'n str, &'n Linear)>,
 }
 
 fn between(network: &Network) -> Vec<Between<'_>> {
-    let plain: Vec<_> = network.ops.iter().filter(|op| !matches!(op.kind, OpKind::Dropout(_))).collect();
-    let windows = plain.windows(3).filter_map(|ops| match (&ops[0].kind, &ops[1].kind, &ops[2].kind) {
-        // Weights that are computed from others are not what would be drawn anew.
-        (OpKind::Linear(before), OpKind::Activation { .. }, OpKind::Linear(after))
-            if after.tied.is_none() && before.weight_norm.is_none() && after.weight_norm.is_none() =>
-        {
-            let (before, after) = ((ops[0].name.as_str(), before), (ops[2].name.as_str(), after));
-            Some(Between { before, activation: &ops[1].name, after })
+    let mut found = Vec::new();
+    // The layer and the activation so far, and who reads that.
+    let (mut before, mut activation, mut after) = (None, None, Vec::new());
+    for op in &network.ops {
+        match &op.kind {
+            OpKind::Dropout(_) => {}
+            OpKind::Activation { .. } if before.is_some() && activation.is_none() => {
+                activation = Some(op.name.as_str())
+            }
+            OpKind::AuxiliaryHead(auxiliary) if activation.is_some() => match auxiliary.head.first() {
+                Some(Op { name, kind: OpKind::Linear(head) }) => after.push((name.as_str(), head)),
+                _ => activation = None,
+            },
+            // Weights that are computed from others are not what would be drawn anew.
+            OpKind::Linear(linear) => {
+                let reads = linear.tied.is_none() && linear.weight_norm.is_none();
+                if let (Some(before), Some(activation), true) = (before, activation, reads) {
+                    after.push((op.name.as_str(), linear));
+                    found.push(Between { before, activation, after });
+                }
+                before = linear.weight_norm.is_none().then_some((op.name.as_str(), linear));
+                (activation, after) = (None, Vec::new());
+            }
+            _ => (before, activation, after) = (None, None, Vec::new()),
         }
-        _ => None,
-    });
-    windows.collect()
+    }
+    found
 }
 
 /// Starts the units again that are dormant on this batch; which, layer by layer, those without one left out. What is drawn
@@ -68,7 +84,7 @@ pub fn reset(trainer: &mut Trainer, batch: &Samples, tau: f64, seed: u64) -> Vec
     let seen = probes.take();
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut found = Vec::new();
-    for Between { before: (before, first), activation, after: (after, second) } in between(&network) {
+    for Between { before: (before, first), activation, after } in between(&network) {
         let Some(values) = seen.forward.get(activation).and_then(Kept::values) else { continue };
         let columns = first.fan_out;
         let mut sizes = vec![0.0; columns];
@@ -83,17 +99,21 @@ pub fn reset(trainer: &mut Trainer, batch: &Samples, tau: f64, seed: u64) -> Vec
         }
         let (weight, bias) = first.sample(1, &mut generator);
         let incoming = |unit: usize| (0..first.fan_in).map(move |row| row * columns + unit);
-        let outgoing = |unit: usize| (0..second.fan_out).map(move |column| unit * second.fan_out + column);
-        let (of_weight, of_bias, of_next) =
-            (format!("{before}.weight"), format!("{before}.bias"), format!("{after}.weight"));
+        let (of_weight, of_bias) = (format!("{before}.weight"), format!("{before}.bias"));
         let parameters = &mut trainer.model.parameters;
         set(parameters, &of_weight, units.iter().flat_map(|unit| incoming(*unit)).map(|index| (index, weight[index])));
         set(parameters, &of_bias, units.iter().map(|unit| (*unit, bias[*unit])));
-        set(parameters, &of_next, units.iter().flat_map(|unit| outgoing(*unit)).map(|index| (index, 0.0)));
         for state in [&mut trainer.optimizer.first, &mut trainer.optimizer.second] {
             set(state, &of_weight, units.iter().flat_map(|unit| incoming(*unit)).map(|index| (index, 0.0)));
             set(state, &of_bias, units.iter().map(|unit| (*unit, 0.0)));
-            set(state, &of_next, units.iter().flat_map(|unit| outgoing(*unit)).map(|index| (index, 0.0)));
+        }
+        for (reader, layer) in after {
+            let name = format!("{reader}.weight");
+            let outgoing = || units.iter().flat_map(|unit| unit * layer.fan_out..(unit + 1) * layer.fan_out);
+            let Trainer { model, optimizer, .. } = &mut *trainer;
+            for values in [&mut model.parameters, &mut optimizer.first, &mut optimizer.second] {
+                set(values, &name, outgoing().map(|index| (index, 0.0)));
+            }
         }
         found.push(Reset { activation: activation.to_owned(), units });
     }

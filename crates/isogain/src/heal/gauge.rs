@@ -103,6 +103,9 @@ pub fn layers(network: &Network) -> Result<Vec<String>, Error> {
             OpKind::Activation { .. } => "the activation is not positively homogeneous, as ReLU and leaky ReLU are",
             OpKind::Norm(_) => "a normalisation takes every scale away again",
             OpKind::Residual(_) => "a skip connection would need one scale for the whole stream",
+            OpKind::AuxiliaryHead(_) => {
+                "its head reads the same values as the next layer, and has a gradient of its own"
+            }
             _ => "it is not positively homogeneous",
         };
         return Err(refused(&format!("{}: {why}", op.name)));

@@ -84,6 +84,7 @@ fn a_network_without_a_gauge_says_why() {
         ("depth = 2\nactivation = \"tanh\"", "tanh1: the activation is not positively homogeneous"),
         ("depth = 2\nnorm = \"layer\"", "norm1: a normalisation takes every scale away again"),
         ("kind = \"residual\"\ndepth = 3", "block2: a skip connection would need one scale"),
+        ("depth = 3\nsupervise_every = 2", "aux2: its head reads the same values as the next layer"),
     ] {
         let (mut trainer, _, batch) = trained(network, "name = \"sgd\"", 0);
         let error = gauge::repair(&mut trainer, &[batch]).unwrap_err().to_string();
@@ -125,4 +126,28 @@ fn dead_units_start_again_and_change_nothing_yet() {
     let Some(Value::Matrix(_)) = trainer.model.parameters.get("fc2.weight") else { panic!("a matrix") };
     let next = trainer.model.parameters["fc2.weight"].to_f64();
     assert!(next[4 * 40..][..40].iter().any(|weight| *weight != 0.0));
+}
+
+/// What a unit gives auxiliary heads is zero too when it starts again.
+#[test]
+fn auxiliary_heads_do_not_see_a_unit_that_starts_again() {
+    let network = "depth = 3\nwidth = 40\ninit = \"he-normal\"\nsupervise_every = 2";
+    let (mut trainer, _, batch) = trained(network, "name = \"adam\"\nlearning_rate = 0.001", 3);
+    edit::set(&mut trainer.model.parameters, "fc2.bias", std::iter::once((4, -1e6)));
+    let before = outputs(&trainer, &batch);
+    let found = dormant::reset(&mut trainer, &batch, 0.0, 7);
+    assert!(found.iter().any(|reset| reset.activation == "relu2" && reset.units.contains(&4)), "{found:?}");
+    assert_eq!(outputs(&trainer, &batch), before);
+    // Units of the next layer that start again too have new weights of all that they read.
+    let is_new = |reader: &str, unit: usize| {
+        reader == "fc3" && found.iter().any(|reset| reset.activation == "relu3" && reset.units.contains(&unit))
+    };
+    for (reader, columns) in [("aux2.head", 10), ("fc3", 40)] {
+        let name = format!("{reader}.weight");
+        for values in [&trainer.model.parameters, &trainer.optimizer.first, &trainer.optimizer.second] {
+            let values = values[&name].to_f64();
+            let kept = (0..columns).filter(|column| !is_new(reader, *column));
+            assert!(kept.map(|column| values[4 * columns + column]).all(|value| value == 0.0), "{name}");
+        }
+    }
 }

@@ -134,6 +134,9 @@ fn blocks(network: &Network) -> Vec<Block> {
                     find(&residual.branch, &branch_joint(&op.name), is_first, found);
                     find(&residual.shortcut, &skip_joint(&op.name), is_first, found);
                 }
+                OpKind::AuxiliaryHead(auxiliary) => {
+                    find(&auxiliary.head, &branch_joint(&op.name), is_first, found);
+                }
                 OpKind::Embedding(_) | OpKind::Recurrent(_) => (from, is_first) = (op.name.clone(), false),
                 _ => {}
             }

@@ -1,7 +1,8 @@
 //! What if one factor of the way back were ideal, and only that? The forward pass is frozen, so the gradient at the first
 //! layer is linear in what the loss sends back, and every factor can be exchanged alone.
 //!
-//! Ideal is: the loss and the head send the body a cotangent of RMS 1 per sample; slopes phi' have RMS 1; weights have
+//! Ideal is: the loss and the head send the body a cotangent of RMS 1 per sample, and auxiliary heads one that is larger by
+//! the same factor; slopes phi' have RMS 1; weights have
 //! |W|_F^2 = fan_in, which keeps the scale of a cotangent without preferred direction; norms multiply by gamma and no more;
 //! skips are absent. With v(S) = ln RMS of the first layer's cotangent under the ideal factors S, this gives v({i}) - v({})
 //! for each factor alone, Shapley's share of each in v(all) - v({}), and for each pair what the two do together beyond what
@@ -78,7 +79,7 @@ pub struct Interaction {
 /// What if: from the buffers of one batch, with the forward pass as it was.
 ///
 /// It costs nothing but sums over the buffers where only scales change. Where norms or skips are exchanged, cotangents of
-/// other directions are sent back: one through a chain, up to sixteen through a network with skips.
+/// other directions are sent back: one through a chain, up to sixteen through a network with skips or auxiliary heads.
 pub fn counterfactual(capture: &Capture) -> Counterfactual {
     changes(capture).into()
 }
@@ -96,7 +97,7 @@ fn changes(capture: &Capture) -> Result<Changes, String> {
         return Err(format!("the gradient of {} is zero or not finite", first.name));
     };
     let present = present(path);
-    check_cost(path, more_ways(&present))?;
+    check_cost(path, more_ways(&present, path))?;
     let values = Values::of(&present, path, measured)?;
 
     let alone: Vec<Option<f64>> =
@@ -135,7 +136,8 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                     op.ways().into_iter().for_each(|way| collect(way, found));
                     Factor::Skips
                 }
-                OpCaptureKind::Recurrent { .. }
+                OpCaptureKind::AuxiliaryHead { .. }
+                | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. }
                 | OpCaptureKind::Other { .. } => {
@@ -153,8 +155,10 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
 }
 
 /// Ways back for directions that were not measured.
-fn more_ways(present: &[Factor]) -> usize {
-    if present.contains(&Factor::Skips) { 1 << present.len() } else { usize::from(present.contains(&Factor::Norms)) }
+fn more_ways(present: &[Factor], path: &[OpCapture]) -> usize {
+    let is_sum =
+        |op: &OpCapture| matches!(op.kind, OpCaptureKind::Residual { .. } | OpCaptureKind::AuxiliaryHead { .. });
+    if path.iter().any(is_sum) { 1 << present.len() } else { usize::from(present.contains(&Factor::Norms)) }
 }
 
 /// v(S) for every set S of the factors that are present, bit i standing for the i-th.

@@ -108,6 +108,9 @@ impl<'a> WayBack<'a> {
         for op in ops.iter().rev() {
             cotangents = match (&op.kind, ways(op)) {
                 (_, Some(ways)) => self.residual(&ways, &cotangents)?,
+                (OpCaptureKind::AuxiliaryHead { head_cotangent_in, .. }, None) => {
+                    auxiliary_head(op, head_cotangent_in, &cotangents)
+                }
                 (kind, None) => {
                     let sent = sent_back(op, &cotangents)?;
                     match kind {
@@ -173,27 +176,42 @@ impl<'a> WayBack<'a> {
                 let (values, log_scale) = branch.parts(&ways.branch.returned);
                 return Cotangent { log_scale, direction: Direction::Other(values) };
             }
-            let is_measured = |cotangent: &Cotangent| {
-                matches!(cotangent.direction, Direction::Measured) && cotangent.log_scale == branch.log_scale
-            };
-            if (0..returned.len()).all(|way| is_measured(cotangent_of(way))) {
-                return branch.clone();
-            }
-            let parts: Vec<(Arc<Vec<f64>>, f64)> =
-                all().enumerate().map(|(index, way)| cotangent_of(index).parts(&way.returned)).collect();
-            let largest = parts.iter().fold(f64::NEG_INFINITY, |largest, (_, log_size)| largest.max(*log_size));
-            if largest == f64::NEG_INFINITY {
-                return Cotangent { log_scale: largest, direction: Direction::Other(Arc::clone(&parts[0].0)) };
-            }
-            let mut total = vec![0.0; parts[0].0.len()];
-            for (values, log_size) in &parts {
-                let size = (log_size - largest).exp();
-                total.iter_mut().zip(values.iter()).for_each(|(total, value)| *total += size * value);
-            }
-            Cotangent::of(total, largest)
+            let parts: Vec<(&Cotangent, &Values)> =
+                all().enumerate().map(|(index, way)| (cotangent_of(index), &way.returned)).collect();
+            added(&parts)
         };
         Ok((0..cotangents.len()).map(sum).collect())
     }
+}
+
+/// The sum of cotangents, each with what was measured where it arrives. Where all are the same multiple of what was measured, so
+/// is the sum.
+fn added(cotangents: &[(&Cotangent, &Values)]) -> Cotangent {
+    let (first, _) = cotangents[0];
+    let is_measured = |(cotangent, _): &(&Cotangent, &Values)| {
+        matches!(cotangent.direction, Direction::Measured) && cotangent.log_scale == first.log_scale
+    };
+    if cotangents.iter().all(is_measured) {
+        return first.clone();
+    }
+    let parts: Vec<(Arc<Vec<f64>>, f64)> =
+        cotangents.iter().map(|(cotangent, measured)| cotangent.parts(measured)).collect();
+    let largest = parts.iter().fold(f64::NEG_INFINITY, |largest, (_, log_size)| largest.max(*log_size));
+    if largest == f64::NEG_INFINITY {
+        return Cotangent { log_scale: largest, direction: Direction::Other(Arc::clone(&parts[0].0)) };
+    }
+    let mut total = vec![0.0; parts[0].0.len()];
+    for (values, log_size) in &parts {
+        let size = (log_size - largest).exp();
+        total.iter_mut().zip(values.iter()).for_each(|(total, value)| *total += size * value);
+    }
+    Cotangent::of(total, largest)
+}
+
+/// What an auxiliary head sends does not depend on the factors of the way to it.
+fn auxiliary_head(op: &OpCapture, head_back: &Values, cotangents: &[Cotangent]) -> Vec<Cotangent> {
+    let of_head = Cotangent { log_scale: 0.0, direction: Direction::Measured };
+    cotangents.iter().map(|passed| added(&[(&of_head, head_back), (passed, &op.cotangent_out)])).collect()
 }
 
 /// Sends every direction that was not measured back, each once; the measured one comes out as it was measured.

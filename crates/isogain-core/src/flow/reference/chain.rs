@@ -14,9 +14,12 @@ pub(super) struct Step<'a> {
     pub(super) op: &'a Op,
     pub(super) input: Shared,
     pub(super) output: Shared,
-    /// The branch of a residual operation, and the layer under its gate.
+    /// The branch of a residual operation, and the layer under its gate; an auxiliary head.
     pub(super) inside: [Vec<Step<'a>>; 2],
 }
+
+/// What the loss of an auxiliary head sends back, from its outputs and the factor on that loss, which is in it.
+pub(super) type Loss<'a> = &'a mut dyn FnMut(&[f64], f64) -> Result<Vec<f64>, ReferenceError>;
 
 fn unsupported(op: &Op) -> ReferenceError {
     ReferenceError::Unsupported { op: op.name.clone() }
@@ -41,6 +44,10 @@ pub(super) fn forward<'a>(
                 inside = [way(&residual.branch)?, way(&residual.gate)?];
                 residual::forward(op, residual, parameters, &input, &inside, batch)?
             }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                inside[0] = forward(&auxiliary.head, parameters, input.clone(), batch)?;
+                input.to_vec()
+            }
             _ => return Err(unsupported(op)),
         };
         let output = Arc::new(output);
@@ -50,12 +57,14 @@ pub(super) fn forward<'a>(
     Ok(steps)
 }
 
-/// The captured operations in forward order; adds the gradients of their parameters to `gradients`.
+/// The captured operations in forward order; adds the gradients of their parameters to `gradients`. `loss` is that of
+/// auxiliary heads.
 pub(super) fn backward(
     steps: &[Step<'_>],
     parameters: &Parameters,
     mut cotangent: Shared,
     batch: usize,
+    loss: Loss<'_>,
     gradients: &mut Parameters,
 ) -> Result<Vec<OpCapture>, ReferenceError> {
     let mut captured = Vec::with_capacity(steps.len());
@@ -72,7 +81,18 @@ pub(super) fn backward(
                 (OpCaptureKind::Other { weighted: false }, back)
             }
             OpKind::Norm(norm) => norm::backward(op, norm, parameters, &step.input, &cotangent, batch, gradients)?,
-            OpKind::Residual(residual) => residual::backward(step, residual, parameters, &cotangent, batch, gradients)?,
+            OpKind::Residual(residual) => {
+                residual::backward(step, residual, parameters, &cotangent, batch, &mut *loss, gradients)?
+            }
+            OpKind::AuxiliaryHead(auxiliary) => {
+                let [head, _] = &step.inside;
+                let outputs = head.last().map_or(&step.input, |last| &last.output);
+                let sent: Shared = Arc::new(loss(outputs, auxiliary.share)?);
+                let head = backward(head, parameters, sent.clone(), batch, &mut *loss, gradients)?;
+                let back = head.first().map_or_else(|| values(&sent), |first| first.cotangent_in.clone());
+                let sum = cotangent.iter().zip(back.to_f64().iter()).map(|(g, b)| g + b).collect();
+                (OpCaptureKind::AuxiliaryHead { head, head_cotangent_in: back }, sum)
+            }
             _ => return Err(unsupported(op)),
         };
         let cotangent_in: Shared = Arc::new(cotangent_in);

@@ -31,16 +31,19 @@ pub enum Targets {
     Classes(Vec<usize>),
     /// The right outputs, `[batch, outputs]`, for losses that compare numbers.
     Outputs(Vec<f64>),
-    /// A chosen cotangent c, `[batch, outputs]`, in place of the network's loss: mean over samples of <c, y>.
+    /// A chosen cotangent c, `[batch, outputs]`, in place of the network's loss: mean over samples of <c, y>. Auxiliary heads
+    /// have no loss then.
     Cotangent(Vec<f64>),
 }
 
 /// What came out of one batch.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// The buffers at every joint.
+    /// The buffers at every joint; the loss in it is that of the last head.
     pub capture: Capture,
-    /// The gradient of each parameter.
+    /// The sum that is trained: that loss, and the shares of those of auxiliary heads.
+    pub objective: f64,
+    /// The gradient of each parameter, of that sum.
     pub gradients: Parameters,
 }
 
@@ -61,7 +64,7 @@ pub enum ReferenceError {
         found: usize,
     },
     /// An operation that this engine does not run.
-    #[error("{op} is neither linear, activation, softmax, norm nor residual")]
+    #[error("{op} is neither linear, activation, softmax, norm, residual nor an auxiliary head")]
     Unsupported {
         /// The operation.
         op: String,
@@ -105,8 +108,17 @@ pub fn run(
     expect("the output", output.len(), batch * network.outputs)?;
     let (loss, cotangent) = loss::loss(network, output, targets, batch)?;
     let mut gradients = Parameters::new();
-    let ops = chain::backward(&steps, parameters, Arc::new(cotangent), batch, &mut gradients)?;
-    Ok(Pass { capture: Capture::new(batch, ops, loss)?, gradients })
+    let mut objective = loss;
+    let mut of_auxiliary = |outputs: &[f64], share: f64| {
+        let (loss, cotangent) = match targets {
+            Targets::Cotangent(_) => (0.0, vec![0.0; outputs.len()]),
+            targets => loss::loss(network, outputs, targets, batch)?,
+        };
+        objective += share * loss;
+        Ok(cotangent.iter().map(|g| share * g).collect())
+    };
+    let ops = chain::backward(&steps, parameters, Arc::new(cotangent), batch, &mut of_auxiliary, &mut gradients)?;
+    Ok(Pass { capture: Capture::new(batch, ops, loss)?, objective, gradients })
 }
 
 /// A buffer that several places share.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chain::{Step, backward as chain_backward};
+use super::chain::{Loss, Step, backward as chain_backward};
 use super::{Parameters, ReferenceError, Shared, expect, parameter, values};
 use crate::flow::capture::{OpCaptureKind, one_factor};
 use crate::network::{Op, Residual};
@@ -39,6 +39,7 @@ pub(super) fn backward(
     parameters: &Parameters,
     cotangent: &Shared,
     batch: usize,
+    loss: Loss<'_>,
     gradients: &mut Parameters,
 ) -> Result<(OpCaptureKind, Vec<f64>), ReferenceError> {
     let [branch, gate] = &step.inside;
@@ -63,14 +64,14 @@ pub(super) fn backward(
     } else {
         (times(factors.clone()), cotangent.to_vec())
     };
-    let captured = chain_backward(branch, parameters, scaled.clone(), batch, gradients)?;
+    let captured = chain_backward(branch, parameters, scaled.clone(), batch, &mut *loss, gradients)?;
     let back = captured.first().map_or_else(|| values(&scaled), |first| first.cotangent_in.clone());
     let (mut sum, mut under) = (handed_on, Vec::new());
     if !gate.is_empty() {
         sum = times(factors.iter().map(|open| 1.0 - open).collect()).to_vec();
         let apart = returned.iter().zip(step.input.iter()).map(|(f, x)| f - x);
         let steered = times(factors.iter().zip(apart).map(|(open, apart)| open * (1.0 - open) * apart).collect());
-        under = chain_backward(gate, parameters, steered, batch, gradients)?;
+        under = chain_backward(gate, parameters, steered, batch, &mut *loss, gradients)?;
     }
     let others = under.first().map(|first| first.cotangent_in.clone());
     for back in others.iter().chain([&back]) {

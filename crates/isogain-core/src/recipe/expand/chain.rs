@@ -2,8 +2,8 @@
 
 use super::Inputs;
 use crate::network::{
-    Attention, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool, PoolKind, QkNorm,
-    Residual, Shape, Window,
+    Attention, AuxiliaryHead, Convolution, Dropout, Embedding, Flatten, Linear, Norm, NormKind, Op, OpKind, Pool,
+    PoolKind, QkNorm, Residual, Shape, Window,
 };
 use crate::recipe::error::RecipeError;
 use crate::recipe::network::NamedOutput;
@@ -17,6 +17,8 @@ pub(super) struct Chain<'n> {
     pub(super) net: &'n NetworkRecipe,
     pub(super) shape: Shape,
     pub(super) ops: Vec<Op>,
+    /// Whether what comes in are the units of an activation, in their order.
+    begins_with_units: bool,
 }
 
 /// How a residual branch meets its input: added with a factor, through a gate whose bias starts at this, or side by side.
@@ -56,7 +58,7 @@ pub(super) struct Patch {
 
 impl<'n> Chain<'n> {
     pub(super) fn new(net: &'n NetworkRecipe, shape: &Shape) -> Self {
-        Self { net, shape: shape.clone(), ops: Vec::new() }
+        Self { net, shape: shape.clone(), ops: Vec::new(), begins_with_units: false }
     }
 
     /// A chain that begins where this one ends: a branch.
@@ -105,17 +107,21 @@ impl<'n> Chain<'n> {
         self.push(name, OpKind::Linear(linear));
     }
 
-    /// The initialiser for a layer here: pairs of units are those of an activation that nothing but means, norms and
-    /// dropout came after.
+    /// The initialiser for a layer here.
     fn fitted(&self, init: Initializer) -> Initializer {
+        if self.ends_with_units() { init } else { init.reading_no_pairs() }
+    }
+
+    /// Whether pairs of units are those of an activation: nothing but means, norms, dropout and auxiliary heads came after it.
+    fn ends_with_units(&self) -> bool {
         let keeps_pairs = |op: &&Op| match &op.kind {
-            OpKind::Norm(_) | OpKind::Dropout(_) => true,
+            OpKind::Norm(_) | OpKind::Dropout(_) | OpKind::AuxiliaryHead(_) => true,
             OpKind::Pool(pool) => pool.pool != PoolKind::Max,
             _ => false,
         };
-        let before = self.ops.iter().rev().find(|op| !keeps_pairs(op));
-        let reads_units = before.is_some_and(|op| matches!(op.kind, OpKind::Activation { .. } | OpKind::Recurrent(_)));
-        if reads_units { init } else { init.reading_no_pairs() }
+        let last = self.ops.iter().rev().find(|op| !keeps_pairs(op));
+        let is_activation = |op: &Op| matches!(op.kind, OpKind::Activation { .. } | OpKind::Recurrent(_));
+        last.map_or(self.begins_with_units, is_activation)
     }
 
     /// A convolution; `key` is the one to blame where it does not fit.
@@ -248,6 +254,22 @@ impl<'n> Chain<'n> {
         Op { name, kind: OpKind::Linear(Linear { first_bias: Some(bias), ..layer }) }
     }
 
+    /// The auxiliary head behind hidden layer `layer`, if the network has one there: it reads the mean over positions, and is
+    /// otherwise like the last one.
+    pub(super) fn own_auxiliary_head(&mut self, layer: usize, outputs: usize) {
+        let Some(every) = self.net.supervise_every else { return };
+        if layer == self.net.depth || !layer.is_multiple_of(every) {
+            return;
+        }
+        let name = format!("aux{layer}");
+        let mut head = Self { begins_with_units: self.ends_with_units(), ..self.fork() };
+        if !head.shape.grid.is_empty() {
+            head.pool_all(format!("{name}.mean"), PoolKind::Average);
+        }
+        let head = head.head(&format!("{name}."), outputs, None);
+        self.push(name, OpKind::AuxiliaryHead(AuxiliaryHead { head, share: self.net.supervise_share }));
+    }
+
     /// What the head reads, the head, and what follows it.
     pub(super) fn finish(mut self, read: Head, outputs: usize, tied: Option<String>) -> Vec<Op> {
         match read {
@@ -256,17 +278,18 @@ impl<'n> Chain<'n> {
             Head::Flatten => self.flatten("flatten"),
             Head::Every => {}
         }
-        self.head(outputs, tied)
+        self.head("", outputs, tied)
     }
 
-    /// The head, and what follows it.
-    pub(super) fn head(mut self, outputs: usize, tied: Option<String>) -> Vec<Op> {
+    /// The head, and what follows it; `prefix` comes before their names.
+    pub(super) fn head(mut self, prefix: &str, outputs: usize, tied: Option<String>) -> Vec<Op> {
         let init = self.net.head_init.unwrap_or(self.net.init);
         let head = Linear::new(self.shape.features, outputs, self.fitted(init), Activation::linear());
-        self.push_linear("head", Linear { tied, ..head });
+        self.push_linear(format!("{prefix}head"), Linear { tied, ..head });
+        let output = format!("{prefix}output");
         match self.net.output_activation {
-            Some(OutputActivation::Named(NamedOutput::Softmax)) => self.push("output", OpKind::Softmax),
-            Some(OutputActivation::Elementwise(activation)) => self.activation("output", activation),
+            Some(OutputActivation::Named(NamedOutput::Softmax)) => self.push(output, OpKind::Softmax),
+            Some(OutputActivation::Elementwise(activation)) => self.activation(output, activation),
             None => {}
         }
         self.ops

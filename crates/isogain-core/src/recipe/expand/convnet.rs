@@ -21,6 +21,7 @@ pub(super) fn ops(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Resul
         chain.own_norm(format!("norm{layer}"));
         chain.activation(format!("{}{layer}", net.activation.name()), net.activation);
         chain.own_dropout(format!("dropout{layer}"));
+        chain.own_auxiliary_head(layer, outputs);
     }
     Ok(chain.finish(net.head(), outputs, None))
 }

@@ -13,8 +13,9 @@ pub(super) fn plain(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> Vec
         chain.own_norm(format!("norm{layer}"));
         chain.activation(format!("{}{layer}", net.activation.name()), net.activation);
         chain.own_dropout(format!("dropout{layer}"));
+        chain.own_auxiliary_head(layer, outputs);
     }
-    chain.head(outputs, None)
+    chain.head("", outputs, None)
 }
 
 /// A stem, `depth - 1` blocks of norm, activation, linear, a last activation, the head. With `growth` each block reads what all
@@ -37,5 +38,5 @@ pub(super) fn residual(net: &NetworkRecipe, inputs: &Inputs, outputs: usize) -> 
     }
     chain.activation(phi.name(), phi);
     chain.own_dropout("dropout");
-    chain.head(outputs, None)
+    chain.head("", outputs, None)
 }

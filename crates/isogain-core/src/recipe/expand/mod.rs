@@ -42,7 +42,8 @@ impl From<Shape> for Inputs {
 /// The network of a recipe, for samples of shape `inputs` and `outputs` classes or targets.
 ///
 /// * `mlp`: `fc1`, `norm1`, `relu1`, `dropout1`, ... `head`, `output` (norm, dropout and output only if asked for; `relu`
-///   stands for the name of whatever activation it is). A sample is read as one vector.
+///   stands for the name of whatever activation it is). An auxiliary head behind layer 5 is `aux5` with `aux5.head`, and
+///   `aux5.mean` and `aux5.output` where there are any. A sample is read as one vector.
 /// * `residual`: `fc1`, then `block2` ... each x + a F(x) with F = `block2.norm`, `block2.relu`, `block2.fc`; then
 ///   `relu`, `head`, `output`. A sample is read as one vector.
 /// * `convnet`: `conv1`, `norm1`, `relu1`, ..., `pool1` after the first stage, ..., then `mean` or `flatten`, `head`.
@@ -201,6 +202,7 @@ pub fn value_count(network: &Network) -> u64 {
                     beside = past.into_iter().fold(beside, u64::saturating_add);
                     features += if residual.concatenates { read } else { 0 };
                 }
+                OpKind::AuxiliaryHead(auxiliary) => (beside, ..) = count(&auxiliary.head, positions, features),
                 OpKind::Activation { .. }
                 | OpKind::Softmax
                 | OpKind::Norm(_)

@@ -1,7 +1,8 @@
 //! What `[network]` may say by shape: ranges, and settings that must fit together.
 
 use super::{
-    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, within,
+    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, positive,
+    within,
 };
 use crate::network::{ForgetBias, NormKind, Oscillator};
 use crate::recipe::error::RecipeError;
@@ -50,6 +51,13 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     fraction("network.dropout", network.dropout)?;
     fraction("network.stochastic_depth", network.stochastic_depth)?;
+    if let Some(every) = network.supervise_every {
+        let expected =
+            format!("must be from 1 to {}: behind the last of the {depth} layers stands the head", depth - 1);
+        let expected = if depth == 1 { "needs a network.depth of 2 or more" } else { &expected };
+        must("network.supervise_every", every, (1..depth).contains(&every), expected)?;
+    }
+    positive("network.supervise_share", network.supervise_share)?;
     if network.norm == Some(NormKind::Group) {
         norm_groups(network, width)?;
     }

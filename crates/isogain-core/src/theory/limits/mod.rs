@@ -16,6 +16,7 @@ use super::mean_field::{FixedPoint, MeanField, Propagation};
 use super::numerics::{Precision, depth_to_fall, depth_to_rise};
 use super::recurrent::Carry;
 use super::residual::{self, Gate};
+use super::supervision::Supervision;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
 pub const CORRELATION_DEPTHS: f64 = 6.0;
@@ -52,6 +53,9 @@ pub struct LimitsInput {
     pub norm: Norm,
     /// Scale alpha of the branch where every layer is x + alpha F(x), of a gate the root of E T^2; absent in a plain net.
     pub branch_scale: Option<f64>,
+    /// Its auxiliary heads, if it has any; absent in a residual net.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
     /// The gates T where every layer is (1 - T) x + T F(x).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
@@ -154,7 +158,8 @@ pub struct Limits {
     pub binding: Option<Ceiling>,
     /// The five of depth, and with recurrent layers that of memory.
     pub ceilings: Vec<CeilingEstimate>,
-    /// Predicted factor of the gradient's RMS per layer; `None` where its mean is infinite (batch norm over three).
+    /// Predicted factor of the gradient's RMS per layer, with auxiliary heads the mean over the net's own layers; `None` where
+    /// its mean is infinite (batch norm over three).
     pub gradient_rms_per_layer: Option<f64>,
 }
 
@@ -211,7 +216,7 @@ struct Layer {
     chi: f64,
     /// The same past the branch: 1 of a skip, less of a gate.
     past: f64,
-    /// Both together.
+    /// Both together, or the mean with auxiliary heads.
     factor: f64,
 }
 
@@ -251,7 +256,11 @@ impl Layer {
         }
         // What the activation sees is the stream, or that after a norm.
         let past = net.gate.map_or(1.0, |gate| gate.past_factor(net.first_variance, field.length_map(start)));
-        let factor = net.branch_scale.map_or(chi, |scale| past + scale * scale * chi);
+        let factor = match (net.branch_scale, net.supervision) {
+            (Some(scale), _) => past + scale * scale * chi,
+            (None, Some(supervision)) => supervision.factor(chi, net.widths.len()),
+            (None, None) => chi,
+        };
         Self { propagation, q, chi, past, factor }
     }
 }
@@ -296,10 +305,12 @@ fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
 
 fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let tolerated = net.tolerated_gradient_ratio;
-    let depth = match net.branch_scale {
-        Some(scale) if net.norm != Norm::None && net.gate.is_none() => {
+    let depth = match (net.branch_scale, net.supervision) {
+        (Some(scale), _) if net.norm != Norm::None && net.gate.is_none() => {
             normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln())
         }
+        (None, Some(supervision)) => supervision
+            .layers_until(layer.chi, UNLIMITED, |smallest, largest| (largest / smallest).ln() >= 2.0 * tolerated.ln()),
         _ => {
             let per_layer = layer.factor.ln().abs();
             (per_layer > 1e-12).then(|| 2.0 * tolerated.ln() / per_layer)
@@ -313,6 +324,12 @@ fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     }
     if net.dropout_noise > 1.0 && net.norm == Norm::None {
         why += &format!("; dropout counts as x{:.4} on the weight variance", net.dropout_noise);
+    }
+    if let Some(Supervision { every, strength }) = net.supervision {
+        let (chain, sent) = (layer.chi.sqrt(), strength.sqrt());
+        why += &format!(
+            "; x{chain:.4} between auxiliary heads, which send x{sent:.2} of the last one's after every {every}"
+        );
     }
     estimate(Ceiling::GradientScale, depth, why)
 }
@@ -384,12 +401,18 @@ fn numerics(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     if !(start > 0.0 && start.is_finite()) {
         return estimate(Ceiling::Numerics, Some(0.0), format!("the head's gradient has RMS {start}"));
     }
-    let fall = depth_to_fall(start, floor, layer.factor);
-    let rise = depth_to_rise(start, net.precision.largest(), layer.factor);
+    let highest = net.precision.largest();
+    let (fall, rise) = match net.supervision.filter(|_| net.branch_scale.is_none()) {
+        Some(supervision) => (
+            supervision.layers_until(layer.chi, UNLIMITED, |smallest, _| start * smallest.sqrt() <= floor),
+            supervision.layers_until(layer.chi, UNLIMITED, |_, largest| start * largest.sqrt() >= highest),
+        ),
+        None => (depth_to_fall(start, floor, layer.factor), depth_to_rise(start, highest, layer.factor)),
+    };
     let why = match (fall, rise) {
         (Some(_), _) => format!("from RMS {start:.1e} at the head the gradient falls to {floor:.1e}, {what}"),
         (None, Some(_)) => {
-            format!("from RMS {start:.1e} at the head the gradient overflows {:.1e}", net.precision.largest())
+            format!("from RMS {start:.1e} at the head the gradient overflows {highest:.1e}")
         }
         (None, None) => format!("the gradient stays near its RMS of {start:.1e} at the head"),
     };

@@ -11,6 +11,7 @@ fn net(activation: &str, weight_variance: f64, bias_variance: f64) -> LimitsInpu
         dropout_noise: 1.0,
         norm: Norm::None,
         branch_scale: None,
+        supervision: None,
         gate: None,
         head_gradient_rms: 1e-3,
         precision: Precision::F32,
