@@ -165,7 +165,7 @@ fn supervision(network: &Network, weights: &HashMap<&str, &Moments>) -> Option<S
         }
     }
     let last = sent_back(&network.ops, positions, weights)?;
-    Some(Supervision { every: first?, strength: median(sent.into_iter())? / last })
+    Some(Supervision { every: first?, strength: median(sent)? / last })
 }
 
 /// Mean square of what the head at the end of these operations sends to one of its positions, up to what its loss sends.
