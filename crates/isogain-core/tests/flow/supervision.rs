@@ -32,7 +32,7 @@ fn supervised(share: f64) -> Network {
 fn the_gradient_is_the_sum_of_what_heads_send() {
     for (weight, share) in [(1.0, 1.0), (1.0, 0.3), (2.0, 1.0)] {
         let network = supervised(share);
-        let mut sums = vec![0.0; DEPTH];
+        let mut sums = [0.0; DEPTH];
         for seed in 0..NETS {
             let mut sampler = Sampler::new(seed);
             let mut parameters = parameters(&network, Init::normal(weight), &mut sampler);
