@@ -23,29 +23,55 @@ pub const TOLERATED_GRADIENT_RATIO: f64 = 1e4;
 /// Mean square of phi so near 0 that its slope is that at 0, in the mean of both sides.
 const NEAR_ZERO: f64 = 1e-9;
 
-/// What a block's gate does at the start, where it has one.
-fn gate(residual: &Residual, start: &Snapshot) -> Option<Gate> {
-    let under = residual.gate.first()?;
-    let joint = start.joints.iter().find(|joint| joint.name == under.name)?;
-    Some(Gate::at(joint.activation.mean()?, joint.activation.variance()?))
+/// What gates do to the mean squared gradient, mean over the blocks: the factor of what goes past the branch, and E T^2. From
+/// every block's own moments, because a stream that shrinks leaves later gates less to read. `None` without gates.
+fn gates(ops: &[Op], start: &Snapshot) -> Option<[f64; 2]> {
+    let of_block = |(before, residual): (&Op, &Residual)| {
+        let under = moments(residual.gate.first()?, start)?;
+        let gate = Gate::at(under.mean()?, under.variance()?);
+        let [stream, branch] = [before, residual.branch.last()?].map(|op| moments(op, start)?.mean_square());
+        Some([gate.past_factor(stream?, branch?), gate.open])
+    };
+    let blocks: Vec<[f64; 2]> = not_added(ops).filter_map(of_block).collect();
+    let mean = |which: usize| blocks.iter().map(|block| block[which]).sum::<f64>() / blocks.len() as f64;
+    (!blocks.is_empty()).then(|| [0, 1].map(mean))
 }
 
-/// The factor that acts like k features beside n, of which k come through the branch: the root of the mean of k / n over the
-/// blocks. `None` where nothing is put side by side.
-fn concatenated_scale(ops: &[&Op]) -> Option<f64> {
-    let shares: Vec<f64> = ops
-        .iter()
-        .filter_map(|op| match &op.kind {
-            OpKind::Residual(residual) if residual.concatenates => {
-                residual.branch.iter().rev().find_map(|op| match &op.kind {
-                    OpKind::Linear(linear) => Some(linear.fan_out as f64 / linear.fan_in as f64),
-                    _ => None,
-                })
-            }
-            _ => None,
-        })
-        .collect();
-    (!shares.is_empty()).then(|| (shares.iter().sum::<f64>() / shares.len() as f64).sqrt())
+/// Mean square of what the blocks that do not add read, mean over them: it does not go where the layers alone would take it.
+fn stream(ops: &[Op], start: &Snapshot) -> Option<f64> {
+    let squares: Vec<f64> = not_added(ops).filter_map(|(before, _)| moments(before, start)?.mean_square()).collect();
+    (!squares.is_empty()).then(|| squares.iter().sum::<f64>() / squares.len() as f64)
+}
+
+/// The blocks that do not add, each with the operation before it.
+fn not_added(ops: &[Op]) -> impl Iterator<Item = (&Op, &Residual)> {
+    ops.windows(2).filter_map(|pair| match pair {
+        [before, Op { kind: OpKind::Residual(residual), .. }] if !residual.adds() => Some((before, residual)),
+        _ => None,
+    })
+}
+
+fn moments(op: &Op, start: &Snapshot) -> Option<Moments> {
+    start.joints.iter().find(|joint| joint.name == op.name).map(|joint| joint.activation)
+}
+
+/// Of L layers that put k features each beside n_0: the factor on a sum that would change the gradient as much, the root of
+/// (n_L / n_0)^(1/L) - 1, and k / n_0. `None` where nothing is put side by side.
+fn concatenation(ops: &[Op]) -> Option<[f64; 2]> {
+    let of_block =
+        |(_, residual): (&Op, &Residual)| residual.branch.iter().rev().find_map(fans).filter(|_| residual.concatenates);
+    let blocks: Vec<[f64; 2]> = not_added(ops).filter_map(of_block).collect();
+    let ([first, added], [last, _]) = (*blocks.first()?, *blocks.last()?);
+    let widened = (last + added) / first;
+    Some([(widened.ln() / blocks.len() as f64).exp_m1().sqrt(), added / first])
+}
+
+/// Fan-in and fan-out of a linear operation.
+fn fans(op: &Op) -> Option<[f64; 2]> {
+    match &op.kind {
+        OpKind::Linear(linear) => Some([linear.fan_in as f64, linear.fan_out as f64]),
+        _ => None,
+    }
 }
 
 /// The five ceilings of trainable depth, and the memory of recurrent layers. Variances are measured on the snapshot, so they
@@ -66,32 +92,32 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         }),
         _ => None,
     });
-    let gate = ops.iter().find_map(|op| match &op.kind {
-        OpKind::Residual(residual) => gate(residual, start),
-        _ => None,
-    });
+    let gates = gates(&network.ops, start);
     let scale = ops.iter().find_map(|op| match &op.kind {
         OpKind::Residual(residual) => Some(residual.scale),
         _ => None,
     });
-    let branch_scale = gate.map(|gate| gate.open.sqrt()).or(concatenated_scale(&ops)).or(scale);
+    let side_by_side = concatenation(&network.ops);
+    let branch_scale = gates.map(|[_, open]| open.sqrt()).or(side_by_side.map(|[scale, _]| scale)).or(scale);
     let hidden = hidden(network);
     let weights = weights(start);
     let [weight_variance, bias_variance] = variances(&hidden, &weights);
     let first = hidden.first().and_then(|(op, ..)| start.joints.iter().find(|joint| joint.name == op.name));
+    let first_variance = first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0);
     let head_gradient = start.flow.head.joints.first().map_or(f64::NAN, |head| head.cotangent_in_rms);
     Limits::of(&LimitsInput {
         activation: activation.unwrap_or_else(Activation::linear),
         weight_variance: weight_variance.unwrap_or(0.0),
         bias_variance: bias_variance.unwrap_or(0.0),
-        first_variance: first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0),
+        first_variance: stream(&network.ops, start).unwrap_or(first_variance),
         widths: hidden.iter().map(|(_, linear)| linear.fan_out).collect(),
         padding_factor: padding_factor(network),
         dropout_noise: dropout_noise(network),
         norm: norm.unwrap_or(Norm::None),
         branch_scale,
         supervision: supervision(network, &weights),
-        gate,
+        past: gates.map_or(1.0, |[past, _]| past),
+        widening: side_by_side.map(|[_, widening]| widening),
         // As the format holds it.
         head_gradient_rms: head_gradient / start.batch.max(1) as f64
             * recipe.run.loss_scale.map_or(1.0, LossScale::first),
@@ -395,6 +421,38 @@ mod tests {
     }
 
     /// 8x8 positions of one sample are 64 values that share a mean.
+    /// The gradient's change per block, mean over seeds, is the forecast; gates are no hidden layers.
+    #[test]
+    fn blocks_that_do_not_add_are_forecast() {
+        for (more, tolerance) in [
+            ("gate_bias = 0.0", 0.02),
+            ("gate_bias = -1.0\nactivation = \"tanh\"", 0.02),
+            ("gate_bias = 3.0", 0.03),
+            ("growth = 8", 0.01),
+            ("growth = 32\nactivation = \"tanh\"", 0.01),
+        ] {
+            let (seeds, mut measured, mut expected) = (4, 0.0, 0.0);
+            for seed in 0..seeds {
+                let shape = "kind = \"residual\"\ndepth = 20\nwidth = 64\ninit = \"he-normal\"";
+                let bench = crate::rules::fixture::Bench::seeded(&format!("[network]\n{shape}\n{more}\n"), seed);
+                let case = bench.case();
+                let blocks: Vec<_> = case.start.flow.joints.iter().filter(|joint| joint.kind == "residual").collect();
+                let change = blocks[0].cotangent_in_rms / blocks[blocks.len() - 1].cotangent_rms;
+                measured += change.ln() / (blocks.len() * seeds as usize) as f64;
+                expected += case.limits.gradient_rms_per_layer.unwrap().ln() / seeds as f64;
+                assert_eq!(case.network.linears().count(), 21, "{more}");
+            }
+            assert!((measured - expected).abs() < tolerance, "{more}: {measured} and {expected}");
+        }
+        // A power of the width: 80 features beside 64 after ten blocks of 8.
+        let (_, limits) = limits(
+            "kind = \"residual\"\ndepth = 11\nwidth = 64\ngrowth = 8\ninit = \"he-normal\"",
+            Shape::vector(64),
+            1.0,
+        );
+        assert!(estimate(&limits, Ceiling::GradientScale).0.is_none(), "{limits:?}");
+    }
+
     #[test]
     fn batch_norm_of_a_convolution_has_all_positions_to_average_over() {
         let text = "kind = \"convnet\"\ndepth = 3\nwidth = 4\nnorm = \"batch\"";

@@ -3,6 +3,7 @@
 //! Recipes, Burn models and traced PyTorch models all become one of these; theory, rules and remedies read only this
 //! and the record. Nothing here assumes a fully connected network: an operation states its own fans and shape.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
@@ -678,11 +679,22 @@ impl Network {
         })
     }
 
-    /// The linear operations in forward order, convolutions among them, those of branches included and those of auxiliary
-    /// heads not.
+    /// The linear operations in forward order that the signal goes through: convolutions among them, those of branches
+    /// included, those of auxiliary heads and under gates not.
     pub fn linears(&self) -> impl Iterator<Item = (&Op, &Linear)> {
-        self.body().into_iter().filter_map(|op| match &op.kind {
-            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => Some((op, linear)),
+        let body = self.body();
+        let under_gates: HashSet<&str> = body
+            .iter()
+            .filter_map(|op| match &op.kind {
+                OpKind::Residual(residual) => Some(residual.gate.iter().map(|op| op.name.as_str())),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        body.into_iter().filter_map(move |op| match &op.kind {
+            OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
+                (!under_gates.contains(op.name.as_str())).then_some((op, linear))
+            }
             _ => None,
         })
     }

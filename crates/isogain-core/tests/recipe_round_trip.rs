@@ -216,14 +216,17 @@ fn joined() -> BoxedStrategy<NetworkRecipe> {
     let plain = NetworkRecipe::of(NetworkKind::Residual);
     let joined = move |(net, bias, growth): (NetworkRecipe, f64, Option<usize>)| NetworkRecipe {
         gate_bias: growth.is_none().then_some(bias),
-        growth,
+        growth: growth.map(|blocks| if net.norm == Some(NormKind::Group) { blocks * net.norm_groups } else { blocks }),
         branch_scale: plain.branch_scale,
         learnable_scale: false,
         scale_per_channel: false,
         fixup: false,
         ..net
     };
-    (shaped(NetworkKind::Residual), -5.0..5.0, option::of(1..20_usize)).prop_map(joined).boxed()
+    let net = shaped(NetworkKind::Residual).prop_filter("pairs units", |net| {
+        !net.init.pairs_units() && !net.head_init.is_some_and(Initializer::pairs_units)
+    });
+    (net, -5.0..5.0, option::of(1..20_usize)).prop_map(joined).boxed()
 }
 
 fn convnet() -> impl Strategy<Value = NetworkRecipe> {
@@ -349,7 +352,9 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
 
 fn listed() -> impl Strategy<Value = NetworkRecipe> {
     // Recurrent layers cannot have an initialiser that needs data, and may take the network's.
-    (layers(), scalable(), option::of(initializer()), 0.0..1.0).prop_map(|(layers, init, head_init, norm_eps)| {
+    // Nor may gates have one that pairs units.
+    let init = scalable().prop_filter("pairs units", |init| !init.pairs_units());
+    (layers(), init, option::of(initializer()), 0.0..1.0).prop_map(|(layers, init, head_init, norm_eps)| {
         let default = NetworkRecipe::of(NetworkKind::Layers);
         NetworkRecipe { layers, init, head_init, norm_eps, weight_norm: Some(WeightNorm::Norm), ..default }
     })

@@ -51,13 +51,20 @@ struct Stored {
     bytes: Vec<u8>,
 }
 
-/// Writes the trained weights: parameters under their own names, running statistics as `<norm>.running_mean` and
+/// Writes the trained weights: parameters under their own names but those of auxiliary heads, which only training has; running statistics as `<norm>.running_mean` and
 /// `<norm>.running_variance`, of batch renormalisation also how many batches they have followed, `<norm>.running_batches`.
 ///
 /// # Errors
 /// When the file cannot be written; an older file of that name is then still whole.
 pub fn save_weights(model: &Model, path: &Path) -> Result<(), Error> {
-    write(path, weights(model), HashMap::new())
+    let mut tensors = weights(model);
+    let beside = model.network.auxiliary_heads().flat_map(|(_, auxiliary)| &auxiliary.head);
+    for op in beside {
+        for (parameter, _) in op.kind.parameters() {
+            tensors.remove(&format!("{}.{parameter}", op.name));
+        }
+    }
+    write(path, tensors, HashMap::new())
 }
 
 /// Writes everything that a later step depends on, and those of the last steps that are not in the record.

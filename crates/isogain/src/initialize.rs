@@ -19,14 +19,17 @@ mod finish;
 impl Model {
     /// Draws every parameter; `batch` is needed by data-dependent initialisers. Parameters are drawn in f64 from
     /// one ChaCha stream in forward order, so the same seed gives the same network in either precision. Those of auxiliary
-    /// heads come last, so that the network is the same with and without them.
+    /// heads come from another one, so that the network is the same with and without them.
     pub fn new(network: &Network, seed: u64, dtype: DType, batch: &Samples) -> Self {
         memory::keep_freed();
         let device = Device::flex();
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let (mut parameters, mut running) = (BTreeMap::new(), BTreeMap::new());
-        let beside = network.auxiliary_heads().flat_map(|(_, auxiliary)| &auxiliary.head);
-        for op in network.body().into_iter().chain(beside) {
+        let mut of_heads = ChaCha8Rng::seed_from_u64(seed);
+        of_heads.set_stream(1);
+        let beside = network.auxiliary_heads().flat_map(|(_, auxiliary)| &auxiliary.head).map(|op| (op, true));
+        for (op, is_beside) in network.body().into_iter().map(|op| (op, false)).chain(beside) {
+            let generator = if is_beside { &mut of_heads } else { &mut generator };
             let mut keep = |parameter: &str, value: Value| parameters.insert(format!("{}.{parameter}", op.name), value);
             let constant = |value: f64, count: usize| Value::Vector(vector(&vec![value; count], dtype, &device));
             match &op.kind {
@@ -34,7 +37,7 @@ impl Model {
                     let (rows, columns) = (linear.fan_in, linear.fan_out);
                     let taps = if let OpKind::Convolution(convolution) = &op.kind { convolution.taps() } else { 1 };
                     let bias = if linear.tied.is_none() {
-                        let (weight, bias) = linear.sample(taps, &mut generator);
+                        let (weight, bias) = linear.sample(taps, generator);
                         let weight = if let Some(norm) = linear.weight_norm {
                             let gains = norm.start(&weight, columns, linear.activation);
                             keep("gain", Value::Vector(vector(&gains, dtype, &device)));
@@ -45,7 +48,7 @@ impl Model {
                         keep("weight", Value::Matrix(matrix(&weight, rows, columns, dtype, &device)));
                         bias
                     } else {
-                        linear.init.sample_bias(rows, columns, linear.activation, &mut generator)
+                        linear.init.sample_bias(rows, columns, linear.activation, generator)
                     };
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
                 }
@@ -68,7 +71,7 @@ impl Model {
                 OpKind::Embedding(embedding) => {
                     let mut table = |rows: usize| {
                         let columns = embedding.features;
-                        let values = embedding.init.sample_weight(rows, columns, Activation::linear(), &mut generator);
+                        let values = embedding.init.sample_weight(rows, columns, Activation::linear(), generator);
                         Value::Matrix(matrix(&values, rows, columns, dtype, &device))
                     };
                     keep("weight", table(embedding.vocabulary));
@@ -78,19 +81,19 @@ impl Model {
                 }
                 OpKind::Recurrent(recurrent) if recurrent.diagonal => {
                     let Recurrent { init, activation, inputs, units, .. } = *recurrent;
-                    let weight = init.sample_weight(inputs, units, activation, &mut generator);
-                    let bias = init.sample_bias(inputs, units, activation, &mut generator);
-                    let log_decay = log_decays(recurrent, &mut generator);
+                    let weight = init.sample_weight(inputs, units, activation, generator);
+                    let bias = init.sample_bias(inputs, units, activation, generator);
+                    let log_decay = log_decays(recurrent, generator);
                     keep("weight", Value::Matrix(matrix(&weight, inputs, units, dtype, &device)));
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
                     keep("log_decay", Value::Vector(vector(&log_decay, dtype, &device)));
                 }
                 OpKind::Recurrent(recurrent) if recurrent.oscillator.is_some() => {
                     let Recurrent { init, hidden_init, activation, inputs, units, .. } = *recurrent;
-                    let weight = recurrent_weight(recurrent, init, inputs, &mut generator);
+                    let weight = recurrent_weight(recurrent, init, inputs, generator);
                     // Of positions and of velocities, each as those of a plain state.
-                    let hidden = [hidden_init; 2].map(|init| recurrent_weight(recurrent, init, units, &mut generator));
-                    let bias = init.sample_bias(units, units, activation, &mut generator);
+                    let hidden = [hidden_init; 2].map(|init| recurrent_weight(recurrent, init, units, generator));
+                    let bias = init.sample_bias(units, units, activation, generator);
                     keep("weight", Value::Matrix(matrix(&weight, inputs, units, dtype, &device)));
                     keep("hidden_weight", Value::Matrix(matrix(&hidden.concat(), 2 * units, units, dtype, &device)));
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));
@@ -98,10 +101,10 @@ impl Model {
                 OpKind::Recurrent(recurrent) => {
                     let Recurrent { inputs, units, .. } = *recurrent;
                     let width = recurrent.cell.gates().len() * units;
-                    let weight = recurrent_weight(recurrent, recurrent.init, inputs, &mut generator);
-                    let drawn = recurrent_weight(recurrent, recurrent.hidden_init, units, &mut generator);
+                    let weight = recurrent_weight(recurrent, recurrent.init, inputs, generator);
+                    let drawn = recurrent_weight(recurrent, recurrent.hidden_init, units, generator);
                     let hidden = recurrent.trained_hidden_weight(drawn);
-                    let [bias, hidden_bias] = recurrent_biases(recurrent, &mut generator);
+                    let [bias, hidden_bias] = recurrent_biases(recurrent, generator);
                     keep("weight", Value::Matrix(matrix(&weight, inputs, width, dtype, &device)));
                     keep("hidden_weight", Value::Matrix(matrix(&hidden, units, width, dtype, &device)));
                     keep("bias", Value::Vector(vector(&bias, dtype, &device)));

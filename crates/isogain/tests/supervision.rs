@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::DType;
 use isogain::check::Subject;
+use isogain::checkpoint::save_weights;
 use isogain::data::{Dataset, Samples};
 use isogain::model::{Mode, Model, Value};
 use isogain::snapshot::{Gradients, loss_and_gradients};
@@ -27,7 +28,8 @@ fn model(subject: &Subject, seed: u64) -> (Model, Samples) {
     (Model::new(&subject.network, seed, DType::F64, &batch), batch)
 }
 
-const KINDS: [&str; 2] = [
+const KINDS: [&str; 3] = [
+    "depth = 6\nwidth = 12\nactivation = \"tanh\"\ninit = \"unit-jacobian\"",
     "depth = 6\nwidth = 12\nactivation = \"tanh\"\ninit = \"lecun-normal\"",
     "kind = \"convnet\"\ndepth = 4\nwidth = 4\nstages = 2\nactivation = \"tanh\"\ninit = \"he-normal\"",
 ];
@@ -84,6 +86,14 @@ fn the_network_that_is_kept_is_the_same() {
         for (name, value) in &alone.parameters {
             assert_eq!(value.to_f64(), supervised.parameters[name].to_f64(), "{name}");
         }
+        // Nor are they in the file of the weights.
+        let [of_both, of_body] = [&supervised, &alone].map(|model| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("weights.safetensors");
+            save_weights(model, &path).unwrap();
+            std::fs::read(path).unwrap()
+        });
+        assert_eq!(of_both, of_body, "{kind}");
         let heads: Vec<String> =
             supervised.parameters.keys().filter(|name| !alone.parameters.contains_key(*name)).cloned().collect();
         assert_eq!(heads.len() % 2, 0);

@@ -194,7 +194,7 @@ pub struct Branch {
     #[serde(deserialize_with = "number_or_nan")]
     pub cosine: f64,
     /// The operations of the branch; their log-gains add up to ln(|b|/|s|) - ln|scale| where the skip is the
-    /// identity and one factor scales all channels. Those of an auxiliary head add up to ln of |b| over the cotangent that its
+    /// identity, it is a sum and one factor scales all channels. Those of an auxiliary head add up to ln of |b| over the cotangent that its
     /// own loss starts with.
     pub joints: Vec<Joint>,
     /// The operations of the skip, where it is not the identity.

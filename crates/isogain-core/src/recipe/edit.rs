@@ -30,6 +30,9 @@ pub fn set_init(network: &mut NetworkRecipe, init: Initializer) -> Result<(), Ca
     if init.is_data_dependent() && is_recurrent(network) {
         return Err(CannotApply("a recurrent layer cannot be scaled on a batch"));
     }
+    if init.pairs_units() && !adds(network) {
+        return Err(CannotApply("gates and blocks side by side do not keep pairs of units"));
+    }
     let scales = network.residual_init.is_some() || network.norm_placement == NormPlacement::Deepnorm;
     if network.kind == NetworkKind::Transformer && scales && init.scaled(1.0).is_none() {
         return Err(CannotApply("the network scales its branches' weights, which this initialiser has no gain for"));
@@ -188,11 +191,12 @@ pub fn add_skip(network: &mut NetworkRecipe, scale: BranchScale, learnable: bool
 /// The same with gates T whose biases start at `bias` in the place of the sums: y = (1 - T) x + T F(x).
 ///
 /// # Errors
-/// As [`add_skip`]; a resnet, whose blocks know no gates.
+/// As [`add_skip`]; a resnet, whose blocks know no gates; units in pairs.
 pub fn add_gated_skip(network: &mut NetworkRecipe, bias: f64) -> Result<(), CannotApply> {
     if network.kind == NetworkKind::Resnet {
         return Err(CannotApply("the blocks of a resnet know no gates; those of a list of layers do"));
     }
+    keeps_no_pairs(network)?;
     add_skip(network, BranchScale::Number(1.0), false)?;
     network.gate_bias = (network.kind != NetworkKind::Layers).then_some(bias);
     for layer in network.layers.iter_mut().filter(|layer| layer.residual.is_some()) {
@@ -201,14 +205,17 @@ pub fn add_gated_skip(network: &mut NetworkRecipe, bias: f64) -> Result<(), Cann
     Ok(())
 }
 
-/// The same with x and `growth` features of F(x) side by side: y = [x, F(x)].
+/// The same with x and `growth` features of F(x), under group norm as many more as fill its groups, side by side: y = [x, F(x)].
 ///
 /// # Errors
-/// As [`add_skip`]; kinds that are not fully connected.
+/// As [`add_skip`]; kinds that are not fully connected; units in pairs.
 pub fn connect_densely(network: &mut NetworkRecipe, growth: usize) -> Result<(), CannotApply> {
     if network.kind != NetworkKind::Mlp {
         return Err(CannotApply("only an mlp has a form in which every layer reads all before it"));
     }
+    keeps_no_pairs(network)?;
+    let groups = if network.norm == Some(NormKind::Group) { network.norm_groups.max(1) } else { 1 };
+    let growth = growth.next_multiple_of(groups);
     add_skip(network, BranchScale::Number(1.0), false)?;
     network.growth = Some(growth);
     Ok(())
@@ -482,6 +489,14 @@ pub fn has_skip(network: &NetworkRecipe) -> bool {
         NetworkKind::Layers => any(&network.layers, &|layer| layer.residual.is_some()),
         NetworkKind::Mlp | NetworkKind::Convnet | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
     }
+}
+
+fn keeps_no_pairs(network: &NetworkRecipe) -> Result<(), CannotApply> {
+    let inits = [Some(network.init), network.head_init];
+    if inits.into_iter().flatten().any(Initializer::pairs_units) {
+        return Err(CannotApply("the initialiser makes pairs of units, which such blocks do not keep"));
+    }
+    Ok(())
 }
 
 /// Whether skips and branches are added everywhere, with no gates, nor side by side.

@@ -18,7 +18,10 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let growth = recipe.network.width.div_ceil(NARROWER);
     let mut treated = recipe.clone();
     match edit::connect_densely(&mut treated.network, growth) {
-        Ok(()) => vec![REMEDY.variant(format!("growth = {growth}"), treated)],
+        Ok(()) => {
+            let growth = treated.network.growth.unwrap_or(growth);
+            vec![REMEDY.variant(format!("growth = {growth}"), treated)]
+        }
         Err(_) => Vec::new(),
     }
 }

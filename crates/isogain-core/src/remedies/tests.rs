@@ -300,6 +300,29 @@ fn the_loss_is_swapped_where_a_bounded_output_squares_its_error_against_classes(
     assert_eq!(losses("task = \"regression\"", "sigmoid"), [] as [&str; 0]);
 }
 
+/// Where neither would keep what the network has, it is not prescribed.
+#[test]
+fn gates_and_dense_connections_keep_groups_and_pairs() {
+    let given = |remedy: &str, more: &str| {
+        let text = format!("[network]\ndepth = 20\nwidth = 64\n{more}\n");
+        parameters(remedy, &Bench::new(&text))
+    };
+    assert_eq!(given("add-gated-skip", ""), ["gate_bias = -3.0"]);
+    assert_eq!(given("connect-densely", ""), ["growth = 8"]);
+    assert_eq!(given("connect-densely", "norm = \"group\"\nnorm_groups = 16"), ["growth = 16"]);
+    for remedy in ["add-gated-skip", "connect-densely"] {
+        assert!(given(remedy, "init = \"looks-linear\"").is_empty(), "{remedy}");
+        assert!(given(remedy, "init = \"he-normal\"\nhead_init = \"looks-linear\"").is_empty(), "{remedy}");
+        assert!(given(remedy, "kind = \"residual\"").is_empty(), "{remedy}");
+    }
+    for joined in ["gate_bias = -1.0", "growth = 8"] {
+        let bench = Bench::new(&format!("[network]\nkind = \"residual\"\ndepth = 8\nwidth = 16\n{joined}\n"));
+        for remedy in ["looks-linear-init", "scale-branches", "fixup-init", "add-skip"] {
+            assert!(parameters(remedy, &bench).is_empty(), "{remedy} {joined}");
+        }
+    }
+}
+
 #[test]
 fn skips_are_added_or_scaled() {
     let bench = plain(30, "relu", "\"he-normal\"");

@@ -56,19 +56,14 @@ fn opening<'a>(case: &Case<'a>) -> HashSet<&'a str> {
             .is_some_and(|record| is_zero(&record.weight) && !is_zero(&record.gradient) && record.gradient.count > 0)
     };
     let mut found = HashSet::new();
-    before_gates(&case.network.ops, false, &opens, &mut found);
+    behind_zero(&case.network.ops, false, &opens, &mut found);
     found
 }
 
-/// Collects the operations with a weight that have a gate behind them, from the last one on; `is_open` where one is
-/// behind this whole list. Gates are what scales everything that goes through: weights, gammas and factors in the same
-/// list, the scale of the branch around it. Another branch later on is no gate, because the skip goes around it.
-fn before_gates<'a>(
-    ops: &'a [Op],
-    mut is_open: bool,
-    opens: &impl Fn(&Op, &str) -> bool,
-    found: &mut HashSet<&'a str>,
-) {
+/// Collects the operations with a weight that have a zero behind them that opens, from the last one on; `is_open` where one is
+/// behind this whole list. Such zeros are what scales everything that goes through: weights, gammas and factors in the same
+/// list, the scale of the branch around it. In another branch later on it is none, because the skip goes around it.
+fn behind_zero<'a>(ops: &'a [Op], mut is_open: bool, opens: &impl Fn(&Op, &str) -> bool, found: &mut HashSet<&'a str>) {
     for op in ops.iter().rev() {
         match &op.kind {
             OpKind::Linear(_) | OpKind::Convolution(_) | OpKind::Recurrent(_) => {
@@ -80,10 +75,13 @@ fn before_gates<'a>(
             OpKind::Norm(_) => is_open |= opens(op, "gamma"),
             OpKind::Other(_) => is_open |= opens(op, "scale"),
             OpKind::Residual(residual) => {
-                before_gates(&residual.branch, is_open || opens(op, "scale"), opens, found);
+                behind_zero(&residual.branch, is_open || opens(op, "scale"), opens, found);
+                // No factor of the branch stands behind these.
+                behind_zero(&residual.shortcut, is_open, opens, found);
+                behind_zero(&residual.gate, is_open, opens, found);
             }
             // What passes it has a gradient of its own.
-            OpKind::AuxiliaryHead(auxiliary) => before_gates(&auxiliary.head, false, opens, found),
+            OpKind::AuxiliaryHead(auxiliary) => behind_zero(&auxiliary.head, false, opens, found),
             OpKind::Activation { .. }
             | OpKind::Softmax
             | OpKind::Pool(_)
@@ -112,6 +110,10 @@ mod tests {
         let skip = "kind = \"residual\"\ninit = \"he-normal\"\nbranch_scale = 0.0\n";
         assert_eq!(ask(&format!("{skip}learnable_scale = true")), None);
         assert_eq!(ask("init = \"he-normal\"\nhead_init = \"zeros\""), None);
+        for joined in ["gate_bias = -1.0", "growth = 4"] {
+            let behind = "kind = \"residual\"\ninit = \"he-normal\"\nhead_init = \"zeros\"";
+            assert_eq!(ask(&format!("{behind}\n{joined}")), None, "{joined}");
+        }
         // A scale that is zero and stays zero opens nothing.
         assert_eq!(ask(skip).unwrap().layers, ["block2.fc", "block4.fc"]);
     }

@@ -5,9 +5,7 @@
 //! branch adds a constant instead, and the stream grows by a straight line (De and Smith 2020).
 //!
 //! A Highway block y = (1 - T) x + T F(x) (Srivastava et al. 2015) shares out instead of adding: the signal is multiplied by
-//! E (1 - T)^2 + E T^2 g, which no depth makes larger than g or 1.
-
-use serde::{Deserialize, Serialize};
+//! E (1 - T)^2 + E T^2 g, below 1 where the branch does not amplify.
 
 use super::quadrature::GaussianRule;
 
@@ -69,7 +67,7 @@ pub fn gate(z: f64) -> f64 {
 }
 
 /// What a random gate does to mean squares.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
     /// E (1 - T)^2, what it keeps of the stream's.
     pub carried: f64,
@@ -89,12 +87,6 @@ impl Gate {
             open: mean(&|open| open * open),
             slope: mean(&|open| (open * (1.0 - open)).powi(2)),
         }
-    }
-
-    /// Factor of the stream's mean square through a block whose branch multiplies it by `branch_factor`: x and F(x) are
-    /// uncorrelated, and the gate depends on neither's sign.
-    pub fn signal_factor(&self, branch_factor: f64) -> f64 {
-        self.carried + self.open * branch_factor
     }
 
     /// Factor of the mean squared gradient that goes past the branch: (1 - T) g, and T' (F(x) - x) g through weights of variance
@@ -189,7 +181,8 @@ mod tests {
         let f = times(&x.iter().map(|x| x.max(0.0)).collect::<Vec<_>>(), &weights);
         let y: Vec<f64> = (0..width).map(|i| x[i] + open[i] * (f[i] - x[i])).collect();
         let law = Gate::at(bias, mean_square(x));
-        assert!((mean_square(&y) / mean_square(x) / law.signal_factor(1.0) - 1.0).abs() < 0.1);
+        // x and F(x) are uncorrelated, He keeps mean squares, and the gate depends on neither's sign.
+        assert!((mean_square(&y) / mean_square(x) / (law.carried + law.open) - 1.0).abs() < 0.1);
         let product = |of: &dyn Fn(usize) -> f64| (0..width).map(of).collect::<Vec<f64>>();
         let steered = back(&product(&|i| open[i] * (1.0 - open[i]) * (f[i] - x[i]) * g[i]), &under);
         let past = product(&|i| (1.0 - open[i]) * g[i] + steered[i]);

@@ -119,17 +119,23 @@ impl Subject {
         Case::before_training(&self.network, &self.recipe, &self.data, &self.start, &self.limits)
     }
 
-    /// What is wrong before training.
+    /// What is wrong before training; of the remedies those that can be told as a change of a model.
     pub fn findings(&self) -> Vec<Finding> {
-        diagnose(&self.case())
+        let mut findings = diagnose(&self.case());
+        for finding in &mut findings {
+            finding.remedies.retain(|remedy| !UNTOLD.contains(&remedy.as_str()));
+        }
+        findings
     }
 
     /// What to try against these findings, best first; without what cannot be told as a change of a model.
     pub fn prescriptions(&self, findings: &[Finding]) -> Vec<Prescription> {
         prescriptions(&self.case(), &self.recipe, findings, |prescription| {
             let network = &prescription.recipe.network;
-            // A model's branches have no ends that could be told from outside, and its loss is computed outside of it.
-            let is_told = !network.fixup && network.supervise_every.is_none();
+            // A model's branches have no ends that could be told from outside, its loss is computed outside of it, and layers of
+            // its own make gates and more features.
+            let adds = network.gate_bias.is_none() && network.growth.is_none();
+            let is_told = !network.fixup && network.supervise_every.is_none() && adds;
             is_told && self.changes(&prescription.recipe) != Changes::default()
         })
     }
@@ -141,6 +147,9 @@ impl Subject {
             .with_remarks(self.remarks.clone())
     }
 }
+
+/// Remedies that findings name and [`Subject::prescriptions`] leave out.
+const UNTOLD: [&str; 2] = ["fixup-init", "supervise-layers"];
 
 #[cfg(test)]
 mod tests;

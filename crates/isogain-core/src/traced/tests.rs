@@ -139,7 +139,13 @@ fn what_a_prescription_changes() {
     assert_eq!(changes("insert-layer-norm"), json!({ "norm": "layer" }));
     assert_eq!(changes("swap-activation"), json!({ "activation": "tanh", "init": "edge-of-chaos" }));
     assert!(prescribed.iter().all(|found| subject.changes(&found.recipe) != Changes::default()));
-    // The loss of a model is computed outside of it.
+    // The loss of a model is computed outside of it, and gates and more features are layers of its own.
+    for finding in subject.findings() {
+        assert!(!finding.remedies.iter().any(|remedy| remedy == "supervise-layers"), "{finding:?}");
+    }
+    let joins =
+        |found: &Prescription| found.recipe.network.gate_bias.is_some() || found.recipe.network.growth.is_some();
+    assert!(!prescribed.iter().any(joins));
     assert!(prescribed.iter().all(|found| found.recipe.network.supervise_every.is_none()));
     let mut adam = subject.recipe.clone();
     (adam.optimizer.clip_update, adam.optimizer.spike_limit) = (true, Some(5000.0));

@@ -86,7 +86,8 @@ pub fn network(recipe: &Recipe, inputs: impl Into<Inputs>, outputs: usize) -> Re
     let network = Network { input: inputs.shape, outputs, ops, loss: recipe.data.loss() };
     initializers_support_activations(&network, net)?;
     validate::parameters(net, parameter_count(&network))?;
-    if !network.input.grid.is_empty() {
+    // Elsewhere what is kept of a sample is bounded by the parameters.
+    if !network.input.grid.is_empty() || net.growth.is_some() {
         validate::values(net, value_count(&network).saturating_mul(recipe.data.batch as u64))?;
     }
     Ok(network)

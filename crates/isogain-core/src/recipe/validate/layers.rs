@@ -1,6 +1,6 @@
 //! What an explicit list of layers may say.
 
-use super::network::{forget_bias, logit_cap, recurrent_init};
+use super::network::{forget_bias, logit_cap, no_pairs, recurrent_init};
 use super::{GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, must, norm_groups, parameters, within};
 use crate::network::NormKind;
 use crate::recipe::error::RecipeError;
@@ -178,9 +178,11 @@ impl Check<'_> {
         }
         let scale = layer.scale.unwrap_or(1.0);
         must(&format!("{path}.scale"), scale, scale.is_finite(), "must be a finite number")?;
-        if let (Some(bias), Some(width)) = (layer.gate_bias, features) {
+        if let Some(bias) = layer.gate_bias {
+            no_pairs("network.init", Some(self.network.init))?;
             must(&format!("{path}.gate_bias"), bias, bias.is_finite(), GATE_BIAS)?;
-            self.parameters = self.parameters.saturating_add(width as u64 * (width as u64 + 1));
+            let width = features.unwrap_or(0) as u64;
+            self.parameters = self.parameters.saturating_add(width * (width + 1));
         }
         Ok(skip.or(out))
     }

@@ -69,6 +69,18 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
     }
     if let Some(growth) = network.growth {
         within("network.growth", growth, MAX_WIDTH)?;
+        if network.norm == Some(NormKind::Group) {
+            let fits = growth.is_multiple_of(network.norm_groups.max(1));
+            let groups = format!(
+                "must be a multiple of norm_groups, {}: each block normalises more features",
+                network.norm_groups
+            );
+            must("network.growth", growth, fits, &groups)?;
+        }
+    }
+    if network.gate_bias.is_some() || network.growth.is_some() {
+        no_pairs("network.init", Some(network.init))?;
+        no_pairs("network.head_init", network.head_init)?;
     }
     if network.fixup {
         fixup(network)?;
@@ -92,6 +104,17 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
         NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => recurrent(network),
         NetworkKind::Transformer => transformer(network),
         NetworkKind::Layers => Ok(()),
+    }
+}
+
+/// Gates open the two units of a pair differently, and side by side they are no longer where the next layer looks for them.
+pub(super) fn no_pairs(key: &str, init: Option<Initializer>) -> Result<(), RecipeError> {
+    match init.filter(|init| init.pairs_units()) {
+        Some(init) => {
+            let expected = "makes pairs of units, which neither gates nor blocks side by side keep; take another one";
+            Err(RecipeError::value(key, format!("\"{init}\""), expected))
+        }
+        None => Ok(()),
     }
 }
 

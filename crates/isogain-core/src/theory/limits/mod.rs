@@ -15,7 +15,7 @@ use super::gains::Gains;
 use super::mean_field::{FixedPoint, MeanField, Propagation};
 use super::numerics::{Precision, depth_to_fall, depth_to_rise};
 use super::recurrent::Carry;
-use super::residual::{self, Gate};
+use super::residual;
 use super::supervision::Supervision;
 
 /// Depth scales of correlation that a signal survives (Schoenholz et al. 2017, figure 5).
@@ -39,7 +39,7 @@ pub struct LimitsInput {
     pub weight_variance: f64,
     /// sb2 = Var b.
     pub bias_variance: f64,
-    /// Pre-activation variance of the first hidden layer, measured or sw2 E x^2 + sb2.
+    /// Pre-activation variance of the first hidden layer, measured or sw2 E x^2 + sb2; of blocks that do not add that of the stream.
     pub first_variance: f64,
     /// Units of each hidden layer, receptive field not counted.
     pub widths: Vec<usize>,
@@ -56,9 +56,12 @@ pub struct LimitsInput {
     /// Its auxiliary heads, if it has any; absent in a residual net.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervision: Option<Supervision>,
-    /// The gates T where every layer is (1 - T) x + T F(x).
+    /// Features that each layer puts beside those it reads, over those of the first one, where it is [x, F(x)].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gate: Option<Gate>,
+    pub widening: Option<f64>,
+    /// By how much the mean squared gradient is multiplied past the branch: 1 by a skip, less by one that a gate closes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub past: f64,
     /// RMS of the gradient that the head hands to the last hidden layer, as the float format sees it (with 1/batch,
     /// times the loss scale).
     pub head_gradient_rms: f64,
@@ -71,6 +74,13 @@ pub struct LimitsInput {
     /// Its recurrent layers, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+}
+
+impl LimitsInput {
+    /// Whether more goes past the layers than is let through them: what gates that stand open hand on is the layers' own.
+    fn has_way_past(&self) -> bool {
+        self.branch_scale.is_some_and(|scale| is_one(&self.past) || self.past > scale * scale)
+    }
 }
 
 fn one() -> f64 {
@@ -214,8 +224,6 @@ struct Layer {
     q: f64,
     /// Factor of the mean squared gradient through the layer, or through the branch of a residual block.
     chi: f64,
-    /// The same past the branch: 1 of a skip, less of a gate.
-    past: f64,
     /// Both together, or the mean with auxiliary heads.
     factor: f64,
 }
@@ -243,6 +251,8 @@ impl Layer {
         let (q, chi) = match (net.norm, propagation.fixed_point) {
             (Norm::Batch { batch }, _) => (1.0, batch_norm::gradient_factor(net.activation, batch)),
             (Norm::Layer, _) => (1.0, propagation.chi),
+            // A stream that nothing is added to does not go where the layers alone would take it.
+            (Norm::None, _) if !is_one(&net.past) || net.widening.is_some() => (start, field.chi(start)),
             (Norm::None, FixedPoint::Stable { q } | FixedPoint::Marginal { q }) if q > 0.0 => (q, propagation.chi),
             (Norm::None, _) => (start, propagation.chi),
         };
@@ -254,14 +264,12 @@ impl Layer {
             propagation.correlation = found.map(|(correlation, _)| correlation);
             propagation.correlation_depth = found.and_then(|(_, slope)| super::mean_field::e_folding_depth(slope));
         }
-        // What the activation sees is the stream, or that after a norm.
-        let past = net.gate.map_or(1.0, |gate| gate.past_factor(net.first_variance, field.length_map(start)));
         let factor = match (net.branch_scale, net.supervision) {
-            (Some(scale), _) => past + scale * scale * chi,
+            (Some(scale), _) => net.past + scale * scale * chi,
             (None, Some(supervision)) => supervision.factor(chi, net.widths.len()),
             (None, None) => chi,
         };
-        Self { propagation, q, chi, past, factor }
+        Self { propagation, q, chi, factor }
     }
 }
 
@@ -284,7 +292,7 @@ fn estimate(ceiling: Ceiling, depth: Option<f64>, why: String) -> CeilingEstimat
 
 fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let none = |why: &str| estimate(Ceiling::Correlation, None, why.to_owned());
-    if net.branch_scale.is_some() {
+    if net.has_way_past() {
         return none("a skip carries the difference between inputs past every layer");
     }
     if let Norm::Batch { .. } = net.norm {
@@ -306,7 +314,11 @@ fn correlation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
 fn gradient_scale(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let tolerated = net.tolerated_gradient_ratio;
     let depth = match (net.branch_scale, net.supervision) {
-        (Some(scale), _) if net.norm != Norm::None && net.gate.is_none() => {
+        // (1 + L k / n)^chi: a power of the width, however many layers it is made of.
+        _ if net.widening.is_some() => {
+            net.widening.map(|widening| (2.0 * tolerated.ln() / layer.chi).exp_m1() / widening)
+        }
+        (Some(scale), _) if net.norm != Norm::None && is_one(&net.past) => {
             normalised_blocks_until(scale, layer.chi, 2.0 * tolerated.ln())
         }
         (None, Some(supervision)) => supervision
@@ -358,8 +370,7 @@ fn normalised_blocks_until(scale: f64, chi: f64, target: f64) -> Option<f64> {
 fn fluctuation(net: &LimitsInput, layer: &Layer) -> CeilingEstimate {
     let Some(mean_variance) = mean_over_widths(net, |width| {
         let LogSquaredGain { variance, .. } = finite_width::layer(net.activation, layer.q, width);
-        net.branch_scale
-            .map_or(variance, |scale| block_variance(scale * scale * layer.chi / layer.past, variance, width))
+        net.branch_scale.map_or(variance, |scale| block_variance(scale * scale * layer.chi / net.past, variance, width))
     }) else {
         return estimate(Ceiling::Fluctuation, None, "no hidden layers".to_owned());
     };
@@ -440,7 +451,7 @@ fn death(net: &LimitsInput) -> CeilingEstimate {
     if !net.activation.is_zero_below_zero() {
         return none("no unit is exactly zero under this activation");
     }
-    if net.branch_scale.is_some() || net.norm != Norm::None {
+    if net.has_way_past() || net.norm != Norm::None {
         return none("a skip or a norm keeps some units alive in every layer");
     }
     let Some(ln_alive) = mean_over_widths(net, |width| (-born_dead::single_input_probability(&[width])).ln_1p()) else {
