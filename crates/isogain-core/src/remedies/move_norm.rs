@@ -6,7 +6,7 @@ use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
     name: "move-norm",
-    summary: "normalise at the start of each branch of a transformer (pre-LN), not after each sum; then twice in each branch",
+    summary: "normalise at the start of each branch of a transformer (pre-LN), not after each sum; then at both ends",
     page: include_str!("move-norm.md"),
     prescribe,
 };
@@ -16,19 +16,19 @@ fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     if network.kind != NetworkKind::Transformer || network.fixup {
         return Vec::new();
     }
-    let places: &[(&str, NormPlacement)] = match network.norm_placement {
-        NormPlacement::Post => &[("pre", NormPlacement::Pre)],
-        NormPlacement::Pre => &[("sandwich", NormPlacement::Sandwich), ("sub", NormPlacement::Sub)],
-        _ => &[],
-    };
-    let moved = |&(name, place): &(&str, NormPlacement)| {
-        let mut treated = recipe.clone();
-        treated.network.norm_placement = place;
-        if place == NormPlacement::Sandwich {
+    let mut treated = recipe.clone();
+    let name = match network.norm_placement {
+        NormPlacement::Post => {
+            treated.network.norm_placement = NormPlacement::Pre;
+            "pre"
+        }
+        NormPlacement::Pre => {
+            treated.network.norm_placement = NormPlacement::Sandwich;
             // Behind what it makes smaller stands a norm now.
             treated.network.residual_init = None;
+            "sandwich"
         }
-        REMEDY.variant(format!("norm_placement = {name}"), treated)
+        _ => return Vec::new(),
     };
-    places.iter().map(moved).collect()
+    vec![REMEDY.variant(format!("norm_placement = {name}"), treated)]
 }

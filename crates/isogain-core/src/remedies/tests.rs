@@ -145,10 +145,9 @@ fn norms_move_into_the_branches_and_to_both_ends() {
         }
         variants.into_iter().map(|variant| variant.parameters).collect::<Vec<_>>()
     };
-    let pre = "norm_placement = pre";
-    let twice = ["norm_placement = sandwich", "norm_placement = sub"];
+    let (pre, sandwich) = ("norm_placement = pre", "norm_placement = sandwich");
     assert_eq!(ask("norm_placement = \"post\"\nresidual_init = \"depth\""), [pre]);
-    assert_eq!(ask("residual_init = \"depth\""), twice);
+    assert_eq!(ask("residual_init = \"depth\""), [sandwich]);
     for other in
         ["norm_placement = \"sandwich\"", "norm_placement = \"sub\"", "norm_placement = \"deepnorm\"", "fixup = true"]
     {
