@@ -25,11 +25,12 @@ const NEAR_ZERO: f64 = 1e-9;
 
 /// What gates do to the mean squared gradient, mean over the blocks: the factor of what goes past the branch, and E T^2. From
 /// every block's own moments, because a stream that shrinks leaves later gates less to read. `None` without gates.
-fn gates(ops: &[Op], start: &Snapshot) -> Option<[f64; 2]> {
+fn gates(ops: &[Op], outputs: &HashMap<&str, &Moments>) -> Option<[f64; 2]> {
+    let moments = |op: &Op| outputs.get(op.name.as_str()).copied();
     let of_block = |(before, residual): (&Op, &Residual)| {
-        let under = moments(residual.gate.first()?, start)?;
+        let under = moments(residual.gate.first()?)?;
         let gate = Gate::at(under.mean()?, under.variance()?);
-        let [stream, branch] = [before, residual.branch.last()?].map(|op| moments(op, start)?.mean_square());
+        let [stream, branch] = [before, residual.branch.last()?].map(|op| moments(op)?.mean_square());
         Some([gate.past_factor(stream?, branch?), gate.open])
     };
     let blocks: Vec<[f64; 2]> = not_added(ops).filter_map(of_block).collect();
@@ -38,8 +39,9 @@ fn gates(ops: &[Op], start: &Snapshot) -> Option<[f64; 2]> {
 }
 
 /// Mean square of what the blocks that do not add read, mean over them: it does not go where the layers alone would take it.
-fn stream(ops: &[Op], start: &Snapshot) -> Option<f64> {
-    let squares: Vec<f64> = not_added(ops).filter_map(|(before, _)| moments(before, start)?.mean_square()).collect();
+fn stream(ops: &[Op], outputs: &HashMap<&str, &Moments>) -> Option<f64> {
+    let squares: Vec<f64> =
+        not_added(ops).filter_map(|(before, _)| outputs.get(before.name.as_str())?.mean_square()).collect();
     (!squares.is_empty()).then(|| squares.iter().sum::<f64>() / squares.len() as f64)
 }
 
@@ -51,8 +53,9 @@ fn not_added(ops: &[Op]) -> impl Iterator<Item = (&Op, &Residual)> {
     })
 }
 
-fn moments(op: &Op, start: &Snapshot) -> Option<Moments> {
-    start.joints.iter().find(|joint| joint.name == op.name).map(|joint| joint.activation)
+/// Moments of what each operation gives, by its name.
+fn outputs(start: &Snapshot) -> HashMap<&str, &Moments> {
+    start.joints.iter().map(|joint| (joint.name.as_str(), &joint.activation)).collect()
 }
 
 /// Of L layers that put k features each beside n_0: the factor on a sum that would change the gradient as much, the root of
@@ -92,7 +95,8 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
         }),
         _ => None,
     });
-    let gates = gates(&network.ops, start);
+    let outputs = outputs(start);
+    let gates = gates(&network.ops, &outputs);
     let scale = ops.iter().find_map(|op| match &op.kind {
         OpKind::Residual(residual) => Some(residual.scale),
         _ => None,
@@ -102,14 +106,13 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     let hidden = hidden(network);
     let weights = weights(start);
     let [weight_variance, bias_variance] = variances(&hidden, &weights);
-    let first = hidden.first().and_then(|(op, ..)| start.joints.iter().find(|joint| joint.name == op.name));
-    let first_variance = first.and_then(|joint| joint.activation.mean_square()).unwrap_or(0.0);
+    let first = hidden.first().and_then(|(op, _)| outputs.get(op.name.as_str())?.mean_square());
     let head_gradient = start.flow.head.joints.first().map_or(f64::NAN, |head| head.cotangent_in_rms);
     Limits::of(&LimitsInput {
         activation: activation.unwrap_or_else(Activation::linear),
         weight_variance: weight_variance.unwrap_or(0.0),
         bias_variance: bias_variance.unwrap_or(0.0),
-        first_variance: stream(&network.ops, start).unwrap_or(first_variance),
+        first_variance: stream(&network.ops, &outputs).or(first).unwrap_or(0.0),
         widths: hidden.iter().map(|(_, linear)| linear.fan_out).collect(),
         padding_factor: padding_factor(network),
         dropout_noise: dropout_noise(network),
