@@ -271,20 +271,26 @@ pub fn search<'a>(
     Ok(Search { subject, findings, prescriptions, report, curves, cured })
 }
 
-/// How far the predictions of what was trained to the end are off on the seeds that they had not seen.
+/// How far the predictions of what was trained to the end are off on the seeds that they had not seen. A network counts once,
+/// however many prescriptions leave it as it is and change what trains it.
 fn prediction_error(
     report: &TrialReport,
     prescriptions: &[Prescription],
     untreated: &Recipe,
     datasets: &mut Datasets,
 ) -> Result<Option<PredictionError>, Error> {
-    let factor = |treated: &Subject| treated.prediction().factor();
+    let factor = |subject: &Subject| subject.prediction().factor();
     let mut errors = Vec::new();
-    for (result, prescription) in report.prescriptions.iter().zip(prescriptions) {
+    let mut seen: Vec<&Recipe> = Vec::new();
+    for (result, Prescription { recipe: treated, .. }) in report.prescriptions.iter().zip(prescriptions) {
         let predicted = result.predicted.as_ref().and_then(Prediction::factor);
         let Some(predicted) = predicted.filter(|_| result.steps == untreated.run.steps) else { continue };
+        if seen.iter().any(|other| other.network == treated.network && other.data == treated.data) {
+            continue;
+        }
+        seen.push(treated);
         for run in result.seeds.iter().filter(|run| run.seed != untreated.run.seed) {
-            let mut recipe = prescription.recipe.clone();
+            let mut recipe = treated.clone();
             recipe.run.seed = run.seed;
             let measured = factor(&Subject::new(&recipe, datasets.of(&recipe)?)?);
             errors.extend(measured.map(|measured| (measured / predicted).ln().abs()));
