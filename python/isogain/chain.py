@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.utils._pytree import tree_leaves
 
-from isogain import attention
+from isogain import attention, grid
 from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
 from isogain.through_time import Layer, layers_of
 from isogain.trace import Node, Trace
@@ -140,6 +140,7 @@ class Builder:
         alone, where another path meets it."""
         ops: list[dict[str, Any]] = []
         outer, self._scaled = self._scaled, cuts[0] if cuts else None
+        source, laid = (cuts[0] if cuts else None), axis
         for position, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False)):
             segment = [node for node in nodes if before.index < node.index <= after.index]
             cotangent = first if position == 0 and first is not None else before.gradient
@@ -152,7 +153,12 @@ class Builder:
                 axis = 1
             elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
                 axis = -1
-            ops += self._ops(before, after, segment, cotangent, axis)
+            assert source is not None
+            if len(segment) == 1 and laid == 1 and _reads_flattened(source, before, after):
+                ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, is_flattened=True))
+            else:
+                ops += self._ops(before, after, segment, cotangent, axis)
+            source, laid = after, axis
             if ops[-1]["kind"] not in ("activation", "other"):
                 self._scaled = after
         self._scaled = outer
@@ -166,24 +172,29 @@ class Builder:
             return self._attention(before, after, found, cotangent)
         return [self._op(before, after, segment, cotangent, axis)]
 
-    def _op(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
+    def _op(
+        self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int, is_flattened: bool = False
+    ) -> dict[str, Any]:
+        pooled = grid.pool(after) if len(segment) == 1 and (axis == 1 or after.value.dim() == 2) else None
+        of_input = 1 if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
             "rows": _rows(after.value, axis),
-            "input": self.buffer(before.value, axis if before.value.dim() == after.value.dim() else None),
+            "input": self.buffer(before.value, of_input),
             "output": self.buffer(after.value, axis),
-            "cotangent_in": self.buffer(cotangent, axis if before.value.dim() == after.value.dim() else None),
+            "cotangent_in": self.buffer(cotangent, of_input),
             "cotangent_out": self.buffer(_gradient(after), axis),
         }
         if len(segment) == 1:
-            return op | self._single(before, after, axis)
+            found = self._single(before, after, axis, before.value.shape[1:] if is_flattened else None)
+            return op | found | ({"pool": pooled} if pooled and found["kind"] == "other" else {})
         if (branch := _residual(before, after)) is not None:
             return op | self._residual_op(before, after, branch, segment, cotangent, axis)
         if (projected := self._projected(before, after, segment, axis)) is not None:
             return op | projected
         return op | self._composed(before, segment, axis)
 
-    def _single(self, before: Node, node: Node, axis: int) -> dict[str, Any]:
-        if (found := self._linear(node)) is not None or (found := self._norm(node)) is not None:
+    def _single(self, before: Node, node: Node, axis: int, flattened: torch.Size | None) -> dict[str, Any]:
+        if (found := self._linear(node, flattened)) is not None or (found := self._norm(node)) is not None:
             return {"name": self._unique(self._own[node.index] or self._path(node), node), **found}
         name = self._unique(self._own[node.index] or self._path(node), node)
         if (phi := activation(node)) is not None and node.value.shape == before.value.shape:
@@ -199,15 +210,20 @@ class Builder:
                 if own := self._parameters.get(id(tensor)):
                     self._renamed[own] = f"{name}.scale"
 
-    def _linear(self, node: Node) -> dict[str, Any] | None:
+    def _linear(self, node: Node, flattened: torch.Size | None = None) -> dict[str, Any] | None:
+        """A layer with its weight; `flattened` is the shape of a sample, channels first, that it reads as one vector."""
         weight = self._linear_weight(node)
         if weight is None:
             return None
         gradient = self.trace.weights[id(weight)]
         kind = "convolution" if node.function.startswith("conv") else "linear"
-        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(weight)}
+        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(_as_read(weight, flattened))}
         if gradient is not None:
-            fields["weight_gradient"] = self.buffer(gradient, None)
+            fields["weight_gradient"] = self.buffer(_as_read(gradient, flattened))
+        if kind == "linear":
+            fields["units"] = _units(node)
+        elif (window := grid.convolution(node)) is not None:
+            fields["window"] = window
         # A head that shares its embedding's table goes by the table's name among the parameters.
         name = self._parameters.get(id(weight), "")
         if kind == "linear" and name.endswith(".weight") and name != f"{self._own[node.index]}.weight":
@@ -226,8 +242,7 @@ class Builder:
         # A bias that is made of the batch is none.
         if any(bias is not None and bias.requires_grad and id(bias) not in self.trace.weights for bias in biases):
             return None
-        rows = all(node.function not in ("addmm", "matmul", "mm") for node in nodes)
-        own: dict[str, Any] = {"bias": None, "units": "rows" if rows else "columns" if len(nodes) == 1 else "unknown"}
+        own: dict[str, Any] = {"bias": None}
         given = [bias for bias in biases if bias is not None]
         if given:
             own["bias"] = {"values": self.buffer(_one_below_the_other(given))}
@@ -376,6 +391,7 @@ class Builder:
                 "cotangent_in": self.buffer(cotangent),
                 "cotangent_out": self.buffer(came),
                 "weight": self.buffer(_one_below_the_other(weights)),
+                "units": "rows" if all(_units(root) == "rows" for root in found.roots) else "unknown",
             }
             if all(gradient is not None for gradient in gradients):
                 projection["weight_gradient"] = self.buffer(_one_below_the_other(gradients))
@@ -526,6 +542,23 @@ def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:
         found[node.index] = node
         waiting += node.inputs
     return [found[index] for index in sorted(found)]
+
+
+def _units(node: Node) -> str:
+    """Where in its matrix the weights of one unit lie."""
+    return "columns" if node.function in ("addmm", "matmul", "mm") else "rows"
+
+
+def _as_read(weight: Tensor, flattened: torch.Size | None) -> Tensor:
+    """A weight in the order of its input's buffer, whose channels are last."""
+    return weight if flattened is None else weight.detach().reshape(-1, *flattened).movedim(1, -1).flatten(1)
+
+
+def _reads_flattened(source: Node, before: Node, after: Node) -> bool:
+    """Whether a layer reads all positions of what has channels second as one vector."""
+    if after.function != "linear" or source.value.dim() < 3 or before.value.shape != source.value.flatten(1).shape:
+        return False
+    return torch.equal(source.value.flatten(1), before.value)
 
 
 def _bias(node: Node) -> Tensor | None:

@@ -231,15 +231,19 @@ impl Captures<'_> {
             OpKind::Linear(Linear { tied: Some(embedding), fan_in, fan_out, .. }) => {
                 let table = self.model.parameters.get(&format!("{embedding}.weight")).map(Value::to_f64);
                 let weight = transposed(&table.unwrap_or_default(), *fan_out, *fan_in);
-                OpCaptureKind::Linear { weight: Values::from(weight), weight_gradient: self.own_gradient(op, start) }
+                OpCaptureKind::Linear {
+                    weight: Values::from(weight),
+                    weight_gradient: self.own_gradient(op, start),
+                    units: Units::Columns,
+                }
             }
             OpKind::Linear(linear) => {
                 let [weight, weight_gradient] = self.multiplier(op, linear);
-                OpCaptureKind::Linear { weight, weight_gradient }
+                OpCaptureKind::Linear { weight, weight_gradient, units: Units::Columns }
             }
             OpKind::Convolution(convolution) => {
                 let [weight, weight_gradient] = self.multiplier(op, &convolution.linear);
-                OpCaptureKind::Convolution { weight, weight_gradient }
+                OpCaptureKind::Convolution { weight, weight_gradient, window: convolution.window }
             }
             OpKind::Activation { activation } => OpCaptureKind::Activation(*activation),
             OpKind::Norm(norm) => OpCaptureKind::Norm {
@@ -284,10 +288,12 @@ impl Captures<'_> {
             OpKind::QkNorm(norm) => {
                 OpCaptureKind::QkNorm { gammas: ["query_gamma", "key_gamma"].map(value), eps: norm.eps }
             }
-            OpKind::Attention(attention) => OpCaptureKind::Attention { features: [attention.features; 3] },
+            OpKind::Attention(attention) => {
+                OpCaptureKind::Attention { features: [attention.features; 3], attention: Some(*attention) }
+            }
+            OpKind::Pool(pool) => OpCaptureKind::Pool(pool.clone()),
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax
-            | OpKind::Pool(_)
             | OpKind::Flatten(_)
             | OpKind::Dropout(_)
             | OpKind::StochasticDepth(_)
@@ -335,4 +341,53 @@ impl Captures<'_> {
 /// `[rows, columns]` to `[columns, rows]`.
 fn transposed(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where it finds what it did not expect")]
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use isogain_core::recipe::parse;
+
+    use super::*;
+    use crate::check::Subject;
+    use crate::data::Dataset;
+    use crate::train::first_batch;
+
+    /// Every buffer is what its operation says: each sends the measured cotangent back to what was measured. What cannot be
+    /// followed for any direction is named.
+    #[test]
+    fn what_is_captured_can_be_followed() {
+        let images = "[data]\nbatch = 4\n[run]\nprecision = \"f64\"\n";
+        let tokens =
+            "[data]\nsource = \"temporal-order\"\nlength = 10\nsamples = 100\nbatch = 4\n[run]\nprecision = \"f64\"\n";
+        for (data, network, unknown) in [
+            (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nnorm = \"batch\"", [].as_slice()),
+            (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nactivation = \"tanh\"", &[]),
+            (images, "kind = \"resnet\"\ndepth = 8\nwidth = 4", &[]),
+            (images, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true", &[]),
+            (tokens, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\"", &[]),
+            (
+                tokens,
+                "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nlogit_cap = 2.0\npositions = \"rotary\"",
+                &[],
+            ),
+            (tokens, "kind = \"lstm\"\nwidth = 8", &["lstm1"]),
+        ] {
+            let recipe = parse(&format!("{data}[network]\n{network}\n"), "test.toml").unwrap();
+            let data = Arc::new(Dataset::load(&recipe.data, Path::new(".")).unwrap());
+            let (_, trainer) = Subject::with_trainer(&recipe, data.clone()).unwrap();
+            let Captured { capture, .. } = captured(&trainer.model, &first_batch(&recipe, &data, 0)).unwrap();
+            let retraced = capture.retraced();
+            for (name, distance) in &retraced {
+                assert!(*distance < 1e-9, "{network}: {name}: {distance:e}");
+            }
+            let known = |name: &str| retraced.iter().any(|(known, _)| *known == name);
+            let is_unknown = |op: &&OpCapture| !known(&op.name) && !matches!(op.kind, OpCaptureKind::Residual { .. });
+            let left: Vec<&str> = capture.walk().into_iter().filter(is_unknown).map(|op| op.name.as_str()).collect();
+            assert_eq!(left, unknown, "{network}");
+        }
+    }
 }

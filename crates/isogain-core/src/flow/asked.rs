@@ -38,7 +38,13 @@ pub(super) fn check_cost(ops: &[OpCapture], ways: usize) -> Result<(), String> {
 /// Products of two numbers of one way back, in what can be followed for any direction.
 pub(super) fn products(ops: &[OpCapture]) -> f64 {
     let of = |op: &OpCapture| match &op.kind {
-        OpCaptureKind::Linear { weight, .. } => weight.len() as f64 * op.rows as f64,
+        OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
+            weight.len() as f64 * op.rows as f64
+        }
+        OpCaptureKind::Attention { attention: Some(attention), .. } => {
+            // Logits, values, and what both take back to queries and keys.
+            4.0 * (op.rows * attention.steps * attention.features) as f64
+        }
         _ => op.ways().into_iter().map(products).sum(),
     };
     ops.iter().map(of).sum()

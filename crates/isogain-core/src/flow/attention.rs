@@ -6,9 +6,13 @@
 //! ln(rms g_in / rms g) = ln(rms dv / rms g) + 1/2 ln(1 + |dq|^2 / |dv|^2) + 1/2 ln(1 + |dk|^2 / (|dv|^2 + |dq|^2)),
 //! the first with dv spread over the three parts of the input.
 
+use std::ops::Range;
+
 use super::capture::OpCapture;
-use super::values::rms;
+use super::values::{dot, rms};
 use super::{Cause, Part};
+use crate::matmul::{product, transpose};
+use crate::network::Attention;
 
 /// Values, queries, keys; `features` are those of queries, keys and values in a row of the input.
 pub(super) fn split(features: [usize; 3], op: &OpCapture, gain: f64) -> Vec<Part> {
@@ -34,6 +38,170 @@ pub(super) fn split(features: [usize; 3], op: &OpCapture, gain: f64) -> Vec<Part
     ]
 }
 
+/// Attention as a linear map, the weights P = softmax(Q K^T / sqrt d) being what they were, with O = P V:
+/// dS = dQ K^T + Q dK^T, dP = P (dS - rowsum(P dS)), dO = dP V + P dV, and the transpose of that. Slopes of a bound on the
+/// logits multiply dS. Rotary positions turn Q and K by an orthogonal matrix.
+pub(super) struct Heads {
+    attention: Attention,
+    /// Head by head, sample by sample.
+    heads: Vec<Head>,
+    turns: Vec<[f64; 2]>,
+}
+
+/// One head of one sample.
+struct Head {
+    /// `[steps, width]` each, queries and keys turned.
+    parts: [Vec<f64>; 3],
+    /// P, `[steps, steps]`.
+    weights: Vec<f64>,
+    /// Of the logits by Q K^T: 1 / sqrt d, times the slope of their bound.
+    slopes: Vec<f64>,
+}
+
+impl Heads {
+    pub(super) fn of(attention: &Attention, op: &OpCapture) -> Self {
+        let turns = if attention.rotary { attention.turns() } else { Vec::new() };
+        let mut input = op.input.to_f64().into_owned();
+        turn(&mut input, &turns, attention, 1.0);
+        let heads = places(attention, op.rows)
+            .map(|place| Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, 3))));
+        Self { attention: *attention, heads: heads.collect(), turns }
+    }
+
+    /// J u.
+    pub(super) fn forth(&self, u: &[f64]) -> Vec<f64> {
+        let Attention { steps, features, .. } = self.attention;
+        let width = self.attention.head_width();
+        let mut turned = u.to_vec();
+        turn(&mut turned, &self.turns, &self.attention, 1.0);
+        let mut output = vec![0.0; u.len() / 3];
+        let rows = u.len() / (3 * features);
+        for (place, Head { parts: [q, k, v], weights, slopes }) in places(&self.attention, rows).zip(&self.heads) {
+            let [dq, dk, dv] = [0, 1, 2].map(|part| place.read(&turned, part, 3));
+            let through_queries = product(&dq, &transpose(k, steps, width), [steps, width, steps]);
+            let through_keys = product(q, &transpose(&dk, steps, width), [steps, width, steps]);
+            let sum = through_queries.iter().zip(through_keys).zip(slopes).map(|((q, k), slope)| (q + k) * slope);
+            let of_weights = softmax_slope(weights, &sum.collect::<Vec<f64>>(), steps);
+            let of_values = product(weights, &dv, [steps, steps, width]);
+            let of_weights = product(&of_weights, v, [steps, steps, width]);
+            place.add(&mut output, 0, 1, &of_values);
+            place.add(&mut output, 0, 1, &of_weights);
+        }
+        output
+    }
+
+    /// J^T g.
+    pub(super) fn back(&self, g: &[f64]) -> Vec<f64> {
+        let Attention { steps, features, .. } = self.attention;
+        let width = self.attention.head_width();
+        let mut returned = vec![0.0; 3 * g.len()];
+        for (place, Head { parts: [q, k, v], weights, slopes }) in
+            places(&self.attention, g.len() / features).zip(&self.heads)
+        {
+            let incoming = place.read(g, 0, 1);
+            let to_weights = product(&incoming, &transpose(v, steps, width), [steps, width, steps]);
+            let mut to_logits = softmax_slope(weights, &to_weights, steps);
+            to_logits.iter_mut().zip(slopes).for_each(|(g, slope)| *g *= slope);
+            let to_values = product(&transpose(weights, steps, steps), &incoming, [steps, steps, width]);
+            let to_queries = product(&to_logits, k, [steps, steps, width]);
+            let to_keys = product(&transpose(&to_logits, steps, steps), q, [steps, steps, width]);
+            for (part, values) in [to_queries, to_keys, to_values].iter().enumerate() {
+                place.add(&mut returned, part, 3, values);
+            }
+        }
+        turn(&mut returned, &self.turns, &self.attention, -1.0);
+        returned
+    }
+}
+
+impl Head {
+    fn of(attention: &Attention, parts: [Vec<f64>; 3]) -> Self {
+        let (steps, width) = (attention.steps, attention.head_width());
+        let scale = (width as f64).sqrt().recip();
+        let mut weights = product(&parts[0], &transpose(&parts[1], steps, width), [steps, width, steps]);
+        let mut slopes = vec![scale; weights.len()];
+        for (logit, slope) in weights.iter_mut().zip(&mut slopes) {
+            *logit *= scale;
+            if let Some(cap) = attention.logit_cap {
+                let bounded = (*logit / cap).tanh();
+                *logit = cap * bounded;
+                *slope *= 1.0 - bounded * bounded;
+            }
+        }
+        for (step, row) in weights.chunks_exact_mut(steps).enumerate() {
+            let (row, unseen) = row.split_at_mut(if attention.causal { step + 1 } else { steps });
+            unseen.fill(0.0);
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            row.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|weight| *weight /= sum);
+        }
+        Self { parts, weights, slopes }
+    }
+}
+
+/// P (c - rowsum(P c)) of a change c of the logits; its own transpose.
+fn softmax_slope(weights: &[f64], change: &[f64], steps: usize) -> Vec<f64> {
+    let of_row = |(weights, change): (&[f64], &[f64])| {
+        let mean = dot(weights, change);
+        weights.iter().zip(change).map(|(weight, change)| weight * (change - mean)).collect::<Vec<f64>>()
+    };
+    weights.chunks_exact(steps).zip(change.chunks_exact(steps)).flat_map(of_row).collect()
+}
+
+/// Where one head of one sample is in rows of one or three parts (queries, keys, values).
+struct Place<'a> {
+    attention: &'a Attention,
+    sample: usize,
+    head: usize,
+}
+
+fn places(attention: &Attention, rows: usize) -> impl Iterator<Item = Place<'_>> {
+    (0..rows / attention.steps)
+        .flat_map(move |sample| (0..attention.heads).map(move |head| Place { attention, sample, head }))
+}
+
+impl Place<'_> {
+    fn rows(&self, part: usize, parts: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (width, Attention { features, steps, .. }) = (self.attention.head_width(), *self.attention);
+        let (sample, head) = (self.sample, self.head);
+        (0..steps).map(move |step| {
+            let start = ((sample * steps + step) * parts + part) * features + head * width;
+            start..start + width
+        })
+    }
+
+    /// `[steps, width]`.
+    fn read(&self, values: &[f64], part: usize, parts: usize) -> Vec<f64> {
+        self.rows(part, parts).flat_map(|row| values[row].iter().copied()).collect()
+    }
+
+    fn add(&self, sums: &mut [f64], part: usize, parts: usize, values: &[f64]) {
+        for (row, values) in self.rows(part, parts).zip(values.chunks_exact(self.attention.head_width())) {
+            sums[row].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+/// Turns queries and keys by plus or minus the angle of each step and pair of features; without angles it leaves them.
+fn turn(rows: &mut [f64], turns: &[[f64; 2]], attention: &Attention, sign: f64) {
+    let (Attention { features, steps, .. }, width) = (*attention, attention.head_width());
+    let pairs = width / 2;
+    if turns.is_empty() {
+        return;
+    }
+    for (index, row) in rows.chunks_exact_mut(3 * features).enumerate() {
+        let turns = &turns[index % steps * pairs..][..pairs];
+        for head in row[..2 * features].chunks_exact_mut(width) {
+            for (pair, [cosine, sine]) in turns.iter().enumerate() {
+                let (a, b, sine) = (head[pair], head[pair + pairs], sign * sine);
+                head[pair] = cosine * a - sine * b;
+                head[pair + pairs] = sine * a + cosine * b;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::flow::capture::{Capture, OpCapture, OpCaptureKind};
@@ -46,7 +214,7 @@ mod tests {
         let op = OpCapture {
             name: "attention".into(),
             rows: 1,
-            kind: OpCaptureKind::Attention { features: [2; 3] },
+            kind: OpCaptureKind::Attention { features: [2; 3], attention: None },
             input: values(&[0.0; 6]),
             output: values(&[0.0; 2]),
             cotangent_in: values(&[1.0, 0.0, 2.0, -1.0, 1.0, 1.0]),

@@ -50,8 +50,8 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         OpCaptureKind::Residual { .. } => vec![Part { cause: Cause::BranchSum, log_gain: gain }],
         OpCaptureKind::AuxiliaryHead { .. } => vec![Part { cause: Cause::AuxiliaryHead, log_gain: gain }],
         OpCaptureKind::QkNorm { gammas, eps } => qk_norm::split(gammas, *eps, op, rms_out, gain),
-        OpCaptureKind::Attention { features } => attention::split(*features, op, gain),
-        OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => {
+        OpCaptureKind::Attention { features, .. } => attention::split(*features, op, gain),
+        OpCaptureKind::Recurrent { .. } | OpCaptureKind::Pool(_) | OpCaptureKind::Other { .. } => {
             vec![Part { cause: Cause::Whole, log_gain: gain }]
         }
     });

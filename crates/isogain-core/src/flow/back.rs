@@ -1,30 +1,22 @@
 //! One operation's way back for any cotangent, from its buffers alone, the forward pass being what it was.
 
-use std::cell::OnceCell;
-
 use super::capture::{OpCapture, OpCaptureKind};
-use super::norm;
+use super::convolution::Patches;
 use super::values::rms;
-use crate::matmul::{product, transpose};
+use super::{attention, linear, norm, pool, qk_norm};
 
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;
 
-/// A cotangent at an operation's output to that at its input.
-pub(super) type Back<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
+/// A linear map of buffers: a cotangent at an operation's output to that at its input, a change of its input to that of its
+/// output.
+pub(super) type Through<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
 
-/// g to J^T g; `None` for an operation whose buffers do not tell it (a convolution, attention, a recurrence, most of what is
-/// taken whole) and for a residual one, which is a sum of two ways.
-pub(super) fn back(op: &OpCapture) -> Option<Back<'_>> {
+/// g to J^T g; `None` for an operation whose buffers do not tell it (a recurrence, most of what is taken whole, weights
+/// in an unknown order) and for a residual one, which is a sum of two ways.
+pub(super) fn back(op: &OpCapture) -> Option<Through<'_>> {
     match &op.kind {
-        OpCaptureKind::Linear { weight, .. } => {
-            let [fan_in, fan_out] = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
-            let transposed = OnceCell::new();
-            Some(Box::new(move |g| {
-                let weight = transposed.get_or_init(|| transpose(&weight.to_f64(), fan_in, fan_out));
-                product(g, weight, [op.rows, fan_out, fan_in])
-            }))
-        }
+        OpCaptureKind::Linear { weight, units, .. } => linear::back(weight, *units, op),
         OpCaptureKind::Activation(activation) => {
             let slopes: Vec<f64> = op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
             Some(Box::new(move |g| g.iter().zip(&slopes).map(|(g, slope)| g * slope).collect()))
@@ -39,12 +31,20 @@ pub(super) fn back(op: &OpCapture) -> Option<Back<'_>> {
             let factor = one_number(op)?;
             Some(Box::new(move |g| g.iter().map(|g| factor * g).collect()))
         }
-        OpCaptureKind::Residual { .. }
-        | OpCaptureKind::Convolution { .. }
-        | OpCaptureKind::Recurrent { .. }
-        | OpCaptureKind::QkNorm { .. }
-        | OpCaptureKind::Attention { .. }
-        | OpCaptureKind::Other { .. } => None,
+        OpCaptureKind::Convolution { weight, window, .. } => {
+            let patches = Patches::of(weight, (*window)?, op);
+            Some(Box::new(move |g| patches.back(g)))
+        }
+        OpCaptureKind::Pool(pool) => {
+            let links = pool::links(pool, op);
+            Some(Box::new(move |g| pool::back(&links, op, g)))
+        }
+        OpCaptureKind::QkNorm { gammas, eps } => Some(Box::new(move |g| qk_norm::back(gammas, *eps, op, g))),
+        OpCaptureKind::Attention { attention, .. } => {
+            let heads = attention::Heads::of(attention.as_ref()?, op);
+            Some(Box::new(move |g| heads.back(g)))
+        }
+        OpCaptureKind::Residual { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => None,
     }
 }
 

@@ -5,7 +5,8 @@
 use thiserror::Error;
 
 use super::Values;
-use crate::network::NormKind;
+use crate::conservation::Units;
+use crate::network::{Attention, NormKind, Pool, Window};
 use crate::theory::activations::Activation;
 
 /// One batch through a network, forward and backward, in training mode.
@@ -44,18 +45,25 @@ pub struct OpCapture {
 pub enum OpCaptureKind {
     /// `y = x W + b`.
     Linear {
-        /// W, `[fan_in, fan_out]`.
-        weight: Values,
-        /// dL/dW, `[fan_in, fan_out]`.
-        weight_gradient: Values,
-    },
-    /// The same on a patch around every position: the input has its own number of rows.
-    Convolution {
-        /// W: as many values as patches have, times output channels; in any order.
+        /// W.
         weight: Values,
         /// dL/dW, as W.
         weight_gradient: Values,
+        /// Which way round both are.
+        units: Units,
     },
+    /// The same on a patch around every position: the input has its own number of rows.
+    Convolution {
+        /// W: as many values as patches have, times output channels; `[taps x channels in, channels out]` with a window, in any
+        /// order without.
+        weight: Values,
+        /// dL/dW, as W.
+        weight_gradient: Values,
+        /// Which patches; `None` where only the layer is known.
+        window: Option<Window>,
+    },
+    /// Many positions become fewer: the largest, the mean or the last of them.
+    Pool(Pool),
     /// `y = phi(x)`.
     Activation(Activation),
     /// A normalisation with the statistics of this batch.
@@ -113,6 +121,8 @@ pub enum OpCaptureKind {
     Attention {
         /// Features of queries, keys and values; those of keys and values may be fewer, several heads sharing them.
         features: [usize; 3],
+        /// Its heads and what each step sees; `None` where only the features are known.
+        attention: Option<Attention>,
     },
     /// Anything else, taken whole; input and output may have any shape.
     Other {
@@ -222,8 +232,8 @@ impl OpCapture {
             OpCaptureKind::AuxiliaryHead { .. } => "auxiliary-head",
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
-            OpCaptureKind::Other { weighted: true, .. } => "module",
-            OpCaptureKind::Other { weighted: false, .. } => "operation",
+            OpCaptureKind::Other { weighted: true } => "module",
+            OpCaptureKind::Pool(_) | OpCaptureKind::Other { weighted: false } => "operation",
         }
     }
 
@@ -264,17 +274,26 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
         op.expect("cotangent_out", &op.cotangent_out, op.output.len())?;
         let (fan_in, fan_out) = (op.input.len() / rows, op.output.len() / rows);
         match &op.kind {
-            OpCaptureKind::Linear { weight, weight_gradient } => {
+            OpCaptureKind::Linear { weight, weight_gradient, .. } => {
                 op.expect("input", &op.input, fan_in * rows)?;
                 op.expect("weight", weight, fan_in * fan_out)?;
                 op.expect("weight_gradient", weight_gradient, fan_in * fan_out)?;
             }
-            OpCaptureKind::Convolution { weight, weight_gradient } => {
+            OpCaptureKind::Convolution { weight, weight_gradient, window } => {
                 op.expect("weight", weight, weight.len() / fan_out.max(1) * fan_out)?;
                 op.expect("weight_gradient", weight_gradient, weight.len())?;
+                if let Some(window) = window {
+                    let channels = weight.len() / (window.taps() * fan_out).max(1);
+                    op.expect("weight", weight, window.taps() * channels * fan_out)?;
+                    op.expect("input", &op.input, positions(window.grid, window.output(), op.rows) * channels)?;
+                }
+            }
+            OpCaptureKind::Pool(pool) => {
+                let output = pool.window.map_or([1, 1], |window| window.output());
+                op.expect("input", &op.input, positions([pool.positions, 1], output, op.rows) * fan_out)?;
             }
             OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { .. } => {}
-            OpCaptureKind::Attention { features } => {
+            OpCaptureKind::Attention { features, .. } => {
                 op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
             }
             OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
@@ -312,6 +331,12 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
     Ok(())
 }
 
+/// Positions of the input of an operation on a grid that gives so many rows.
+fn positions(input: [usize; 2], output: [usize; 2], rows: usize) -> usize {
+    let [input, output] = [input, output].map(|grid| grid.iter().product::<usize>());
+    rows / output.max(1) * input
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,7 +346,11 @@ mod tests {
         OpCapture {
             name: "fc1".into(),
             rows: 2,
-            kind: OpCaptureKind::Linear { weight: zeros(weight), weight_gradient: zeros(weight) },
+            kind: OpCaptureKind::Linear {
+                weight: zeros(weight),
+                weight_gradient: zeros(weight),
+                units: Units::Columns,
+            },
             input: zeros(input),
             output: zeros(output),
             cotangent_in: zeros(input),

@@ -15,10 +15,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, MOST_PRODUCTS, check_cost, products};
+use super::asked::{Asked, MOST_PRODUCTS, products};
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 use super::frozen::Frozen;
-use super::samples::{couples, first_samples};
+use super::samples::affordable;
 use super::values::rms;
 use crate::theory::sampling::standard_normal;
 
@@ -82,17 +82,8 @@ fn measured(capture: &Capture) -> Result<Jacobian, String> {
         return Err("nothing lies between the first layer and the head".into());
     }
     // The whole way and each layer alone, back and forth.
-    let cost = (4 * FEWEST) as f64 * products(path);
-    let affordable = capture.batch() as f64 * MOST_PRODUCTS / cost.max(1.0);
-    let samples = if couples(path) { capture.batch() } else { capture.batch().min(affordable as usize).max(1) };
-    let few: Vec<OpCapture>;
-    let path = if samples < capture.batch() {
-        few = first_samples(path, samples, capture.batch());
-        &few
-    } else {
-        path
-    };
-    check_cost(path, 4 * FEWEST)?;
+    let (path, samples) = affordable(path, 4 * FEWEST, capture.batch())?;
+    let path = &*path;
     let most = ((MOST_PRODUCTS / (4.0 * products(path).max(1.0))) as usize).clamp(FEWEST, MOST);
     let mut blocks = Vec::new();
     for ops in layers(path) {

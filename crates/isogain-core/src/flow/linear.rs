@@ -7,9 +7,14 @@
 //! independent elements puts |W|_F^2 into the input from each position, so the first part is 1/2 ln(|W|_F^2 positions /
 //! input values), which for a linear operation is the formula above; taps that padding cuts off are part of the second.
 
+use std::cell::OnceCell;
+
 use super::attribute::two_parts;
+use super::back::Through;
 use super::capture::OpCapture;
 use super::{Cause, Part, Values};
+use crate::conservation::Units;
+use crate::matmul::{product, transpose};
 
 /// Scale and alignment.
 pub(super) fn split(weight: &Values, op: &OpCapture, gain: f64) -> Vec<Part> {
@@ -20,6 +25,31 @@ pub(super) fn split(weight: &Values, op: &OpCapture, gain: f64) -> Vec<Part> {
 pub(super) fn scale(weight: &Values, op: &OpCapture) -> f64 {
     // |W|_F^2 = values * mean W^2
     weight.rms().ln() + 0.5 * (weight.len() as f64 * op.rows as f64 / op.input.len() as f64).ln()
+}
+
+/// u to u W; `None` where nobody says which way round W is.
+pub(super) fn forth<'a>(weight: &'a Values, units: Units, op: &'a OpCapture) -> Option<Through<'a>> {
+    (units != Units::Unknown).then(|| times(weight, units == Units::Rows, op.rows, fans(op)))
+}
+
+/// g to g W^T; `None` where nobody says which way round W is.
+pub(super) fn back<'a>(weight: &'a Values, units: Units, op: &'a OpCapture) -> Option<Through<'a>> {
+    let [fan_in, fan_out] = fans(op);
+    (units != Units::Unknown).then(|| times(weight, units == Units::Columns, op.rows, [fan_out, fan_in]))
+}
+
+fn fans(op: &OpCapture) -> [usize; 2] {
+    [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1))
+}
+
+/// Rows of `from` values times a matrix `[from, to]`, which is held as `[to, from]` if it is to be transposed.
+fn times(matrix: &Values, is_transposed: bool, rows: usize, [from, to]: [usize; 2]) -> Through<'_> {
+    let right = OnceCell::new();
+    Box::new(move |values| {
+        let held = || matrix.to_f64();
+        let matrix = right.get_or_init(|| if is_transposed { transpose(&held(), to, from).into() } else { held() });
+        product(values, matrix, [rows, from, to])
+    })
 }
 
 #[cfg(test)]
@@ -57,6 +87,7 @@ mod tests {
             name: "conv1".into(),
             rows: positions,
             kind: OpCaptureKind::Convolution {
+                window: None,
                 weight: Values::from(weight.to_vec()),
                 weight_gradient: Values::from(vec![1.0; weight.len()]),
             },

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, check_cost};
+use super::asked::Asked;
 use super::back::back;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
+use super::samples::affordable;
 use super::values::rms;
 use super::ways::{Way, Ways, ways};
 
@@ -23,12 +24,14 @@ pub struct PathLengths {
     pub mean: f64,
     /// Share of the energy that went through 0, 1, 2 ... branches; adds up to 1.
     pub energy: Vec<f64>,
+    /// Samples whose gradient was taken apart: all of the batch, or as many as are affordable where nothing couples them.
+    pub samples: usize,
 }
 
 /// Takes the gradient apart by path length. `None` for a network without residual operations; what auxiliary heads add is
 /// no part of it.
 ///
-/// It costs as many ways back as there are branches, and is left out where that is too much, or where an operation cannot
+/// It costs as many ways back as there are branches, and is left out where that is too much for a single sample, or where an operation cannot
 /// be followed for any direction.
 pub fn path_lengths(capture: &Capture) -> Option<Asked<PathLengths>> {
     let body = &capture.ops()[..capture.head()];
@@ -37,11 +40,11 @@ pub fn path_lengths(capture: &Capture) -> Option<Asked<PathLengths>> {
     let is_block = matches!(body[first].kind, OpCaptureKind::Residual { .. });
     let path = &body[if is_block { first } else { first + 1 }..];
     let branches = branches(path);
-    (branches > 0).then(|| told(&body[first], path, branches).into())
+    (branches > 0).then(|| told(&body[first], path, branches, capture.batch()).into())
 }
 
-fn told(first: &OpCapture, path: &[OpCapture], branches: usize) -> Result<PathLengths, String> {
-    check_cost(path, branches + 1)?;
+fn told(first: &OpCapture, path: &[OpCapture], branches: usize, batch: usize) -> Result<PathLengths, String> {
+    let (path, samples) = affordable(path, branches + 1, batch)?;
     let mut start = path.last().map_or_else(Vec::new, |last| last.cotangent_out.to_f64().into_owned());
     let size = rms(&start);
     if !(size > 0.0 && size.is_finite()) {
@@ -49,7 +52,7 @@ fn told(first: &OpCapture, path: &[OpCapture], branches: usize) -> Result<PathLe
     }
     // Only shares are told: of RMS 1, squares stay in range.
     start.iter_mut().for_each(|g| *g /= size);
-    let terms = through(path, vec![start])?;
+    let terms = through(&path, vec![start])?;
     let energies: Vec<f64> = terms.iter().map(|term| term.iter().map(|g| g * g).sum()).collect();
     let total: f64 = energies.iter().sum();
     if !(total > 0.0 && total.is_finite()) {
@@ -57,7 +60,7 @@ fn told(first: &OpCapture, path: &[OpCapture], branches: usize) -> Result<PathLe
     }
     let energy: Vec<f64> = energies.into_iter().map(|energy| energy / total).collect();
     let mean = energy.iter().enumerate().map(|(length, share)| length as f64 * share).sum();
-    Ok(PathLengths { layer: first.name.clone(), branches, mean, energy })
+    Ok(PathLengths { layer: first.name.clone(), branches, mean, energy, samples })
 }
 
 /// Branches on the longest path.
@@ -129,6 +132,24 @@ mod tests {
             assert!(rms(&apart) < 1e-12 * rms(&found), "{more}");
             assert_eq!(terms.len(), 1 + branches(body), "{more}");
         }
+    }
+
+    /// Too much for a whole batch is told of fewer samples, unless a norm couples them.
+    #[test]
+    fn large_networks_are_told_by_some_samples() {
+        let told = |norm: &str| {
+            let recipe = format!(
+                "[network]\nkind = \"residual\"\ndepth = 22\nwidth = 400\ninit = \"he-normal\"\nnorm = \"{norm}\"\n"
+            );
+            path_lengths(&Bench::new(&recipe).capture).unwrap()
+        };
+        let Asked::Told(paths) = told("layer") else { unreachable!("some samples are affordable") };
+        assert!(paths.samples > 1 && paths.samples < 64, "{}", paths.samples);
+        // Branches that are normalised add a mean square of 1 each to the 2 that He's weights make of the inputs.
+        let mean: f64 = (1..=21).map(|block| 1.0 / (f64::from(block) + 2.0)).sum();
+        assert!((paths.mean - mean).abs() < 0.05 * mean, "{} for {mean}", paths.mean);
+        let Asked::LeftOut { left_out } = told("batch") else { unreachable!("samples are coupled") };
+        assert!(left_out.contains("more ways back would take"), "{left_out}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::attribute::{log_ratio, two_parts};
 use super::capture::OpCapture;
-use super::values::rms;
+use super::values::{dot, rms};
 use super::{Cause, Part, Values};
 
 /// Rescaling and projection; `gammas` are those of queries and of keys.
@@ -27,6 +27,51 @@ pub(super) fn split(gammas: &[Values; 2], eps: f64, op: &OpCapture, rms_out: f64
     }
     let rescale = log_ratio(rms(&rescaled), rms_out).unwrap_or(f64::NAN);
     two_parts(Cause::Rescale, rescale, Cause::Projection, gain)
+}
+
+/// Any cotangent sent back through the norms as they were; values pass.
+pub(super) fn back(gammas: &[Values; 2], eps: f64, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
+    through(gammas, eps, op, cotangent, |normalise, gamma, g| {
+        multiply(g, gamma);
+        normalise(g);
+    })
+}
+
+/// A small change of the input to that of the output: without gamma the map is symmetric.
+pub(super) fn forth(gammas: &[Values; 2], eps: f64, op: &OpCapture, change: &[f64]) -> Vec<f64> {
+    through(gammas, eps, op, change, |normalise, gamma, u| {
+        normalise(u);
+        multiply(u, gamma);
+    })
+}
+
+/// Each query and key x with RMS s and x' = x / s: `both` of a product with gamma and of u to (u - x' mean(x' u)) / s.
+fn through(
+    gammas: &[Values; 2],
+    eps: f64,
+    op: &OpCapture,
+    values: &[f64],
+    both: impl Fn(&dyn Fn(&mut [f64]), &[f64], &mut [f64]),
+) -> Vec<f64> {
+    let width = gammas[0].len().max(1);
+    let gammas = gammas.each_ref().map(Values::to_f64);
+    let input = op.input.to_f64();
+    let heads = input.len() / (op.rows.max(1) * 3 * width);
+    let mut values = values.to_vec();
+    for (index, (x, part)) in input.chunks_exact(width).zip(values.chunks_exact_mut(width)).enumerate() {
+        let Some(gamma) = gammas.get(index / heads.max(1) % 3) else { continue };
+        let square = x.iter().map(|x| x * x).sum::<f64>() / width as f64 + eps;
+        let normalise = |u: &mut [f64]| {
+            let along = dot(x, u) / (width as f64 * square);
+            u.iter_mut().zip(x).for_each(|(u, x)| *u = (*u - x * along) / square.sqrt());
+        };
+        both(&normalise, gamma, part);
+    }
+    values
+}
+
+fn multiply(values: &mut [f64], factors: &[f64]) {
+    values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
 }
 
 #[cfg(test)]

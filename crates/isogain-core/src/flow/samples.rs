@@ -1,18 +1,38 @@
 //! A capture of fewer samples, for what would cost too much on all of them.
 
+use std::borrow::Cow;
+
 use super::Values;
+use super::asked::{MOST_PRODUCTS, check_cost, products};
 use super::capture::{OpCapture, OpCaptureKind};
 
 /// Whether one sample's values depend on the others: batch norm and batch renormalisation.
-pub(super) fn couples(ops: &[OpCapture]) -> bool {
+fn couples(ops: &[OpCapture]) -> bool {
     ops.iter().any(|op| match &op.kind {
         OpCaptureKind::Norm { norm, .. } => norm.is_over_batch(),
         _ => op.ways().into_iter().any(couples),
     })
 }
 
+/// These operations on as many samples of a batch as so many ways back can be afforded for: all of them where they are coupled.
+///
+/// # Errors
+/// Too many products even so, as a sentence.
+pub(super) fn affordable(
+    ops: &[OpCapture],
+    ways: usize,
+    batch: usize,
+) -> Result<(Cow<'_, [OpCapture]>, usize), String> {
+    let most = batch as f64 * MOST_PRODUCTS / (ways as f64 * products(ops)).max(1.0);
+    let samples = if couples(ops) { batch } else { batch.min(most as usize).max(1) };
+    let few = (samples < batch).then(|| first_samples(ops, samples, batch));
+    let ops = few.map_or(Cow::Borrowed(ops), Cow::Owned);
+    check_cost(&ops, ways)?;
+    Ok((ops, samples))
+}
+
 /// The first `samples` of a batch: of every buffer the first rows. Gradients of weights stay those of the whole batch.
-pub(super) fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> Vec<OpCapture> {
+fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> Vec<OpCapture> {
     let few = |values: &Values| {
         let count = values.len() / batch * samples;
         match values {

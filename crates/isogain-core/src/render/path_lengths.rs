@@ -46,8 +46,13 @@ mod tests {
 
     #[test]
     fn most_of_the_energy_is_told() {
-        let paths =
-            PathLengths { layer: "stem".into(), branches: 3, mean: 1.25, energy: vec![0.25, 0.4, 0.345, 0.005] };
+        let paths = PathLengths {
+            layer: "stem".into(),
+            branches: 3,
+            mean: 1.25,
+            energy: vec![0.25, 0.4, 0.345, 0.005],
+            samples: 4,
+        };
         let expected = "the gradient of stem comes through 1.25 of 3 branches on average, and 99 % of its energy through at most 2\n";
         assert_eq!(line(Some(&Asked::Told(paths))), expected);
         assert_eq!(line(None), "");

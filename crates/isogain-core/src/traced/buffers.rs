@@ -31,13 +31,19 @@ impl Buffers<'_> {
             None => Ok(Values::from(vec![0.0_f64; weight.len()])),
         };
         let kind = match &op.kind {
-            TracedKind::Linear { weight, weight_gradient, .. } => {
+            TracedKind::Linear { weight, weight_gradient, units, .. } => {
                 let weight = get(*weight)?;
-                OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+                OpCaptureKind::Linear { weight_gradient: gradient(&weight, *weight_gradient)?, weight, units: *units }
             }
-            TracedKind::Convolution { weight, weight_gradient, .. } => {
+            TracedKind::Convolution { weight, weight_gradient, window, .. } => {
                 let weight = get(*weight)?;
-                OpCaptureKind::Convolution { weight_gradient: gradient(&weight, *weight_gradient)?, weight }
+                let weight_gradient = gradient(&weight, *weight_gradient)?;
+                let channels_out = get(op.output)?.len() / op.rows.max(1);
+                let [weight, weight_gradient] = match window {
+                    Some(window) => [&weight, &weight_gradient].map(|w| taps_first(w, channels_out, window.taps())),
+                    None => [weight, weight_gradient],
+                };
+                OpCaptureKind::Convolution { weight, weight_gradient, window: *window }
             }
             TracedKind::Activation { activation } => OpCaptureKind::Activation(*activation),
             TracedKind::Norm { norm, gamma, eps, groups, samples } => {
@@ -53,7 +59,7 @@ impl Buffers<'_> {
                 gate: Vec::new(),
                 concatenates: false,
             },
-            TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features },
+            TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features, attention: None },
             TracedKind::Recurrent { states, paths, .. } => {
                 let path = |path: &TracedPath| {
                     let cotangents = self.states(&op.name, path.states)?;
@@ -64,6 +70,7 @@ impl Buffers<'_> {
                     paths: paths.iter().map(path).collect::<Result<_, TraceError>>()?,
                 }
             }
+            TracedKind::Other { pool: Some(pool), .. } => OpCaptureKind::Pool(pool.clone()),
             TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
         };
         Ok(OpCapture {
@@ -117,4 +124,15 @@ impl Buffers<'_> {
             baseline_loss: traced.data.baseline_loss.or(traced.loss).unwrap_or(f64::NAN),
         })
     }
+}
+
+/// `[channels out, channels in, taps]` to `[taps x channels in, channels out]`.
+fn taps_first(weight: &Values, channels_out: usize, taps: usize) -> Values {
+    let channels = weight.len() / (channels_out * taps).max(1);
+    let weight = weight.to_f64();
+    let at = |index: usize| {
+        let (row, out) = (index / channels_out, index % channels_out);
+        weight[(out * channels + row % channels) * taps + row / channels]
+    };
+    Values::from((0..channels_out * channels * taps).map(at).collect::<Vec<f64>>())
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::conservation::Units;
-use crate::network::{Cell, ForgetBias, Loss, NormKind};
+use crate::network::{Cell, ForgetBias, Loss, NormKind, Pool, Window};
 use crate::recipe::{Optimizer, Precision};
 use crate::record::{AttentionRecord, GateRecord, Sharpness};
 use crate::summary::Remark;
@@ -122,11 +122,13 @@ pub struct TracedOp {
 pub enum TracedKind {
     /// `y = x W + b`.
     Linear {
-        /// W, in any order.
+        /// W.
         weight: BufferId,
-        /// dL/dW; left out for a frozen weight.
+        /// dL/dW, as W; left out for a frozen weight.
         #[serde(default)]
         weight_gradient: Option<BufferId>,
+        /// Which way round both are.
+        units: Units,
         /// The operation whose weight it is too: the embedding that a head shares its table with.
         #[serde(default)]
         tied: Option<String>,
@@ -136,11 +138,14 @@ pub enum TracedKind {
     },
     /// The same at every position of a grid.
     Convolution {
-        /// W, in any order.
+        /// W, `[channels out, channels in, rows and columns of the patch]`.
         weight: BufferId,
-        /// dL/dW; left out for a frozen weight.
+        /// dL/dW, as W; left out for a frozen weight.
         #[serde(default)]
         weight_gradient: Option<BufferId>,
+        /// Which patches; left out where a [`Window`] does not say it all.
+        #[serde(default)]
+        window: Option<Window>,
         /// What exact laws about its gradient need; left out where other calls have a part in that.
         #[serde(default)]
         own: Option<TracedOwn>,
@@ -217,6 +222,9 @@ pub enum TracedKind {
         /// Whether f(c x) = c f(x) for c > 0 on the values of the batch.
         #[serde(default)]
         homogeneous: bool,
+        /// What it does, if it pools positions.
+        #[serde(default)]
+        pool: Option<Pool>,
     },
 }
 
@@ -226,8 +234,6 @@ pub enum TracedKind {
 pub struct TracedOwn {
     /// What the operation adds.
     pub bias: Option<TracedBias>,
-    /// Where in the weight its units are.
-    pub units: Units,
 }
 
 /// What an operation adds, and its gradient.

@@ -46,14 +46,17 @@ fn collect(ops: &[TracedOp], buffers: Buffers<'_>, terms: &mut HashMap<String, T
     for op in ops {
         match &op.kind {
             TracedKind::Linear { weight, weight_gradient, own, .. }
-            | TracedKind::Convolution { weight, weight_gradient, own } => {
+            | TracedKind::Convolution { weight, weight_gradient, own, .. } => {
                 let mut put = |what: &str, values: BufferId, gradient: Option<BufferId>, units: Units| {
                     let get = |buffer| buffers.get(&op.name, buffer);
                     let term = Term { values: get(values)?, gradient: gradient.map(get).transpose()?, units };
                     terms.insert(format!("{}.{what}", op.name), term);
                     Ok::<(), TraceError>(())
                 };
-                let units = own.map_or(Units::Unknown, |own| own.units);
+                let units = match &op.kind {
+                    TracedKind::Linear { units, .. } => *units,
+                    _ => Units::Rows,
+                };
                 put("weight", *weight, weight_gradient.filter(|_| own.is_some()), units)?;
                 if let Some(bias) = own.and_then(|own| own.bias) {
                     put("bias", bias.values, bias.gradient, units)?;

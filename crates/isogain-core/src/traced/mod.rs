@@ -13,11 +13,11 @@ mod recipe;
 
 use thiserror::Error;
 
-use crate::flow::Values;
 use crate::flow::capture::{Capture, CaptureError};
-use crate::flow::counterfactual::counterfactual;
+use crate::flow::counterfactual::{counterfactual, follows_others};
 use crate::flow::jacobian::jacobian;
 use crate::flow::path_lengths::path_lengths;
+use crate::flow::{Asked, Flow, Values};
 use crate::forecast;
 use crate::network::{Loss, Network, Shape};
 use crate::recipe::Recipe;
@@ -88,9 +88,7 @@ impl Subject {
         let parameters = buffers.parameters(&traced.parameters)?;
         let mut start = Snapshot::of(&capture, parameters, 0);
         if traced.counterfactual {
-            start.flow.counterfactual = Some(counterfactual(&capture));
-            start.flow.path_lengths = path_lengths(&capture);
-            start.flow.jacobian = Some(jacobian(&capture));
+            ask(&capture, &mut start.flow);
         }
         start.shattering = traced.arc.map(|arc| buffers.shattering(arc)).transpose()?.flatten();
         details(&traced.ops, &mut start);
@@ -153,3 +151,16 @@ const UNTOLD: [&str; 2] = ["fixup-init", "supervise-layers"];
 
 #[cfg(test)]
 mod tests;
+
+/// What single factors would change, through how many branches the gradient comes, and how those of other directions fare; what
+/// follows other cotangents than the measured one only where the buffers are what they are said to be.
+fn ask(capture: &Capture, flow: &mut Flow) {
+    let astray = capture.astray();
+    fn unless<T>(astray: Option<&String>, told: impl FnOnce() -> Asked<T>) -> Asked<T> {
+        astray.map_or_else(told, |why| Asked::LeftOut { left_out: why.clone() })
+    }
+    let astray = astray.as_ref();
+    flow.counterfactual = Some(unless(astray.filter(|_| follows_others(capture)), || counterfactual(capture)));
+    flow.path_lengths = path_lengths(capture).map(|told| unless(astray, || told));
+    flow.jacobian = Some(unless(astray, || jacobian(capture)));
+}

@@ -83,7 +83,7 @@ pub(super) fn ops(
                 orthogonal: false,
             })
         }
-        TracedKind::Other { operation, weighted, homogeneous } => {
+        TracedKind::Other { operation, weighted, homogeneous, .. } => {
             OpKind::Other(Other { operation: operation.clone(), weighted: *weighted, homogeneous: *homogeneous })
         }
     };

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::flow::capture::OpCaptureKind;
+use crate::matmul::transpose;
 use crate::recipe::{Level, OptimizerName};
 use crate::rules::fixture::Bench;
 use crate::theory::activations::Activation;
@@ -25,7 +26,8 @@ fn traced(bench: &Bench) -> (String, Vec<Values>) {
                 "cotangent_in": keep(&op.cotangent_in), "cotangent_out": keep(&op.cotangent_out),
             });
             match &op.kind {
-                OpCaptureKind::Linear { weight, weight_gradient } => {
+                OpCaptureKind::Linear { weight, weight_gradient, .. } => {
+                    found["units"] = "columns".into();
                     found["weight"] = keep(weight).into();
                     found["weight_gradient"] = keep(weight_gradient).into();
                 }
@@ -71,6 +73,32 @@ fn a_trace_says_what_the_recipe_says() {
     assert_eq!(subject.report().flow.joints.len(), bench.start.flow.joints.len());
 }
 
+/// Weights may lie either way round, as long as the description says which.
+#[test]
+fn other_directions_are_followed_through_weights_that_lie_either_way_round() {
+    let bench = Bench::new("[network]\ndepth = 5\nwidth = 16\ninit = \"he-normal\"\n");
+    let (description, mut buffers) = traced(&bench);
+    let mut description: Value = serde_json::from_str(&description).unwrap();
+    description["counterfactual"] = true.into();
+    let jacobian = |description: &Value, buffers: &[Values]| {
+        Subject::new(&description.to_string(), buffers).unwrap().start.flow.jacobian.unwrap()
+    };
+    let expected = jacobian(&description, &buffers);
+    assert!(matches!(expected, Asked::Told(_)));
+    for op in description["ops"].as_array_mut().unwrap().iter_mut().filter(|op| op["kind"] == "linear") {
+        let weight = op["weight"].as_u64().unwrap() as usize;
+        let fan_out = buffers[op["output"].as_u64().unwrap() as usize].len() / bench.capture.batch();
+        let turned = transpose(&buffers[weight].to_f64(), buffers[weight].len() / fan_out, fan_out);
+        buffers[weight] = Values::from(turned);
+        op["units"] = "rows".into();
+    }
+    assert_eq!(jacobian(&description, &buffers), expected);
+    let of = description["ops"].as_array_mut().unwrap().iter_mut().find(|op| op["name"] == "fc3").unwrap();
+    of["units"] = "columns".into();
+    let left_out = "what comes back through fc3 is not what its weights say".to_owned();
+    assert_eq!(jacobian(&description, &buffers), Asked::LeftOut { left_out });
+}
+
 /// Laws are held against weights whose gradient is the operation's own, across whatever passes a scale on.
 #[test]
 fn a_gradient_that_breaks_a_law_is_named() {
@@ -84,7 +112,7 @@ fn a_gradient_that_breaks_a_law_is_named() {
     };
     let ops = description["ops"].as_array_mut().unwrap();
     for op in ops.iter_mut().filter(|op| op["kind"] == "linear") {
-        op["own"] = json!({ "bias": null, "units": "columns" });
+        op["own"] = json!({ "bias": null });
     }
     // As another engine tells what it has no name for.
     let relu = ops.iter_mut().filter(|op| op["kind"] == "activation").nth(1).unwrap().as_object_mut().unwrap();

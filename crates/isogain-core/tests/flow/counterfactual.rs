@@ -345,7 +345,7 @@ fn convolution(name: &str, values: usize) -> OpCapture {
     OpCapture {
         name: name.into(),
         rows: values,
-        kind: OpCaptureKind::Convolution { weight: numbers(3), weight_gradient: numbers(3) },
+        kind: OpCaptureKind::Convolution { weight: numbers(3), weight_gradient: numbers(3), window: None },
         input: numbers(values),
         output: numbers(values),
         cotangent_in: numbers(values),

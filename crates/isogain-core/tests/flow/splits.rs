@@ -60,6 +60,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
             vec![(Cause::Whole, half_log(back / dot(&g, &g)))]
         }
         OpCaptureKind::Convolution { .. }
+        | OpCaptureKind::Pool(_)
         | OpCaptureKind::Recurrent { .. }
         | OpCaptureKind::QkNorm { .. }
         | OpCaptureKind::Attention { .. } => {
@@ -181,9 +182,11 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
             name: op.name.clone(),
             rows: op.rows,
             kind: match &op.kind {
-                OpCaptureKind::Linear { weight, weight_gradient } => {
-                    OpCaptureKind::Linear { weight: round(weight), weight_gradient: round(weight_gradient) }
-                }
+                OpCaptureKind::Linear { weight, weight_gradient, units } => OpCaptureKind::Linear {
+                    weight: round(weight),
+                    weight_gradient: round(weight_gradient),
+                    units: *units,
+                },
                 OpCaptureKind::Activation(activation) => OpCaptureKind::Activation(*activation),
                 OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => OpCaptureKind::Norm {
                     norm: *norm,
@@ -206,6 +209,7 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 }
                 OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Convolution { .. }
+                | OpCaptureKind::Pool(_)
                 | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. } => {

@@ -18,7 +18,7 @@ use super::workspace::Workspace;
 
 /// `[batch x steps, 3 x features]` (queries, keys, values side by side) to `[batch x steps, features]`.
 pub(crate) fn attention(x: Tensor<2>, attention: &Attention, site: Site) -> Tensor<2> {
-    let (attention, here) = (attention.clone(), site.clone());
+    let (attention, here) = (*attention, site.clone());
     apply(x, site, move |x| by_type!(x, forward(x, &attention, &here)))
 }
 
@@ -26,7 +26,7 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
     let layout = Layout::new(attention);
     let samples = extent(&x).0 / layout.steps;
     let rows = samples * layout.steps;
-    let turns = attention.rotary.then(|| turns(&layout));
+    let turns = attention.rotary.then(|| attention.turns());
     if let Some(turns) = &turns {
         turn(T::write(&mut x), turns, &layout, 1.0);
     }
@@ -67,7 +67,7 @@ struct Kept<'a, T> {
     weights: &'a [T],
     /// Slopes of the bound on the logits of every head; empty without one.
     bounds: &'a [T],
-    turns: Option<&'a [f64]>,
+    turns: Option<&'a [[f64; 2]]>,
 }
 
 fn backward<T: Real>(kept: &Kept<'_, T>, layout: &Layout, cotangent: &Buffer) -> Buffer {
@@ -116,7 +116,7 @@ struct Place {
 impl Layout {
     fn new(attention: &Attention) -> Self {
         let Attention { features, heads, steps, .. } = *attention;
-        Self { features, heads, steps, width: features / heads }
+        Self { features, heads, steps, width: attention.head_width() }
     }
 
     fn scale(&self) -> f64 {
@@ -274,24 +274,16 @@ impl<T: Real> Spread<T> {
     }
 }
 
-/// Cosine and sine of the angle of each step and pair of features: step 10000^(-pair / pairs).
-fn turns(layout: &Layout) -> Vec<f64> {
-    let pairs = layout.width / 2;
-    let angle = |step: usize, pair: usize| step as f64 * 10_000_f64.powf(-(pair as f64) / pairs as f64);
-    let both = |step: usize, pair: usize| [angle(step, pair).cos(), angle(step, pair).sin()];
-    (0..layout.steps).flat_map(|step| (0..pairs).flat_map(move |pair| both(step, pair))).collect()
-}
-
 /// Turns, in queries and keys of `[batch x steps, 3 x features]`, the features of a head's first half against those of its
 /// second, by plus or minus the angle.
-fn turn<T: Real>(rows: &mut [T], turns: &[f64], layout: &Layout, sign: f64) {
+fn turn<T: Real>(rows: &mut [T], turns: &[[f64; 2]], layout: &Layout, sign: f64) {
     let Layout { features, width, .. } = *layout;
     let pairs = width / 2;
     for sample in rows.chunks_exact_mut(layout.steps * 3 * features) {
-        for (row, turns) in sample.chunks_exact_mut(3 * features).zip(turns.chunks_exact(2 * pairs)) {
+        for (row, turns) in sample.chunks_exact_mut(3 * features).zip(turns.chunks_exact(pairs)) {
             for head in row[..2 * features].chunks_exact_mut(width) {
-                for (pair, turn) in turns.chunks_exact(2).enumerate() {
-                    let (cosine, sine) = (turn[0], sign * turn[1]);
+                for (pair, [cosine, sine]) in turns.iter().enumerate() {
+                    let (cosine, sine) = (*cosine, sign * sine);
                     let (a, b) = (head[pair].wide(), head[pair + pairs].wide());
                     head[pair] = T::of(cosine * a - sine * b);
                     head[pair + pairs] = T::of(sine * a + cosine * b);

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use isogain_core::network::{Pool, PoolKind, Window};
+use isogain_core::network::{Pool, PoolKind};
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, vectorised};
 use super::site::Site;
@@ -16,34 +16,12 @@ pub(crate) fn pool(x: Tensor<2>, pool: &Pool, site: Site) -> Tensor<2> {
 
 fn forward<T: Real>(x: &Buffer, pool: &Pool) -> (Buffer, Pull) {
     let (rows, features) = extent(x);
-    let groups = groups(pool);
+    let groups = pool.groups();
     let samples = rows / pool.positions;
     match pool.pool {
         PoolKind::Max => largest::<T>(x, samples, features, pool.positions, groups),
         PoolKind::Average | PoolKind::Last => mean::<T>(x, samples, features, pool.positions, groups),
     }
-}
-
-/// For each output position, the input positions that it stands for.
-fn groups(pool: &Pool) -> Vec<Vec<usize>> {
-    let Some(window) = pool.window else {
-        return vec![if pool.pool == PoolKind::Last {
-            vec![pool.positions - 1]
-        } else {
-            (0..pool.positions).collect()
-        }];
-    };
-    let Window { grid, size, stride, padding } = window;
-    let along = |axis: usize, at: usize| {
-        let start = at * stride[axis];
-        let first = start.saturating_sub(padding[axis]);
-        first..(start + size[axis]).saturating_sub(padding[axis]).min(grid[axis])
-    };
-    let [height, width] = window.output();
-    let patch = |y: usize, x: usize| {
-        along(0, y).flat_map(|row| along(1, x).map(move |column| row * grid[1] + column)).collect::<Vec<usize>>()
-    };
-    (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(|(y, x)| patch(y, x)).collect()
 }
 
 fn mean<T: Real>(

@@ -84,6 +84,14 @@ pub fn counterfactual(capture: &Capture) -> Counterfactual {
     changes(capture).into()
 }
 
+/// Whether [`counterfactual`] sends other cotangents back than the one that was measured.
+pub fn follows_others(capture: &Capture) -> bool {
+    let body = &capture.ops()[..capture.head()];
+    let after_first = body.iter().position(OpCapture::begins_layer).map_or(body.len(), |first| first + 1);
+    let path = &body[after_first..];
+    more_ways(&present(path), path) > 0
+}
+
 fn changes(capture: &Capture) -> Result<Changes, String> {
     let body = &capture.ops()[..capture.head()];
     let (first, path) = match body.iter().position(OpCapture::begins_layer) {
@@ -140,6 +148,7 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                 | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. }
+                | OpCaptureKind::Pool(_)
                 | OpCaptureKind::Other { .. } => {
                     continue;
                 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Parameters, ReferenceError, Shared, expect, norm, parameter, residual, softmax, values};
+use crate::conservation::Units;
 use crate::flow::Values;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
 use crate::matmul::{product, transpose};
@@ -170,7 +171,10 @@ fn linear_backward(
     } else {
         gradients.insert(format!("{name}.weight"), weight_gradient.clone());
     }
-    let kind =
-        OpCaptureKind::Linear { weight: Values::from(weight.to_vec()), weight_gradient: Values::from(weight_gradient) };
+    let kind = OpCaptureKind::Linear {
+        weight: Values::from(weight.to_vec()),
+        weight_gradient: Values::from(weight_gradient),
+        units: Units::Columns,
+    };
     Ok((kind, back))
 }

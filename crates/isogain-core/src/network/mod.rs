@@ -13,6 +13,10 @@ use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 use crate::weight_norm::WeightNorm;
 
+mod window;
+
+pub use window::{Pool, PoolKind, Window};
+
 /// Shape of one sample: positions, each with so many features. A batch is a matrix `[batch, positions x features]`,
 /// positions in row-major order and the features of one position side by side (channels last).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -289,34 +293,6 @@ impl Convolution {
     }
 }
 
-/// The patches that an operation on a grid reads. A sequence is a grid of height 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Height and width of the input's grid.
-    pub grid: [usize; 2],
-    /// Height and width of a patch.
-    pub size: [usize; 2],
-    /// Positions from one patch to the next.
-    pub stride: [usize; 2],
-    /// Rows and columns added on every side (of zeros; left out by pooling).
-    pub padding: [usize; 2],
-}
-
-impl Window {
-    /// Positions of one patch.
-    pub fn taps(&self) -> usize {
-        self.size.iter().product()
-    }
-
-    /// Height and width of the output's grid: patches that fit.
-    pub fn output(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let length = self.grid[axis] + 2 * self.padding[axis];
-            length.checked_sub(self.size[axis]).map_or(0, |rest| rest / self.stride[axis] + 1)
-        })
-    }
-}
-
 /// Which statistics a normalisation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -432,30 +408,6 @@ pub struct AuxiliaryHead {
     pub head: Vec<Op>,
     /// Factor on its loss in the sum that is trained; 1 on that of the last head.
     pub share: f64,
-}
-
-/// Many positions become fewer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool {
-    /// What stands for the values of a patch.
-    pub pool: PoolKind,
-    /// Which patches; all positions become one without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
-    /// Positions of the input.
-    pub positions: usize,
-}
-
-/// What stands for the values of a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PoolKind {
-    /// The largest; cotangents go to it alone.
-    Max,
-    /// The mean.
-    Average,
-    /// The last one; without patches only.
-    Last,
 }
 
 /// Positions become features.
@@ -593,7 +545,7 @@ pub enum NamedBias {
 
 /// Multi-head attention without weights: `[steps, 3 x features]` (queries, keys, values) to `[steps, features]`, logits
 /// divided by the root of a head's width (Vaswani et al. 2017).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
     /// Features of all heads together.
     pub features: usize,
@@ -608,6 +560,22 @@ pub struct Attention {
     /// The bound c of logits that go through c tanh(z / c) before the softmax (Gemma 2); they do not where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logit_cap: Option<f64>,
+}
+
+impl Attention {
+    /// Features of one head.
+    pub fn head_width(&self) -> usize {
+        self.features / self.heads.max(1)
+    }
+
+    /// Cosine and sine of the angle by which rotary positions turn each pair of features of a head, step by step: step
+    /// 10000^(-pair / pairs), a pair being a feature of the head's first half and its fellow of the second.
+    pub fn turns(&self) -> Vec<[f64; 2]> {
+        let pairs = self.head_width() / 2;
+        let angle = |step: usize, pair: usize| step as f64 * 10_000_f64.powf(-(pair as f64) / pairs as f64);
+        let both = |step: usize, pair: usize| [angle(step, pair).cos(), angle(step, pair).sin()];
+        (0..self.steps).flat_map(|step| (0..pairs).map(move |pair| both(step, pair))).collect()
+    }
 }
 
 /// RMS norm of each head's query and key, with a learnable gamma for the features of a head that all heads share (starts

@@ -1,0 +1,74 @@
+"""Which positions of its input a call on a grid reads, as the core tells it; a sequence is a grid of height 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isogain.trace import Node
+
+Window = dict[str, list[int]]
+
+
+def convolution(node: Node) -> Window | None:
+    """The patches of `conv1d` or `conv2d`; None where steps between taps, or groups of channels, have a part in them."""
+    axes = {"conv1d": 1, "conv2d": 2}.get(node.function)
+    if axes is None or node.argument("groups", 6, 1) != 1 or _numbers(node.argument("dilation", 5, 1), axes) != [1] * axes:
+        return None
+    size = list(node.argument("weight", 1).shape[2:])
+    padding = node.argument("padding", 4, 0)
+    if padding == "same":
+        # Of an even number of taps more is added on one side.
+        padding = None if any(taps % 2 == 0 for taps in size) else [taps // 2 for taps in size]
+    elif padding == "valid":
+        padding = 0
+    return None if padding is None else _window(node, axes, size, node.argument("stride", 3, 1), padding)
+
+
+def pool(node: Node) -> dict[str, Any] | None:
+    """What stands for which patches; None for another call, and where patches are cut or of several sizes."""
+    given = node.inputs[0].value if len(node.inputs) == 1 else None
+    kind = next((kind for name, kind in (("max_pool", "max"), ("avg_pool", "average")) if name in node.function), None)
+    axes = next((axes for axes in (1, 2) if node.function.endswith(f"_pool{axes}d")), None)
+    if given is not None and node.function == "mean" and _is_over_all_positions(node):
+        kind, axes, window = "average", given.dim() - 2, None
+    elif given is None or kind is None or axes is None or given.dim() != axes + 2:
+        return None
+    elif node.function.startswith("adaptive"):
+        if node.value.shape[2:].numel() != 1:
+            return None
+        window = None
+    else:
+        size = _numbers(node.argument("kernel_size", 1), axes)
+        stride, padding = node.argument("stride", 2), node.argument("padding", 3, 0)
+        is_average = kind == "average"
+        ceil, dilation = node.argument("ceil_mode", 4 if is_average else 5, False), 1 if is_average else node.argument("dilation", 4, 1)
+        # Zeros that are added count in a mean.
+        counted = is_average and (any(_numbers(padding, axes)) or node.argument("divisor_override", 6) is not None)
+        if counted or ceil or _numbers(dilation, axes) != [1] * axes:
+            return None
+        window = _window(node, axes, size, stride or size, padding)
+        if window is None:
+            return None
+    return {"pool": kind, "positions": given.shape[2:].numel()} | ({} if window is None else {"window": window})
+
+
+def _is_over_all_positions(node: Node) -> bool:
+    """A mean over the axes behind the channels of an image: of three axes nobody says which are the channels."""
+    shape = node.inputs[0].value.shape
+    over = node.argument("dim", 1)
+    axes = {axis % len(shape) for axis in ([over] if isinstance(over, int) else over or [])}
+    return len(shape) == 4 and axes == {2, 3}
+
+
+def _window(node: Node, axes: int, size: list[int], stride: Any, padding: Any) -> Window | None:
+    shape = node.inputs[0].value.shape
+    if len(node.inputs) != 1 or len(shape) != axes + 2:
+        return None
+    fields = {"size": size, "stride": _numbers(stride, axes), "padding": _numbers(padding, axes), "grid": list(shape[2:])}
+    of_one_row = {"size": 1, "stride": 1, "padding": 0, "grid": 1}
+    return {name: [of_one_row[name]] * (2 - axes) + numbers for name, numbers in fields.items()}
+
+
+def _numbers(given: Any, axes: int) -> list[int]:
+    numbers = [int(number) for number in given] if isinstance(given, (tuple, list)) else [int(given)]
+    return numbers * axes if len(numbers) == 1 else numbers
