@@ -27,6 +27,9 @@ WEIGHTED = {"linear": 1, "addmm": 2, "matmul": 1, "mm": 1, "conv1d": 1, "conv2d"
 CHANNELS_SECOND = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
                              "batch_norm", "group_norm", "instance_norm"})  # fmt: skip
 
+MASKS = frozenset({"dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d"})
+"""Calls that multiply every value with a number of its own."""
+
 # Modules that write one known operation in several calls.
 COMPOSED_ACTIVATIONS = {"NewGELUActivation": "gelu", "GELUActivation": "gelu", "PytorchGELUTanh": "gelu",
                         "FastGELUActivation": "gelu", "SiLUActivation": "silu"}  # fmt: skip
@@ -146,39 +149,52 @@ class Builder:
             cotangent = first if position == 0 and first is not None else before.gradient
             assert cotangent is not None
             if after.value.dim() != before.value.dim():
-                axis = _default_axis(after.value)
+                # What flattens positions leaves the channels where they are.
+                stay = axis == 1 and after.function == "flatten" and after.value.dim() > 2
+                axis = axis if stay else _default_axis(after.value)
             if len(segment) == 1 and _is_shape_only(before, after):
+                axis = _axis_behind(after, axis)
                 continue  # what follows starts from the same numbers in another order
             if after.function in CHANNELS_SECOND:
+                self._check_batched(after)
                 axis = 1
             elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
                 axis = -1
             assert source is not None
             if len(segment) == 1 and laid == 1 and _reads_flattened(source, before, after):
-                ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, is_flattened=True))
+                ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, laid, is_flattened=True))
             else:
-                ops += self._ops(before, after, segment, cotangent, axis)
+                ops += self._ops(before, after, segment, cotangent, axis, laid)
             source, laid = after, axis
             if ops[-1]["kind"] not in ("activation", "other"):
                 self._scaled = after
         self._scaled = outer
         return ops
 
-    def _ops(self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int) -> list[dict[str, Any]]:
-        """What lies between two neighbouring cuts: one operation, or several where one call or module does them."""
+    def _ops(
+        self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int, laid: int
+    ) -> list[dict[str, Any]]:
+        """What lies between two neighbouring cuts: one operation, or several where one call or module does them. Channels are
+        along `axis` of what it gives, and were along `laid` of what the operation before gave."""
         if len(segment) == 1 and (layers := layers_of(after)) is not None:
             return self._recurrent(before, after, layers, cotangent)
         if len(segment) > 1 and (found := attention.find(before, after, segment, self._is_plain_linear)) is not None:
             return self._attention(before, after, found, cotangent)
-        return [self._op(before, after, segment, cotangent, axis)]
+        return [self._op(before, after, segment, cotangent, axis, laid)]
+
+    def _check_batched(self, node: Node) -> None:
+        axes = node.function.removesuffix("d")[-1]
+        if node.function.startswith("conv") and node.value.dim() == int(axes) + 1:
+            where = self._path(node)
+            raise ValueError(f"{where}: {node.function} reads one sample without a batch axis: give the model a batch, x.unsqueeze(0)")
 
     def _op(
-        self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int, is_flattened: bool = False
+        self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int, laid: int, is_flattened: bool = False
     ) -> dict[str, Any]:
-        pooled = grid.pool(after) if len(segment) == 1 and (axis == 1 or after.value.dim() == 2) else None
+        pooled = grid.pool(after) if len(segment) == 1 and laid == 1 and (axis == 1 or after.value.dim() == 2) else None
         of_input = 1 if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
-            "rows": _rows(after.value, axis),
+            "rows": _rows(after, axis),
             "input": self.buffer(before.value, of_input),
             "output": self.buffer(after.value, axis),
             "cotangent_in": self.buffer(cotangent, of_input),
@@ -256,8 +272,11 @@ class Builder:
         if position is None:
             return None
         weight = node.argument({"addmm": "mat2", "matmul": "other", "mm": "mat2"}.get(node.function, "weight"), position)
-        known = isinstance(weight, Tensor) and id(weight) in self.trace.weights and weight.dim() >= 2
-        return weight if known else None
+        if not isinstance(weight, Tensor) or id(weight) not in self.trace.weights:
+            return None
+        is_scaled = any(float(node.kwargs.get(factor, 1)) != 1.0 for factor in ("alpha", "beta"))
+        is_matrix = weight.dim() == 2 and not is_scaled
+        return weight if is_matrix or node.function.startswith("conv") else None
 
     def _norm(self, node: Node) -> dict[str, Any] | None:
         groups, rows = 0, None
@@ -422,6 +441,8 @@ class Builder:
             module = self._modules[path]
             self._own[last.index] = path
             gamma = self._gamma(last, getattr(module, "weight", None), last.value.shape[-1])
+            if _is_beside_one(module, before.value, last.value):
+                gamma = self.buffer(1 + module.weight.detach(), None)
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
         if kind == BATCH_RENORM and last.function == "batch_norm":
@@ -438,6 +459,7 @@ class Builder:
             "operation": operation,
             "weighted": self._has_weights(segment),
             "homogeneous": self._scaled is not None and passes_scale_on(self._scaled, segment[-1]),
+            "masks": len(segment) == 1 and segment[0].function in MASKS,
         }
 
     # -- names -----------------------------------------------------------------------------------------------------------
@@ -558,7 +580,12 @@ def _reads_flattened(source: Node, before: Node, after: Node) -> bool:
     """Whether a layer reads all positions of what has channels second as one vector."""
     if after.function != "linear" or source.value.dim() < 3 or before.value.shape != source.value.flatten(1).shape:
         return False
-    return torch.equal(source.value.flatten(1), before.value)
+    return _is_same(source.value.flatten(1), before.value)
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of a shape have the same numbers, or none at the same places."""
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def _bias(node: Node) -> Tensor | None:
@@ -589,9 +616,39 @@ def _gradient(node: Node) -> Tensor:
     return node.gradient
 
 
-def _rows(value: Tensor, axis: int) -> int:
-    features = value.shape[axis] if value.dim() > 1 else 1
-    return value.numel() // max(features, 1)
+def _is_beside_one(norm: nn.Module, given: Tensor, gave: Tensor) -> bool:
+    """Whether an RMS norm multiplies by 1 + weight (Gemma), which one position of the batch shows."""
+    weight = getattr(norm, "weight", None)
+    if not isinstance(weight, Tensor) or weight.dim() != 1 or weight.shape != given.shape[-1:]:
+        return False
+    x, y = (tensor.detach().reshape(-1, len(weight))[0].double() for tensor in (given, gave))
+    bare = x / x.square().mean().sqrt()
+    beside, alone = ((bare * factor - y).square().sum() for factor in (1 + weight.detach().double(), weight.detach().double()))
+    return bool(beside < alone)
+
+
+def _rows(node: Node, axis: int) -> int:
+    value = node.value
+    if value.dim() > 1:
+        return value.numel() // max(value.shape[axis], 1)
+    # A vector is one number for each sample, but that of a layer, which was given a single one.
+    return 1 if node.function in WEIGHTED else value.numel()
+
+
+def _axis_behind(node: Node, axis: int) -> int:
+    """Where the channels are behind a call that moves axes; of calls that make other ones nobody says."""
+    dims = node.value.dim()
+    if node.function == "permute":
+        given = node.argument("dims", 1)
+        order = [int(dim) % dims for dim in (given if isinstance(given, (tuple, list)) else node.args[1:])]
+    elif node.function in ("transpose", "swapaxes", "swapdims"):
+        order = list(range(dims))
+        one, other = (int(node.argument(name, place)) % dims for name, place in (("dim0", 1), ("dim1", 2)))
+        order[one], order[other] = other, one
+    else:
+        return axis
+    moved = order.index(axis % dims)
+    return -1 if moved == dims - 1 else 1 if moved == 1 else _default_axis(node.value)
 
 
 def _default_axis(value: Tensor) -> int:

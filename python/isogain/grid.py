@@ -24,14 +24,17 @@ def convolution(node: Node) -> Window | None:
     return None if padding is None else _window(node, axes, size, node.argument("stride", 3, 1), padding)
 
 
+_POOLS = {f"{name}_pool{axes}d": (kind, axes) for name, kind in (("max", "max"), ("avg", "average")) for axes in (1, 2)}
+
+
 def pool(node: Node) -> dict[str, Any] | None:
-    """What stands for which patches; None for another call, and where patches are cut or of several sizes."""
+    """What stands for which patches, of a call on `[batch, channels, positions]`; None for another call, and where patches are cut or
+    of several sizes."""
     given = node.inputs[0].value if len(node.inputs) == 1 else None
-    kind = next((kind for name, kind in (("max_pool", "max"), ("avg_pool", "average")) if name in node.function), None)
-    axes = next((axes for axes in (1, 2) if node.function.endswith(f"_pool{axes}d")), None)
+    kind, axes = _POOLS.get(node.function.removeprefix("adaptive_"), (None, 0))
     if given is not None and node.function == "mean" and _is_over_all_positions(node):
-        kind, axes, window = "average", given.dim() - 2, None
-    elif given is None or kind is None or axes is None or given.dim() != axes + 2:
+        kind, window = "average", None
+    elif given is None or kind is None or given.dim() != axes + 2:
         return None
     elif node.function.startswith("adaptive"):
         if node.value.shape[2:].numel() != 1:
@@ -53,11 +56,10 @@ def pool(node: Node) -> dict[str, Any] | None:
 
 
 def _is_over_all_positions(node: Node) -> bool:
-    """A mean over the axes behind the channels of an image: of three axes nobody says which are the channels."""
     shape = node.inputs[0].value.shape
     over = node.argument("dim", 1)
     axes = {axis % len(shape) for axis in ([over] if isinstance(over, int) else over or [])}
-    return len(shape) == 4 and axes == {2, 3}
+    return len(shape) > 2 and axes == set(range(2, len(shape)))
 
 
 def _window(node: Node, axes: int, size: list[int], stride: Any, padding: Any) -> Window | None:

@@ -119,6 +119,28 @@ def test_scale_and_spread_are_those_of_the_jacobian(layers: Callable[[], list[nn
     assert abs(told["spread"] - spread) < 4 * told["spread_error"] + 0.02 * spread, (told["spread"], spread)
 
 
+def test_what_is_only_that_positions_become_fewer_is_told_apart() -> None:
+    torch.manual_seed(0)
+    batch = (torch.randn(3, 2, 6, 5), torch.tensor([0, 1, 2]))
+    told = isogain.check(nn.Sequential(*pooled()), batch, F.cross_entropy).flow["jacobian"]
+    # 30 positions become 24 and 6 by their maximum and 2 by a stride, and these one by their mean.
+    assert math.isclose(told["from_positions"], -0.5 * math.log(30 / 2) - math.log(2), rel_tol=1e-9)
+    told = isogain.check(nn.Sequential(*of_vectors()), (torch.randn(3, 12), batch[1]), F.cross_entropy).flow["jacobian"]
+    assert told["from_positions"] == 0
+
+
+def test_dropout_at_work_is_the_mask_that_it_drew() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Dropout(0.5), nn.Linear(10, 10), nn.Tanh(), nn.Dropout(0.2), nn.Linear(10, 4))
+    batch = (torch.randn(64, 12), torch.randint(0, 4, (64,)))
+    with_dropout = isogain.check(model, batch, F.cross_entropy).flow["jacobian"]
+    without = isogain.check(model.eval(), batch, F.cross_entropy).flow["jacobian"]
+    # A mask of 0 and 1 / (1 - p) has a mean square of 1 / (1 - p).
+    expected = -0.5 * math.log(0.5 * 0.8)
+    assert math.isclose(with_dropout["log_gain"] - without["log_gain"], expected, abs_tol=0.1)
+    assert with_dropout["directions"] < without["directions"]
+
+
 def test_paths_through_convolutions_are_told() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(*residual())
@@ -132,3 +154,101 @@ def test_what_cannot_be_followed_is_named(inner: Callable[[], nn.Module]) -> Non
     model = nn.Sequential(nn.Conv2d(2, 3, 3), inner(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
     batch = (torch.randn(3, 2, 8, 8), torch.tensor([0, 1, 2]))
     assert "cannot be followed" in isogain.check(model, batch, F.cross_entropy).flow["jacobian"]["left_out"]
+
+
+class Pixels(nn.Module):
+    """A class for each pixel, of images that are unlike each other."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        conv = lambda *size: nn.Conv2d(*size, 3, padding=1)
+        self.body = nn.Sequential(conv(3, 32), norm, nn.ReLU(), conv(32, 32), nn.ReLU(), nn.Conv2d(32, 5, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.GroupNorm(4, 32), lambda: nn.InstanceNorm2d(32)])
+def test_samples_of_the_loss_that_are_pixels_are_taken_by_whole_images(norm: Callable[[], nn.Module]) -> None:
+    """Of a batch that is too dear as many images as are affordable say what a batch of these alone says."""
+    torch.manual_seed(0)
+    model = Pixels(norm())
+    x, target = torch.randn(24, 3, 20, 20), torch.randint(0, 5, (24, 20, 20))
+    told = isogain.check(model, (x, target), F.cross_entropy).flow["jacobian"]
+    images = told["samples"] // 400
+    assert told["samples"] % 400 == 0 and 0 < images < 24
+    few = isogain.check(model, (x[:images], target[:images]), F.cross_entropy).flow["jacobian"]
+    assert math.isclose(told["log_gain"], few["log_gain"], abs_tol=0.1)
+    assert math.isclose(told["spread"], few["spread"], rel_tol=0.2)
+
+
+def test_a_pool_in_front_of_a_class_for_each_pixel() -> None:
+    conv = lambda *size: nn.Conv2d(*size, 3, padding=1)
+    model = nn.Sequential(conv(3, 32), nn.MaxPool2d(2), conv(32, 32), nn.ReLU(), nn.Conv2d(32, 5, 1))
+    told = isogain.check(model, (torch.randn(16, 3, 40, 40), torch.randint(0, 5, (16, 20, 20))), F.cross_entropy)
+    assert told.flow["jacobian"]["samples"] % 400 == 0
+
+
+def test_channels_are_followed_through_permutations() -> None:
+    """As ConvNeXt writes a layer norm over channels."""
+
+    class Permuted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    body = [Permuted(), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), *body, nn.Linear(4, 3))
+    flow = isogain.check(model, (torch.randn(4, 2, 8, 8), torch.tensor([0, 1, 2, 0])), F.cross_entropy).flow
+    assert "left_out" not in flow["jacobian"], flow["jacobian"]
+
+
+def test_the_mean_over_a_sequence_is_a_pool() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(-1)
+
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Conv1d(4, 4, 3), nn.ReLU(), Mean(), nn.Linear(4, 3))
+    told = isogain.check(model, (torch.randn(4, 2, 12), torch.tensor([0, 1, 2, 0])), F.cross_entropy).flow["jacobian"]
+    assert math.isclose(told["from_positions"], -0.5 * math.log(10 / 8) - math.log(8), rel_tol=1e-9)
+
+
+def test_what_no_layer_of_ours_is_does_not_stop_a_check() -> None:
+    class Heads(nn.Module):
+        """A matrix for each head."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(3, 4, 4) / 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.view(len(x), 3, 1, 4) @ self.w).flatten(1)
+
+    batch = (torch.randn(8, 12), torch.randint(0, 4, (8,)))
+    assert isogain.check(nn.Sequential(nn.Linear(12, 12), Heads(), nn.ReLU(), nn.Linear(12, 4)), batch, F.cross_entropy).flow
+    vector = (torch.randn(8), torch.tensor(1))
+    assert isogain.check(nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4)), vector, F.cross_entropy).flow
+    fractional = nn.Sequential(nn.Conv2d(1, 2, 3), nn.FractionalMaxPool2d(2, output_size=3), nn.Flatten(), nn.Linear(18, 4))
+    assert isogain.check(fractional, (torch.randn(4, 1, 8, 8), torch.randint(0, 4, (4,))), F.cross_entropy).flow
+    unbatched = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(0), nn.Linear(72, 4))
+    with pytest.raises(ValueError, match="0: conv2d reads one sample without a batch axis"):
+        isogain.check(unbatched, (torch.randn(1, 8, 8), torch.tensor(1)), F.cross_entropy)
+
+
+def test_capped_logits_and_a_batch_of_one_are_no_illness() -> None:
+    class Capped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 30 * torch.tanh(self.b(torch.relu(self.a(x))) / 30)
+
+    torch.manual_seed(0)
+    assert not isogain.check(Capped(), (torch.randn(16, 8), torch.randint(0, 10, (16,))), F.cross_entropy).findings
+    one = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+    found = isogain.check(one, (torch.randn(1, 8), torch.tensor([1])), F.cross_entropy).findings
+    assert "vanishing-activation" not in [finding.rule for finding in found]

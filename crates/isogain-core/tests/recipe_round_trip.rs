@@ -110,7 +110,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerRecipe>> {
     ];
     let layer = leaf.prop_recursive(4, 24, 4, |inner| {
         let list = || collection::vec(inner.clone(), 1..4);
-        let gate_bias = option::weighted(0.2, finite());
+        let gate_bias = option::weighted(0.2, -50.0..=50.0);
         (list(), option::of(list()), option::of(finite()), any::<bool>(), any::<bool>(), gate_bias).prop_map(
             |(branch, shortcut, scale, learnable, per_channel, gate_bias)| {
                 let adds = gate_bias.is_none();

@@ -293,11 +293,8 @@ impl Captures<'_> {
             }
             OpKind::Pool(pool) => OpCaptureKind::Pool(pool.clone()),
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
-            OpKind::Softmax
-            | OpKind::Flatten(_)
-            | OpKind::Dropout(_)
-            | OpKind::StochasticDepth(_)
-            | OpKind::Other(_) => OpCaptureKind::Other { weighted: false },
+            OpKind::Softmax | OpKind::Flatten(_) | OpKind::Other(_) => OpCaptureKind::Other { weighted: false },
+            OpKind::Dropout(_) | OpKind::StochasticDepth(_) => OpCaptureKind::Mask,
         }
     }
 
@@ -349,6 +346,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
+    use isogain_core::flow::Asked;
     use isogain_core::recipe::parse;
 
     use super::*;
@@ -367,6 +365,7 @@ mod tests {
             (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nnorm = \"batch\"", [].as_slice()),
             (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nactivation = \"tanh\"", &[]),
             (images, "kind = \"resnet\"\ndepth = 8\nwidth = 4", &[]),
+            (images, "kind = \"residual\"\ndepth = 5\nwidth = 8\ndropout = 0.4\nstochastic_depth = 0.5", &[]),
             (images, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true", &[]),
             (tokens, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\"", &[]),
             (
@@ -388,6 +387,24 @@ mod tests {
             let is_unknown = |op: &&OpCapture| !known(&op.name) && !matches!(op.kind, OpCaptureKind::Residual { .. });
             let left: Vec<&str> = capture.walk().into_iter().filter(is_unknown).map(|op| op.name.as_str()).collect();
             assert_eq!(left, unknown, "{network}");
+        }
+    }
+
+    /// Pooling shares a gradient among more positions, which is no loss: a network of a right scale has one.
+    #[test]
+    fn fewer_positions_are_no_loss_of_scale() {
+        let sequences = "[data]\nsource = \"adding\"\nlength = 80\nsamples = 100\ntask = \"regression\"\n";
+        for (recipe, most) in [
+            (format!("{sequences}[network]\nkind = \"rnn\"\nwidth = 8\n"), 1e-6),
+            ("[network]\nkind = \"convnet\"\ndepth = 9\nstages = 3\nwidth = 24\ninit = \"he-normal\"\n".into(), 1.0),
+        ] {
+            let recipe = parse(&recipe, "test.toml").unwrap();
+            let data = Arc::new(Dataset::load(&recipe.data, Path::new(".")).unwrap());
+            let (mut subject, trainer) = Subject::with_trainer(&recipe, data.clone()).unwrap();
+            ask(&trainer.model, &first_batch(&recipe, &data, 0), &mut subject.start.flow).unwrap();
+            let Some(Asked::Told(jacobian)) = subject.start.flow.jacobian else { unreachable!("it can be followed") };
+            assert!(jacobian.from_positions < -2.0, "{jacobian:?}");
+            assert!((jacobian.log_gain - jacobian.from_positions).abs() < most, "{jacobian:?}");
         }
     }
 }

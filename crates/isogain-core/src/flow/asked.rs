@@ -7,6 +7,9 @@ use super::capture::{OpCapture, OpCaptureKind};
 /// Products of two numbers beyond which nothing is computed: about a second of one core.
 pub(super) const MOST_PRODUCTS: f64 = 1e9;
 
+/// As many products each weight costs before the first way: it is widened and turned round.
+const PREPARED: f64 = 32.0;
+
 /// An answer, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -28,11 +31,11 @@ impl<T> From<Result<T, String>> for Asked<T> {
 
 /// Whether so many more ways back through these operations are few enough.
 pub(super) fn check_cost(ops: &[OpCapture], ways: usize) -> Result<(), String> {
-    let cost = ways as f64 * products(ops);
-    if cost <= MOST_PRODUCTS {
+    let cost = ways as f64 * products(ops) + prepared(ops);
+    if ways == 0 || cost <= MOST_PRODUCTS {
         return Ok(());
     }
-    Err(format!("{ways} more ways back would take {cost:.1e} products, and {MOST_PRODUCTS:.1e} are the most"))
+    Err(format!("{ways} more ways back would take {cost:.3e} products, and {MOST_PRODUCTS:.0e} are the most"))
 }
 
 /// Products of two numbers of one way back, in what can be followed for any direction.
@@ -46,6 +49,17 @@ pub(super) fn products(ops: &[OpCapture]) -> f64 {
             4.0 * (op.rows * attention.steps * attention.features) as f64
         }
         _ => op.ways().into_iter().map(products).sum(),
+    };
+    ops.iter().map(of).sum()
+}
+
+/// What weights cost before the first way, in products.
+pub(super) fn prepared(ops: &[OpCapture]) -> f64 {
+    let of = |op: &OpCapture| match &op.kind {
+        OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
+            PREPARED * weight.len() as f64
+        }
+        _ => op.ways().into_iter().map(prepared).sum(),
     };
     ops.iter().map(of).sum()
 }

@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use super::capture::OpCapture;
+use super::map::Map;
 use super::values::{dot, rms};
 use super::{Cause, Part};
 use crate::matmul::{product, transpose};
@@ -67,9 +68,10 @@ impl Heads {
             .map(|place| Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, 3))));
         Self { attention: *attention, heads: heads.collect(), turns }
     }
+}
 
-    /// J u.
-    pub(super) fn forth(&self, u: &[f64]) -> Vec<f64> {
+impl Map for Heads {
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
         let Attention { steps, features, .. } = self.attention;
         let width = self.attention.head_width();
         let mut turned = u.to_vec();
@@ -90,8 +92,7 @@ impl Heads {
         output
     }
 
-    /// J^T g.
-    pub(super) fn back(&self, g: &[f64]) -> Vec<f64> {
+    fn back(&self, g: &[f64]) -> Vec<f64> {
         let Attention { steps, features, .. } = self.attention;
         let width = self.attention.head_width();
         let mut returned = vec![0.0; 3 * g.len()];

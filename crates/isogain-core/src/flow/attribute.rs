@@ -51,7 +51,10 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         OpCaptureKind::AuxiliaryHead { .. } => vec![Part { cause: Cause::AuxiliaryHead, log_gain: gain }],
         OpCaptureKind::QkNorm { gammas, eps } => qk_norm::split(gammas, *eps, op, rms_out, gain),
         OpCaptureKind::Attention { features, .. } => attention::split(*features, op, gain),
-        OpCaptureKind::Recurrent { .. } | OpCaptureKind::Pool(_) | OpCaptureKind::Other { .. } => {
+        OpCaptureKind::Recurrent { .. }
+        | OpCaptureKind::Mask
+        | OpCaptureKind::Pool(_)
+        | OpCaptureKind::Other { .. } => {
             vec![Part { cause: Cause::Whole, log_gain: gain }]
         }
     });

@@ -62,6 +62,8 @@ pub enum OpCaptureKind {
         /// Which patches; `None` where only the layer is known.
         window: Option<Window>,
     },
+    /// Every value times a number of its own, the same way back: dropout at work.
+    Mask,
     /// Many positions become fewer: the largest, the mean or the last of them.
     Pool(Pool),
     /// `y = phi(x)`.
@@ -233,7 +235,7 @@ impl OpCapture {
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
             OpCaptureKind::Other { weighted: true } => "module",
-            OpCaptureKind::Pool(_) | OpCaptureKind::Other { weighted: false } => "operation",
+            OpCaptureKind::Mask | OpCaptureKind::Pool(_) | OpCaptureKind::Other { weighted: false } => "operation",
         }
     }
 
@@ -296,7 +298,7 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
             OpCaptureKind::Attention { features, .. } => {
                 op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
             }
-            OpCaptureKind::Activation(_) => op.expect("output", &op.output, op.input.len())?,
+            OpCaptureKind::Activation(_) | OpCaptureKind::Mask => op.expect("output", &op.output, op.input.len())?,
             OpCaptureKind::Norm { gamma, ratio, .. } => {
                 op.expect("output", &op.output, op.input.len())?;
                 op.expect("gamma", gamma, fan_in)?;

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use super::Values;
 use super::capture::OpCapture;
+use super::map::Map;
 use crate::matmul::{product, transpose};
 use crate::network::Window;
 
@@ -32,9 +33,10 @@ impl Patches {
             channels: [weight.len() / (window.taps() * channels_out).max(1), channels_out],
         }
     }
+}
 
-    /// J u.
-    pub(super) fn forth(&self, u: &[f64]) -> Vec<f64> {
+impl Map for Patches {
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
         let ([before, after], [channels, channels_out]) = (self.positions, self.channels);
         let fan_in = self.weight.len() / channels_out.max(1);
         let one = |sample: &[f64]| {
@@ -49,8 +51,7 @@ impl Patches {
         u.chunks_exact(before * channels).flat_map(one).collect()
     }
 
-    /// J^T g.
-    pub(super) fn back(&self, g: &[f64]) -> Vec<f64> {
+    fn back(&self, g: &[f64]) -> Vec<f64> {
         let ([before, after], [channels, channels_out]) = (self.positions, self.channels);
         let fan_in = self.weight.len() / channels_out.max(1);
         let transposed = self.transposed.get_or_init(|| transpose(&self.weight, fan_in, channels_out));

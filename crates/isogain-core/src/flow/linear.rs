@@ -10,8 +10,8 @@
 use std::cell::OnceCell;
 
 use super::attribute::two_parts;
-use super::back::Through;
 use super::capture::OpCapture;
+use super::map::Map;
 use super::{Cause, Part, Values};
 use crate::conservation::Units;
 use crate::matmul::{product, transpose};
@@ -27,29 +27,46 @@ pub(super) fn scale(weight: &Values, op: &OpCapture) -> f64 {
     weight.rms().ln() + 0.5 * (weight.len() as f64 * op.rows as f64 / op.input.len() as f64).ln()
 }
 
-/// u to u W; `None` where nobody says which way round W is.
-pub(super) fn forth<'a>(weight: &'a Values, units: Units, op: &'a OpCapture) -> Option<Through<'a>> {
-    (units != Units::Unknown).then(|| times(weight, units == Units::Rows, op.rows, fans(op)))
+/// Rows times W, and back times its transpose.
+pub(super) struct Product<'a> {
+    weight: &'a Values,
+    /// Whether W is held as `[fan_out, fan_in]`.
+    is_transposed: bool,
+    rows: usize,
+    /// Of W as it multiplies.
+    fans: [usize; 2],
+    /// `[fan_in, fan_out]` and `[fan_out, fan_in]`, once they are asked for.
+    matrices: [OnceCell<Vec<f64>>; 2],
 }
 
-/// g to g W^T; `None` where nobody says which way round W is.
-pub(super) fn back<'a>(weight: &'a Values, units: Units, op: &'a OpCapture) -> Option<Through<'a>> {
-    let [fan_in, fan_out] = fans(op);
-    (units != Units::Unknown).then(|| times(weight, units == Units::Columns, op.rows, [fan_out, fan_in]))
+impl<'a> Product<'a> {
+    /// `None` where nobody says which way round W is.
+    pub(super) fn of(weight: &'a Values, units: Units, op: &OpCapture) -> Option<Self> {
+        let fans = [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1));
+        let matrices = [OnceCell::new(), OnceCell::new()];
+        let is_transposed = units == Units::Rows;
+        (units != Units::Unknown).then_some(Self { weight, is_transposed, rows: op.rows, fans, matrices })
+    }
+
+    /// Values times W, or its transpose.
+    fn times(&self, values: &[f64], transposed: bool) -> Vec<f64> {
+        let [from, to] = if transposed { [self.fans[1], self.fans[0]] } else { self.fans };
+        let held = || self.weight.to_f64();
+        let right = self.matrices[usize::from(transposed)].get_or_init(|| {
+            if transposed == self.is_transposed { held().into_owned() } else { transpose(&held(), to, from) }
+        });
+        product(values, right, [self.rows, from, to])
+    }
 }
 
-fn fans(op: &OpCapture) -> [usize; 2] {
-    [op.input.len(), op.output.len()].map(|values| values / op.rows.max(1))
-}
+impl Map for Product<'_> {
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
+        self.times(u, false)
+    }
 
-/// Rows of `from` values times a matrix `[from, to]`, which is held as `[to, from]` if it is to be transposed.
-fn times(matrix: &Values, is_transposed: bool, rows: usize, [from, to]: [usize; 2]) -> Through<'_> {
-    let right = OnceCell::new();
-    Box::new(move |values| {
-        let held = || matrix.to_f64();
-        let matrix = right.get_or_init(|| if is_transposed { transpose(&held(), to, from).into() } else { held() });
-        product(values, matrix, [rows, from, to])
-    })
+    fn back(&self, g: &[f64]) -> Vec<f64> {
+        self.times(g, true)
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 
 use super::attribute::{log_ratio, two_parts};
 use super::capture::{Capture, OpCapture, OpCaptureKind};
+use super::map::{Map, map};
 use super::values::{dot, rms};
+use super::ways::scaled;
 use super::{Cause, Part, Values};
 use crate::network::NormKind;
 use crate::renorm::Averages;
@@ -47,7 +49,7 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
 
 /// Any cotangent sent back through the normalisation as it was: with h = gamma g and the normalised values x', over each
 /// group of values that share statistics, (h - mean h - x' mean(h x')) / sigma; RMS norm leaves the mean of h out.
-pub(super) fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
+fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
     let features = gamma.len();
     let (gamma, input) = (gamma.to_f64(), op.input.to_f64());
     let deviations = statistics.deviations(&input, features);
@@ -80,13 +82,32 @@ pub(super) fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cota
     cotangent.iter().enumerate().map(one).collect()
 }
 
+/// The map whose transpose [`back`] is.
+pub(super) struct Normalisation<'a> {
+    pub(super) statistics: Statistics,
+    pub(super) gamma: &'a Values,
+    pub(super) op: &'a OpCapture,
+}
+
+impl Map for Normalisation<'_> {
+    /// Without gamma the map is symmetric: what is taken out is a projection, and sigma is one number for each group.
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
+        let ones = Values::from(vec![1.0; self.gamma.len()]);
+        scaled(&back(&self.statistics, &ones, self.op, u), &self.gamma.to_f64())
+    }
+
+    fn back(&self, g: &[f64]) -> Vec<f64> {
+        back(&self.statistics, self.gamma, self.op, g)
+    }
+}
+
 impl Capture {
     /// <x, dL/dx> in front of a norm as its statistics give it: what its eps leaves of the scale, and 0 without eps. `None`
     /// for what is no norm.
     pub fn radial(&self, norm: &str) -> Option<f64> {
         let op = self.walk().into_iter().find(|op| op.name == norm)?;
         matches!(op.kind, OpCaptureKind::Norm { .. }).then_some(())?;
-        let came = super::back::back(op)?(&op.cotangent_out.to_f64());
+        let came = map(op)?.back(&op.cotangent_out.to_f64());
         Some(dot(&op.input.to_f64(), &came))
     }
 }

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
-use super::back::back;
 use super::capture::{Capture, OpCapture, OpCaptureKind};
+use super::map::map;
 use super::samples::affordable;
 use super::values::rms;
 use super::ways::{Way, Ways, ways};
@@ -92,14 +92,14 @@ fn through(ops: &[OpCapture], mut terms: Vec<Vec<f64>>) -> Result<Vec<Vec<f64>>,
                 sums
             }
             None => {
-                let Some(back) = back(op) else {
+                let Some(map) = map(op) else {
                     return Err(format!(
                         "{} ({}) cannot be followed backward for single paths",
                         op.name,
                         op.kind_name()
                     ));
                 };
-                terms.iter().map(|term| back(term)).collect()
+                terms.iter().map(|term| map.back(term)).collect()
             }
         };
     }

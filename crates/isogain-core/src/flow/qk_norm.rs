@@ -6,6 +6,7 @@
 
 use super::attribute::{log_ratio, two_parts};
 use super::capture::OpCapture;
+use super::map::Map;
 use super::values::{dot, rms};
 use super::{Cause, Part, Values};
 
@@ -29,45 +30,50 @@ pub(super) fn split(gammas: &[Values; 2], eps: f64, op: &OpCapture, rms_out: f64
     two_parts(Cause::Rescale, rescale, Cause::Projection, gain)
 }
 
-/// Any cotangent sent back through the norms as they were; values pass.
-pub(super) fn back(gammas: &[Values; 2], eps: f64, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
-    through(gammas, eps, op, cotangent, |normalise, gamma, g| {
-        multiply(g, gamma);
-        normalise(g);
-    })
+/// The map of all heads' norms, as it was; values pass.
+pub(super) struct HeadNorms<'a> {
+    pub(super) gammas: &'a [Values; 2],
+    pub(super) eps: f64,
+    pub(super) op: &'a OpCapture,
 }
 
-/// A small change of the input to that of the output: without gamma the map is symmetric.
-pub(super) fn forth(gammas: &[Values; 2], eps: f64, op: &OpCapture, change: &[f64]) -> Vec<f64> {
-    through(gammas, eps, op, change, |normalise, gamma, u| {
-        normalise(u);
-        multiply(u, gamma);
-    })
-}
-
-/// Each query and key x with RMS s and x' = x / s: `both` of a product with gamma and of u to (u - x' mean(x' u)) / s.
-fn through(
-    gammas: &[Values; 2],
-    eps: f64,
-    op: &OpCapture,
-    values: &[f64],
-    both: impl Fn(&dyn Fn(&mut [f64]), &[f64], &mut [f64]),
-) -> Vec<f64> {
-    let width = gammas[0].len().max(1);
-    let gammas = gammas.each_ref().map(Values::to_f64);
-    let input = op.input.to_f64();
-    let heads = input.len() / (op.rows.max(1) * 3 * width);
-    let mut values = values.to_vec();
-    for (index, (x, part)) in input.chunks_exact(width).zip(values.chunks_exact_mut(width)).enumerate() {
-        let Some(gamma) = gammas.get(index / heads.max(1) % 3) else { continue };
-        let square = x.iter().map(|x| x * x).sum::<f64>() / width as f64 + eps;
-        let normalise = |u: &mut [f64]| {
-            let along = dot(x, u) / (width as f64 * square);
-            u.iter_mut().zip(x).for_each(|(u, x)| *u = (*u - x * along) / square.sqrt());
-        };
-        both(&normalise, gamma, part);
+impl Map for HeadNorms<'_> {
+    /// Without gamma the map is symmetric.
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
+        self.through(u, |normalise, gamma, u| {
+            normalise(u);
+            multiply(u, gamma);
+        })
     }
-    values
+
+    fn back(&self, g: &[f64]) -> Vec<f64> {
+        self.through(g, |normalise, gamma, g| {
+            multiply(g, gamma);
+            normalise(g);
+        })
+    }
+}
+
+impl HeadNorms<'_> {
+    /// Each query and key x with RMS s and x' = x / s: `both` of a product with gamma and of u to (u - x' mean(x' u)) / s.
+    fn through(&self, values: &[f64], both: impl Fn(&dyn Fn(&mut [f64]), &[f64], &mut [f64])) -> Vec<f64> {
+        let Self { gammas, eps, op } = *self;
+        let width = gammas[0].len().max(1);
+        let gammas = gammas.each_ref().map(Values::to_f64);
+        let input = op.input.to_f64();
+        let heads = input.len() / (op.rows.max(1) * 3 * width);
+        let mut values = values.to_vec();
+        for (index, (x, part)) in input.chunks_exact(width).zip(values.chunks_exact_mut(width)).enumerate() {
+            let Some(gamma) = gammas.get(index / heads.max(1) % 3) else { continue };
+            let square = x.iter().map(|x| x * x).sum::<f64>() / width as f64 + eps;
+            let normalise = |u: &mut [f64]| {
+                let along = dot(x, u) / (width as f64 * square);
+                u.iter_mut().zip(x).for_each(|(u, x)| *u = (*u - x * along) / square.sqrt());
+            };
+            both(&normalise, gamma, part);
+        }
+        values
+    }
 }
 
 fn multiply(values: &mut [f64], factors: &[f64]) {

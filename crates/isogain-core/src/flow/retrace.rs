@@ -1,9 +1,9 @@
 //! Whether an engine's buffers are what they are said to be: what is computed from them for other cotangents than the measured
 //! one is wrong where a weight lies the other way round, or the numbers between two operations change their order.
 
-use super::asked::{MOST_PRODUCTS, products};
-use super::back::back;
+use super::asked::check_cost;
 use super::capture::{Capture, OpCapture};
+use super::map::map;
 use super::values::rms;
 
 /// Relative distance beyond which it is no rounding, 16-bit numbers included.
@@ -16,7 +16,7 @@ impl Capture {
     /// what was measured, relative to that; forward order.
     pub fn retraced(&self) -> Vec<(&str, f64)> {
         let distance = |op: &OpCapture| {
-            let (found, measured) = (back(op)?(&op.cotangent_out.to_f64()), op.cotangent_in.to_f64());
+            let (found, measured) = (map(op)?.back(&op.cotangent_out.to_f64()), op.cotangent_in.to_f64());
             let apart: Vec<f64> = found.iter().zip(measured.iter()).map(|(found, measured)| found - measured).collect();
             (rms(&measured) > LEAST).then(|| rms(&apart) / rms(&measured))
         };
@@ -30,7 +30,7 @@ impl Capture {
             return Some(format!("the numbers that {before} gives and {after} reads are not in the same order"));
         }
         // Where that costs too much, so do the answers.
-        let retraced = if products(self.ops()) <= MOST_PRODUCTS { self.retraced() } else { Vec::new() };
+        let retraced = if check_cost(self.ops(), 1).is_ok() { self.retraced() } else { Vec::new() };
         let (name, _) = retraced.into_iter().find(|(_, distance)| *distance > APART)?;
         Some(format!("what comes back through {name} is not what its weights say"))
     }

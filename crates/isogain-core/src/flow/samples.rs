@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::Values;
-use super::asked::{MOST_PRODUCTS, check_cost, products};
+use super::asked::{MOST_PRODUCTS, check_cost, prepared, products};
 use super::capture::{OpCapture, OpCaptureKind};
+use crate::network::NormKind;
 
 /// Whether one sample's values depend on the others: batch norm and batch renormalisation.
 fn couples(ops: &[OpCapture]) -> bool {
@@ -15,6 +16,7 @@ fn couples(ops: &[OpCapture]) -> bool {
 }
 
 /// These operations on as many samples of a batch as so many ways back can be afforded for: all of them where they are coupled.
+/// Where one sample of the loss is a pixel or a token, on whole images and sequences.
 ///
 /// # Errors
 /// Too many products even so, as a sentence.
@@ -23,40 +25,66 @@ pub(super) fn affordable(
     ways: usize,
     batch: usize,
 ) -> Result<(Cow<'_, [OpCapture]>, usize), String> {
-    let most = batch as f64 * MOST_PRODUCTS / (ways as f64 * products(ops)).max(1.0);
-    let samples = if couples(ops) { batch } else { batch.min(most as usize).max(1) };
-    let few = (samples < batch).then(|| first_samples(ops, samples, batch));
+    let parts = parts(ops, batch);
+    let left = MOST_PRODUCTS - prepared(ops);
+    let most = parts as f64 * left / (ways as f64 * products(ops)).max(1.0);
+    let kept = if couples(ops) { parts } else { parts.min(most as usize).max(1) };
+    let few = (kept < parts).then(|| first_parts(ops, kept, parts));
     let ops = few.map_or(Cow::Borrowed(ops), Cow::Owned);
     check_cost(&ops, ways)?;
-    Ok((ops, samples))
+    Ok((ops, batch / parts * kept))
 }
 
-/// The first `samples` of a batch: of every buffer the first rows. Gradients of weights stay those of the whole batch.
-fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> Vec<OpCapture> {
+/// Parts of a batch of which none has to do with another: samples, or whole images and sequences of them.
+fn parts(ops: &[OpCapture], batch: usize) -> usize {
+    let common = |common: usize, op: &OpCapture| {
+        let whole = match &op.kind {
+            OpCaptureKind::Convolution { window: Some(window), .. } => {
+                op.rows / window.output().iter().product::<usize>()
+            }
+            OpCaptureKind::Pool(pool) => op.rows / pool.groups().len(),
+            OpCaptureKind::Attention { attention: Some(attention), .. } => op.rows / attention.steps,
+            OpCaptureKind::Norm { norm: NormKind::Group, samples, .. } => *samples,
+            _ => op.rows,
+        };
+        let shared = [whole, op.input.len()].into_iter().fold(common, gcd);
+        op.ways().into_iter().fold(shared, |shared, way| parts(way, shared))
+    };
+    ops.iter().fold(batch, common)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The first `kept` of so many parts of a batch: of every buffer the first rows. Gradients of weights stay those of the whole
+/// batch.
+fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
     let few = |values: &Values| {
-        let count = values.len() / batch * samples;
+        let count = values.len() / parts * kept;
         match values {
             Values::F32(values) => Values::from(values[..count].to_vec()),
             Values::F64(values) => Values::from(values[..count].to_vec()),
         }
     };
     let kind = |kind: &OpCaptureKind| match kind {
-        OpCaptureKind::Norm { norm, gamma, eps, groups, ratio, .. } => {
+        OpCaptureKind::Norm { norm, gamma, eps, groups, ratio, samples } => {
+            let samples = if *norm == NormKind::Group { samples / parts * kept } else { *samples };
             let (gamma, ratio) = (gamma.clone(), ratio.clone());
             OpCaptureKind::Norm { norm: *norm, gamma, eps: *eps, groups: *groups, samples, ratio }
         }
         OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut, gate, concatenates } => {
             OpCaptureKind::Residual {
                 scale: *scale,
-                branch: first_samples(branch, samples, batch),
+                branch: first_parts(branch, kept, parts),
                 branch_cotangent_in: few(branch_cotangent_in),
-                shortcut: first_samples(shortcut, samples, batch),
-                gate: first_samples(gate, samples, batch),
+                shortcut: first_parts(shortcut, kept, parts),
+                gate: first_parts(gate, kept, parts),
                 concatenates: *concatenates,
             }
         }
         OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
-            head: first_samples(head, samples, batch),
+            head: first_parts(head, kept, parts),
             head_cotangent_in: few(head_cotangent_in),
         },
         other => other.clone(),
@@ -64,7 +92,7 @@ fn first_samples(ops: &[OpCapture], samples: usize, batch: usize) -> Vec<OpCaptu
     let one = |op: &OpCapture| OpCapture {
         name: op.name.clone(),
         kind: kind(&op.kind),
-        rows: op.rows / batch * samples,
+        rows: op.rows / parts * kept,
         input: few(&op.input),
         output: few(&op.output),
         cotangent_in: few(&op.cotangent_in),
@@ -86,7 +114,7 @@ mod tests {
             let bench = Bench::new(&format!("[network]\ndepth = 5\nwidth = 24\n{more}\n"));
             let body = &bench.capture.ops()[..bench.capture.head()];
             assert!(!couples(body));
-            let few = first_samples(body, 3, bench.capture.batch());
+            let few = first_parts(body, 3, bench.capture.batch());
             let back = Frozen::of(&few).unwrap().back(&few.last().unwrap().cotangent_out.to_f64());
             let measured = body[0].cotangent_in.to_f64();
             assert_eq!(back.len() * bench.capture.batch(), measured.len() * 3);

@@ -38,6 +38,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
             | OpCaptureKind::QkNorm { .. }
             | OpCaptureKind::Recurrent { .. }
             | OpCaptureKind::Attention { .. }
+            | OpCaptureKind::Mask
             | OpCaptureKind::Pool(_)
             | OpCaptureKind::Other { .. } => {}
         }

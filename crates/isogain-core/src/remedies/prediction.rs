@@ -50,7 +50,7 @@ pub struct Prediction {
     /// Deviation over weights of ln(|dW| / |W|), nepers; weights with exactly zero gradient (behind a zero-initialised
     /// skip), or that are zero themselves, left out.
     pub relative_gradient_spread: Option<f64>,
-    /// Share of the last activation's mean square that varies between samples, in [0, 1].
+    /// Share of the last activation's mean square that varies between samples, in [0, 1]; `None` of a single sample.
     pub signal_fraction: Option<f64>,
     /// Largest learning rate that plain gradient descent stands, 2 over the largest curvature.
     pub learning_rate_ceiling: Option<f64>,
@@ -115,7 +115,7 @@ impl Prediction {
             forward_log_gain,
             cotangent_spread: spread_of_logs(cotangents),
             relative_gradient_spread: spread_of_logs(relative_gradients(&snapshot.parameters)),
-            signal_fraction: snapshot.units.last().map(|unit| unit.signal_fraction),
+            signal_fraction: snapshot.units.last().map(|unit| unit.signal_fraction).filter(|_| snapshot.batch > 1),
             learning_rate_ceiling: expected.learning_rate_ceiling.and_then(finite),
             trainable_depth: expected.trainable_depth,
             potential: expected.potential,

@@ -48,7 +48,7 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 .remedies(&[]),
         );
     }
-    let output = case.network.ops[head + 1..].iter().rev().find_map(Output::of)?;
+    let output = Output::behind(case, head)?;
     let finding = unreachable(case, &output)
         .or_else(|| output.activation.and_then(|activation| stopped(case, name, activation)))
         .map(|finding| finding.remedies(&["swap-activation"]))
@@ -70,6 +70,12 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
+    /// The last operation behind the head, if it is known what that can return: of what follows an activation nobody says.
+    fn behind(case: &'a Case<'_>, head: usize) -> Option<Self> {
+        let moves = |op: &&Op| matches!(op.kind, OpKind::Pool(_) | OpKind::Flatten(_) | OpKind::AuxiliaryHead(_));
+        case.network.ops[head + 1..].iter().rev().find(|op| !moves(op)).and_then(Self::of)
+    }
+
     fn of(op: &'a Op) -> Option<Self> {
         match op.kind {
             OpKind::Activation { activation } => Some(Self {
@@ -86,8 +92,7 @@ impl<'a> Output<'a> {
 
 /// Whether the targets lie outside of what the head can return, on whatever scale they are.
 pub(super) fn cannot_reach(case: &Case<'_>) -> bool {
-    let head = case.network.head();
-    let output = head.and_then(|head| case.network.ops[head + 1..].iter().rev().find_map(Output::of));
+    let output = case.network.head().and_then(|head| Output::behind(case, head));
     output.is_some_and(|output| unreachable(case, &output).is_some())
 }
 

@@ -136,7 +136,11 @@ fn scale(case: &Case<'_>) -> Told {
     let has_others = case.network.auxiliary_heads().next().is_some();
     let jacobian = if has_others { Err("auxiliary heads add to the gradient on its way") } else { jacobian(case) };
     match jacobian {
-        Ok(jacobian) => evidence(format!("ln of any direction's gain back to {}", jacobian.layer), jacobian.log_gain),
+        Ok(jacobian) => {
+            let apart = if jacobian.from_positions == 0.0 { "" } else { ", fewer positions apart" };
+            let name = format!("ln of any direction's gain back to {}{apart}", jacobian.layer);
+            evidence(name, jacobian.log_gain - jacobian.from_positions)
+        }
         // The gradient that was measured stands for those of other directions.
         Err(why) => {
             let [smallest, largest] = [false, true].map(|largest| backward(case.start, largest));

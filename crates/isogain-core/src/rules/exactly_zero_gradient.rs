@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::measure::{Weight, by_name, is_zero, weights};
+use super::measure::{Weight, by_joint, by_name, is_zero, weights};
 use super::{Case, Finding, Rule};
 use crate::network::{Op, OpKind};
 use crate::recipe::Level;
@@ -47,10 +47,19 @@ fn check(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// The operations whose zero gradient is the healthy kind: something behind them starts at zero, blocks the way,
-/// and has itself a gradient, so that the way opens with the first step (SkipInit, ReZero, Fixup, a zero head).
+/// and has itself a gradient, so that the way opens with the first step (SkipInit, ReZero, Fixup, a zero head); or
+/// stochastic depth left their branch out for every sample of this batch.
 fn opening<'a>(case: &Case<'a>) -> HashSet<&'a str> {
     let by_name = by_name(&case.start.parameters);
+    let joints = by_joint(&case.start.joints);
+    let is_left_out = |op: &Op| {
+        let given = joints.get(op.name.as_str()).map(|joint| &joint.activation);
+        matches!(op.kind, OpKind::StochasticDepth(_)) && given.is_some_and(|given| given.zeros == given.count)
+    };
     let opens = |op: &Op, parameter: &str| {
+        if is_left_out(op) {
+            return true;
+        }
         by_name
             .get(format!("{}.{parameter}", op.name).as_str())
             .is_some_and(|record| is_zero(&record.weight) && !is_zero(&record.gradient) && record.gradient.count > 0)
@@ -73,7 +82,7 @@ fn behind_zero<'a>(ops: &'a [Op], mut is_open: bool, opens: &impl Fn(&Op, &str) 
                 is_open |= opens(op, "weight");
             }
             OpKind::Norm(_) => is_open |= opens(op, "gamma"),
-            OpKind::Other(_) => is_open |= opens(op, "scale"),
+            OpKind::Other(_) | OpKind::StochasticDepth(_) => is_open |= opens(op, "scale"),
             OpKind::Residual(residual) => {
                 behind_zero(&residual.branch, is_open || opens(op, "scale"), opens, found);
                 // No factor of the branch stands behind these.
@@ -87,7 +96,6 @@ fn behind_zero<'a>(ops: &'a [Op], mut is_open: bool, opens: &impl Fn(&Op, &str) 
             | OpKind::Pool(_)
             | OpKind::Flatten(_)
             | OpKind::Dropout(_)
-            | OpKind::StochasticDepth(_)
             | OpKind::Embedding(_)
             | OpKind::QkNorm(_)
             | OpKind::Attention(_) => {}
@@ -98,11 +106,30 @@ fn behind_zero<'a>(ops: &'a [Op], mut is_open: bool, opens: &impl Fn(&Op, &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Dropout;
     use crate::rules::fixture::Bench;
     use crate::statistics::kernel::moments_f64;
 
     fn ask(network: &str) -> Option<Finding> {
         Bench::new(&format!("[network]\ndepth = 4\nwidth = 16\n{network}\n")).ask("exactly-zero-gradient")
+    }
+
+    /// Stochastic depth may leave a branch out for the whole batch: the next one goes through it.
+    #[test]
+    fn a_branch_that_is_left_out_of_a_batch_is_not_cut_off() {
+        let mut bench = Bench::new("[network]\nkind = \"residual\"\ndepth = 4\nwidth = 16\n");
+        for name in ["block4.fc.weight", "block4.fc.bias"] {
+            bench.parameter(name).gradient = moments_f64(&[0.0; 16]);
+        }
+        assert!(bench.ask("exactly-zero-gradient").is_some());
+        let drop = Op { name: "block4.drop".into(), kind: OpKind::StochasticDepth(Dropout { fraction: 0.5 }) };
+        let block = bench.network.ops.iter_mut().find(|op| op.name == "block4").unwrap();
+        let OpKind::Residual(residual) = &mut block.kind else { unreachable!("a block") };
+        residual.branch.push(drop);
+        let mut joint = bench.start.joints[0].clone();
+        (joint.name, joint.activation) = ("block4.drop".into(), moments_f64(&[0.0; 16]));
+        bench.start.joints.push(joint);
+        assert_eq!(bench.ask("exactly-zero-gradient"), None);
     }
 
     #[test]

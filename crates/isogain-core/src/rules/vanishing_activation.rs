@@ -87,6 +87,10 @@ fn scale(case: &Case<'_>, span: &Span) -> Option<Finding> {
 
 /// The activations keep their size, but not what tells one sample from another.
 fn information(case: &Case<'_>, span: &Span) -> Option<Finding> {
+    // One sample has none to differ from.
+    if case.start.batch < 2 {
+        return None;
+    }
     // Behind a vanishing gradient it is the same shrinking seen from the other end, and reported there.
     if vanishing_gradient::fires(case) {
         return None;

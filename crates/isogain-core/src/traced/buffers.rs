@@ -71,6 +71,7 @@ impl Buffers<'_> {
                 }
             }
             TracedKind::Other { pool: Some(pool), .. } => OpCaptureKind::Pool(pool.clone()),
+            TracedKind::Other { masks: true, .. } => OpCaptureKind::Mask,
             TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
         };
         Ok(OpCapture {

@@ -222,6 +222,9 @@ pub enum TracedKind {
         /// Whether f(c x) = c f(x) for c > 0 on the values of the batch.
         #[serde(default)]
         homogeneous: bool,
+        /// Whether it multiplies every value with a number of its own (dropout).
+        #[serde(default)]
+        masks: bool,
         /// What it does, if it pools positions.
         #[serde(default)]
         pool: Option<Pool>,

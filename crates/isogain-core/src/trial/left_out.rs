@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Against, Plan};
 use crate::recipe::{Level, Recipe};
 use crate::remedies::Prescription;
+use crate::render::numbers::setting;
 use crate::rules::Finding;
 
 /// Something that was not done.
@@ -63,7 +64,7 @@ pub fn by_budget(wanted: &Plan, plan: &Plan, names: &[String]) -> Vec<LeftOut> {
     let rates = |plan: &Plan| plan.arms.first().map(|arm| arm.learning_rates.clone()).unwrap_or_default();
     let kept = rates(plan);
     let gone = rates(wanted).into_iter().filter(|rate| !kept.contains(rate));
-    all.extend(gone.map(|rate| left_out(format!("learning rate {rate}"))));
+    all.extend(gone.map(|rate| left_out(format!("learning rate {}", setting(rate)))));
     let dropped = names.iter().enumerate().skip(plan.arms.len().saturating_sub(1));
     let dropped = dropped
         .filter(|(index, _)| wanted.arms.get(index + 1).is_some_and(|arm| arm.against == Against::BestLearningRate));

@@ -391,5 +391,5 @@ fn what_cannot_be_told_says_why() {
     ops.push(linear("head", 500, 3));
     let large = network(500, 3, Loss::CrossEntropy, ops);
     let said = left_out(&capture(&large, Init::HE, 200, 1));
-    assert_eq!(said, "16 more ways back would take 1.6e9 products, and 1.0e9 are the most");
+    assert_eq!(said, "16 more ways back would take 1.616e9 products, and 1e9 are the most");
 }

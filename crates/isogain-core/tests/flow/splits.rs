@@ -60,6 +60,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
             vec![(Cause::Whole, half_log(back / dot(&g, &g)))]
         }
         OpCaptureKind::Convolution { .. }
+        | OpCaptureKind::Mask
         | OpCaptureKind::Pool(_)
         | OpCaptureKind::Recurrent { .. }
         | OpCaptureKind::QkNorm { .. }
@@ -209,6 +210,7 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 }
                 OpCaptureKind::Other { weighted } => OpCaptureKind::Other { weighted: *weighted },
                 OpCaptureKind::Convolution { .. }
+                | OpCaptureKind::Mask
                 | OpCaptureKind::Pool(_)
                 | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }

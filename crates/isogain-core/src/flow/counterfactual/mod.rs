@@ -148,6 +148,7 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                 | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. }
+                | OpCaptureKind::Mask
                 | OpCaptureKind::Pool(_)
                 | OpCaptureKind::Other { .. } => {
                     continue;

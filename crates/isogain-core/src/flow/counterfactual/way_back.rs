@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::Factor;
-use crate::flow::back::back;
 use crate::flow::capture::{OpCapture, OpCaptureKind};
+use crate::flow::map::map;
 use crate::flow::values::rms;
 use crate::flow::ways::{End, Way, Ways, ways};
 use crate::flow::{Values, linear};
@@ -227,8 +227,8 @@ fn sent_back(op: &OpCapture, cotangents: &[Cotangent]) -> Result<Vec<Cotangent>,
     if cotangents.iter().all(|cotangent| matches!(cotangent.direction, Direction::Measured)) {
         return Ok(cotangents.to_vec());
     }
-    match back(op) {
-        Some(back) => Ok(each_once(cotangents, back)),
+    match map(op) {
+        Some(map) => Ok(each_once(cotangents, |g| map.back(g))),
         None => Err(format!(
             "{} ({}) can be followed backward for the gradient that was measured alone, and norms or skips behind it change \
              its direction",

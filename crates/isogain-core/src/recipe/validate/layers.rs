@@ -1,7 +1,9 @@
 //! What an explicit list of layers may say.
 
 use super::network::{forget_bias, logit_cap, no_pairs, recurrent_init};
-use super::{GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, must, norm_groups, parameters, within};
+use super::{
+    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_WIDTH, fraction, is_gate_bias, must, norm_groups, parameters, within,
+};
 use crate::network::NormKind;
 use crate::recipe::error::RecipeError;
 use crate::recipe::layer::{Entry, NamedPadding, Padding};
@@ -180,7 +182,7 @@ impl Check<'_> {
         must(&format!("{path}.scale"), scale, scale.is_finite(), "must be a finite number")?;
         if let Some(bias) = layer.gate_bias {
             no_pairs("network.init", Some(self.network.init))?;
-            must(&format!("{path}.gate_bias"), bias, bias.is_finite(), GATE_BIAS)?;
+            must(&format!("{path}.gate_bias"), bias, is_gate_bias(bias), GATE_BIAS)?;
             let width = features.unwrap_or(0) as u64;
             self.parameters = self.parameters.saturating_add(width * (width + 1));
         }

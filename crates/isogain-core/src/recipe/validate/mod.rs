@@ -183,7 +183,12 @@ pub(super) fn norm_groups(network: &NetworkRecipe, features: usize) -> Result<()
 }
 
 /// Where a gate's bias may start.
-const GATE_BIAS: &str = "must be a finite number; below 0 the gate starts out passing x on";
+const GATE_BIAS: &str = "must be from -50 to 50; below 0 the gate starts out passing x on";
+
+/// Beyond, a gate stays shut or open, whatever it reads.
+fn is_gate_bias(bias: f64) -> bool {
+    (-50.0..=50.0).contains(&bias)
+}
 
 fn fraction(key: &str, value: f64) -> Result<(), RecipeError> {
     must(key, value, (0.0..1.0).contains(&value), "must be 0 or more and below 1")

@@ -1,8 +1,8 @@
 //! What `[network]` may say by shape: ranges, and settings that must fit together.
 
 use super::{
-    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, layers, must, norm_groups, parameters, positive,
-    within,
+    GATE_BIAS, MAX_DEPTH, MAX_KERNEL, MAX_STEPS, MAX_WIDTH, fraction, is_gate_bias, layers, must, norm_groups,
+    parameters, positive, within,
 };
 use crate::network::{ForgetBias, NormKind, Oscillator};
 use crate::recipe::error::RecipeError;
@@ -65,7 +65,7 @@ fn shaped(network: &NetworkRecipe) -> Result<(), RecipeError> {
         must("network.branch_scale", scale, scale.is_finite(), "must be a finite number or \"depth\"")?;
     }
     if let Some(bias) = network.gate_bias {
-        must("network.gate_bias", bias, bias.is_finite(), GATE_BIAS)?;
+        must("network.gate_bias", bias, is_gate_bias(bias), GATE_BIAS)?;
     }
     if let Some(growth) = network.growth {
         within("network.growth", growth, MAX_WIDTH)?;

@@ -1,0 +1,249 @@
+//! One operation as a linear map, from its buffers alone, the forward pass being what it was: small changes of its input go forth
+//! through it, cotangents come back through its transpose.
+
+use std::borrow::Cow;
+
+use super::capture::{OpCapture, OpCaptureKind};
+use super::convolution::Patches;
+use super::values::rms;
+use super::{Values, attention, linear, norm, pool, qk_norm};
+
+/// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
+const SAME: f64 = 1e-5;
+
+/// J of one operation on one batch.
+pub(super) trait Map {
+    /// J u: a small change of the input to that of the output.
+    fn forth(&self, u: &[f64]) -> Vec<f64>;
+    /// J^T g: a cotangent at the output to that at the input.
+    fn back(&self, g: &[f64]) -> Vec<f64>;
+}
+
+/// `None` for an operation whose buffers do not tell it (a recurrence, most of what is taken whole, weights in an unknown order)
+/// and for a residual one, which is a sum of two ways.
+pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
+    match &op.kind {
+        OpCaptureKind::Linear { weight, units, .. } => Some(Box::new(linear::Product::of(weight, *units, op)?)),
+        OpCaptureKind::Convolution { weight, window, .. } => Some(Box::new(Patches::of(weight, (*window)?, op))),
+        OpCaptureKind::Activation(activation) => {
+            let slopes = op.input.to_f64().iter().map(|&z| activation.derivative(z)).collect();
+            Some(Box::new(Diagonal(slopes)))
+        }
+        OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => {
+            let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
+            Some(Box::new(norm::Normalisation { statistics, gamma, op }))
+        }
+        OpCaptureKind::Mask => Some(Box::new(Diagonal(factors(op)))),
+        OpCaptureKind::Pool(pool) => Some(Box::new(pool::Links::of(pool, op))),
+        OpCaptureKind::QkNorm { gammas, eps } => Some(Box::new(qk_norm::HeadNorms { gammas, eps: *eps, op })),
+        OpCaptureKind::Attention { attention, .. } => Some(Box::new(attention::Heads::of(attention.as_ref()?, op))),
+        // Its head adds a cotangent that depends on none.
+        OpCaptureKind::AuxiliaryHead { .. } => Some(Box::new(Factor(1.0))),
+        OpCaptureKind::Other { weighted: false } => Some(Box::new(Factor(one_number(op)?))),
+        OpCaptureKind::Residual { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => None,
+    }
+}
+
+/// Every value times a number of its own.
+struct Diagonal(Vec<f64>);
+
+impl Map for Diagonal {
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
+        u.iter().zip(&self.0).map(|(u, factor)| u * factor).collect()
+    }
+
+    fn back(&self, g: &[f64]) -> Vec<f64> {
+        self.forth(g)
+    }
+}
+
+/// Every value times the same number.
+struct Factor(f64);
+
+impl Map for Factor {
+    fn forth(&self, u: &[f64]) -> Vec<f64> {
+        u.iter().map(|u| self.0 * u).collect()
+    }
+
+    fn back(&self, g: &[f64]) -> Vec<f64> {
+        self.forth(g)
+    }
+}
+
+/// What a mask multiplies each value with, which it shows in the values, or where these are zero in the cotangents.
+fn factors(op: &OpCapture) -> Vec<f64> {
+    let (ways, back) = ([&op.output, &op.input], [&op.cotangent_in, &op.cotangent_out]);
+    let [forth, back] = [ways, back].map(|ways| ways.map(Values::to_f64));
+    let quotient =
+        |[result, given]: &[Cow<'_, [f64]>; 2], at: usize| (given[at] != 0.0).then(|| result[at] / given[at]);
+    // Where nothing goes forth and nothing comes back, nobody sees it.
+    (0..op.input.len()).map(|at| quotient(&forth, at).or_else(|| quotient(&back, at)).unwrap_or(0.0)).collect()
+}
+
+/// The number that an operation of an unknown kind multiplies every value with, which its two cotangents show: a scale, a new
+/// shape, dropout that is switched off.
+fn one_number(op: &OpCapture) -> Option<f64> {
+    let (before, after) = (op.cotangent_in.to_f64(), op.cotangent_out.to_f64());
+    let size = rms(&after);
+    if before.len() != after.len() || !(size > 0.0 && size.is_finite()) {
+        return None;
+    }
+    let mean = |of: &dyn Fn(f64, f64) -> f64| {
+        before.iter().zip(after.iter()).map(|(b, a)| of(b / size, a / size)).sum::<f64>() / after.len() as f64
+    };
+    let factor = mean(&|b, a| b * a);
+    let apart = mean(&|b, a| (b - factor * a).powi(2)).sqrt();
+    (apart <= SAME * factor.abs()).then_some(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::values::dot;
+    use crate::network::{Attention, Pool, PoolKind, Window};
+
+    fn whole(before: &[f64], after: &[f64]) -> OpCapture {
+        let values = |values: &[f64]| Values::from(values.to_vec());
+        OpCapture {
+            name: "mul".into(),
+            rows: 1,
+            kind: OpCaptureKind::Other { weighted: false },
+            input: values(before),
+            output: values(after),
+            cotangent_in: values(before),
+            cotangent_out: values(after),
+        }
+    }
+
+    #[test]
+    fn a_product_with_one_number_is_known_by_its_cotangents() {
+        for scale in [1.0, 1e-200] {
+            let found = whole(&[-1.0, 2.0, 0.5].map(|g| scale * g), &[2.0, -4.0, -1.0].map(|g| scale * g));
+            let back = map(&found).unwrap().back(&[3.0, 0.0, 8.0]);
+            // The number is a quotient of sums.
+            assert!(back.iter().zip([-1.5, 0.0, -4.0]).all(|(g, expected)| (g - expected).abs() < 1e-14), "{back:?}");
+        }
+        // A mask, another order, a part: not one number.
+        for (before, after) in [([1.0, 0.0, 3.0], [1.0, 2.0, 3.0]), ([2.0, 1.0, 3.0], [1.0, 2.0, 3.0])] {
+            assert!(map(&whole(&before, &after)).is_none());
+        }
+        assert!(map(&whole(&[1.0], &[1.0, 2.0])).is_none() && map(&whole(&[0.0; 2], &[0.0; 2])).is_none());
+        // Zero times a gradient is zero.
+        assert_eq!(map(&whole(&[0.0; 2], &[1.0, 2.0])).unwrap().back(&[1.0, 1.0]), [0.0, 0.0]);
+    }
+
+    /// <J u, v> = <u, J^T v>, and J u is what the output changes by; of made-up buffers with this input.
+    fn is_a_derivative(
+        kind: OpCaptureKind,
+        rows: [usize; 2],
+        features: [usize; 2],
+        output: impl Fn(&[f64]) -> Vec<f64>,
+    ) {
+        let wave = |count: usize, pace: f64| (0..count).map(|at| (pace * at as f64).sin()).collect::<Vec<f64>>();
+        let [before, after] = [0, 1].map(|end| rows[end] * features[end]);
+        let (input, u, v) = (wave(before, 1.7), wave(before, 0.7), wave(after, 1.3));
+        let values = |values: &[f64]| Values::from(values.to_vec());
+        let op = OpCapture {
+            name: "op".into(),
+            rows: rows[1],
+            kind,
+            output: values(&output(&input)),
+            input: values(&input),
+            cotangent_in: values(&u),
+            cotangent_out: values(&v),
+        };
+        assert_eq!(op.output.len(), after);
+        let map = map(&op).unwrap();
+        let forth = map.forth(&u);
+        let (one, other) = (dot(&forth, &v), dot(&u, &map.back(&v)));
+        assert!((one - other).abs() < 1e-12 * dot(&forth, &forth).max(1.0), "{one} and {other}");
+        let step = 1e-5;
+        let at = |sign: f64| output(&input.iter().zip(&u).map(|(x, u)| x + sign * step * u).collect::<Vec<f64>>());
+        for ((up, down), found) in at(1.0).iter().zip(at(-1.0)).zip(&forth) {
+            assert!(((up - down) / (2.0 * step) - found).abs() < 1e-8, "{up} {down} {found}");
+        }
+    }
+
+    #[test]
+    fn convolutions_pools_and_attention_are_followed_too() {
+        let numbers = |count: usize| (0..count).map(|at| (0.9 * at as f64).cos()).collect::<Vec<f64>>();
+        let window = Window { grid: [3, 4], size: [3, 2], stride: [2, 1], padding: [1, 0] };
+        let weight = numbers(6 * 2 * 5);
+        let of_weight = || Values::from(weight.clone());
+        let kind =
+            OpCaptureKind::Convolution { weight: of_weight(), weight_gradient: of_weight(), window: Some(window) };
+        // Two samples of 12 positions with two channels, to 6 positions with five.
+        is_a_derivative(kind, [24, 12], [2, 5], |x| {
+            let value = |sample: usize, patch: usize, out: usize| {
+                let taps = window.patches()[patch * 6..][..6].to_vec();
+                let of_tap = |(tap, at): (usize, Option<usize>)| {
+                    let of = |channel: usize| {
+                        Some(x[(sample * 12 + at?) * 2 + channel] * weight[(tap * 2 + channel) * 5 + out])
+                    };
+                    (0..2).filter_map(of).sum::<f64>()
+                };
+                taps.into_iter().enumerate().map(of_tap).sum::<f64>()
+            };
+            (0..2 * 6 * 5).map(|at| value(at / 30, at / 5 % 6, at % 5)).collect()
+        });
+        for pool in [PoolKind::Max, PoolKind::Average, PoolKind::Last] {
+            let window = (pool != PoolKind::Last).then_some(window);
+            let pool = Pool { pool, window, positions: 12 };
+            let groups = pool.groups();
+            let rows = 2 * groups.len();
+            is_a_derivative(OpCaptureKind::Pool(pool.clone()), [24, rows], [2, 2], |x| {
+                let one = |at: usize| {
+                    let (sample, group) = (at / 2 / groups.len(), &groups[at / 2 % groups.len()]);
+                    let values = group.iter().map(|position| x[(sample * 12 + position) * 2 + at % 2]);
+                    match pool.pool {
+                        PoolKind::Max => values.fold(f64::NEG_INFINITY, f64::max),
+                        _ => values.sum::<f64>() / group.len() as f64,
+                    }
+                };
+                (0..2 * rows).map(one).collect()
+            });
+        }
+        let gammas = [numbers(3), numbers(4)[1..].to_vec()];
+        let kind = OpCaptureKind::QkNorm { gammas: gammas.clone().map(Values::from), eps: 0.01 };
+        is_a_derivative(kind, [2, 2], [18, 18], |x| {
+            let one = |(index, x): (usize, &[f64])| {
+                let size = (dot(x, x) / 3.0 + 0.01).sqrt();
+                let gamma = gammas.get(index / 2 % 3);
+                x.iter().enumerate().map(|(at, x)| gamma.map_or(*x, |gamma| x * gamma[at] / size)).collect::<Vec<f64>>()
+            };
+            x.chunks_exact(3).enumerate().flat_map(one).collect()
+        });
+        for (causal, rotary, logit_cap) in [(false, false, None), (true, true, None), (true, false, Some(0.8))] {
+            let attention = Attention { features: 8, heads: 2, steps: 3, causal, rotary, logit_cap };
+            let kind = OpCaptureKind::Attention { features: [8; 3], attention: Some(attention) };
+            is_a_derivative(kind, [6, 6], [24, 8], |x| attended(&attention, x));
+        }
+    }
+
+    /// Attention of two samples, number by number.
+    fn attended(attention: &Attention, x: &[f64]) -> Vec<f64> {
+        let turns = attention.turns();
+        let part = |row: usize, part: usize, at: usize| {
+            let get = |at: usize| x[row * 24 + part * 8 + at];
+            let (head, place) = (at / 4 * 4, at % 4);
+            if !attention.rotary || part == 2 {
+                return get(at);
+            }
+            let [cosine, sine] = turns[row % 3 * 2 + place % 2];
+            let (a, b) = (get(head + place % 2), get(head + place % 2 + 2));
+            if place < 2 { cosine * a - sine * b } else { sine * a + cosine * b }
+        };
+        let value = |index: usize| {
+            let (row, at) = (index / 8, index % 8);
+            let (first, head) = (row / 3 * 3, at / 4 * 4);
+            let seen = if attention.causal { first..row + 1 } else { first..first + 3 };
+            let weight = |other: usize| {
+                let logit = (head..head + 4).map(|at| part(row, 0, at) * part(other, 1, at)).sum::<f64>() / 2.0;
+                attention.logit_cap.map_or(logit, |cap| cap * (logit / cap).tanh()).exp()
+            };
+            let total: f64 = seen.clone().map(weight).sum();
+            seen.map(|other| weight(other) * part(other, 2, at)).sum::<f64>() / total
+        };
+        (0..48).map(value).collect()
+    }
+}
