@@ -41,7 +41,8 @@ pub struct Jacobian {
     pub log_gain: f64,
     /// Standard error of `log_gain` from the number of probes, nepers.
     pub log_gain_error: f64,
-    /// What of `log_gain` is only that positions become fewer, nepers, see [`from_positions`].
+    /// What of `log_gain` is only that strides and pooling leave fewer positions, nepers: no loss to the gradient of a weight, which is
+    /// a sum over positions.
     pub from_positions: f64,
     /// m2 / m1^2, at least 1.
     pub spread: f64,
