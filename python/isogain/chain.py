@@ -16,16 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.utils._pytree import tree_leaves
 
-from isogain import attention, grid
+from isogain import attention, grid, layout
 from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
+from isogain.layout import WEIGHTED
 from isogain.through_time import Layer, layers_of
 from isogain.trace import Node, Trace
-
-WEIGHTED = {"linear": 1, "addmm": 2, "matmul": 1, "mm": 1, "conv1d": 1, "conv2d": 1, "conv3d": 1}
-"""Calls that multiply by a matrix, and the position of that matrix."""
-
-CHANNELS_SECOND = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-                             "batch_norm", "group_norm", "instance_norm"})  # fmt: skip
 
 MASKS = frozenset({"dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d"})
 """Calls that multiply every value with a number of its own."""
@@ -120,7 +115,7 @@ class Builder:
         # the embedding.
         last = body[-1].index if body else 0
         is_whole = not any(last < node.index < end and self._own[node.index] for node in nodes)
-        return Chain(self._chain(body, nodes, _axis_of_source(body)), self._renamed, is_whole)
+        return Chain(self._chain(body, nodes, layout.axis_of_source(body)), self._renamed, is_whole)
 
     def _joints(self, nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
         """The cuts, but for those inside of a module that writes one known operation in several calls."""
@@ -148,20 +143,13 @@ class Builder:
             segment = [node for node in nodes if before.index < node.index <= after.index]
             cotangent = first if position == 0 and first is not None else before.gradient
             assert cotangent is not None
-            if after.value.dim() != before.value.dim():
-                # What flattens positions leaves the channels where they are.
-                stay = axis == 1 and after.function == "flatten" and after.value.dim() > 2
-                axis = axis if stay else _default_axis(after.value)
+            axis = layout.axis_of(before, after, axis)
             if len(segment) == 1 and _is_shape_only(before, after):
-                axis = _axis_behind(after, axis)
+                axis = layout.axis_moved(after, axis)
                 continue  # what follows starts from the same numbers in another order
-            if after.function in CHANNELS_SECOND:
-                self._check_batched(after)
-                axis = 1
-            elif after.function in ("linear", "layer_norm", "rms_norm", "embedding", "addmm", "matmul"):
-                axis = -1
+            self._check_batched(after)
             assert source is not None
-            if len(segment) == 1 and laid == 1 and _reads_flattened(source, before, after):
+            if len(segment) == 1 and laid == 1 and layout.reads_flattened(source, before, after):
                 ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, laid, is_flattened=True))
             else:
                 ops += self._ops(before, after, segment, cotangent, axis, laid)
@@ -183,8 +171,7 @@ class Builder:
         return [self._op(before, after, segment, cotangent, axis, laid)]
 
     def _check_batched(self, node: Node) -> None:
-        axes = node.function.removesuffix("d")[-1]
-        if node.function.startswith("conv") and node.value.dim() == int(axes) + 1:
+        if node.function in layout.CONVOLUTIONS and node.value.dim() == int(node.function[-2]) + 1:
             where = self._path(node)
             raise ValueError(f"{where}: {node.function} reads one sample without a batch axis: give the model a batch, x.unsqueeze(0)")
 
@@ -194,7 +181,7 @@ class Builder:
         pooled = grid.pool(after) if len(segment) == 1 and laid == 1 and (axis == 1 or after.value.dim() == 2) else None
         of_input = 1 if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
-            "rows": _rows(after, axis),
+            "rows": layout.rows(after, axis),
             "input": self.buffer(before.value, of_input),
             "output": self.buffer(after.value, axis),
             "cotangent_in": self.buffer(cotangent, of_input),
@@ -233,11 +220,11 @@ class Builder:
             return None
         gradient = self.trace.weights[id(weight)]
         kind = "convolution" if node.function.startswith("conv") else "linear"
-        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(_as_read(weight, flattened))}
+        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(layout.as_read(weight, flattened))}
         if gradient is not None:
-            fields["weight_gradient"] = self.buffer(_as_read(gradient, flattened))
+            fields["weight_gradient"] = self.buffer(layout.as_read(gradient, flattened))
         if kind == "linear":
-            fields["units"] = _units(node)
+            fields["units"] = layout.units(node)
         elif (window := grid.convolution(node)) is not None:
             fields["window"] = window
         # A head that shares its embedding's table goes by the table's name among the parameters.
@@ -410,7 +397,7 @@ class Builder:
                 "cotangent_in": self.buffer(cotangent),
                 "cotangent_out": self.buffer(came),
                 "weight": self.buffer(_one_below_the_other(weights)),
-                "units": "rows" if all(_units(root) == "rows" for root in found.roots) else "unknown",
+                "units": "rows" if all(layout.units(root) == "rows" for root in found.roots) else "unknown",
             }
             if all(gradient is not None for gradient in gradients):
                 projection["weight_gradient"] = self.buffer(_one_below_the_other(gradients))
@@ -566,28 +553,6 @@ def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:
     return [found[index] for index in sorted(found)]
 
 
-def _units(node: Node) -> str:
-    """Where in its matrix the weights of one unit lie."""
-    return "columns" if node.function in ("addmm", "matmul", "mm") else "rows"
-
-
-def _as_read(weight: Tensor, flattened: torch.Size | None) -> Tensor:
-    """A weight in the order of its input's buffer, whose channels are last."""
-    return weight if flattened is None else weight.detach().reshape(-1, *flattened).movedim(1, -1).flatten(1)
-
-
-def _reads_flattened(source: Node, before: Node, after: Node) -> bool:
-    """Whether a layer reads all positions of what has channels second as one vector."""
-    if after.function != "linear" or source.value.dim() < 3 or before.value.shape != source.value.flatten(1).shape:
-        return False
-    return _is_same(source.value.flatten(1), before.value)
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of a shape have the same numbers, or none at the same places."""
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
-
-
 def _bias(node: Node) -> Tensor | None:
     """What a call adds that multiplies by a matrix."""
     match node.function:
@@ -625,38 +590,6 @@ def _is_beside_one(norm: nn.Module, given: Tensor, gave: Tensor) -> bool:
     bare = x / x.square().mean().sqrt()
     beside, alone = ((bare * factor - y).square().sum() for factor in (1 + weight.detach().double(), weight.detach().double()))
     return bool(beside < alone)
-
-
-def _rows(node: Node, axis: int) -> int:
-    value = node.value
-    if value.dim() > 1:
-        return value.numel() // max(value.shape[axis], 1)
-    # A vector is one number for each sample, but that of a layer, which was given a single one.
-    return 1 if node.function in WEIGHTED else value.numel()
-
-
-def _axis_behind(node: Node, axis: int) -> int:
-    """Where the channels are behind a call that moves axes; of calls that make other ones nobody says."""
-    dims = node.value.dim()
-    if node.function == "permute":
-        given = node.argument("dims", 1)
-        order = [int(dim) % dims for dim in (given if isinstance(given, (tuple, list)) else node.args[1:])]
-    elif node.function in ("transpose", "swapaxes", "swapdims"):
-        order = list(range(dims))
-        one, other = (int(node.argument(name, place)) % dims for name, place in (("dim0", 1), ("dim1", 2)))
-        order[one], order[other] = other, one
-    else:
-        return axis
-    moved = order.index(axis % dims)
-    return -1 if moved == dims - 1 else 1 if moved == 1 else _default_axis(node.value)
-
-
-def _default_axis(value: Tensor) -> int:
-    return 1 if value.dim() >= 4 else -1
-
-
-def _axis_of_source(cuts: Sequence[Node]) -> int:
-    return _default_axis(cuts[0].value) if cuts else -1
 
 
 def _tensors(node: Node) -> list[Tensor]:
