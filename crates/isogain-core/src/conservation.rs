@@ -14,20 +14,20 @@
 //! not the derivative of the loss by these weights: it belongs to others, a part of its way was cut off, a value left the
 //! range of the number format, or the norm's eps is no small number.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Values;
 use crate::network::{Convolution, Network, Op, OpKind};
 
 /// A parameter with its gradient.
 #[derive(Clone, Debug)]
-pub struct Pair<'a> {
+pub struct Pair {
     /// Its values.
-    pub weight: Cow<'a, [f64]>,
+    pub weight: Values,
     /// dL/d of each.
-    pub gradient: Cow<'a, [f64]>,
+    pub gradient: Values,
     /// Where a matrix has its units.
     pub units: Units,
 }
@@ -103,9 +103,9 @@ const OF_EPS: f64 = 0.1;
 /// (`fc1.weight`), with an empty gradient where it has none (a frozen one), and nothing for one that is not there. A law
 /// that needs a gradient that is not there is not looked at. `radial` gives <x, dL/dx> in front of a norm as its eps leaves it,
 /// where its values are at hand.
-pub fn broken<'a>(
+pub fn broken(
     network: &Network,
-    parameter: impl Fn(&str) -> Option<Pair<'a>>,
+    parameter: impl Fn(&str) -> Option<Pair>,
     radial: impl Fn(&str) -> Option<f64>,
     tolerated_share: f64,
 ) -> Vec<BrokenLaw> {
@@ -179,7 +179,7 @@ struct Watch<'p, 'n, F> {
     found: Vec<(BrokenLaw, Option<&'n str>)>,
 }
 
-impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
+impl<'n, F: Fn(&str) -> Option<Pair>> Watch<'_, 'n, F> {
     fn chain(&mut self, ops: &'n [Op]) {
         let mut source: Option<Source<'_>> = None;
         for op in ops {
@@ -262,7 +262,7 @@ impl<'a, 'n, F: Fn(&str) -> Option<Pair<'a>>> Watch<'_, 'n, F> {
         if pair.gradient.len() != pair.weight.len() {
             return Some(None);
         }
-        let values = pair.weight.iter().copied().zip(pair.gradient.iter().copied());
+        let values = pair.weight.iter().zip(pair.gradient.iter());
         if part == (0..units) {
             return Some(Some(Inner::of(values)));
         }

@@ -1,6 +1,5 @@
 //! One batch with full tensors at hand: the chain rule taken apart, what single units do, and every parameter.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,8 +67,8 @@ pub fn with_histograms(model: &Model, batch: &Samples, step: u64) -> Result<(Sna
 fn broken_laws(model: &Model, gradients: &Gradients, capture: &Capture) -> Vec<BrokenLaw> {
     let pair = |name: &str| {
         Some(Pair {
-            weight: Cow::Owned(model.parameters.get(name)?.to_f64()),
-            gradient: Cow::Owned(gradients.get(name).map(Value::to_f64).unwrap_or_default()),
+            weight: parameter(Some(model.parameters.get(name)?)),
+            gradient: parameter(gradients.get(name)),
             units: Units::Columns,
         })
     };

@@ -38,6 +38,15 @@ impl Values {
         }
     }
 
+    /// The values in double precision, one after the other, without a copy of them all.
+    pub fn iter(&self) -> impl Iterator<Item = f64> {
+        let (single, double): (&[f32], &[f64]) = match self {
+            Self::F32(values) => (values, &[]),
+            Self::F64(values) => (&[], values),
+        };
+        single.iter().map(|&value| f64::from(value)).chain(double.iter().copied())
+    }
+
     /// Count, sums and extremes.
     pub fn moments(&self) -> Moments {
         match self {

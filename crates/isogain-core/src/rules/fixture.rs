@@ -1,7 +1,5 @@
 //! Cases for tests: a recipe's network, run on a made-up classification task by the reference engine.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -177,11 +175,8 @@ fn snapshot(network: &Network, pass: &Pass, drawn: &Parameters) -> Snapshot {
         .collect();
     let pair = |name: &str| {
         Some(Pair {
-            weight: Cow::Borrowed(drawn.get(name)?.as_slice()),
-            gradient: pass
-                .gradients
-                .get(name)
-                .map_or(Cow::Owned(Vec::new()), |values| Cow::Borrowed(values.as_slice())),
+            weight: drawn.get(name)?.clone().into(),
+            gradient: pass.gradients.get(name).cloned().unwrap_or_default().into(),
             units: Units::Columns,
         })
     };

@@ -3,7 +3,6 @@
 //! Weights are taken as the operations multiply by them: of one that is computed (spectral norm, a parametrisation) the laws
 //! hold too, with the gradient of what is computed.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::conservation::{BrokenLaw, Pair, Units, broken, tolerated_share};
@@ -33,8 +32,8 @@ pub(super) fn broken_laws(
     let pair = |name: &str| {
         let term = terms.get(name)?;
         Some(Pair {
-            weight: term.values.to_f64(),
-            gradient: term.gradient.as_ref().map_or(Cow::Borrowed(&[][..]), Values::to_f64),
+            weight: term.values.clone(),
+            gradient: term.gradient.clone().unwrap_or_else(|| Vec::<f64>::new().into()),
             units: term.units,
         })
     };

@@ -1,8 +1,6 @@
 //! The watchdog of exact laws, on gradients of the reference engine: right ones keep every law, and ones that are wrong in
 //! the ways that training loops get them wrong do not.
 
-use std::borrow::Cow;
-
 use isogain_core::conservation::{BrokenLaw, Law, Pair, Units, broken};
 use isogain_core::flow::reference::{Parameters, run};
 use isogain_core::network::{Attention, Linear, Loss, Network, NormKind, Op, OpKind};
@@ -17,8 +15,8 @@ const TOLERATED: f64 = 1e-10;
 fn watched(network: &Network, parameters: &Parameters, gradients: &Parameters, tolerated: f64) -> Vec<BrokenLaw> {
     let pair = |name: &str| {
         Some(Pair {
-            weight: Cow::Borrowed(parameters.get(name)?.as_slice()),
-            gradient: gradients.get(name).map_or(Cow::Owned(Vec::new()), |values| Cow::Borrowed(values.as_slice())),
+            weight: parameters.get(name)?.clone().into(),
+            gradient: gradients.get(name).cloned().unwrap_or_default().into(),
             units: Units::Columns,
         })
     };
@@ -179,8 +177,8 @@ fn what_eps_leaves_is_measured() {
         let watched = |gradients: &Parameters| {
             let pair = |name: &str| {
                 Some(Pair {
-                    weight: Cow::Borrowed(parameters.get(name)?.as_slice()),
-                    gradient: Cow::Borrowed(gradients.get(name)?.as_slice()),
+                    weight: parameters.get(name)?.clone().into(),
+                    gradient: gradients.get(name)?.clone().into(),
                     units: Units::Columns,
                 })
             };
@@ -282,8 +280,8 @@ fn queries_and_keys_agree_and_values_are_handed_on() {
     let (of_rows, back) = (turned(&parameters), turned(&gradients));
     let laws = |units: Units, tolerated: f64| {
         let pair = |name: &str| {
-            let (weight, gradient) = (&of_rows.get(name)?[..], &back[name][..]);
-            Some(Pair { weight: Cow::Borrowed(weight), gradient: Cow::Borrowed(gradient), units })
+            let (weight, gradient) = (of_rows.get(name)?.clone().into(), back[name].clone().into());
+            Some(Pair { weight, gradient, units })
         };
         broken(&network, pair, |_| None, tolerated).len()
     };
