@@ -364,7 +364,7 @@ mod tests {
             (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nnorm = \"batch\"", [].as_slice()),
             (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nactivation = \"tanh\"", &[]),
             (images, "kind = \"resnet\"\ndepth = 8\nwidth = 4", &[]),
-            (images, "kind = \"residual\"\ndepth = 5\nwidth = 8\ndropout = 0.4\nstochastic_depth = 0.5", &[]),
+            (images, "kind = \"residual\"\ndepth = 5\nwidth = 8\ndropout = 0.4\nstochastic_depth = 0.2", &[]),
             (images, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true", &[]),
             (tokens, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\"", &[]),
             (
@@ -395,7 +395,7 @@ mod tests {
         let sequences = "[data]\nsource = \"adding\"\nlength = 80\nsamples = 100\ntask = \"regression\"\n";
         for (recipe, most) in [
             (format!("{sequences}[network]\nkind = \"rnn\"\nwidth = 8\n"), 1e-6),
-            ("[network]\nkind = \"convnet\"\ndepth = 9\nstages = 3\nwidth = 24\ninit = \"he-normal\"\n".into(), 1.0),
+            ("[network]\nkind = \"convnet\"\ndepth = 4\nstages = 2\nwidth = 24\ninit = \"he-normal\"\n".into(), 1.0),
         ] {
             let recipe = parse(&recipe, "test.toml").unwrap();
             let data = Arc::new(Dataset::load(&recipe.data, Path::new(".")).unwrap());
