@@ -18,6 +18,7 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
+    isogain_allocator::keep_freed();
     let args = Args::parse();
     let result = interrupt::listen().and_then(|()| match &args.command {
         Command::Cure(options) => commands::cure::run(options),

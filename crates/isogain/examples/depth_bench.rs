@@ -32,6 +32,7 @@ const HISTORY: usize = 10;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
+    isogain_allocator::keep_freed();
     let mut recipe = Recipe::default();
     // Keeps signal and gradient at every depth, so that no stage meets zeros.
     recipe.network.init = Initializer::named("he-normal")?;

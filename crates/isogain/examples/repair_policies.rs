@@ -33,6 +33,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const SEEDS: u64 = 3;
 
 fn main() -> Result<(), Failure> {
+    isogain_allocator::keep_freed();
     let paths: Vec<String> = std::env::args().skip(1).collect();
     if paths.is_empty() {
         return Err("give recipes of networks that do not train".into());

@@ -97,6 +97,7 @@ fn see(setting: &Setting, seed: u64) -> Result<Seen, Failure> {
 }
 
 fn main() -> Result<(), Failure> {
+    isogain_allocator::keep_freed();
     let seeds: Vec<u64> = std::env::args().skip(1).map(|seed| seed.parse()).collect::<Result<_, _>>()?;
     let seeds = if seeds.is_empty() { vec![0, 1] } else { seeds };
     let all: Vec<(Setting, u64)> =

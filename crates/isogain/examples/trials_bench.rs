@@ -52,6 +52,7 @@ impl AskTell for Grid {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    isogain_allocator::keep_freed();
     let mut recipe = Recipe::default();
     recipe.network.depth = 10;
     recipe.network.width = 64;

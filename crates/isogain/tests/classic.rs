@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogain::check::Subject;
 use isogain::run::{self, RunFolder, Watch};
+use isogain_allocator as _;
 use isogain_core::recipe::{Level, Recipe, parse};
 use isogain_core::record::Outcome;
 use isogain_core::rules::Finding;

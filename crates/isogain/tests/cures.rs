@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use isogain::check::Subject;
 use isogain::cure::{Options, Search, Watch, search};
 use isogain::trials::Runner;
+use isogain_allocator as _;
 use isogain_core::recipe::{Level, Recipe, parse};
 use isogain_core::trial::{Score, Verdict};
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogain::cure::{Watch, search};
 use isogain::trials::Runner;
+use isogain_allocator as _;
 use isogain_core::recipe::Recipe;
 use isogain_core::trial::Verdict;
 

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use isogain::check::Subject;
 use isogain::data::Dataset;
 use isogain::trials::{AskTell, Runner, TrialArm};
+use isogain_allocator as _;
 use isogain_core::recipe::{parse, to_toml};
 use isogain_core::remedies::{self, Remedy};
 use isogain_core::trial::Verdict;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogain::experiment::Lab;
 use isogain::reproduce::{TABLE, named};
+use isogain_allocator as _;
 
 #[track_caller]
 fn every_number_is_as_it_should_be(name: &str) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use isogain::check::Subject;
 use isogain::train::Trainer;
+use isogain_allocator as _;
 use isogain_core::recipe::{Level, parse};
 use isogain_core::remedies::potential::Potential;
 use isogain_core::remedies::prediction::Prediction;

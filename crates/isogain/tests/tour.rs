@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use isogain::experiment::Lab;
 use isogain::tour::{TABLE, named};
+use isogain_allocator as _;
 
 /// Runs a stop; `contradicted` are the numbers that are not what the account says.
 #[track_caller]

@@ -5,6 +5,8 @@
 //! unstable at small q; for them V'(q) = chi = 1 holds at one point only, stable from one side (Roberts, Yaida and
 //! Hanin 2021, section 5.3).
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::Serialize;
 
 use super::activations::Activation;
@@ -37,6 +39,10 @@ pub enum Stability {
     ScaleFree,
 }
 
+/// Points that are kept, the latest ones: a search takes milliseconds, and each layer of each network that is drawn asks for the
+/// same one.
+const MOST_KNOWN: usize = 64;
+
 const SCAN_START: f64 = 1e-7;
 const SCAN_RATIO: f64 = 1.25;
 const SCAN_STEPS: usize = 130;
@@ -47,6 +53,23 @@ const SCAN_STEPS: usize = 130;
 /// no biases for homogeneous phi, the half-stable point for GELU and SiLU. `None` when phi has no edge of chaos
 /// (softplus; the exponential, whose every critical point is unstable: V'(q) = 2).
 pub fn edge_of_chaos(activation: Activation, bias_variance: f64) -> Option<CriticalPoint> {
+    static KNOWN: Mutex<Vec<(Activation, f64, Option<CriticalPoint>)>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let asked = known.iter().find(|(of, bias, _)| *of == activation && *bias == bias_variance);
+    if let Some((.., point)) = asked {
+        return *point;
+    }
+    // Nobody waits for a search.
+    drop(known);
+    let point = searched(activation, bias_variance);
+    known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.truncate(MOST_KNOWN - 1);
+    known.insert(0, (activation, bias_variance, point));
+    point
+}
+
+/// [`edge_of_chaos`], found anew.
+fn searched(activation: Activation, bias_variance: f64) -> Option<CriticalPoint> {
     if let Some((below, above)) = activation.slopes() {
         let weight_variance = 2.0 / (below * below + above * above);
         return Some(CriticalPoint { weight_variance, bias_variance: 0.0, q: 1.0, stability: Stability::ScaleFree });

@@ -28,6 +28,7 @@ use networks::NETWORKS;
 const WARM_UP: usize = 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    isogain_allocator::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names = NETWORKS.each_ref().map(|network| network.name).join(", ");
     let (name, options) = arguments.split_first().ok_or_else(|| format!("a network is missing: one of {names}"))?;

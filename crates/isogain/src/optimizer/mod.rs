@@ -15,7 +15,9 @@ mod sign_sgd;
 mod spikes;
 mod trust_ratio;
 
+use std::collections::btree_map::IntoIter;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
 use isogain_core::network::Network;
 use isogain_core::recipe::{Optimizer as OptimizerRecipe, OptimizerName};
@@ -78,6 +80,21 @@ fn rule<T: Real>(name: OptimizerName, is_hidden: bool) -> Rule {
     }
 }
 
+/// The values of a map for names that are asked for in ascending order, as all maps here have them: no search for each.
+struct InOrder(Peekable<IntoIter<String, Value>>);
+
+impl InOrder {
+    fn new(values: BTreeMap<String, Value>) -> Self {
+        Self(values.into_iter().peekable())
+    }
+
+    /// The value of this name; those of names before it are gone.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        while self.0.next_if(|(of, _)| of.as_str() < name).is_some() {}
+        self.0.next_if(|(of, _)| of == name).map(|(_, value)| value)
+    }
+}
+
 impl Optimizer {
     /// With empty state, for parameters of which nothing is known but their gradients.
     pub fn new(recipe: &OptimizerRecipe) -> Self {
@@ -111,7 +128,7 @@ impl Optimizer {
     pub fn step(
         &mut self,
         parameters: &mut BTreeMap<String, Value>,
-        mut gradients: BTreeMap<String, Value>,
+        gradients: BTreeMap<String, Value>,
         turn: Turn,
         watched: bool,
     ) -> Vec<ParameterRecord> {
@@ -122,11 +139,12 @@ impl Optimizer {
             self.second.clear();
         }
         let turn = self.since_reset(turn);
-        let (mut first, mut second) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
+        let mut gradients = InOrder::new(gradients);
+        let mut states = [&mut self.first, &mut self.second].map(|state| InOrder::new(std::mem::take(state)));
         // Out of the map and into a new one: a buffer that nobody else holds is written in place.
         let updated = std::mem::take(parameters).into_iter().map(|(name, value)| {
-            let Some(gradient) = gradients.remove(&name) else { return (name, value) };
-            let state = [first.remove(&name), second.remove(&name)].map(|value| value.map(Value::into_buffer));
+            let Some(gradient) = gradients.take(&name) else { return (name, value) };
+            let state = states.each_mut().map(|state| state.take(&name).map(Value::into_buffer));
             let is_matrix = matches!(value, Value::Matrix(_));
             let wrapped =
                 |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
