@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isogain import layout
 from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
 from isogain.trace import Node
 
@@ -24,6 +25,9 @@ MOST_LOGITS = 2**24
 
 #: How far energies may be from adding up, relative.
 ROUNDING = 1e-3
+
+#: Relative distance up to which two results are the same but for rounding, that of bfloat16 included.
+SAME = 0.02
 
 
 #: The tensors between two joints that a call reads.
@@ -58,6 +62,13 @@ class Attention:
         """Queries, keys and values, or their cotangents, `[rows, features]`."""
         parts = [root.gradient if gradient else root.value for root in self.roots]
         return torch.cat([part.reshape(self.rows, -1) for part in parts if part is not None], -1)
+
+    def given(self, tensor: Tensor) -> Tensor:
+        """What it gives, or the cotangent of that, with the heads of a position side by side where values have them so."""
+        value, end = self.roots[2].value, self.ends[2].value
+        if tensor.dim() != 4 or end.dim() != 4 or end.numel() != value.numel():
+            return tensor
+        return layout.joined(tensor) if layout.is_same(layout.joined(end).reshape(value.shape), value) else tensor
 
 
 def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Node], bool]) -> Attention | None:
@@ -161,7 +172,52 @@ def describe(attention: Attention) -> dict[str, Any]:
     heads = logits.shape[-3] if logits is not None and logits.dim() > 3 else 1
     positions = logits.shape[-1] if logits is not None else attention.rows
     detail = None if logits is None else _spread(logits)
-    return {"heads": heads, "positions": positions, "causal": causal, "detail": detail}
+    plain = _plain(attention)
+    causal = causal or (plain is not None and plain["causal"])
+    return {"heads": heads, "positions": positions, "causal": causal, "detail": detail, "plain": plain}
+
+
+def _plain(attention: Attention) -> dict[str, Any] | None:
+    """What the core calls an attention: softmax(Q K^T / sqrt d) V over all positions or those so far, of queries and keys as they
+    part or turned by rotary positions. What the call gave shows whether it is that."""
+    given = attention.core.value.detach()
+    roots = [root.value.detach() for root in attention.roots]
+    if given.dim() != 4 or any(root.numel() != given.numel() for root in roots):
+        return None
+    count, heads, steps, width = given.shape
+    # Four times, of a sixteenth of what is looked at otherwise.
+    samples = _samples(16 * count * heads * steps * steps, count)
+    if any(root.shape[-1] != heads * width for root in roots):
+        return None
+    parted = [root.reshape(count, steps, heads, width).transpose(1, 2)[:samples].float() for root in roots]
+    future = torch.ones(steps, steps, dtype=torch.bool, device=given.device).triu(1)
+
+    def distance(rotary: bool, causal: bool) -> float:
+        query, key = (_turned(part) if rotary else part for part in parted[:2])
+        logits = query @ key.mT / math.sqrt(width)
+        weights = (logits.masked_fill(future, -math.inf) if causal else logits).softmax(-1)
+        return float((weights @ parted[2] - given[:samples]).square().sum())
+
+    # Of one step alone all are the same, and the first is taken.
+    ways = [(rotary, causal) for rotary in (False, True) for causal in (False, True)]
+    distances = [distance(*way) for way in ways]
+    nearest = min(range(len(ways)), key=distances.__getitem__)
+    if not distances[nearest] <= SAME**2 * float(given[:samples].float().square().sum()):
+        return None
+    rotary, causal = ways[nearest]
+    return {"features": heads * width, "heads": heads, "steps": steps, "causal": causal, "rotary": rotary}
+
+
+def _turned(heads: Tensor) -> Tensor:
+    """`[..., steps, width]` turned by the angles of rotary positions (Su et al. 2021), halves of a head as pairs."""
+    steps, pairs = heads.shape[-2], heads.shape[-1] // 2
+    if heads.shape[-1] != 2 * pairs:
+        return heads
+    of = lambda count: torch.arange(count, dtype=heads.dtype, device=heads.device)
+    angles = of(steps)[:, None] * 10_000 ** (-of(pairs) / pairs)
+    one, other = heads[..., :pairs], heads[..., pairs:]
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.cat([one * cosine - other * sine, one * sine + other * cosine], -1)
 
 
 def _logits(attention: Attention) -> tuple[Tensor | None, bool]:

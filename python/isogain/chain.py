@@ -178,8 +178,10 @@ class Builder:
     def _op(
         self, before: Node, after: Node, segment: list[Node], cotangent: Tensor, axis: int, laid: int, is_flattened: bool = False
     ) -> dict[str, Any]:
-        pooled = grid.pool(after) if len(segment) == 1 and laid == 1 and (axis == 1 or after.value.dim() == 2) else None
-        of_input = 1 if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
+        pooled = None
+        if len(segment) == 1 and (axis == 1 or after.value.dim() == 2):
+            pooled = grid.pool(after) if laid == 1 else grid.pool_of_steps(after)
+        of_input = laid if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
             "rows": layout.rows(after, axis),
             "input": self.buffer(before.value, of_input),
@@ -409,9 +411,9 @@ class Builder:
             "kind": "attention",
             "rows": found.rows,
             "input": self.buffer(inner),
-            "output": self.buffer(after.value),
+            "output": self.buffer(found.given(after.value)),
             "cotangent_in": self.buffer(came),
-            "cotangent_out": self.buffer(_gradient(after)),
+            "cotangent_out": self.buffer(found.given(_gradient(after))),
             "features": found.features,
             "homogeneous": attention.is_homogeneous(found, before),
         } | attention.describe(found))  # fmt: skip

@@ -55,6 +55,24 @@ def pool(node: Node) -> dict[str, Any] | None:
     return {"pool": kind, "positions": given.shape[2:].numel()} | ({} if window is None else {"window": window})
 
 
+def pool_of_steps(node: Node) -> dict[str, Any] | None:
+    """The same of `[batch, steps, features]`: the mean over the steps, the first or the last of them."""
+    given = node.inputs[0].value if len(node.inputs) == 1 else None
+    if given is None or given.dim() != 3 or not given.shape[1] or node.value.shape != given[:, 0].shape:
+        return None
+    steps = given.shape[1]
+    match node.function, node.args[1:]:
+        case "mean", _ if node.argument("dim", 1) in (1, -2, (1,), [1]):
+            return {"pool": "average", "positions": steps}
+        case ("getitem", [(slice(start=None, stop=None, step=None), int(at), *_)]) | ("select", [1, int(at)]):
+            if at % steps == steps - 1:
+                return {"pool": "last", "positions": steps}
+            if at % steps == 0:
+                alone = {"size": [1, 1], "stride": [1, steps], "padding": [0, 0], "grid": [1, steps]}
+                return {"pool": "average", "positions": steps, "window": alone}
+    return None
+
+
 def _is_over_all_positions(node: Node) -> bool:
     shape = node.inputs[0].value.shape
     over = node.argument("dim", 1)

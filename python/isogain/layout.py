@@ -52,12 +52,17 @@ def reads_flattened(source: Node, before: Node, after: Node) -> bool:
     """Whether a layer reads all positions of what has channels second as one vector."""
     if after.function != "linear" or source.value.dim() < 3 or before.value.shape != source.value.flatten(1).shape:
         return False
-    return _is_same(source.value.flatten(1), before.value)
+    return is_same(source.value.flatten(1), before.value)
 
 
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of a shape have the same numbers, or none at the same places."""
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
+def joined(heads: Tensor) -> Tensor:
+    """`[samples, heads, positions, features]` with the heads of a position side by side, `[samples, positions, all features]`."""
+    return heads.transpose(1, 2).flatten(2)
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and numbers, or none at the same places."""
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def rows(node: Node, axis: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -89,9 +90,65 @@ def of_sequences() -> list[nn.Module]:
     return [conv(2, 3, 3), nn.Tanh(), conv(3, 4, 2, stride=2), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(12, 4)]
 
 
+class SelfAttention(nn.Module):
+    """Two heads of 4 features, written as people write them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "three projections":
+            self.query, self.key, self.value = (lopsided(nn.Linear(8, 8)) for _ in range(3))
+        else:
+            self.all = lopsided(nn.Linear(8, 24))
+        self.out = lopsided(nn.Linear(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, steps, width = x.shape
+        parts = (self.query(x), self.key(x), self.value(x)) if self.kind == "three projections" else self.all(x).split(width, -1)
+        query, key, value = (part.view(count, steps, 2, 4).transpose(1, 2) for part in parts)
+        if self.kind == "rotary":
+            query, key = turned(query), turned(key)
+        if self.kind == "by hand":
+            logits = query @ key.transpose(-2, -1) / math.sqrt(4)
+            seen = torch.ones(steps, steps, dtype=torch.bool).tril()
+            mixed = torch.softmax(logits.masked_fill(~seen, -math.inf), -1) @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.kind == "rotary")
+        return self.out(mixed.transpose(1, 2).contiguous().view(count, steps, width))
+
+
+def turned(heads: Tensor) -> Tensor:
+    """Rotary positions as Llama has them."""
+    pairs = heads.shape[-1] // 2
+    angles = torch.outer(torch.arange(heads.shape[-2]).double(), 10_000 ** (-torch.arange(pairs).double() / pairs)).repeat(1, 2)
+    one, other = heads[..., :pairs], heads[..., pairs:]
+    return heads * angles.cos() + torch.cat([-other, one], -1) * angles.sin()
+
+
+def transformer(kind: str, end: int | None) -> list[nn.Module]:
+    feed_forward = nn.Sequential(nn.LayerNorm(8), lopsided(nn.Linear(8, 12)), nn.GELU(), nn.Linear(12, 8))
+    block = [Sum(nn.Sequential(nn.LayerNorm(8), SelfAttention(kind))), Sum(feed_forward)]
+    return [nn.Linear(3, 8), *block, nn.LayerNorm(8), Step(end), nn.Linear(8, 4)]
+
+
+class Step(nn.Module):
+    """One step of a sequence, or their mean."""
+
+    def __init__(self, at: int | None) -> None:
+        super().__init__()
+        self.at = at
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1) if self.at is None else x[:, self.at]
+
+
 @pytest.mark.parametrize(
     ("layers", "shape"),
     [
+        (partial(transformer, "three projections", None), (5, 3)),
+        (partial(transformer, "split", 0), (5, 3)),
+        (partial(transformer, "by hand", -1), (5, 3)),
+        (partial(transformer, "rotary", -1), (5, 3)),
         (of_vectors, (12,)),
         (inputs_first, (12,)),
         (flattened, (2, 6, 5)),

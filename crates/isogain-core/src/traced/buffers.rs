@@ -59,7 +59,9 @@ impl Buffers<'_> {
                 gate: Vec::new(),
                 concatenates: false,
             },
-            TracedKind::Attention { features, .. } => OpCaptureKind::Attention { features: *features, attention: None },
+            TracedKind::Attention { features, plain, .. } => {
+                OpCaptureKind::Attention { features: *features, attention: *plain }
+            }
             TracedKind::Recurrent { states, paths, .. } => {
                 let path = |path: &TracedPath| {
                     let cotangents = self.states(&op.name, path.states)?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::conservation::Units;
-use crate::network::{Cell, ForgetBias, Loss, NormKind, Pool, Window};
+use crate::network::{Attention, Cell, ForgetBias, Loss, NormKind, Pool, Window};
 use crate::recipe::{Optimizer, Precision};
 use crate::record::{AttentionRecord, GateRecord, Sharpness};
 use crate::summary::Remark;
@@ -192,6 +192,10 @@ pub enum TracedKind {
         homogeneous: bool,
         /// How it spreads.
         detail: Option<AttentionRecord>,
+        /// The same in full, input and output with all heads of a row side by side; left out where an [`Attention`] does not say it
+        /// all.
+        #[serde(default)]
+        plain: Option<Attention>,
     },
     /// A recurrent layer, over all steps.
     Recurrent {
