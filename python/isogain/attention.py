@@ -47,6 +47,8 @@ class Attention:
     are_projections: bool
     logits: Node | None
     """What the softmax is taken of, where that is a call of its own."""
+    steps_first: tuple[int, int] | None = None
+    """Steps and samples, where positions come step by step."""
 
     @property
     def features(self) -> list[int]:
@@ -61,14 +63,25 @@ class Attention:
     def side_by_side(self, gradient: bool) -> Tensor:
         """Queries, keys and values, or their cotangents, `[rows, features]`."""
         parts = [root.gradient if gradient else root.value for root in self.roots]
-        return torch.cat([part.reshape(self.rows, -1) for part in parts if part is not None], -1)
+        return torch.cat([self.by_sample(part).reshape(self.rows, -1) for part in parts if part is not None], -1)
+
+    def by_sample(self, part: Tensor) -> Tensor:
+        """What a position carries, all positions of a sample together."""
+        return part if self.steps_first is None else layout.by_sample(part, self.steps_first)
 
     def given(self, tensor: Tensor) -> Tensor:
         """What it gives, or the cotangent of that, with the heads of a position side by side where values have them so."""
-        value, end = self.roots[2].value, self.ends[2].value
-        if tensor.dim() != 4 or end.dim() != 4 or end.numel() != value.numel():
+        value, heads, end = self.by_sample(self.roots[2].value), self.apart(tensor), self.apart(self.ends[2].value)
+        if heads is None or end is None or end.numel() != value.numel():
             return tensor
-        return layout.joined(tensor) if layout.is_same(layout.joined(end).reshape(value.shape), value) else tensor
+        return layout.joined(heads) if layout.is_same(layout.joined(end).reshape(value.shape), value) else tensor
+
+    def apart(self, tensor: Tensor) -> Tensor | None:
+        """`[samples, heads, positions, features]` of that, or of what has samples times heads first; None of anything else."""
+        features, width = self.roots[2].value.shape[-1], tensor.shape[-1]
+        if tensor.dim() == 3 and width and features % width == 0 and len(tensor) % (features // width) == 0:
+            return tensor.unflatten(0, (len(tensor) // (features // width), features // width))
+        return tensor if tensor.dim() == 4 else None
 
 
 def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Node], bool]) -> Attention | None:
@@ -180,16 +193,16 @@ def describe(attention: Attention) -> dict[str, Any]:
 def _plain(attention: Attention) -> dict[str, Any] | None:
     """What the core calls an attention: softmax(Q K^T / sqrt d) V over all positions or those so far, of queries and keys as they
     part or turned by rotary positions. What the call gave shows whether it is that."""
-    given = attention.core.value.detach()
+    given = attention.apart(attention.core.value.detach())
     roots = [root.value.detach() for root in attention.roots]
-    if given.dim() != 4 or any(root.numel() != given.numel() for root in roots):
+    if given is None or any(root.numel() != given.numel() for root in roots):
         return None
     count, heads, steps, width = given.shape
     # Four times, of a sixteenth of what is looked at otherwise.
     samples = _samples(16 * count * heads * steps * steps, count)
     if any(root.shape[-1] != heads * width for root in roots):
         return None
-    parted = [root.reshape(count, steps, heads, width).transpose(1, 2)[:samples].float() for root in roots]
+    parted = [attention.by_sample(root).reshape(count, steps, heads, width).transpose(1, 2)[:samples].float() for root in roots]
     future = torch.ones(steps, steps, dtype=torch.bool, device=given.device).triu(1)
 
     def distance(rotary: bool, causal: bool) -> float:

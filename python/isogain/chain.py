@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -99,6 +99,9 @@ class Builder:
         self._renamed: dict[str, str] = {}
         self._scaled: Node | None = None
         """The last joint behind a layer: what it is c times as large for, laws say."""
+        self._steps_first: tuple[int, int] | None = None
+        """Steps and samples, where positions come step by step at present."""
+        self._by_sample: dict[int, Tensor] = {}
 
     def build(self) -> Chain:
         nodes = self.trace.nodes
@@ -137,8 +140,9 @@ class Builder:
         """Operations between neighbouring cuts. `first` is the cotangent that flows into the first cut through this chain
         alone, where another path meets it."""
         ops: list[dict[str, Any]] = []
-        outer, self._scaled = self._scaled, cuts[0] if cuts else None
+        outer, outer_order, self._scaled = self._scaled, self._steps_first, cuts[0] if cuts else None
         source, laid = (cuts[0] if cuts else None), axis
+        gave = self._ordered(source.value).to("cpu") if source is not None else None
         for position, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False)):
             segment = [node for node in nodes if before.index < node.index <= after.index]
             cotangent = first if position == 0 and first is not None else before.gradient
@@ -148,15 +152,22 @@ class Builder:
                 axis = layout.axis_moved(after, axis)
                 continue  # what follows starts from the same numbers in another order
             self._check_batched(after)
-            assert source is not None
-            if len(segment) == 1 and laid == 1 and layout.reads_flattened(source, before, after):
+            assert source is not None and gave is not None
+            found = attention.find(before, after, segment, self._is_plain_linear) if len(segment) > 1 else None
+            if source is not before and laid == -1:
+                reads = before.value if found is None or found.are_projections else found.side_by_side(gradient=False)
+                self._steps_first = layout.steps_first(gave, reads, self._steps_first)
+            if found is not None:
+                ops += self._attention(before, after, replace(found, steps_first=self._steps_first), cotangent)
+            elif len(segment) == 1 and laid == 1 and layout.reads_flattened(source, before, after):
                 ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, laid, is_flattened=True))
             else:
                 ops += self._ops(before, after, segment, cotangent, axis, laid)
-            source, laid = after, axis
+            source, laid = after, -1 if found is not None else axis
+            gave = self.tensors[ops[-1]["output"]]
             if ops[-1]["kind"] not in ("activation", "other"):
                 self._scaled = after
-        self._scaled = outer
+        self._scaled, self._steps_first = outer, outer_order
         return ops
 
     def _ops(
@@ -166,8 +177,6 @@ class Builder:
         along `axis` of what it gives, and were along `laid` of what the operation before gave."""
         if len(segment) == 1 and (layers := layers_of(after)) is not None:
             return self._recurrent(before, after, layers, cotangent)
-        if len(segment) > 1 and (found := attention.find(before, after, segment, self._is_plain_linear)) is not None:
-            return self._attention(before, after, found, cotangent)
         return [self._op(before, after, segment, cotangent, axis, laid)]
 
     def _check_batched(self, node: Node) -> None:
@@ -184,10 +193,10 @@ class Builder:
         of_input = laid if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
             "rows": layout.rows(after, axis),
-            "input": self.buffer(before.value, of_input),
-            "output": self.buffer(after.value, axis),
-            "cotangent_in": self.buffer(cotangent, of_input),
-            "cotangent_out": self.buffer(_gradient(after), axis),
+            "input": self.buffer(self._ordered(before.value), of_input),
+            "output": self.buffer(self._ordered(after.value), axis),
+            "cotangent_in": self.buffer(self._ordered(cotangent), of_input),
+            "cotangent_out": self.buffer(self._ordered(_gradient(after)), axis),
         }
         if len(segment) == 1:
             found = self._single(before, after, axis, before.value.shape[1:] if is_flattened else None)
@@ -394,9 +403,9 @@ class Builder:
                 "name": self._unique(f"{path}.qkv".lstrip(".")),
                 "kind": "linear",
                 "rows": found.rows,
-                "input": self.buffer(before.value),
+                "input": self.buffer(self._ordered(before.value)),
                 "output": self.buffer(inner),
-                "cotangent_in": self.buffer(cotangent),
+                "cotangent_in": self.buffer(self._ordered(cotangent)),
                 "cotangent_out": self.buffer(came),
                 "weight": self.buffer(_one_below_the_other(weights)),
                 "units": "rows" if all(layout.units(root) == "rows" for root in found.roots) else "unknown",
@@ -496,6 +505,15 @@ class Builder:
         return any(t.dim() > 1 and id(t) in self.trace.weights for node in multiplying for t in _tensors(node))
 
     # -- buffers ---------------------------------------------------------------------------------------------------------
+
+    def _ordered(self, tensor: Tensor) -> Tensor:
+        """The tensor with all positions of a sample together."""
+        if self._steps_first is None:
+            return tensor
+        if id(tensor) not in self._by_sample:
+            self._by_sample[id(tensor)] = layout.by_sample(tensor.detach(), self._steps_first)
+            self._sources.append(tensor)
+        return self._by_sample[id(tensor)]
 
     def buffer(self, tensor: Tensor, axis: int | None = None) -> int:
         """Index of the tensor in memory order, its channels last. `axis` is where they are: 1, -1, or None for any order."""

@@ -60,6 +60,25 @@ def joined(heads: Tensor) -> Tensor:
     return heads.transpose(1, 2).flatten(2)
 
 
+def by_sample(tensor: Tensor, steps_and_samples: tuple[int, int]) -> Tensor:
+    """`[steps, samples, features]`, or rows of these, with the steps of a sample together; another tensor as it is."""
+    steps, samples = steps_and_samples
+    are_rows = tensor.dim() == 2 and len(tensor) == steps * samples
+    if not are_rows and not (tensor.dim() == 3 and tensor.shape[:2] == (steps, samples)):
+        return tensor
+    return tensor.reshape(steps, samples, -1).transpose(0, 1)
+
+
+def steps_first(gave: Tensor, reads: Tensor, known: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Steps and samples, where what was given sample by sample is read step by step, as PyTorch's attention does inside; `known` is
+    what was so before."""
+    gave, reads = gave.flatten(), reads.detach().to(gave.device)
+    if is_same(reads.flatten(), gave):
+        return None
+    found = (reads.shape[0], reads.shape[1]) if reads.dim() == 3 else known
+    return found if found is not None and is_same(by_sample(reads, found).flatten(), gave) else None
+
+
 def is_same(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and numbers, or none at the same places."""
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())

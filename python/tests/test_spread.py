@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -131,6 +132,21 @@ def transformer(kind: str, end: int | None) -> list[nn.Module]:
     return [nn.Linear(3, 8), *block, nn.LayerNorm(8), Step(end), nn.Linear(8, 4)]
 
 
+class Multihead(nn.Module):
+    """PyTorch's own attention, which goes step by step inside."""
+
+    def __init__(self, *, weights: bool = False) -> None:
+        super().__init__()
+        self.inner, self.weights = lopsided(nn.MultiheadAttention(8, 2, batch_first=True)), weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x, x, x, need_weights=self.weights)[0]
+
+
+def of_pytorch(inner: Callable[[], nn.Module]) -> list[nn.Module]:
+    return [nn.Linear(3, 8), lopsided(nn.Linear(8, 8)), inner(), nn.LayerNorm(8), Step(-1), nn.Linear(8, 4)]
+
+
 class Step(nn.Module):
     """One step of a sequence, or their mean."""
 
@@ -149,6 +165,10 @@ class Step(nn.Module):
         (partial(transformer, "split", 0), (5, 3)),
         (partial(transformer, "by hand", -1), (5, 3)),
         (partial(transformer, "rotary", -1), (5, 3)),
+        (partial(of_pytorch, Multihead), (5, 3)),
+        (partial(of_pytorch, lambda: Sum(Multihead(weights=True))), (5, 3)),
+        (partial(of_pytorch, lambda: nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)), (5, 3)),
+        (partial(of_pytorch, lambda: nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True, norm_first=True)), (5, 3)),
         (of_vectors, (12,)),
         (inputs_first, (12,)),
         (flattened, (2, 6, 5)),
@@ -204,6 +224,23 @@ def test_paths_through_convolutions_are_told() -> None:
     batch = (torch.randn(3, 2, 6, 5), torch.tensor([0, 1, 2]))
     paths = isogain.check(model, batch, F.cross_entropy).flow["path_lengths"]
     assert paths["branches"] == 2 and math.isclose(sum(paths["energy"]), 1.0, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("change", [{"dropout_p": 0.5}, {"attn_mask": torch.randn(5, 5)}, {"scale": 3.0}])
+def test_attention_that_is_something_else_is_not_followed(change: dict[str, Any]) -> None:
+    class Changed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.all, self.out = lopsided(nn.Linear(8, 24)), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            heads = [part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.all(x).chunk(3, -1)]
+            return self.out(F.scaled_dot_product_attention(heads[0], heads[1], heads[2], **change).transpose(1, 2).flatten(2))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), Changed(), Step(-1), nn.Linear(8, 4))
+    told = isogain.check(model, (torch.randn(3, 5, 3), torch.tensor([0, 1, 2])), F.cross_entropy).flow["jacobian"]
+    assert told["left_out"].endswith("(attention) cannot be followed for any direction")
 
 
 @pytest.mark.parametrize("inner", [lambda: nn.Conv2d(3, 3, 3, groups=3), lambda: nn.Conv2d(3, 3, 2, dilation=2), lambda: nn.AvgPool2d(2, padding=1)])
