@@ -327,10 +327,8 @@ class Builder:
 
     def _projected(self, before: Node, after: Node, segment: list[Node], axis: int) -> dict[str, Any] | None:
         """`S(x) + F(x)`, where neither is the identity."""
-        if after.function != "add" or len(after.inputs) != 2 or float(after.kwargs.get("alpha", 1)) != 1.0:
-            return None
-        sides = [_behind(end, before, segment) for end in after.inputs]
-        if not all(sides) or {node.index for node in sides[0]} & {node.index for node in sides[1]}:
+        sides = _sides(before, after, segment) if after.function == "add" and float(after.kwargs.get("alpha", 1)) == 1.0 else None
+        if sides is None:
             return None
         # What people call the skip has less in it.
         shortcut, inner = sorted(sides, key=lambda side: (sum(self._has_weights([node]) for node in side), len(side)))
@@ -448,7 +446,23 @@ class Builder:
             return {"name": self._unique(path), **(self._norm(last) or {})}
         name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
         operation = kind if kind and path else _main_call(segment)
-        return {"name": self._unique(name)} | self._other(segment, operation)
+        found = {"name": self._unique(name)} | self._other(segment, operation)
+        factors = self._factors(before, segment, axis)
+        return found if factors is None else found | {"product": factors}
+
+    def _factors(self, before: Node, segment: list[Node], axis: int) -> list[list[dict[str, Any]]] | None:
+        """The operations of both factors of `A(x) B(x)`, as gated linear units have them."""
+        after = segment[-1]
+        sides = _sides(before, after, segment) if after.function == "mul" else None
+        if sides is None or any(side[-1].value.shape != after.value.shape for side in sides):
+            return None
+        returned = [self.trace.backs.get((side[-1].index, before.index)) for side in sides]
+        chains = []
+        for side, back in zip(sides, returned, strict=True):
+            if back is None:
+                return None
+            chains.append(self._chain([before, *self._joints(side, source=before)], side, axis, first=back))
+        return chains if all(chains) else None
 
     def _other(self, segment: Sequence[Node], operation: str) -> dict[str, Any]:
         """What is taken whole."""
@@ -555,6 +569,14 @@ def _residual(before: Node, after: Node) -> Node | None:
     if len(others) == 1 and others[0].value.shape == before.value.shape == after.value.shape:
         return others[0]
     return None
+
+
+def _sides(before: Node, after: Node, segment: Sequence[Node]) -> list[list[Node]] | None:
+    """What a call with two operands makes of a joint for each of them, where they have nothing else in common."""
+    sides = [_behind(end, before, segment) for end in after.inputs]
+    if len(sides) != 2 or not all(sides) or {node.index for node in sides[0]} & {node.index for node in sides[1]}:
+        return None
+    return sides
 
 
 def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:

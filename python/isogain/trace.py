@@ -88,7 +88,7 @@ class Trace:
     """How many calls took such a tensor, by identity, where gradients go: one that several took has gradients of all."""
     backs: dict[tuple[int, int], Tensor]
     """What comes back from one recorded tensor to an earlier one, past everything else, by their indices: for both sides of a
-    skip connection with a projection."""
+    skip connection with a projection, and for both factors of a gated unit."""
     unreached: dict[str, Cut | None]
     """Parameters that require a gradient and have none: where it is cut, and `None` where the loss does not use them."""
 
@@ -402,8 +402,8 @@ def _backward(model: nn.Module, recorder: _Recorder, output: Any, loss: Tensor) 
 
 
 def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:
-    """Where two tensors are added of which neither comes from the other (a skip connection with a projection): each of them, and
-    where their ways part."""
+    """Where two tensors are added or multiplied of which neither comes from the other (a skip connection with a projection, a gated
+    linear unit): each of them, and where their ways part."""
     behind: dict[int, int] = {}
     by_index = {node.index: node for node in nodes}
     found = []
@@ -411,7 +411,7 @@ def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:
         behind[node.index] = 1 << node.index
         for given in node.inputs:
             behind[node.index] |= behind.get(given.index, 0)
-        if node.function != "add" or len(node.inputs) != 2:
+        if node.function not in ("add", "mul") or len(node.inputs) != 2:
             continue
         one, other = node.inputs
         common = behind.get(one.index, 0) & behind.get(other.index, 0)

@@ -126,6 +126,17 @@ def turned(heads: Tensor) -> Tensor:
     return heads * angles.cos() + torch.cat([-other, one], -1) * angles.sin()
 
 
+class Gated(nn.Module):
+    """A gated linear unit as Llama has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = lopsided(nn.Linear(8, 10)), lopsided(nn.Linear(8, 10)), nn.Linear(10, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
 def transformer(kind: str, end: int | None) -> list[nn.Module]:
     feed_forward = nn.Sequential(nn.LayerNorm(8), lopsided(nn.Linear(8, 12)), nn.GELU(), nn.Linear(12, 8))
     block = [Sum(nn.Sequential(nn.LayerNorm(8), SelfAttention(kind))), Sum(feed_forward)]
@@ -165,6 +176,7 @@ class Step(nn.Module):
         (partial(transformer, "split", 0), (5, 3)),
         (partial(transformer, "by hand", -1), (5, 3)),
         (partial(transformer, "rotary", -1), (5, 3)),
+        (partial(of_pytorch, lambda: Sum(nn.Sequential(nn.RMSNorm(8), Gated()))), (5, 3)),
         (partial(of_pytorch, Multihead), (5, 3)),
         (partial(of_pytorch, lambda: Sum(Multihead(weights=True))), (5, 3)),
         (partial(of_pytorch, lambda: nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)), (5, 3)),

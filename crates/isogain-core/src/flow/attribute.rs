@@ -54,6 +54,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         OpCaptureKind::Recurrent { .. }
         | OpCaptureKind::Mask
         | OpCaptureKind::Pool(_)
+        | OpCaptureKind::Product { .. }
         | OpCaptureKind::Other { .. } => {
             vec![Part { cause: Cause::Whole, log_gain: gain }]
         }

@@ -40,6 +40,9 @@ pub struct OpCapture {
     pub cotangent_out: Values,
 }
 
+/// The operations of the two factors of a product.
+pub type Gated = [Vec<OpCapture>; 2];
+
 /// The kind of an operation.
 #[derive(Clone, Debug)]
 pub enum OpCaptureKind {
@@ -126,6 +129,13 @@ pub enum OpCaptureKind {
         /// Its heads and what each step sees; `None` where only the features are known.
         attention: Option<Attention>,
     },
+    /// `y = A(x) B(x)`, value by value, taken whole.
+    Product {
+        /// The operations of A and of B.
+        ways: Gated,
+        /// Whether it has weights, so that people would call it a layer.
+        weighted: bool,
+    },
     /// Anything else, taken whole; input and output may have any shape.
     Other {
         /// Whether it has weights, so that people would call it a layer.
@@ -208,11 +218,15 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
-    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them.
+    /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them; what
+    /// is taken whole is one.
     pub fn walk(&self) -> Vec<&OpCapture> {
         fn walk<'a>(ops: &'a [OpCapture], found: &mut Vec<&'a OpCapture>) {
             for op in ops {
                 found.push(op);
+                if matches!(op.kind, OpCaptureKind::Product { .. }) {
+                    continue;
+                }
                 op.ways().into_iter().for_each(|way| walk(way, found));
             }
         }
@@ -234,8 +248,11 @@ impl OpCapture {
             OpCaptureKind::AuxiliaryHead { .. } => "auxiliary-head",
             OpCaptureKind::Recurrent { .. } => "recurrent",
             OpCaptureKind::Attention { .. } => "attention",
-            OpCaptureKind::Other { weighted: true } => "module",
-            OpCaptureKind::Mask | OpCaptureKind::Pool(_) | OpCaptureKind::Other { weighted: false } => "operation",
+            OpCaptureKind::Product { weighted: true, .. } | OpCaptureKind::Other { weighted: true } => "module",
+            OpCaptureKind::Mask
+            | OpCaptureKind::Pool(_)
+            | OpCaptureKind::Product { weighted: false, .. }
+            | OpCaptureKind::Other { weighted: false } => "operation",
         }
     }
 
@@ -245,11 +262,12 @@ impl OpCapture {
     }
 
     /// The operations inside of a residual one: of the branch, of shortcut and gate where they are; of an auxiliary head its own;
-    /// empty for others.
+    /// of a product those of its factors; empty for others.
     pub(super) fn ways(&self) -> [&[OpCapture]; 3] {
         match &self.kind {
             OpCaptureKind::Residual { branch, shortcut, gate, .. } => [branch, shortcut, gate],
             OpCaptureKind::AuxiliaryHead { head, .. } => [head, &[], &[]],
+            OpCaptureKind::Product { ways: [one, other], .. } => [one, other, &[]],
             _ => [&[]; 3],
         }
     }
@@ -295,6 +313,15 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 op.expect("input", &op.input, positions([pool.positions, 1], output, op.rows) * fan_out)?;
             }
             OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { .. } => {}
+            OpCaptureKind::Product { ways, .. } => {
+                for way in ways {
+                    check_chain(way)?;
+                    let last = way.last().map_or(&op.input, |last| &last.output);
+                    op.expect("output", &op.output, last.len())?;
+                    let first = way.first().map_or(&op.input, |first| &first.input);
+                    op.expect("input", &op.input, first.len())?;
+                }
+            }
             OpCaptureKind::Attention { features, .. } => {
                 op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
             }

@@ -55,7 +55,8 @@ impl<'a> Step<'a> {
     }
 }
 
-fn sum(terms: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
+/// Value by value.
+pub(super) fn sum(terms: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
     let added = |mut sum: Vec<f64>, term: Vec<f64>| {
         sum.iter_mut().zip(term).for_each(|(sum, value)| *sum += value);
         sum

@@ -140,7 +140,9 @@ fn from_positions(path: &[OpCapture]) -> f64 {
             let each = if pool.pool == PoolKind::Average { -1.0 } else { -0.5 };
             each * fewer([pool.positions, 1], output)
         }
-        OpCaptureKind::Residual { branch, .. } => from_positions(branch),
+        OpCaptureKind::Residual { branch: way, .. } | OpCaptureKind::Product { ways: [way, _], .. } => {
+            from_positions(way)
+        }
         _ => 0.0,
     };
     // No negative zero.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::capture::{OpCapture, OpCaptureKind};
 use super::convolution::Patches;
 use super::values::rms;
-use super::{Values, attention, linear, norm, pool, qk_norm};
+use super::{Values, attention, linear, norm, pool, product, qk_norm};
 
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;
@@ -37,6 +37,7 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         OpCaptureKind::Pool(pool) => Some(Box::new(pool::Links::of(pool, op))),
         OpCaptureKind::QkNorm { gammas, eps } => Some(Box::new(qk_norm::HeadNorms { gammas, eps: *eps, op })),
         OpCaptureKind::Attention { attention, .. } => Some(Box::new(attention::Heads::of(attention.as_ref()?, op))),
+        OpCaptureKind::Product { ways, .. } => Some(Box::new(product::Product::of(ways)?)),
         // Its head adds a cotangent that depends on none.
         OpCaptureKind::AuxiliaryHead { .. } => Some(Box::new(Factor(1.0))),
         OpCaptureKind::Other { weighted: false } => Some(Box::new(Factor(one_number(op)?))),
@@ -101,6 +102,7 @@ mod tests {
     use super::*;
     use crate::flow::values::dot;
     use crate::network::{Attention, Pool, PoolKind, Window};
+    use crate::theory::activations::Activation;
 
     fn whole(before: &[f64], after: &[f64]) -> OpCapture {
         let values = |values: &[f64]| Values::from(values.to_vec());
@@ -218,6 +220,27 @@ mod tests {
             let kind = OpCaptureKind::Attention { features: [8; 3], attention: Some(attention) };
             is_a_derivative(kind, [6, 6], [24, 8], |x| attended(&attention, x));
         }
+    }
+
+    #[test]
+    fn a_product_is_followed_through_both_of_its_ways() {
+        let input = (0..6).map(|at| (1.7 * f64::from(at)).sin()).collect::<Vec<f64>>();
+        let [tanh, gelu] = ["tanh", "gelu"].map(|name| Activation::named(name).unwrap());
+        let way = |phi: Activation| {
+            let values = |values: &[f64]| Values::from(values.to_vec());
+            let output = input.iter().map(|&x| phi.value(x)).collect::<Vec<f64>>();
+            vec![OpCapture {
+                name: phi.to_string(),
+                rows: 2,
+                kind: OpCaptureKind::Activation(phi),
+                output: values(&output),
+                input: values(&input),
+                cotangent_in: values(&input),
+                cotangent_out: values(&input),
+            }]
+        };
+        let kind = OpCaptureKind::Product { ways: [way(tanh), way(gelu)], weighted: false };
+        is_a_derivative(kind, [2, 2], [3, 3], |x| x.iter().map(|&x| tanh.value(x) * gelu.value(x)).collect());
     }
 
     /// Attention of two samples, number by number.

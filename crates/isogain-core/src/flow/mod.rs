@@ -24,6 +24,7 @@ mod map;
 mod norm;
 pub mod path_lengths;
 mod pool;
+mod product;
 pub mod profile;
 mod qk_norm;
 mod recurrent;

@@ -83,6 +83,10 @@ fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
                 concatenates: *concatenates,
             }
         }
+        OpCaptureKind::Product { ways, weighted } => OpCaptureKind::Product {
+            ways: ways.each_ref().map(|way| first_parts(way, kept, parts)),
+            weighted: *weighted,
+        },
         OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
             head: first_parts(head, kept, parts),
             head_cotangent_in: few(head_cotangent_in),

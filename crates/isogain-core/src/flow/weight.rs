@@ -40,6 +40,7 @@ fn collect(ops: &[OpCapture], batch: usize, found: &mut Vec<WeightGradient>) {
             | OpCaptureKind::Attention { .. }
             | OpCaptureKind::Mask
             | OpCaptureKind::Pool(_)
+            | OpCaptureKind::Product { .. }
             | OpCaptureKind::Other { .. } => {}
         }
     }

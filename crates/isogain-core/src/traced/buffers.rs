@@ -74,6 +74,9 @@ impl Buffers<'_> {
             }
             TracedKind::Other { pool: Some(pool), .. } => OpCaptureKind::Pool(pool.clone()),
             TracedKind::Other { masks: true, .. } => OpCaptureKind::Mask,
+            TracedKind::Other { product: Some([one, other]), weighted, .. } => {
+                OpCaptureKind::Product { ways: [self.captures(one)?, self.captures(other)?], weighted: *weighted }
+            }
             TracedKind::Other { weighted, .. } => OpCaptureKind::Other { weighted: *weighted },
         };
         Ok(OpCapture {

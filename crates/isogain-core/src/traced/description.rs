@@ -232,6 +232,9 @@ pub enum TracedKind {
         /// What it does, if it pools positions.
         #[serde(default)]
         pool: Option<Pool>,
+        /// The factors, if it is a product of two ways, value by value.
+        #[serde(default)]
+        product: Option<[Vec<TracedOp>; 2]>,
     },
 }
 

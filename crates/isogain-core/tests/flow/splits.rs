@@ -62,6 +62,7 @@ fn expected(op: &OpCapture) -> Vec<(Cause, f64)> {
         OpCaptureKind::Convolution { .. }
         | OpCaptureKind::Mask
         | OpCaptureKind::Pool(_)
+        | OpCaptureKind::Product { .. }
         | OpCaptureKind::Recurrent { .. }
         | OpCaptureKind::QkNorm { .. }
         | OpCaptureKind::Attention { .. } => {
@@ -212,6 +213,7 @@ fn rounded(ops: &[OpCapture]) -> Vec<OpCapture> {
                 OpCaptureKind::Convolution { .. }
                 | OpCaptureKind::Mask
                 | OpCaptureKind::Pool(_)
+                | OpCaptureKind::Product { .. }
                 | OpCaptureKind::Recurrent { .. }
                 | OpCaptureKind::QkNorm { .. }
                 | OpCaptureKind::Attention { .. } => {

@@ -150,6 +150,7 @@ fn present(path: &[OpCapture]) -> Vec<Factor> {
                 | OpCaptureKind::Attention { .. }
                 | OpCaptureKind::Mask
                 | OpCaptureKind::Pool(_)
+                | OpCaptureKind::Product { .. }
                 | OpCaptureKind::Other { .. } => {
                     continue;
                 }
