@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,17 +71,27 @@ class Attention:
         return part if self.steps_first is None else layout.by_sample(part, self.steps_first)
 
     def given(self, tensor: Tensor) -> Tensor:
-        """What it gives, or the cotangent of that, with the heads of a position side by side where values have them so."""
-        value, heads, end = self.by_sample(self.roots[2].value), self.apart(tensor), self.apart(self.ends[2].value)
-        if heads is None or end is None or end.numel() != value.numel():
-            return tensor
-        return layout.joined(heads) if layout.is_same(layout.joined(end).reshape(value.shape), value) else tensor
+        """What it gives, or the cotangent of that, with the heads of a position side by side where it is known that they are apart."""
+        heads = self.apart(tensor)
+        return layout.joined(heads) if heads is not None and (self.plain is not None or self._are_values_apart()) else tensor
+
+    def _are_values_apart(self) -> bool:
+        value, end = self.by_sample(self.roots[2].value), self.apart(self.ends[2].value)
+        if end is None or end.numel() != value.numel():
+            return False
+        return layout.is_same(layout.joined(end).reshape(value.shape), value)
+
+    @cached_property
+    def plain(self) -> dict[str, Any] | None:
+        """See `_plain`."""
+        return _plain(self)
 
     def apart(self, tensor: Tensor) -> Tensor | None:
         """`[samples, heads, positions, features]` of that, or of what has samples times heads first; None of anything else."""
         features, width = self.roots[2].value.shape[-1], tensor.shape[-1]
-        if tensor.dim() == 3 and width and features % width == 0 and len(tensor) % (features // width) == 0:
-            return tensor.unflatten(0, (len(tensor) // (features // width), features // width))
+        heads = features // width if width and features % width == 0 else 0
+        if tensor.dim() == 3 and heads and len(tensor) % heads == 0:
+            return tensor.reshape(len(tensor) // heads, heads, *tensor.shape[1:])
         return tensor if tensor.dim() == 4 else None
 
 
@@ -185,7 +196,7 @@ def describe(attention: Attention) -> dict[str, Any]:
     heads = logits.shape[-3] if logits is not None and logits.dim() > 3 else 1
     positions = logits.shape[-1] if logits is not None else attention.rows
     detail = None if logits is None else _spread(logits)
-    plain = _plain(attention)
+    plain = attention.plain
     causal = causal or (plain is not None and plain["causal"])
     return {"heads": heads, "positions": positions, "causal": causal, "detail": detail, "plain": plain}
 
@@ -195,21 +206,31 @@ def _plain(attention: Attention) -> dict[str, Any] | None:
     part or turned by rotary positions. What the call gave shows whether it is that."""
     given = attention.apart(attention.core.value.detach())
     roots = [root.value.detach() for root in attention.roots]
-    if given is None or any(root.numel() != given.numel() for root in roots):
+    if given is None:
         return None
     count, heads, steps, width = given.shape
+    rows = count * steps
+    # Several heads may share keys and values.
+    own = [root.shape[-1] // width for root in roots]
+    if any(not n or heads % n or root.numel() != rows * n * width for n, root in zip(own, roots, strict=True)):
+        return None
+    if own[0] != heads or own[1] != own[2]:
+        return None
     # Four times, of a sixteenth of what is looked at otherwise.
     samples = _samples(16 * count * heads * steps * steps, count)
-    if any(root.shape[-1] != heads * width for root in roots):
-        return None
-    parted = [attention.by_sample(root).reshape(count, steps, heads, width).transpose(1, 2)[:samples].float() for root in roots]
+
+    def parted(root: Tensor, own: int) -> Tensor:
+        part = attention.by_sample(root).reshape(count, steps, own, width).transpose(1, 2)[:samples].float()
+        return part.repeat_interleave(heads // own, 1)
+
+    parts = [parted(root, n) for root, n in zip(roots, own, strict=True)]
     future = torch.ones(steps, steps, dtype=torch.bool, device=given.device).triu(1)
 
     def distance(rotary: bool, causal: bool) -> float:
-        query, key = (_turned(part) if rotary else part for part in parted[:2])
+        query, key = (_turned(part) if rotary else part for part in parts[:2])
         logits = query @ key.mT / math.sqrt(width)
         weights = (logits.masked_fill(future, -math.inf) if causal else logits).softmax(-1)
-        return float((weights @ parted[2] - given[:samples]).square().sum())
+        return float((weights @ parts[2] - given[:samples]).square().sum())
 
     # Of one step alone all are the same, and the first is taken.
     ways = [(rotary, causal) for rotary in (False, True) for causal in (False, True)]
@@ -226,8 +247,8 @@ def _turned(heads: Tensor) -> Tensor:
     steps, pairs = heads.shape[-2], heads.shape[-1] // 2
     if heads.shape[-1] != 2 * pairs:
         return heads
-    of = lambda count: torch.arange(count, dtype=heads.dtype, device=heads.device)
-    angles = of(steps)[:, None] * 10_000 ** (-of(pairs) / pairs)
+    step, pair = (torch.arange(count, dtype=heads.dtype, device=heads.device) for count in (steps, pairs))
+    angles = step[:, None] * torch.pow(10_000, -pair / pairs)
     one, other = heads[..., :pairs], heads[..., pairs:]
     cosine, sine = angles.cos(), angles.sin()
     return torch.cat([one * cosine - other * sine, one * sine + other * cosine], -1)

@@ -97,16 +97,18 @@ class SelfAttention(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        if kind == "three projections":
-            self.query, self.key, self.value = (lopsided(nn.Linear(8, 8)) for _ in range(3))
+        if kind in ("three projections", "shared keys"):
+            self.query, self.key, self.value = (lopsided(nn.Linear(8, 4 if kind == "shared keys" and at else 8)) for at in range(3))
         else:
             self.all = lopsided(nn.Linear(8, 24))
         self.out = lopsided(nn.Linear(8, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         count, steps, width = x.shape
-        parts = (self.query(x), self.key(x), self.value(x)) if self.kind == "three projections" else self.all(x).split(width, -1)
-        query, key, value = (part.view(count, steps, 2, 4).transpose(1, 2) for part in parts)
+        parts = self.all(x).split(width, -1) if hasattr(self, "all") else (self.query(x), self.key(x), self.value(x))
+        query, key, value = (part.view(count, steps, -1, 4).transpose(1, 2) for part in parts)
+        if self.kind == "shared keys":
+            key, value = key.repeat_interleave(2, 1), value.repeat_interleave(2, 1)
         if self.kind == "rotary":
             query, key = turned(query), turned(key)
         if self.kind == "by hand":
@@ -173,6 +175,7 @@ class Step(nn.Module):
     ("layers", "shape"),
     [
         (partial(transformer, "three projections", None), (5, 3)),
+        (partial(transformer, "shared keys", -1), (5, 3)),
         (partial(transformer, "split", 0), (5, 3)),
         (partial(transformer, "by hand", -1), (5, 3)),
         (partial(transformer, "rotary", -1), (5, 3)),

@@ -44,6 +44,8 @@ pub(super) fn split(features: [usize; 3], op: &OpCapture, gain: f64) -> Vec<Part
 /// logits multiply dS. Rotary positions turn Q and K by an orthogonal matrix.
 pub(super) struct Heads {
     attention: Attention,
+    /// Of queries, keys and values in a row of the input; several heads may share keys and values.
+    features: [usize; 3],
     /// Head by head, sample by sample.
     heads: Vec<Head>,
     turns: Vec<[f64; 2]>,
@@ -60,34 +62,34 @@ struct Head {
 }
 
 impl Heads {
-    pub(super) fn of(attention: &Attention, op: &OpCapture) -> Self {
+    pub(super) fn of(attention: &Attention, features: [usize; 3], op: &OpCapture) -> Self {
         let turns = if attention.rotary { attention.turns() } else { Vec::new() };
         let mut input = op.input.to_f64().into_owned();
-        turn(&mut input, &turns, attention, 1.0);
+        turn(&mut input, &turns, attention, features, 1.0);
         let heads = places(attention, op.rows)
-            .map(|place| Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, 3))));
-        Self { attention: *attention, heads: heads.collect(), turns }
+            .map(|place| Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, &features))));
+        Self { attention: *attention, features, heads: heads.collect(), turns }
     }
 }
 
 impl Map for Heads {
     fn forth(&self, u: &[f64]) -> Vec<f64> {
-        let Attention { steps, features, .. } = self.attention;
+        let (Attention { steps, features, .. }, all) = (self.attention, self.features.iter().sum::<usize>());
         let width = self.attention.head_width();
         let mut turned = u.to_vec();
-        turn(&mut turned, &self.turns, &self.attention, 1.0);
-        let mut output = vec![0.0; u.len() / 3];
-        let rows = u.len() / (3 * features);
+        turn(&mut turned, &self.turns, &self.attention, self.features, 1.0);
+        let rows = u.len() / all;
+        let mut output = vec![0.0; rows * features];
         for (place, Head { parts: [q, k, v], weights, slopes }) in places(&self.attention, rows).zip(&self.heads) {
-            let [dq, dk, dv] = [0, 1, 2].map(|part| place.read(&turned, part, 3));
+            let [dq, dk, dv] = [0, 1, 2].map(|part| place.read(&turned, part, &self.features));
             let through_queries = product(&dq, &transpose(k, steps, width), [steps, width, steps]);
             let through_keys = product(q, &transpose(&dk, steps, width), [steps, width, steps]);
             let sum = through_queries.iter().zip(through_keys).zip(slopes).map(|((q, k), slope)| (q + k) * slope);
             let of_weights = softmax_slope(weights, &sum.collect::<Vec<f64>>(), steps);
             let of_values = product(weights, &dv, [steps, steps, width]);
             let of_weights = product(&of_weights, v, [steps, steps, width]);
-            place.add(&mut output, 0, 1, &of_values);
-            place.add(&mut output, 0, 1, &of_weights);
+            place.add(&mut output, 0, &[features], &of_values);
+            place.add(&mut output, 0, &[features], &of_weights);
         }
         output
     }
@@ -95,11 +97,11 @@ impl Map for Heads {
     fn back(&self, g: &[f64]) -> Vec<f64> {
         let Attention { steps, features, .. } = self.attention;
         let width = self.attention.head_width();
-        let mut returned = vec![0.0; 3 * g.len()];
+        let mut returned = vec![0.0; g.len() / features * self.features.iter().sum::<usize>()];
         for (place, Head { parts: [q, k, v], weights, slopes }) in
             places(&self.attention, g.len() / features).zip(&self.heads)
         {
-            let incoming = place.read(g, 0, 1);
+            let incoming = place.read(g, 0, &[features]);
             let to_weights = product(&incoming, &transpose(v, steps, width), [steps, width, steps]);
             let mut to_logits = softmax_slope(weights, &to_weights, steps);
             to_logits.iter_mut().zip(slopes).for_each(|(g, slope)| *g *= slope);
@@ -107,10 +109,10 @@ impl Map for Heads {
             let to_queries = product(&to_logits, k, [steps, steps, width]);
             let to_keys = product(&transpose(&to_logits, steps, steps), q, [steps, steps, width]);
             for (part, values) in [to_queries, to_keys, to_values].iter().enumerate() {
-                place.add(&mut returned, part, 3, values);
+                place.add(&mut returned, part, &self.features, values);
             }
         }
-        turn(&mut returned, &self.turns, &self.attention, -1.0);
+        turn(&mut returned, &self.turns, &self.attention, self.features, -1.0);
         returned
     }
 }
@@ -150,7 +152,7 @@ fn softmax_slope(weights: &[f64], change: &[f64], steps: usize) -> Vec<f64> {
     weights.chunks_exact(steps).zip(change.chunks_exact(steps)).flat_map(of_row).collect()
 }
 
-/// Where one head of one sample is in rows of one or three parts (queries, keys, values).
+/// Where one head of one sample is in rows of one part, or of three of so many features (queries, keys, values).
 struct Place<'a> {
     attention: &'a Attention,
     sample: usize,
@@ -163,37 +165,37 @@ fn places(attention: &Attention, rows: usize) -> impl Iterator<Item = Place<'_>>
 }
 
 impl Place<'_> {
-    fn rows(&self, part: usize, parts: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (width, Attention { features, steps, .. }) = (self.attention.head_width(), *self.attention);
-        let (sample, head) = (self.sample, self.head);
-        (0..steps).map(move |step| {
-            let start = ((sample * steps + step) * parts + part) * features + head * width;
-            start..start + width
-        })
+    fn rows(&self, part: usize, features: &[usize]) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (width, Attention { heads, steps, .. }) = (self.attention.head_width(), *self.attention);
+        let all: usize = features.iter().sum();
+        // Of fewer keys than queries, heads that lie together share one.
+        let shared = heads / (features[part] / width);
+        let start = self.sample * steps * all + features[..part].iter().sum::<usize>() + self.head / shared * width;
+        (0..steps).map(move |step| start + step * all..start + step * all + width)
     }
 
     /// `[steps, width]`.
-    fn read(&self, values: &[f64], part: usize, parts: usize) -> Vec<f64> {
-        self.rows(part, parts).flat_map(|row| values[row].iter().copied()).collect()
+    fn read(&self, values: &[f64], part: usize, features: &[usize]) -> Vec<f64> {
+        self.rows(part, features).flat_map(|row| values[row].iter().copied()).collect()
     }
 
-    fn add(&self, sums: &mut [f64], part: usize, parts: usize, values: &[f64]) {
-        for (row, values) in self.rows(part, parts).zip(values.chunks_exact(self.attention.head_width())) {
+    fn add(&self, sums: &mut [f64], part: usize, features: &[usize], values: &[f64]) {
+        for (row, values) in self.rows(part, features).zip(values.chunks_exact(self.attention.head_width())) {
             sums[row].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     }
 }
 
 /// Turns queries and keys by plus or minus the angle of each step and pair of features; without angles it leaves them.
-fn turn(rows: &mut [f64], turns: &[[f64; 2]], attention: &Attention, sign: f64) {
-    let (Attention { features, steps, .. }, width) = (*attention, attention.head_width());
+fn turn(rows: &mut [f64], turns: &[[f64; 2]], attention: &Attention, features: [usize; 3], sign: f64) {
+    let (steps, width) = (attention.steps, attention.head_width());
     let pairs = width / 2;
     if turns.is_empty() {
         return;
     }
-    for (index, row) in rows.chunks_exact_mut(3 * features).enumerate() {
+    for (index, row) in rows.chunks_exact_mut(features.iter().sum()).enumerate() {
         let turns = &turns[index % steps * pairs..][..pairs];
-        for head in row[..2 * features].chunks_exact_mut(width) {
+        for head in row[..features[0] + features[1]].chunks_exact_mut(width) {
             for (pair, [cosine, sine]) in turns.iter().enumerate() {
                 let (a, b, sine) = (head[pair], head[pair + pairs], sign * sine);
                 head[pair] = cosine * a - sine * b;

@@ -36,7 +36,9 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         OpCaptureKind::Mask => Some(Box::new(Diagonal(factors(op)))),
         OpCaptureKind::Pool(pool) => Some(Box::new(pool::Links::of(pool, op))),
         OpCaptureKind::QkNorm { gammas, eps } => Some(Box::new(qk_norm::HeadNorms { gammas, eps: *eps, op })),
-        OpCaptureKind::Attention { attention, .. } => Some(Box::new(attention::Heads::of(attention.as_ref()?, op))),
+        OpCaptureKind::Attention { features, attention } => {
+            Some(Box::new(attention::Heads::of(attention.as_ref()?, *features, op)))
+        }
         OpCaptureKind::Product { ways, .. } => Some(Box::new(product::Product::of(ways)?)),
         // Its head adds a cotangent that depends on none.
         OpCaptureKind::AuxiliaryHead { .. } => Some(Box::new(Factor(1.0))),
@@ -217,8 +219,13 @@ mod tests {
         });
         for (causal, rotary, logit_cap) in [(false, false, None), (true, true, None), (true, false, Some(0.8))] {
             let attention = Attention { features: 8, heads: 2, steps: 3, causal, rotary, logit_cap };
-            let kind = OpCaptureKind::Attention { features: [8; 3], attention: Some(attention) };
-            is_a_derivative(kind, [6, 6], [24, 8], |x| attended(&attention, x));
+            let kind = |features| OpCaptureKind::Attention { features, attention: Some(attention) };
+            is_a_derivative(kind([8; 3]), [6, 6], [24, 8], |x| attended(&attention, x));
+            // Two heads that share keys and values: as if each had the same.
+            is_a_derivative(kind([8, 4, 4]), [6, 6], [16, 8], |x| {
+                let row = |row: &[f64]| [&row[..8], &row[8..12], &row[8..12], &row[12..], &row[12..]].concat();
+                attended(&attention, &x.chunks_exact(16).flat_map(row).collect::<Vec<f64>>())
+            });
         }
     }
 
