@@ -75,6 +75,13 @@ class Attention:
         heads = self.apart(tensor)
         return layout.joined(heads) if heads is not None and (self.plain is not None or self._are_values_apart()) else tensor
 
+    def begins_with_steps(self) -> tuple[int, int] | None:
+        """Steps and samples, where values come step by step although nobody put them in that order: the model's input has it."""
+        value, end = self.roots[2].value, self.apart(self.ends[2].value)
+        if self.steps_first is not None or end is None or value.dim() != 3 or value.shape[0] == 1:
+            return None
+        return layout.steps_first(layout.joined(end), value, None)
+
     def _are_values_apart(self) -> bool:
         value, end = self.by_sample(self.roots[2].value), self.apart(self.ends[2].value)
         if end is None or end.numel() != value.numel():

@@ -75,10 +75,21 @@ def activation(node: Node) -> dict[str, float | str] | str | None:
     return None
 
 
+def taken_apart(trace: Trace, model: nn.Module) -> tuple[Builder, Chain]:
+    """The chain of a trace, and the builder that holds its buffers."""
+    builder = Builder(trace, model)
+    chain = builder.build()
+    if builder.begins_with_steps is not None:
+        # Only attention tells steps from samples: now that it has, from the input on.
+        builder = Builder(trace, model, builder.begins_with_steps)
+        chain = builder.build()
+    return builder, chain
+
+
 class Builder:
     """Builds the chain of one trace."""
 
-    def __init__(self, trace: Trace, model: nn.Module) -> None:
+    def __init__(self, trace: Trace, model: nn.Module, steps_first: tuple[int, int] | None = None) -> None:
         self.trace = trace
         # What computes a layer's weights is a module in it, and makes it no composite one.
         self._leaves = {
@@ -99,8 +110,10 @@ class Builder:
         self._renamed: dict[str, str] = {}
         self._scaled: Node | None = None
         """The last joint behind a layer: what it is c times as large for, laws say."""
-        self._steps_first: tuple[int, int] | None = None
+        self._steps_first = steps_first
         """Steps and samples, where positions come step by step at present."""
+        self.begins_with_steps: tuple[int, int] | None = None
+        """The same, where attention shows that they do so from the input on, and nobody had said it."""
         self._by_sample: dict[int, Tensor] = {}
 
     def build(self) -> Chain:
@@ -158,7 +171,9 @@ class Builder:
                 reads = before.value if found is None or found.are_projections else found.side_by_side(gradient=False)
                 self._steps_first = layout.steps_first(gave, reads, self._steps_first)
             if found is not None:
-                ops += self._attention(before, after, replace(found, steps_first=self._steps_first), cotangent)
+                found = replace(found, steps_first=self._steps_first)
+                self.begins_with_steps = self.begins_with_steps or found.begins_with_steps()
+                ops += self._attention(before, after, found, cotangent)
             elif len(segment) == 1 and laid == 1 and layout.reads_flattened(source, before, after):
                 ops.append(self._op(source, after, segment, cotangent.reshape(source.value.shape), axis, laid, is_flattened=True))
             else:
@@ -189,7 +204,7 @@ class Builder:
     ) -> dict[str, Any]:
         pooled = None
         if len(segment) == 1 and (axis == 1 or after.value.dim() == 2):
-            pooled = grid.pool(after) if laid == 1 else grid.pool_of_steps(after)
+            pooled = grid.pool(after) if laid == 1 else grid.pool_of_steps(after, 1 if self._steps_first is None else 0)
         of_input = laid if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
             "rows": layout.rows(after, axis),

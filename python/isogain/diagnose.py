@@ -16,7 +16,7 @@ from isogain import _core, neighbours, updates
 from isogain.arguments import expect_int, expect_optional_int, holds_any
 from isogain.as_found import as_found
 from isogain.batch import Loss, Run, read_batch, runner
-from isogain.chain import Builder
+from isogain.chain import taken_apart
 from isogain.rehearsal import rehearse
 from isogain.remarks import of_modes, of_unreached
 from isogain.report import Report
@@ -119,8 +119,7 @@ def _examined(
     counterfactual: bool,
 ) -> Report:
     remarks = [*of_unreached(found.unreached, found.parameters, optimizer), *of_modes(model)]
-    builder = Builder(found, model)
-    chain = builder.build()
+    builder, chain = taken_apart(found, model)
     parameters = []
     for name, parameter in found.parameters.items():
         entry: dict[str, Any] = {"name": chain.renamed.get(name, name), "weight": builder.buffer(_local(parameter))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from isogain import layout
 from isogain.trace import Node
 
 Window = dict[str, list[int]]
@@ -55,16 +56,21 @@ def pool(node: Node) -> dict[str, Any] | None:
     return {"pool": kind, "positions": given.shape[2:].numel()} | ({} if window is None else {"window": window})
 
 
-def pool_of_steps(node: Node) -> dict[str, Any] | None:
-    """The same of `[batch, steps, features]`: the mean over the steps, the first or the last of them."""
+def pool_of_steps(node: Node, axis: int) -> dict[str, Any] | None:
+    """The same of `[batch, steps, features]`, or of steps first: the mean over the steps along `axis`, the first or the last of them."""
     given = node.inputs[0].value if len(node.inputs) == 1 else None
-    if given is None or given.dim() != 3 or not given.shape[1] or node.value.shape != given[:, 0].shape:
+    if given is None or given.dim() != 3 or not given.shape[axis] or node.value.shape != given.select(axis, 0).shape:
         return None
-    steps = given.shape[1]
+    steps = given.shape[axis]
     match node.function, node.args[1:]:
-        case "mean", _ if node.argument("dim", 1) in (1, -2, (1,), [1]):
+        case "mean", _ if node.argument("dim", 1) in (axis, axis - 3, (axis,), [axis]):
             return {"pool": "average", "positions": steps}
-        case ("getitem", [(slice(start=None, stop=None, step=None), int(at), *_)]) | ("select", [1, int(at)]):
+        case (
+            ("getitem", [(slice(start=None, stop=None, step=None), int(at), *_)])
+            | ("getitem", [int(at)])
+            | ("getitem", [(int(at), *_)])
+            | ("select", [_, int(at)])
+        ) if layout.is_same(node.value, given.select(axis, at)):
             if at % steps == steps - 1:
                 return {"pool": "last", "positions": steps}
             if at % steps == 0:

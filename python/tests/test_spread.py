@@ -241,6 +241,37 @@ def test_paths_through_convolutions_are_told() -> None:
     assert paths["branches"] == 2 and math.isclose(sum(paths["energy"]), 1.0, rel_tol=1e-9)
 
 
+@pytest.mark.parametrize("end", [-1, 0, None])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_a_model_that_has_steps_first(norm_first: bool, end: int | None) -> None:
+    """What PyTorch's layers expect when nobody says anything; told as if it had samples first."""
+
+    class StepsFirst(nn.Module):
+        def __init__(self, batch_first: bool) -> None:
+            super().__init__()
+            self.first, self.head, self.batch_first = nn.Linear(3, 8), nn.Linear(8, 4), batch_first
+            sizes = {"dropout": 0.0, "norm_first": norm_first, "batch_first": batch_first}
+            self.inner = nn.Sequential(*(nn.TransformerEncoderLayer(8, 2, 12, **sizes) for _ in range(2)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            inner = self.inner(self.first(x))
+            if self.batch_first:
+                inner = inner.transpose(0, 1)
+            return self.head(inner.mean(0) if end is None else inner[end])
+
+    torch.manual_seed(0)
+    x, target = torch.randn(5, 3, 3, dtype=torch.float64), torch.tensor([0, 1, 2])
+    model, same = StepsFirst(False).double(), StepsFirst(True).double()
+    same.load_state_dict(model.state_dict())
+    report = isogain.check(model, (x, target), F.cross_entropy)
+    flow, other = report.flow, isogain.check(same, (x.transpose(0, 1), target), F.cross_entropy).flow
+    assert not report.findings
+    assert flow["path_lengths"]["branches"] == 4
+    assert flow["path_lengths"]["energy"] == pytest.approx(other["path_lengths"]["energy"])
+    for told in ("log_gain", "spread", "from_positions"):
+        assert math.isclose(flow["jacobian"][told], other["jacobian"][told], rel_tol=1e-9)
+
+
 @pytest.mark.parametrize("change", [{"dropout_p": 0.5}, {"attn_mask": torch.randn(5, 5)}, {"scale": 3.0}])
 def test_attention_that_is_something_else_is_not_followed(change: dict[str, Any]) -> None:
     class Changed(nn.Module):
