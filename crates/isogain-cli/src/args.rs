@@ -31,8 +31,8 @@ A recipe is a short TOML file:
     name = \"sgd\"
     learning_rate = 0.05
 
-Optimizers: sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad. A table [schedule] has the course of the learning \
-rate (kind = \"constant\", \"warm-up\", \"cosine\", \"step\"); [run] the precision (f32, f64; bf16 and fp16 are \
+Optimizers: sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad, muon, sign-sgd. A table [schedule] has the course \
+of the learning rate (kind = \"constant\", \"warm-up\", \"cosine\", \"step\"); [run] the precision (f32, f64; bf16 and fp16 are \
 emulated) and the loss_scale (a number or \"dynamic\").
 
 Exit status: 0 nothing is wrong (cure: or a cure was proved), 1 findings (cure: and none was), 2 an error, 130 stopped \
