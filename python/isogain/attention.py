@@ -24,6 +24,9 @@ MASKED = -9e3
 #: Most logits that are computed again to say how attention spreads; of larger batches the first samples do.
 MOST_LOGITS = 2**24
 
+#: Most logits that are computed again to see whether an attention is what it seems to be.
+MOST_COMPARED = 2**20
+
 #: How far energies may be from adding up, relative.
 ROUNDING = 1e-3
 
@@ -54,12 +57,12 @@ class Attention:
     @property
     def features(self) -> list[int]:
         """Features of queries, keys and values at each position."""
-        return [root.value.shape[-1] for root in self.roots]
+        return [self.by_sample(root.value).shape[-1] for root in self.roots]
 
     @property
     def rows(self) -> int:
-        """Positions of all samples, and of all heads where they are apart."""
-        return self.roots[0].value.numel() // max(self.roots[0].value.shape[-1], 1)
+        """Positions of all samples."""
+        return self.roots[0].value.numel() // max(self.features[0], 1)
 
     def side_by_side(self, gradient: bool) -> Tensor:
         """Queries, keys and values, or their cotangents, `[rows, features]`."""
@@ -67,7 +70,9 @@ class Attention:
         return torch.cat([self.by_sample(part).reshape(self.rows, -1) for part in parts if part is not None], -1)
 
     def by_sample(self, part: Tensor) -> Tensor:
-        """What a position carries, all positions of a sample together."""
+        """What a position carries, all its heads and all positions of a sample together."""
+        if part.dim() == 4:
+            return layout.joined(part)
         return part if self.steps_first is None else layout.by_sample(part, self.steps_first)
 
     def given(self, tensor: Tensor) -> Tensor:
@@ -95,7 +100,7 @@ class Attention:
 
     def apart(self, tensor: Tensor) -> Tensor | None:
         """`[samples, heads, positions, features]` of that, or of what has samples times heads first; None of anything else."""
-        features, width = self.roots[2].value.shape[-1], tensor.shape[-1]
+        features, width = self.features[2], tensor.shape[-1]
         heads = features // width if width and features % width == 0 else 0
         if tensor.dim() == 3 and heads and len(tensor) % heads == 0:
             return tensor.reshape(len(tensor) // heads, heads, *tensor.shape[1:])
@@ -212,41 +217,51 @@ def _plain(attention: Attention) -> dict[str, Any] | None:
     """What the core calls an attention: softmax(Q K^T / sqrt d) V over all positions or those so far, of queries and keys as they
     part or turned by rotary positions. What the call gave shows whether it is that."""
     given = attention.apart(attention.core.value.detach())
-    roots = [root.value.detach() for root in attention.roots]
+    roots = [attention.by_sample(root.value.detach()) for root in attention.roots]
     if given is None:
         return None
     count, heads, steps, width = given.shape
-    rows = count * steps
     # Several heads may share keys and values.
     own = [root.shape[-1] // width for root in roots]
-    if any(not n or heads % n or root.numel() != rows * n * width for n, root in zip(own, roots, strict=True)):
+    if any(not n or heads % n or root.numel() != count * steps * n * width for n, root in zip(own, roots, strict=True)):
         return None
     if own[0] != heads or own[1] != own[2]:
         return None
-    # Four times, of a sixteenth of what is looked at otherwise.
-    samples = _samples(16 * count * heads * steps * steps, count)
+    # Of a long sequence what some of its positions see, of a large batch samples from all over it.
+    asked = _spread_over(steps, MOST_COMPARED // (heads * steps), given.device)
+    samples = _spread_over(count, MOST_COMPARED // (heads * steps * len(asked)), given.device)
 
     def parted(root: Tensor, own: int) -> Tensor:
-        part = attention.by_sample(root).reshape(count, steps, own, width).transpose(1, 2)[:samples].float()
+        part = root.reshape(count, steps, own, width)[samples].transpose(1, 2).float()
         return part.repeat_interleave(heads // own, 1)
 
     parts = [parted(root, n) for root, n in zip(roots, own, strict=True)]
-    future = torch.ones(steps, steps, dtype=torch.bool, device=given.device).triu(1)
+    # Weights that add up to 1 leave what all positions have in common as it is, whatever they are.
+    common = parts[2].mean(-2, keepdim=True)
+    apart, values = given[samples][..., asked, :].float() - common, parts[2] - common
+    future = torch.arange(steps, device=given.device) > asked[:, None]
 
     def distance(rotary: bool, causal: bool) -> float:
         query, key = (_turned(part) if rotary else part for part in parts[:2])
-        logits = query @ key.mT / math.sqrt(width)
+        logits = query[..., asked, :] @ key.mT / math.sqrt(width)
         weights = (logits.masked_fill(future, -math.inf) if causal else logits).softmax(-1)
-        return float((weights @ parts[2] - given[:samples]).square().sum())
+        return float((weights @ values - apart).square().sum())
 
     # Of one step alone all are the same, and the first is taken.
     ways = [(rotary, causal) for rotary in (False, True) for causal in (False, True)]
     distances = [distance(*way) for way in ways]
     nearest = min(range(len(ways)), key=distances.__getitem__)
-    if not distances[nearest] <= SAME**2 * float(given[:samples].float().square().sum()):
+    if steps > 1 and not distances[nearest] <= SAME**2 * float(apart.square().sum()):
+        return None
+    if steps == 1 and float(apart.square().sum()) > SAME**2 * float(common.square().sum()):
         return None
     rotary, causal = ways[nearest]
     return {"features": heads * width, "heads": heads, "steps": steps, "causal": causal, "rotary": rotary}
+
+
+def _spread_over(count: int, most: int, device: torch.device) -> Tensor:
+    """At most so many of the first numbers, from the first to the last of them; one at least."""
+    return torch.linspace(count - 1, 0, max(1, min(count, most)), device=device).round().long().flip(0)
 
 
 def _turned(heads: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from isogain.layout import WEIGHTED
 from isogain.through_time import Layer, layers_of
 from isogain.trace import Node, Trace
 
+#: Products within products, beyond which one is taken whole.
+DEEPEST = 4
+
 MASKS = frozenset({"dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d"})
 """Calls that multiply every value with a number of its own."""
 
@@ -115,6 +118,8 @@ class Builder:
         self.begins_with_steps: tuple[int, int] | None = None
         """The same, where attention shows that they do so from the input on, and nobody had said it."""
         self._by_sample: dict[int, Tensor] = {}
+        self._products = 0
+        """Products around the present operation."""
 
     def build(self) -> Chain:
         nodes = self.trace.nodes
@@ -468,7 +473,7 @@ class Builder:
     def _factors(self, before: Node, segment: list[Node], axis: int) -> list[list[dict[str, Any]]] | None:
         """The operations of both factors of `A(x) B(x)`, as gated linear units have them."""
         after = segment[-1]
-        sides = _sides(before, after, segment) if after.function == "mul" else None
+        sides = _sides(before, after, segment) if after.function == "mul" and self._products < DEEPEST else None
         if sides is None or any(side[-1].value.shape != after.value.shape for side in sides):
             return None
         returned = [self.trace.backs.get((side[-1].index, before.index)) for side in sides]
@@ -476,7 +481,9 @@ class Builder:
         for side, back in zip(sides, returned, strict=True):
             if back is None:
                 return None
+            self._products += 1
             chains.append(self._chain([before, *self._joints(side, source=before)], side, axis, first=back))
+            self._products -= 1
         return chains if all(chains) else None
 
     def _other(self, segment: Sequence[Node], operation: str) -> dict[str, Any]:

@@ -30,6 +30,9 @@ LOSSES = ("cross_entropy", "mse_loss")
 DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 #: The place in the graph that a full backward hook of a module takes, before it and behind it.
+#: Calls between the two ends of a skip connection or gated unit. A loop over steps has longer ways, and each would be gone back.
+LONGEST_FORK = 100
+
 _BACKWARD_HOOK = "BackwardHookFunctionBackward"
 
 #: Functions that make their operations out of other calls, which are recorded in their place.
@@ -417,6 +420,8 @@ def _forks(nodes: list[Node]) -> list[tuple[Node, Node]]:
         common = behind.get(one.index, 0) & behind.get(other.index, 0)
         if common and not common >> one.index & 1 and not common >> other.index & 1:
             start = by_index[common.bit_length() - 1]
+            if node.index - start.index > LONGEST_FORK:
+                continue
             found += [(one, start), (other, start)]
     return found
 
@@ -428,8 +433,9 @@ def _back(end: Node, start: Node) -> Tensor | None:
         found: tuple[Tensor | None, ...] = torch.autograd.grad(
             [end.edge], [start.edge], [end.gradient], retain_graph=True, allow_unused=True
         )
-    except (RuntimeError, TypeError, AttributeError):
-        # A part of the graph that goes back once only, or a PyTorch that takes tensors alone: the block is taken whole.
+    except Exception:
+        # A part of the graph that goes back once only, or a PyTorch that takes tensors alone: the block is taken whole. A function's
+        # own backward pass may raise anything.
         return None
     return found[0]
 

@@ -11,6 +11,9 @@ use super::{Values, attention, linear, norm, pool, product, qk_norm};
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;
 
+/// Size of what rounding adds, relative to what is given; that of 16-bit numbers included.
+const ADDED: f64 = 0.01;
+
 /// J of one operation on one batch.
 pub(super) trait Map {
     /// J u: a small change of the input to that of the output.
@@ -83,8 +86,8 @@ fn factors(op: &OpCapture) -> Vec<f64> {
     (0..op.input.len()).map(|at| quotient(&forth, at).or_else(|| quotient(&back, at)).unwrap_or(0.0)).collect()
 }
 
-/// The number that an operation of an unknown kind multiplies every value with, which its two cotangents show: a scale, a new
-/// shape, dropout that is switched off.
+/// The number that an operation of an unknown kind multiplies every value with, which its two cotangents show, and its values: a
+/// scale, a new shape, dropout that is switched off, or what adds the same to every sample.
 fn one_number(op: &OpCapture) -> Option<f64> {
     let (before, after) = (op.cotangent_in.to_f64(), op.cotangent_out.to_f64());
     let size = rms(&after);
@@ -96,7 +99,42 @@ fn one_number(op: &OpCapture) -> Option<f64> {
     };
     let factor = mean(&|b, a| b * a);
     let apart = mean(&|b, a| (b - factor * a).powi(2)).sqrt();
-    (apart <= SAME * factor.abs()).then_some(factor)
+    (apart <= SAME * factor.abs() && adds_the_same(op, factor)).then_some(factor)
+}
+
+/// Whether what an operation gives beyond its input times a number is nothing, or the same for every sample: of cotangents that
+/// all positions share, a mean over positions or another order makes the same as a number does.
+fn adds_the_same(op: &OpCapture, factor: f64) -> bool {
+    let (input, output) = (op.input.to_f64(), op.output.to_f64());
+    let added: Vec<f64> = output.iter().zip(input.iter()).map(|(y, x)| y - factor * x).collect();
+    let least = ADDED * rms(&output).max(factor.abs() * rms(&input));
+    if !(least.is_finite() && rms(&added) > least) {
+        return true;
+    }
+    // How many samples there are nobody says: one of the prime numbers of rows is a number of them.
+    let repeats = |parts: usize| {
+        let (first, all) = (&added[..added.len() / parts], added.chunks_exact(added.len() / parts));
+        let apart: Vec<f64> = all.flat_map(|part| part.iter().zip(first).map(|(a, b)| a - b)).collect();
+        rms(&apart) <= least
+    };
+    primes(op.rows).into_iter().any(repeats)
+}
+
+/// The different prime factors of a number.
+fn primes(mut number: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut divisor = 2;
+    while divisor * divisor <= number {
+        if number.is_multiple_of(divisor) {
+            found.push(divisor);
+            while number.is_multiple_of(divisor) {
+                number /= divisor;
+            }
+        }
+        divisor += 1;
+    }
+    found.extend((number > 1).then_some(number));
+    found
 }
 
 #[cfg(test)]
@@ -112,11 +150,29 @@ mod tests {
             name: "mul".into(),
             rows: 1,
             kind: OpCaptureKind::Other { weighted: false },
-            input: values(before),
-            output: values(after),
+            input: values(after),
+            output: values(before),
             cotangent_in: values(before),
             cotangent_out: values(after),
         }
+    }
+
+    /// A cotangent that two rows share comes back the same through a mean over both as through nothing at all.
+    #[test]
+    fn what_mixes_rows_is_no_number() {
+        let op = |rows, input: &[f64], output: &[f64]| OpCapture {
+            rows,
+            input: Values::from(input.to_vec()),
+            output: Values::from(output.to_vec()),
+            ..whole(&vec![1.0; input.len()], &vec![1.0; input.len()])
+        };
+        assert!(map(&op(2, &[1.0, 2.0], &[1.5, 1.5])).is_none());
+        assert!(map(&op(2, &[1.0, 2.0], &[2.0, 1.0])).is_none());
+        // Two samples of three positions, and what is added to each position.
+        let added = [1.0, 2.0, 3.0, 1.5, 2.5, 3.0];
+        assert!(map(&op(6, &[0.0, 0.5, 0.25, 0.5, 1.0, 0.25], &added)).is_some());
+        assert!(map(&op(6, &[0.0, 0.5, 0.25, 0.5, 1.0, 0.0], &added)).is_none());
+        assert_eq!([primes(12), primes(97), primes(1)], [vec![2, 3], vec![97], vec![]]);
     }
 
     #[test]

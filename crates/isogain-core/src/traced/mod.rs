@@ -159,8 +159,11 @@ fn ask(capture: &Capture, flow: &mut Flow) {
     fn unless<T>(astray: Option<&String>, told: impl FnOnce() -> Asked<T>) -> Asked<T> {
         astray.map_or_else(told, |why| Asked::LeftOut { left_out: why.clone() })
     }
+    // Where nothing else can be told, the operation that stands in the way is named first.
+    let told_anyway = !capture.can_be_followed();
     let astray = astray.as_ref();
     flow.counterfactual = Some(unless(astray.filter(|_| follows_others(capture)), || counterfactual(capture)));
+    let astray = astray.filter(|_| !told_anyway);
     flow.path_lengths = path_lengths(capture).map(|told| unless(astray, || told));
     flow.jacobian = Some(unless(astray, || jacobian(capture)));
 }

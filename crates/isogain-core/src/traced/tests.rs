@@ -95,7 +95,7 @@ fn other_directions_are_followed_through_weights_that_lie_either_way_round() {
     assert_eq!(jacobian(&description, &buffers), expected);
     let of = description["ops"].as_array_mut().unwrap().iter_mut().find(|op| op["name"] == "fc3").unwrap();
     of["units"] = "columns".into();
-    let left_out = "what comes back through fc3 is not what its weights say".to_owned();
+    let left_out = "what comes back through fc3 is not what its buffers say".to_owned();
     assert_eq!(jacobian(&description, &buffers), Asked::LeftOut { left_out });
 }
 
