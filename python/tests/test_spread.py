@@ -392,3 +392,84 @@ def test_capped_logits_and_a_batch_of_one_are_no_illness() -> None:
     one = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
     found = isogain.check(one, (torch.randn(1, 8), torch.tensor([1])), F.cross_entropy).findings
     assert "vanishing-activation" not in [finding.rule for finding in found]
+
+
+class Mixed(nn.Module):
+    """Positions that are mixed in one way or another."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.inner = kind, lopsided(nn.Linear(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.kind:
+            case "tokens":
+                return x + self.inner(x.transpose(1, 2)).transpose(1, 2)
+            case "transposed":
+                return x + self.inner(x).transpose(1, 2)
+            case "gated":
+                return self.inner(x) * x.transpose(1, 2).sigmoid()
+            case "neighbours":
+                return (x + x.roll(1, 1) + x.roll(-1, 1)) / 3
+            case _:
+                return x.flip(1)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "transposed", "gated", "neighbours", "flipped"])
+def test_positions_that_change_their_places_are_told_rightly_or_not_at_all(kind: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), Mixed(kind), nn.Linear(8, 8), nn.Linear(8, 4))
+    # All positions get the same cotangent, of which an order cannot be read.
+    told = isogain.check(model, (torch.randn(3, 8, 3), torch.arange(3)), lambda o, y: F.cross_entropy(o.mean(1), y)).flow["jacobian"]
+    assert "left_out" in told, told
+
+
+def test_a_window_is_seen_where_positions_are_nearly_alike() -> None:
+    class Window(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.all, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            at = torch.arange(x.shape[1])
+            heads = [part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.all(x).chunk(3, -1)]
+            near = (at[:, None] - at).abs() <= 2
+            return self.out(F.scaled_dot_product_attention(*heads, attn_mask=near).transpose(1, 2).flatten(2))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), Window(), Step(-1), nn.Linear(8, 4))
+    told = isogain.check(model, (1 + 0.02 * torch.randn(3, 12, 3), torch.arange(3)), F.cross_entropy).flow["jacobian"]
+    assert told["left_out"].endswith("(attention) cannot be followed for any direction")
+
+
+class Once(torch.autograd.Function):
+    """Goes back a single time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.kept = [x]
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * ctx.kept.pop().cos()
+
+
+def test_gates_within_gates_and_functions_that_go_back_once_do_not_stop_a_check() -> None:
+    class Gates(nn.Module):
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.depth, self.one, self.other = depth, nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.depth:
+                return Once.apply(self.one(x)) * self.other(x).sigmoid()
+            whole = x
+            for _ in range(self.depth):
+                whole = whole.tanh() * x.sigmoid()
+            return whole
+
+    for depth in (0, 3, 60):
+        model = nn.Sequential(nn.Linear(3, 8), Gates(depth), nn.Linear(8, 4))
+        flow = isogain.check(model, (torch.randn(6, 3), torch.arange(6) % 4), F.cross_entropy).flow
+        assert ("left_out" in flow["jacobian"]) is (depth != 3), flow["jacobian"]

@@ -94,7 +94,8 @@ fn ends_fit(op: &OpCapture) -> bool {
     let apart: Vec<f64> = found.iter().zip(given.iter()).map(|(found, given)| found - given).collect();
     let distance = rms(&apart);
     // What is not finite says nothing of an order.
-    found.len() == given.len() && !(distance > APART * least + ROUNDING * rms(&given))
+    let is_near = distance.is_nan() || distance <= APART * least + ROUNDING * rms(&given);
+    found.len() == given.len() && is_near
 }
 
 /// The first two neighbours that do not share their numbers in the same order.
