@@ -218,7 +218,7 @@ def _plain(attention: Attention) -> dict[str, Any] | None:
     part or turned by rotary positions. What the call gave shows whether it is that."""
     given = attention.apart(attention.core.value.detach())
     roots = [attention.by_sample(root.value.detach()) for root in attention.roots]
-    if given is None:
+    if given is None or not given.numel():
         return None
     count, heads, steps, width = given.shape
     # Several heads may share keys and values.

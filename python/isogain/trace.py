@@ -29,10 +29,10 @@ LOSSES = ("cross_entropy", "mse_loss")
 #: Calls that draw dropout between layers of their own.
 DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
-#: The place in the graph that a full backward hook of a module takes, before it and behind it.
 #: Calls between the two ends of a skip connection or gated unit. A loop over steps has longer ways, and each would be gone back.
 LONGEST_FORK = 100
 
+#: The place in the graph that a full backward hook of a module takes, before it and behind it.
 _BACKWARD_HOOK = "BackwardHookFunctionBackward"
 
 #: Functions that make their operations out of other calls, which are recorded in their place.
