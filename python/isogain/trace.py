@@ -30,7 +30,7 @@ LOSSES = ("cross_entropy", "mse_loss")
 DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 #: Calls between the two ends of a skip connection or gated unit. A loop over steps has longer ways, and each would be gone back.
-LONGEST_FORK = 100
+LONGEST_FORK = 150
 
 #: The place in the graph that a full backward hook of a module takes, before it and behind it.
 _BACKWARD_HOOK = "BackwardHookFunctionBackward"
