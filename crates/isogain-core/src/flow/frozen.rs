@@ -69,6 +69,7 @@ mod tests {
     use super::*;
     use crate::flow::Values;
     use crate::flow::capture::OpCaptureKind;
+    use crate::flow::map::are_known;
     use crate::flow::values::dot;
     use crate::rules::fixture::Bench;
 
@@ -111,6 +112,7 @@ mod tests {
             cotangent_in: values(4),
             cotangent_out: values(8),
         };
+        assert!(!are_known(std::slice::from_ref(&op)));
         let error = Frozen::of(std::slice::from_ref(&op)).err().unwrap();
         assert_eq!(error, "conv2 (convolution) cannot be followed for any direction");
     }

@@ -7,6 +7,7 @@ use super::capture::{OpCapture, OpCaptureKind};
 use super::convolution::Patches;
 use super::values::rms;
 use super::{Values, attention, linear, norm, pool, product, qk_norm};
+use crate::conservation::Units;
 
 /// Largest deviation, relative to the cotangent, of what counts as a product with one number: rounding in f32 leaves 1e-7.
 const SAME: f64 = 1e-5;
@@ -48,6 +49,24 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         OpCaptureKind::Other { weighted: false } => Some(Box::new(Factor(one_number(op)?))),
         OpCaptureKind::Residual { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => None,
     }
+}
+
+/// Whether these operations can be followed for any direction; nothing is prepared for it, which of a long sequence takes gigabytes.
+pub(super) fn are_known(ops: &[OpCapture]) -> bool {
+    ops.iter().all(|op| match &op.kind {
+        OpCaptureKind::Linear { units, .. } => *units != Units::Unknown,
+        OpCaptureKind::Convolution { window, .. } => window.is_some(),
+        OpCaptureKind::Attention { attention, .. } => attention.is_some(),
+        OpCaptureKind::Residual { .. } | OpCaptureKind::Product { .. } => op.ways().into_iter().all(are_known),
+        OpCaptureKind::Other { weighted } => !weighted && one_number(op).is_some(),
+        OpCaptureKind::Recurrent { .. } => false,
+        OpCaptureKind::Activation(_)
+        | OpCaptureKind::Norm { .. }
+        | OpCaptureKind::Mask
+        | OpCaptureKind::Pool(_)
+        | OpCaptureKind::QkNorm { .. }
+        | OpCaptureKind::AuxiliaryHead { .. } => true,
+    })
 }
 
 /// Every value times a number of its own.
@@ -185,7 +204,8 @@ mod tests {
         }
         // A mask, another order, a part: not one number.
         for (before, after) in [([1.0, 0.0, 3.0], [1.0, 2.0, 3.0]), ([2.0, 1.0, 3.0], [1.0, 2.0, 3.0])] {
-            assert!(map(&whole(&before, &after)).is_none());
+            let op = whole(&before, &after);
+            assert!(map(&op).is_none() && !are_known(&[op]));
         }
         assert!(map(&whole(&[1.0], &[1.0, 2.0])).is_none() && map(&whole(&[0.0; 2], &[0.0; 2])).is_none());
         // Zero times a gradient is zero.
@@ -213,6 +233,7 @@ mod tests {
             cotangent_out: values(&v),
         };
         assert_eq!(op.output.len(), after);
+        assert!(are_known(std::slice::from_ref(&op)));
         let map = map(&op).unwrap();
         let forth = map.forth(&u);
         let (one, other) = (dot(&forth, &v), dot(&u, &map.back(&v)));

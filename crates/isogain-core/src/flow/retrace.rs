@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 
 use super::capture::{Capture, OpCapture, OpCaptureKind};
-use super::frozen::Frozen;
-use super::map::map;
+use super::map::{are_known, map};
 use super::samples::affordable;
 use super::values::rms;
 
@@ -52,7 +51,7 @@ impl Capture {
     pub fn can_be_followed(&self) -> bool {
         let body = &self.ops()[..self.head()];
         let after_first = body.iter().position(OpCapture::begins_layer).map_or(body.len(), |first| first + 1);
-        Frozen::of(&body[after_first..]).is_ok()
+        are_known(&body[after_first..])
     }
 }
 
