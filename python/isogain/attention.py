@@ -54,7 +54,7 @@ class Attention:
     steps_first: tuple[int, int] | None = None
     """Steps and samples, where positions come step by step."""
 
-    @property
+    @cached_property
     def features(self) -> list[int]:
         """Features of queries, keys and values at each position."""
         return [self.by_sample(root.value).shape[-1] for root in self.roots]

@@ -357,8 +357,8 @@ class Builder:
         if through is None or past is None or shortcut[-1].value.shape != after.value.shape:
             return None
         name = self._block_name(inner)
-        branch_ops = self._chain([before, *self._joints(inner, source=before)], inner, axis, first=through)
-        skip_ops = self._chain([before, *self._joints(shortcut, source=before)], shortcut, axis, first=past)
+        branch_ops = self._side(before, inner, axis, through)
+        skip_ops = self._side(before, shortcut, axis, past)
         if not skip_ops:
             return None  # a skip that only moves numbers
         return {
@@ -368,6 +368,10 @@ class Builder:
             "branch": branch_ops,
             "shortcut": skip_ops,
         }
+
+    def _side(self, before: Node, side: list[Node], axis: int, back: Tensor) -> list[dict[str, Any]]:
+        """The operations of one of several ways from a joint; `back` is what comes back through it alone."""
+        return self._chain([before, *self._joints(side, source=before)], side, axis, first=back)
 
     # -- operations that one call or module does several of ------------------------------------------------------------
 
@@ -482,7 +486,7 @@ class Builder:
             if back is None:
                 return None
             self._products += 1
-            chains.append(self._chain([before, *self._joints(side, source=before)], side, axis, first=back))
+            chains.append(self._side(before, side, axis, back))
             self._products -= 1
         return chains if all(chains) else None
 

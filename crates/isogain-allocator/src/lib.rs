@@ -3,9 +3,7 @@
 //!
 //! A crate of its own, because whoever links it gets the allocator: a program chooses, a library leaves the choice to the program.
 
-use std::ffi::c_long;
-
-use libmimalloc_sys::{mi_option_get, mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_option_set, mi_option_t};
 use mimalloc::MiMalloc;
 
 #[global_allocator]
@@ -20,19 +18,17 @@ pub fn keep_freed() {
     unsafe { mi_option_set(PURGE_DELAY, -1) };
 }
 
-/// Milliseconds until freed memory goes back to the system; -1 is never.
-pub fn purge_delay() -> c_long {
-    // SAFETY: as in `keep_freed`.
-    unsafe { mi_option_get(PURGE_DELAY) }
-}
-
 #[cfg(test)]
 mod tests {
+    use libmimalloc_sys::mi_option_get;
+
     use super::*;
 
     /// The number of an option follows from its place in a list: 1000 is the default of this one alone.
     #[test]
     fn the_option_is_the_one_that_is_meant() {
+        // SAFETY: as in `keep_freed`.
+        let purge_delay = || unsafe { mi_option_get(PURGE_DELAY) };
         assert_eq!(purge_delay(), 1000);
         keep_freed();
         assert_eq!(purge_delay(), -1);

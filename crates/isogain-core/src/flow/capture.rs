@@ -218,6 +218,12 @@ impl Capture {
         self.ops.iter().rposition(is_linear).unwrap_or(self.ops.len())
     }
 
+    /// The operations between the first layer and the head; none without a layer.
+    pub(super) fn after_first_layer(&self) -> &[OpCapture] {
+        let body = &self.ops[..self.head()];
+        &body[body.iter().position(OpCapture::begins_layer).map_or(body.len(), |first| first + 1)..]
+    }
+
     /// Every operation in forward order, branches, projections, gates and auxiliary heads after the operation that holds them; what
     /// is taken whole is one.
     pub fn walk(&self) -> Vec<&OpCapture> {

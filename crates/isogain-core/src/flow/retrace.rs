@@ -49,9 +49,7 @@ impl Capture {
 
     /// Whether every operation between the first layer and the head can be followed for any direction.
     pub fn can_be_followed(&self) -> bool {
-        let body = &self.ops()[..self.head()];
-        let after_first = body.iter().position(OpCapture::begins_layer).map_or(body.len(), |first| first + 1);
-        are_known(&body[after_first..])
+        are_known(self.after_first_layer())
     }
 }
 

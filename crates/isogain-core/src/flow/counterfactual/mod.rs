@@ -86,9 +86,7 @@ pub fn counterfactual(capture: &Capture) -> Counterfactual {
 
 /// Whether [`counterfactual`] sends other cotangents back than the one that was measured.
 pub fn follows_others(capture: &Capture) -> bool {
-    let body = &capture.ops()[..capture.head()];
-    let after_first = body.iter().position(OpCapture::begins_layer).map_or(body.len(), |first| first + 1);
-    let path = &body[after_first..];
+    let path = capture.after_first_layer();
     more_ways(&present(path), path) > 0
 }
 
