@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from isogain import attention, grid, layout
 from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
 from isogain.layout import WEIGHTED
-from isogain.through_time import Layer, layers_of
+from isogain.through_time import Direction, Layer, layers_of, reads_steps_first, takes_last_layer
 from isogain.trace import Node, Trace
 
 #: Products within products, beyond which one is taken whole.
@@ -139,12 +139,15 @@ class Builder:
         return Chain(self._chain(body, nodes, layout.axis_of_source(body)), self._renamed, is_whole)
 
     def _joints(self, nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
-        """The cuts, but for those inside of a module that writes one known operation in several calls."""
+        """The cuts, but for those inside of one known operation: a module that writes it in several calls, or of the last states
+        of all layers those that nothing reads."""
 
         def inside(node: Node) -> bool:
             position = self._position[node.index] + 1
             following = self.trace.nodes[position] if position < len(self.trace.nodes) else None
-            return following is not None and following.module == node.module and self._is_composed(node.module)
+            if following is None:
+                return False
+            return takes_last_layer(node, following) or (following.module == node.module and self._is_composed(node.module))
 
         return [node for node in _cuts(nodes, source) if not inside(node)]
 
@@ -195,8 +198,9 @@ class Builder:
     ) -> list[dict[str, Any]]:
         """What lies between two neighbouring cuts: one operation, or several where one call or module does them. Channels are
         along `axis` of what it gives, and were along `laid` of what the operation before gave."""
-        if len(segment) == 1 and (layers := layers_of(after)) is not None:
-            return self._recurrent(before, after, layers, cotangent)
+        call = segment[0]
+        if (call is after or segment == [call, after] and takes_last_layer(call, after)) and (layers := layers_of(call)) is not None:
+            return self._recurrent(before, call, after, layers, cotangent)
         return [self._op(before, after, segment, cotangent, axis, laid)]
 
     def _check_batched(self, node: Node) -> None:
@@ -375,18 +379,31 @@ class Builder:
 
     # -- operations that one call or module does several of ------------------------------------------------------------
 
-    def _recurrent(self, before: Node, after: Node, layers: list[Layer], cotangent: Tensor) -> list[dict[str, Any]]:
-        path = self._path(after)
+    def _recurrent(self, before: Node, call: Node, after: Node, layers: list[Layer], cotangent: Tensor) -> list[dict[str, Any]]:
+        """Each layer of a call, and which of its states are read: all, or the last one alone."""
+        path = self._path(call)
         ops: list[dict[str, Any]] = []
-        given, came = before.value, cotangent
+        if reads_steps_first(call) and self._steps_first is None and layers[0].directions:
+            order = self._steps_first = (before.value.shape[0], before.value.shape[1])
+            self.begins_with_steps = self.begins_with_steps or order
+        by_sample: Callable[[Tensor], Tensor] = lambda steps: steps.transpose(0, 1)
+        given, came, whole = self._ordered(before.value), self._ordered(cotangent), self._ordered(after.value)
+        returned = self._ordered(_gradient(after))
         for at, layer in enumerate(layers):
             is_last = at == len(layers) - 1
             name = self._unique(path if len(layers) == 1 else f"{path}.l{at}")
-            output = after.value if is_last else layer.output
-            if self._classes.get(after.module) in ("RNN", "LSTM", "GRU") and after.module in self._leaves:
+            last_state = is_last and call.place == 1 and len(layer.directions) == 1 and returned.numel() == layer.output[-1].numel()
+            output = whole if is_last and not last_state else by_sample(layer.output)
+            left = returned if is_last and not last_state else by_sample(layer.cotangent)
+            if last_state:
+                left = torch.zeros_like(output)
+                left[:, -1] = returned.reshape(left[:, -1].shape)
+            # The last states of several layers or directions are no sequence.
+            directions = layer.directions if not is_last or last_state or call.place == 0 else []
+            if self._classes.get(call.module) in ("RNN", "LSTM", "GRU") and call.module in self._leaves:
                 for old, new in RECURRENT_PARAMETERS:
                     for own in (f"{old}_l{at}", f"parametrizations.{old}_l{at}.original"):
-                        self._renamed[f"{after.module}.{own}"] = f"{name}.{new}"
+                        self._renamed[f"{call.module}.{own}"] = f"{name}.{new}"
             ops.append({
                 "name": name,
                 "kind": "recurrent",
@@ -394,7 +411,7 @@ class Builder:
                 "input": self.buffer(given),
                 "output": self.buffer(output),
                 "cotangent_in": self.buffer(came),
-                "cotangent_out": self.buffer(_gradient(after) if is_last else layer.cotangent),
+                "cotangent_out": self.buffer(left),
                 "cell": layer.kind.cell,
                 "activation": layer.kind.activation,
                 "inputs": layer.inputs,
@@ -403,9 +420,35 @@ class Builder:
                 "paths": [{"name": way, "states": self._steps(part)} for way, part in layer.paths.items()],
                 "gates": layer.gates,
                 "forget_bias": layer.forget_bias,
+                "directions": [self._direction(direction) for direction in directions],
             })  # fmt: skip
-            given, came = layer.output, layer.cotangent
+            if last_state:
+                ops.append({
+                    "name": self._unique(f"{path}.last"),
+                    "rows": len(output),
+                    "input": self.buffer(output),
+                    "output": self.buffer(whole),
+                    "cotangent_in": self.buffer(left),
+                    "cotangent_out": self.buffer(returned),
+                    "pool": {"pool": "last", "positions": output.shape[1]},
+                } | self._other([call], "last") | {"weighted": False})  # fmt: skip
+            given, came = output, left
+            if layer.passed_on is not None:
+                given, came = (by_sample(part) for part in layer.passed_on)
+                ops.append({
+                    "name": self._unique(f"{path}.dropout"),
+                    "rows": given.numel() // given.shape[-1],
+                    "input": self.buffer(output),
+                    "output": self.buffer(given),
+                    "cotangent_in": self.buffer(left),
+                    "cotangent_out": self.buffer(came),
+                } | self._other([call], "dropout") | {"weighted": False, "masks": True})  # fmt: skip
         return ops
+
+    def _direction(self, direction: Direction) -> dict[str, Any]:
+        weight, hidden_weight, *biases = (self.buffer(tensor) for tensor in direction.weights)
+        start = self.buffer(direction.start)
+        return {"weight": weight, "hidden_weight": hidden_weight, "biases": biases or None, "start": start}
 
     def _steps(self, tensor: Tensor) -> dict[str, int]:
         return {"buffer": self.buffer(tensor), "steps": len(tensor)}

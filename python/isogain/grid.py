@@ -11,18 +11,19 @@ Window = dict[str, list[int]]
 
 
 def convolution(node: Node) -> Window | None:
-    """The patches of `conv1d` or `conv2d`; None where steps between taps, or groups of channels, have a part in them."""
+    """The patches of `conv1d` or `conv2d`."""
     axes = {"conv1d": 1, "conv2d": 2}.get(node.function)
-    if axes is None or node.argument("groups", 6, 1) != 1 or _numbers(node.argument("dilation", 5, 1), axes) != [1] * axes:
+    if axes is None:
         return None
-    size = list(node.argument("weight", 1).shape[2:])
+    size, dilation = list(node.argument("weight", 1).shape[2:]), _numbers(node.argument("dilation", 5, 1), axes)
     padding = node.argument("padding", 4, 0)
     if padding == "same":
-        # Of an even number of taps more is added on one side.
-        padding = None if any(taps % 2 == 0 for taps in size) else [taps // 2 for taps in size]
+        # Of an odd sum more is added on one side.
+        sums = [(taps - 1) * step for taps, step in zip(size, dilation)]
+        padding = None if any(added % 2 for added in sums) else [added // 2 for added in sums]
     elif padding == "valid":
         padding = 0
-    return None if padding is None else _window(node, axes, size, node.argument("stride", 3, 1), padding)
+    return None if padding is None else _window(node, axes, size, node.argument("stride", 3, 1), padding, dilation)
 
 
 _POOLS = {f"{name}_pool{axes}d": (kind, axes) for name, kind in (("max", "max"), ("avg", "average")) for axes in (1, 2)}
@@ -48,9 +49,9 @@ def pool(node: Node) -> dict[str, Any] | None:
         ceil, dilation = node.argument("ceil_mode", 4 if is_average else 5, False), 1 if is_average else node.argument("dilation", 4, 1)
         # Zeros that are added count in a mean.
         counted = is_average and (any(_numbers(padding, axes)) or node.argument("divisor_override", 6) is not None)
-        if counted or ceil or _numbers(dilation, axes) != [1] * axes:
+        if counted or ceil:
             return None
-        window = _window(node, axes, size, stride or size, padding)
+        window = _window(node, axes, size, stride or size, padding, dilation)
         if window is None:
             return None
     return {"pool": kind, "positions": given.shape[2:].numel()} | ({} if window is None else {"window": window})
@@ -86,12 +87,13 @@ def _is_over_all_positions(node: Node) -> bool:
     return len(shape) > 2 and axes == set(range(2, len(shape)))
 
 
-def _window(node: Node, axes: int, size: list[int], stride: Any, padding: Any) -> Window | None:
+def _window(node: Node, axes: int, size: list[int], stride: Any, padding: Any, dilation: Any) -> Window | None:
     shape = node.inputs[0].value.shape
     if len(node.inputs) != 1 or len(shape) != axes + 2:
         return None
-    fields = {"size": size, "stride": _numbers(stride, axes), "padding": _numbers(padding, axes), "grid": list(shape[2:])}
-    of_one_row = {"size": 1, "stride": 1, "padding": 0, "grid": 1}
+    given = {"stride": stride, "padding": padding, "dilation": dilation}
+    fields = {name: _numbers(numbers, axes) for name, numbers in given.items()} | {"size": size, "grid": list(shape[2:])}
+    of_one_row = {"size": 1, "stride": 1, "padding": 0, "dilation": 1, "grid": 1}
     return {name: [of_one_row[name]] * (2 - axes) + numbers for name, numbers in fields.items()}
 
 

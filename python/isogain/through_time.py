@@ -7,12 +7,13 @@ input, and the recorded cotangent is sent back through it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from isogain.layout import is_same
 from isogain.trace import Node
 
 #: Slope below which a gate counts as saturated.
@@ -90,6 +91,16 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Direction:
+    """What one direction of a layer computes with, in double precision."""
+
+    weights: list[Tensor]
+    """Of the input `[gates x units, inputs]` and of the state `[gates x units, units]`, and the bias of each where there are some."""
+    start: Tensor
+    """The states before the first step, `[batch, states x units]`."""
+
+
 @dataclass
 class Layer:
     """One layer of a recurrent call, what came out and what came back. Both directions of a bidirectional one are side by
@@ -108,6 +119,9 @@ class Layer:
     """What each way carries back from a step's state to the state before, `[steps, ...]` as the states."""
     gates: list[dict[str, Any]]
     forget_bias: float | str | None
+    directions: list[Direction]
+    passed_on: tuple[Tensor, Tensor] | None = None
+    """What dropout leaves of the output for the next layer, and its cotangent."""
 
 
 @dataclass
@@ -137,10 +151,13 @@ def layers_of(node: Node) -> list[Layer] | None:
     sequence = inputs.detach().double()
     sequence = sequence.transpose(0, 1) if batch_first else sequence
     runs: list[list[_Run]] = []
+    directions: list[list[Direction]] = []
     outputs: list[Tensor] = []
+    dropped: list[Tensor] = []
     with torch.enable_grad():
         for layer in range(count):
             runs.append([])
+            directions.append([])
             for way in range(ways):
                 at = layer * ways + way
                 w_in, w_hidden, *biases = double[at * each : (at + 1) * each]
@@ -154,18 +171,25 @@ def layers_of(node: Node) -> list[Layer] | None:
                     hidden, cell = step.hidden, step.cell
                     run.steps.append(step)
                 runs[-1].append(run)
+                directions[-1].append(Direction([w_in, w_hidden, *biases], torch.cat([part.detach() for part in start], -1)))
             ends = [torch.stack([step.hidden for step in run.steps]) for run in runs[-1]]
             outputs.append(torch.cat([end.flip(0) if way else end for way, end in enumerate(ends)], -1))
-            sequence = outputs[-1] if layer == count - 1 else masks.dropped(outputs[-1])
+            if layer < count - 1:
+                sequence = masks.dropped(outputs[-1])
+                dropped.append(sequence)
         whole = _result(node, outputs, runs, batch_first)
         if whole is None or whole.shape != node.gradient.shape or not masks.fit(whole, node.value):
             return None
-        asked = [*outputs, *(tensor for layer in runs for run in layer for tensor in _tensors(run))]
+        asked = [*outputs, *dropped, *(tensor for layer in runs for run in layer for tensor in _tensors(run))]
         found = torch.autograd.grad(whole, asked, node.gradient.double(), allow_unused=True)
     given = {id(tensor): torch.zeros_like(tensor) if gradient is None else gradient for tensor, gradient in zip(asked, found, strict=True)}
     widths = [inputs.shape[-1], *(output.shape[-1] for output in outputs)]
     return [
-        _layer(kind, widths[at], output, runs[at], given, _forget_bias(kind, double, at * ways * each, has_bias))
+        replace(
+            _layer(kind, widths[at], output, runs[at], given, _forget_bias(kind, double, at * ways * each, has_bias)),
+            directions=directions[at],
+            passed_on=(dropped[at].detach(), given[id(dropped[at])]) if masks.fraction and at < count - 1 else None,
+        )
         for at, output in enumerate(outputs)
     ]
 
@@ -242,7 +266,20 @@ def _layer(
         paths={name: together(parts) for name, parts in paths.items()},
         gates=[_gate(kind, at, torch.stack(parts)) for at, parts in enumerate(values)],
         forget_bias=forget_bias,
+        directions=[],
     )
+
+
+def takes_last_layer(call: Node, node: Node) -> bool:
+    """Whether a node is the last layer's state, of the last states of all layers that a recurrent call gives."""
+    if call.function not in KINDS or call.place != 1 or node.inputs != [call] or node.function not in ("getitem", "select"):
+        return False
+    return is_same(node.value, call.value[-1])
+
+
+def reads_steps_first(node: Node) -> bool:
+    """Whether a recurrent call reads `[steps, batch, inputs]`."""
+    return node.args[-1] is False
 
 
 def _gate(kind: Kind, at: int, value: Tensor) -> dict[str, Any]:

@@ -79,6 +79,14 @@ def pooled() -> list[nn.Module]:
     return of_images(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4), pool=nn.MaxPool2d(3, stride=2, padding=1))
 
 
+def of_groups() -> list[nn.Module]:
+    """Groups of channels, a depthwise convolution and its pointwise one, steps between taps."""
+    conv = lambda *size, **more: lopsided(nn.Conv2d(*size, **more))
+    body = [conv(4, 6, 3, groups=2, padding=1), nn.Tanh(), conv(6, 6, (3, 2), groups=6, padding="same", dilation=(1, 2)), conv(6, 4, 1)]
+    end = [nn.MaxPool2d(2, stride=1, dilation=2), nn.ReLU(), conv(4, 3, 2, dilation=2), nn.Flatten(), nn.Linear(6, 4)]
+    return [conv(2, 4, 3, padding=1), nn.ReLU(), *body, *end]
+
+
 def residual() -> list[nn.Module]:
     conv = lambda *size, **more: lopsided(nn.Conv2d(*size, padding=1, **more))
     block = Sum(nn.Sequential(conv(3, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), conv(3, 3, 3)))
@@ -89,6 +97,37 @@ def residual() -> list[nn.Module]:
 def of_sequences() -> list[nn.Module]:
     conv = lambda *size, **more: lopsided(nn.Conv1d(*size, **more))
     return [conv(2, 3, 3), nn.Tanh(), conv(3, 4, 2, stride=2), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(12, 4)]
+
+
+class States(nn.Module):
+    """What people read of a recurrent layer."""
+
+    def __init__(self, states: nn.RNNBase, read: str) -> None:
+        super().__init__()
+        self.states, self.read = lopsided(states), read
+
+    def forward(self, x: Tensor) -> Tensor:
+        sequence, last = self.states(x)
+        axis = 1 if self.states.batch_first else 0
+        match self.read:
+            case "last states":
+                last = last[0] if isinstance(last, tuple) else last
+                return last[-1]
+            case "last step":
+                return sequence[:, -1] if axis else sequence[-1]
+            case "mean":
+                return sequence.mean(axis)
+        return sequence
+
+
+def recurrent(cell: type[nn.RNNBase], batch_first: bool) -> list[nn.Module]:
+    """Two calls, the first of two layers that read in both directions."""
+    both = States(cell(4, 3, 2, bidirectional=True, batch_first=batch_first), "all")
+    return [nn.Linear(3, 4), both, nn.Tanh(), States(cell(6, 5, batch_first=batch_first), "last states"), nn.Linear(5, 4)]
+
+
+def read(cell: type[nn.RNNBase], what: str, **more: Any) -> list[nn.Module]:
+    return [nn.Linear(3, 4), nn.Tanh(), States(cell(4, 5, **more), what), nn.Linear(10 if "bidirectional" in more else 5, 4)]
 
 
 class SelfAttention(nn.Module):
@@ -189,8 +228,13 @@ class Step(nn.Module):
         (flattened, (2, 6, 5)),
         (straight_to_the_head, (2, 6, 5)),
         (pooled, (2, 6, 5)),
+        (of_groups, (2, 6, 5)),
         (residual, (2, 6, 5)),
         (of_sequences, (2, 14)),
+        *((lambda cell=cell, first=first: recurrent(cell, first), (6 if first else 3, 3)) for cell in (nn.RNN, nn.LSTM, nn.GRU) for first in (False, True)),
+        (lambda: read(nn.LSTM, "last states", num_layers=2, batch_first=True), (6, 3)),
+        (lambda: read(nn.GRU, "last step", num_layers=2, bias=False), (3, 3)),
+        (lambda: read(nn.RNN, "mean", nonlinearity="relu", bidirectional=True, batch_first=True), (6, 3)),
     ],
 )
 def test_scale_and_spread_are_those_of_the_jacobian(layers: Callable[[], list[nn.Module]], shape: tuple[int, ...]) -> None:
@@ -231,6 +275,44 @@ def test_dropout_at_work_is_the_mask_that_it_drew() -> None:
     expected = -0.5 * math.log(0.5 * 0.8)
     assert math.isclose(with_dropout["log_gain"] - without["log_gain"], expected, abs_tol=0.1)
     assert with_dropout["directions"] < without["directions"]
+
+
+def test_dropout_between_recurrent_layers_is_the_mask_that_it_drew() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*read(nn.LSTM, "last states", num_layers=3, batch_first=True, dropout=0.5))
+    drawn: list[Tensor] = []
+    hook = model[2].register_forward_pre_hook(lambda *_: drawn.append(torch.get_rng_state()))
+    x = torch.randn(16, 6, 3)
+    told = isogain.check(model, (x, torch.randint(0, 4, (16,))), F.cross_entropy).flow["jacobian"]
+    hook.remove()
+
+    def body(u: Tensor) -> Tensor:
+        torch.set_rng_state(drawn[0])
+        return model[1:-1](u)
+
+    whole = torch.autograd.functional.jacobian(body, model[0](x))
+    assert isinstance(whole, Tensor)
+    log_gain = 0.5 * math.log(float(whole.square().sum()) / (16 * 6 * 4))
+    # Other masks are farther off.
+    assert abs(told["log_gain"] - log_gain) < 3 * told["log_gain_error"]
+
+
+def test_states_that_nobody_begins_with_zeros_are_followed() -> None:
+    class Begun(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.states = lopsided(nn.GRU(4, 5, batch_first=True))
+            self.begin = torch.linspace(-0.9, 0.9, 15).view(1, 3, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.states(x, self.begin)[0][:, -1]
+
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(3, 4), Begun(), nn.Linear(5, 4)), torch.randn(3, 6, 3)
+    told = isogain.check(model, (x, torch.tensor([0, 1, 2])), F.cross_entropy).flow["jacobian"]
+    whole = torch.autograd.functional.jacobian(model[1], model[0](x))
+    assert isinstance(whole, Tensor)
+    assert abs(told["log_gain"] - 0.5 * math.log(float(whole.square().sum()) / x[..., 0].numel() / 4)) < 4 * told["log_gain_error"]
 
 
 def test_paths_through_convolutions_are_told() -> None:
@@ -289,7 +371,7 @@ def test_attention_that_is_something_else_is_not_followed(change: dict[str, Any]
     assert told["left_out"].endswith("(attention) cannot be followed for any direction")
 
 
-@pytest.mark.parametrize("inner", [lambda: nn.Conv2d(3, 3, 3, groups=3), lambda: nn.Conv2d(3, 3, 2, dilation=2), lambda: nn.AvgPool2d(2, padding=1)])
+@pytest.mark.parametrize("inner", [lambda: nn.ConvTranspose2d(3, 3, 3), lambda: nn.Conv2d(3, 3, 2, padding="same"), lambda: nn.AvgPool2d(2, padding=1)])
 def test_what_cannot_be_followed_is_named(inner: Callable[[], nn.Module]) -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3), inner(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
     batch = (torch.randn(3, 2, 8, 8), torch.tensor([0, 1, 2]))

@@ -65,7 +65,7 @@ fn joint(op: &OpCapture, batch: usize) -> Joint {
         _ => None,
     };
     let (states, paths): (&[Values], &[PathCapture]) = match &op.kind {
-        OpCaptureKind::Recurrent { states, paths } => (states, paths),
+        OpCaptureKind::Recurrent { states, paths, .. } => (states, paths),
         _ => (&[], &[]),
     };
     Joint {

@@ -5,6 +5,7 @@
 use thiserror::Error;
 
 use super::Values;
+use super::unrolled::{Direction, Recurrence, StateRule};
 use crate::conservation::Units;
 use crate::network::{Attention, NormKind, Pool, Window};
 use crate::theory::activations::Activation;
@@ -58,7 +59,7 @@ pub enum OpCaptureKind {
     /// The same on a patch around every position: the input has its own number of rows.
     Convolution {
         /// W: as many values as patches have, times output channels; `[taps x channels in, channels out]` with a window, in any
-        /// order without.
+        /// order without. Of groups the channels that one of them reads: those of the input are several times as many.
         weight: Values,
         /// dL/dW, as W.
         weight_gradient: Values,
@@ -114,6 +115,8 @@ pub enum OpCaptureKind {
         states: Vec<Values>,
         /// The ways from each state to the one before.
         paths: Vec<PathCapture>,
+        /// What it computes with; `None` where nobody says.
+        recurrence: Option<Recurrence>,
     },
     /// RMS norm of each head's query and key; values pass.
     QkNorm {
@@ -287,6 +290,28 @@ impl OpCapture {
     }
 }
 
+fn check_recurrence(op: &OpCapture, recurrence: &Recurrence) -> Result<(), CaptureError> {
+    let Recurrence { rule, steps, directions } = recurrence;
+    let (rows, steps, ways) = (op.rows.max(1), (*steps).max(1), directions.len().max(1));
+    let samples = op.rows / steps;
+    let (inputs, units) = (op.input.len() / rows, op.output.len() / rows / ways);
+    op.expect("input", &op.input, inputs * samples * steps)?;
+    op.expect("output", &op.output, units * ways * samples * steps)?;
+    let width = rule.blocks() * units;
+    for Direction { weight, hidden_weight, biases, start, .. } in directions {
+        op.expect("weight", weight, inputs * width)?;
+        op.expect("hidden_weight", hidden_weight, rule.read_states() * units * width)?;
+        for (name, bias) in ["bias", "hidden_bias"].into_iter().zip(biases) {
+            op.expect(name, bias, if bias.is_empty() { 0 } else { width })?;
+        }
+        op.expect("start", start, if start.is_empty() { 0 } else { samples * rule.states() * units })?;
+    }
+    match rule {
+        StateRule::Diagonal { log_decay, .. } => op.expect("log_decay", log_decay, units),
+        _ => Ok(()),
+    }
+}
+
 fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
     let mut before: Option<&OpCapture> = None;
     for op in ops {
@@ -311,14 +336,19 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                 if let Some(window) = window {
                     let channels = weight.len() / (window.taps() * fan_out).max(1);
                     op.expect("weight", weight, window.taps() * channels * fan_out)?;
-                    op.expect("input", &op.input, positions(window.grid, window.output(), op.rows) * channels)?;
+                    // Of as many channels as a unit reads, or several times as many: groups of them.
+                    let group = positions(window.grid, window.output(), op.rows) * channels;
+                    let groups = (op.input.len() / group.max(1)).clamp(1, fan_out.max(1));
+                    op.expect("input", &op.input, group * groups)?;
+                    op.expect("output", &op.output, fan_out / groups * groups * op.rows)?;
                 }
             }
             OpCaptureKind::Pool(pool) => {
                 let output = pool.window.map_or([1, 1], |window| window.output());
                 op.expect("input", &op.input, positions([pool.positions, 1], output, op.rows) * fan_out)?;
             }
-            OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { .. } => {}
+            OpCaptureKind::Other { .. } | OpCaptureKind::Recurrent { recurrence: None, .. } => {}
+            OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => check_recurrence(op, recurrence)?,
             OpCaptureKind::Product { ways, .. } => {
                 for way in ways {
                     check_chain(way)?;

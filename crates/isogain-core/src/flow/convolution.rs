@@ -12,60 +12,90 @@ use crate::network::Window;
 pub(super) struct Patches {
     /// Positions of the input under each tap of each position of the output; `None` in the padding.
     under: Vec<Option<usize>>,
-    /// `[taps x channels in, channels out]`.
-    weight: Vec<f64>,
-    transposed: OnceCell<Vec<f64>>,
+    /// Of each group of channels its weight, `[taps x channels in, channels out]`.
+    weights: Vec<Vec<f64>>,
+    transposed: OnceCell<Vec<Vec<f64>>>,
     /// Positions of one sample's input and output.
     positions: [usize; 2],
-    /// Channels in and out.
+    /// Channels in and out of one group.
     channels: [usize; 2],
 }
 
 impl Patches {
     pub(super) fn of(weight: &Values, window: Window, op: &OpCapture) -> Self {
-        let positions = [window.grid, window.output()].map(|grid| grid.iter().product());
+        let positions = [window.grid, window.output()].map(|grid| grid.iter().product::<usize>());
+        let samples = op.rows / positions[1].max(1);
         let channels_out = op.output.len() / op.rows.max(1);
-        Self {
-            under: window.patches(),
-            weight: weight.to_f64().into_owned(),
-            transposed: OnceCell::new(),
-            positions,
-            channels: [weight.len() / (window.taps() * channels_out).max(1), channels_out],
-        }
+        let channels = weight.len() / (window.taps() * channels_out).max(1);
+        let groups = (op.input.len() / (samples * positions[0] * channels).max(1)).max(1);
+        let of_group = channels_out / groups;
+        let weight = weight.to_f64();
+        let weights = (0..groups).map(|group| columns(&weight, channels_out, group * of_group, of_group)).collect();
+        let channels = [channels, of_group];
+        Self { under: window.patches(), weights, transposed: OnceCell::new(), positions, channels }
     }
+
+    fn fan_in(&self) -> usize {
+        self.weights[0].len() / self.channels[1].max(1)
+    }
+
+    /// Channels in and out of all groups.
+    fn all_channels(&self) -> [usize; 2] {
+        self.channels.map(|channels| channels * self.weights.len())
+    }
+}
+
+/// Some of the columns of a matrix with rows of `width`.
+fn columns(matrix: &[f64], width: usize, from: usize, count: usize) -> Vec<f64> {
+    if count == width {
+        return matrix.to_vec();
+    }
+    matrix.chunks_exact(width).flat_map(|row| &row[from..from + count]).copied().collect()
 }
 
 impl Map for Patches {
     fn forth(&self, u: &[f64]) -> Vec<f64> {
-        let ([before, after], [channels, channels_out]) = (self.positions, self.channels);
-        let fan_in = self.weight.len() / channels_out.max(1);
+        let ([before, after], [channels, of_group]) = (self.positions, self.channels);
+        let [all, all_out] = self.all_channels();
         let one = |sample: &[f64]| {
-            let mut patches = vec![0.0; self.under.len() * channels];
-            for (patch, position) in patches.chunks_exact_mut(channels).zip(&self.under) {
-                if let Some(position) = position {
-                    patch.copy_from_slice(&sample[position * channels..][..channels]);
+            let mut output = vec![0.0; after * all_out];
+            for (group, weight) in self.weights.iter().enumerate() {
+                let mut patches = vec![0.0; self.under.len() * channels];
+                for (patch, position) in patches.chunks_exact_mut(channels).zip(&self.under) {
+                    if let Some(position) = position {
+                        patch.copy_from_slice(&sample[position * all + group * channels..][..channels]);
+                    }
+                }
+                let values = product(&patches, weight, [after, self.fan_in(), of_group]);
+                for (row, values) in output.chunks_exact_mut(all_out).zip(values.chunks_exact(of_group)) {
+                    row[group * of_group..][..of_group].copy_from_slice(values);
                 }
             }
-            product(&patches, &self.weight, [after, fan_in, channels_out])
+            output
         };
-        u.chunks_exact(before * channels).flat_map(one).collect()
+        u.chunks_exact(before * all).flat_map(one).collect()
     }
 
     fn back(&self, g: &[f64]) -> Vec<f64> {
-        let ([before, after], [channels, channels_out]) = (self.positions, self.channels);
-        let fan_in = self.weight.len() / channels_out.max(1);
-        let transposed = self.transposed.get_or_init(|| transpose(&self.weight, fan_in, channels_out));
+        let ([before, after], [channels, of_group]) = (self.positions, self.channels);
+        let [all, all_out] = self.all_channels();
+        let turned = |weight: &Vec<f64>| transpose(weight, self.fan_in(), of_group);
+        let transposed = self.transposed.get_or_init(|| self.weights.iter().map(turned).collect());
         let one = |sample: &[f64]| {
-            let patches = product(sample, transposed, [after, channels_out, fan_in]);
-            let mut sums = vec![0.0; before * channels];
-            for (patch, position) in patches.chunks_exact(channels).zip(&self.under) {
-                let Some(position) = position else { continue };
-                for (sum, value) in sums[position * channels..][..channels].iter_mut().zip(patch) {
-                    *sum += value;
+            let mut sums = vec![0.0; before * all];
+            for (group, transposed) in transposed.iter().enumerate() {
+                let of_this = columns(sample, all_out, group * of_group, of_group);
+                let patches = product(&of_this, transposed, [after, of_group, self.fan_in()]);
+                for (patch, position) in patches.chunks_exact(channels).zip(&self.under) {
+                    let Some(position) = position else { continue };
+                    let sums = &mut sums[position * all + group * channels..][..channels];
+                    for (sum, value) in sums.iter_mut().zip(patch) {
+                        *sum += value;
+                    }
                 }
             }
             sums
         };
-        g.chunks_exact(after * channels_out).flat_map(one).collect()
+        g.chunks_exact(after * all_out).flat_map(one).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::capture::{OpCapture, OpCaptureKind};
 use super::convolution::Patches;
+use super::unrolled::Unrolled;
 use super::values::rms;
 use super::{Values, attention, linear, norm, pool, product, qk_norm};
 use crate::conservation::Units;
@@ -23,7 +24,7 @@ pub(super) trait Map {
     fn back(&self, g: &[f64]) -> Vec<f64>;
 }
 
-/// `None` for an operation whose buffers do not tell it (a recurrence, most of what is taken whole, weights in an unknown order)
+/// `None` for an operation whose buffers do not tell it (most of what is taken whole, weights in an unknown order)
 /// and for a residual one, which is a sum of two ways.
 pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
     match &op.kind {
@@ -47,7 +48,8 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         // Its head adds a cotangent that depends on none.
         OpCaptureKind::AuxiliaryHead { .. } => Some(Box::new(Factor(1.0))),
         OpCaptureKind::Other { weighted: false } => Some(Box::new(Factor(one_number(op)?))),
-        OpCaptureKind::Residual { .. } | OpCaptureKind::Recurrent { .. } | OpCaptureKind::Other { .. } => None,
+        OpCaptureKind::Recurrent { recurrence, .. } => Some(Box::new(Unrolled::of(recurrence.as_ref()?, op))),
+        OpCaptureKind::Residual { .. } | OpCaptureKind::Other { .. } => None,
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) fn are_known(ops: &[OpCapture]) -> bool {
         OpCaptureKind::Attention { attention, .. } => attention.is_some(),
         OpCaptureKind::Residual { .. } | OpCaptureKind::Product { .. } => op.ways().into_iter().all(are_known),
         OpCaptureKind::Other { weighted } => !weighted && one_number(op).is_some(),
-        OpCaptureKind::Recurrent { .. } => false,
+        OpCaptureKind::Recurrent { recurrence, .. } => recurrence.is_some(),
         OpCaptureKind::Activation(_)
         | OpCaptureKind::Norm { .. }
         | OpCaptureKind::Mask
@@ -159,8 +161,9 @@ fn primes(mut number: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::unrolled::{Direction, Recurrence, StateRule};
     use crate::flow::values::dot;
-    use crate::network::{Attention, Pool, PoolKind, Window};
+    use crate::network::{Attention, Oscillator, Pool, PoolKind, Window};
     use crate::theory::activations::Activation;
 
     fn whole(before: &[f64], after: &[f64]) -> OpCapture {
@@ -248,25 +251,35 @@ mod tests {
     #[test]
     fn convolutions_pools_and_attention_are_followed_too() {
         let numbers = |count: usize| (0..count).map(|at| (0.9 * at as f64).cos()).collect::<Vec<f64>>();
-        let window = Window { grid: [3, 4], size: [3, 2], stride: [2, 1], padding: [1, 0] };
-        let weight = numbers(6 * 2 * 5);
-        let of_weight = || Values::from(weight.clone());
-        let kind =
-            OpCaptureKind::Convolution { weight: of_weight(), weight_gradient: of_weight(), window: Some(window) };
-        // Two samples of 12 positions with two channels, to 6 positions with five.
-        is_a_derivative(kind, [24, 12], [2, 5], |x| {
-            let value = |sample: usize, patch: usize, out: usize| {
-                let taps = window.patches()[patch * 6..][..6].to_vec();
-                let of_tap = |(tap, at): (usize, Option<usize>)| {
-                    let of = |channel: usize| {
-                        Some(x[(sample * 12 + at?) * 2 + channel] * weight[(tap * 2 + channel) * 5 + out])
+        let of_neighbours = Window::of_neighbours();
+        let window = Window { grid: [3, 4], size: [3, 2], stride: [2, 1], padding: [1, 0], dilation: of_neighbours };
+        let apart = Window { padding: [2, 1], dilation: [2, 3], ..window };
+        // Two samples of 12 positions with channels in so many groups, to 6 positions.
+        for (window, groups, [of_group, out_of_group]) in
+            [(window, 1, [2, 5]), (apart, 1, [2, 5]), (window, 3, [2, 2]), (apart, 4, [1, 1])]
+        {
+            let (channels, channels_out) = (groups * of_group, groups * out_of_group);
+            let weight = numbers(6 * of_group * channels_out);
+            let of_weight = || Values::from(weight.clone());
+            let kind =
+                OpCaptureKind::Convolution { weight: of_weight(), weight_gradient: of_weight(), window: Some(window) };
+            is_a_derivative(kind, [24, 12], [channels, channels_out], |x| {
+                let value = |sample: usize, patch: usize, out: usize| {
+                    let taps = window.patches()[patch * 6..][..6].to_vec();
+                    let first = out / out_of_group * of_group;
+                    let of_tap = |(tap, at): (usize, Option<usize>)| {
+                        let of = |channel: usize| {
+                            let x = x[(sample * 12 + at?) * channels + first + channel];
+                            Some(x * weight[(tap * of_group + channel) * channels_out + out])
+                        };
+                        (0..of_group).filter_map(of).sum::<f64>()
                     };
-                    (0..2).filter_map(of).sum::<f64>()
+                    taps.into_iter().enumerate().map(of_tap).sum::<f64>()
                 };
-                taps.into_iter().enumerate().map(of_tap).sum::<f64>()
-            };
-            (0..2 * 6 * 5).map(|at| value(at / 30, at / 5 % 6, at % 5)).collect()
-        });
+                let of_sample = 6 * channels_out;
+                (0..2 * of_sample).map(|at| value(at / of_sample, at / channels_out % 6, at % channels_out)).collect()
+            });
+        }
         for pool in [PoolKind::Max, PoolKind::Average, PoolKind::Last] {
             let window = (pool != PoolKind::Last).then_some(window);
             let pool = Pool { pool, window, positions: 12 };
@@ -325,6 +338,96 @@ mod tests {
         };
         let kind = OpCaptureKind::Product { ways: [way(tanh), way(gelu)], weighted: false };
         is_a_derivative(kind, [2, 2], [3, 3], |x| x.iter().map(|&x| tanh.value(x) * gelu.value(x)).collect());
+    }
+
+    /// Two samples of three steps through a recurrent layer in both directions, number by number.
+    #[test]
+    fn recurrences_are_followed_step_by_step() {
+        let [tanh, gelu] = ["tanh", "gelu"].map(|name| Activation::named(name).unwrap());
+        let oscillator = Oscillator { step: 0.3, stiffness: 0.7, damping: 0.4 };
+        let log_decay = vec![-1.5, 0.2];
+        for rule in [
+            StateRule::Plain(gelu),
+            StateRule::Euler { activation: tanh, step: 0.2 },
+            StateRule::Diagonal { activation: gelu, log_decay: Values::from(log_decay) },
+            StateRule::Oscillating { activation: tanh, oscillator },
+            StateRule::Lstm,
+            StateRule::Gru,
+        ] {
+            let (units, width, states) = (2, 2 * rule.blocks(), rule.states());
+            let numbers = |count: usize, pace: f64| (0..count).map(|at| (pace * at as f64).cos()).collect::<Vec<f64>>();
+            let direction = |is_backward: bool| {
+                let shift = if is_backward { 0.3 } else { 0.0 };
+                Direction {
+                    weight: Values::from(numbers(3 * width, 0.9 + shift)),
+                    hidden_weight: Values::from(numbers(rule.read_states() * units * width, 1.1 + shift)),
+                    biases: [0.5, 0.8].map(|pace| Values::from(numbers(width, pace))),
+                    start: Values::from(numbers(2 * states * units, 0.7 + shift)),
+                    is_backward,
+                }
+            };
+            let directions = vec![direction(false), direction(true)];
+            let recurrence = Recurrence { rule: rule.clone(), steps: 3, directions: directions.clone() };
+            let kind = OpCaptureKind::Recurrent { states: Vec::new(), paths: Vec::new(), recurrence: Some(recurrence) };
+            is_a_derivative(kind, [6, 6], [3, 2 * units], |x| {
+                let mut output = vec![0.0; 6 * 2 * units];
+                for (way, direction) in directions.iter().enumerate() {
+                    for sample in 0..2 {
+                        let start = direction.start.to_f64();
+                        let mut state = start[sample * states * units..][..states * units].to_vec();
+                        for turn in 0..3 {
+                            let row = sample * 3 + if direction.is_backward { 2 - turn } else { turn };
+                            state = next_state(&rule, direction, &x[row * 3..][..3], &state);
+                            output[row * 2 * units + way * units..][..units].copy_from_slice(&state[..units]);
+                        }
+                    }
+                }
+                output
+            });
+        }
+    }
+
+    /// As [`crate::network::Cell`] has it, for two units.
+    fn next_state(rule: &StateRule, direction: &Direction, x: &[f64], state: &[f64]) -> Vec<f64> {
+        let width = 2 * rule.blocks();
+        let times = |values: &[f64], weight: &Values, bias: &Values, column: usize| {
+            let weight = weight.to_f64();
+            let rows = weight.chunks_exact(width).zip(values);
+            rows.map(|(row, value)| row[column] * value).sum::<f64>() + bias.to_f64()[column]
+        };
+        let of_input = |column: usize| times(x, &direction.weight, &direction.biases[0], column);
+        let of_state = |column: usize| times(state, &direction.hidden_weight, &direction.biases[1], column);
+        let read = |column: usize| of_input(column) + of_state(column);
+        let logistic = |z: f64| 1.0 / (1.0 + (-z).exp());
+        let of_units = |next: &dyn Fn(usize) -> f64| (0..2).map(next).collect::<Vec<f64>>();
+        match rule {
+            StateRule::Plain(phi) => of_units(&|unit| phi.value(read(unit))),
+            StateRule::Euler { activation, step } => {
+                of_units(&|unit| state[unit] + step * activation.value(read(unit)))
+            }
+            StateRule::Diagonal { activation, log_decay } => of_units(&|unit| {
+                let kept = (-log_decay.to_f64()[unit].exp()).exp();
+                kept * state[unit] + (1.0 - kept * kept).sqrt() * activation.value(read(unit))
+            }),
+            StateRule::Oscillating { activation, oscillator: Oscillator { step, stiffness, damping } } => {
+                let velocity = of_units(&|unit| {
+                    let [y, z] = [state[unit], state[2 + unit]];
+                    z + step * (activation.value(read(unit)) - stiffness * y - damping * z)
+                });
+                [of_units(&|unit| state[unit] + step * velocity[unit]), velocity].concat()
+            }
+            StateRule::Lstm => {
+                let cell = of_units(&|unit| {
+                    logistic(read(2 + unit)) * state[2 + unit] + logistic(read(unit)) * read(4 + unit).tanh()
+                });
+                [of_units(&|unit| logistic(read(6 + unit)) * cell[unit].tanh()), cell].concat()
+            }
+            StateRule::Gru => of_units(&|unit| {
+                let [reset, update] = [unit, 2 + unit].map(|column| logistic(read(column)));
+                let candidate = (of_input(4 + unit) + reset * of_state(4 + unit)).tanh();
+                (1.0 - update) * candidate + update * state[unit]
+            }),
+        }
     }
 
     /// Attention of two samples, number by number.

@@ -33,6 +33,7 @@ mod residual;
 mod retrace;
 mod samples;
 pub mod shattering;
+pub mod unrolled;
 mod values;
 mod ways;
 mod weight;

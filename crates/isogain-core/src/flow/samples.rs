@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Values;
 use super::asked::{MOST_PRODUCTS, check_cost, prepared, products};
 use super::capture::{OpCapture, OpCaptureKind};
+use super::unrolled::{Direction, Recurrence};
 use crate::network::NormKind;
 
 /// Whether one sample's values depend on the others: batch norm and batch renormalisation.
@@ -44,6 +45,7 @@ fn parts(ops: &[OpCapture], batch: usize) -> usize {
             }
             OpCaptureKind::Pool(pool) => op.rows / pool.groups().len(),
             OpCaptureKind::Attention { attention: Some(attention), .. } => op.rows / attention.steps,
+            OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => op.rows / recurrence.steps.max(1),
             OpCaptureKind::Norm { norm: NormKind::Group, samples, .. } => *samples,
             _ => op.rows,
         };
@@ -91,6 +93,12 @@ fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
             head: first_parts(head, kept, parts),
             head_cotangent_in: few(head_cotangent_in),
         },
+        OpCaptureKind::Recurrent { states, paths, recurrence: Some(Recurrence { rule, steps, directions }) } => {
+            let of_direction = |direction: &Direction| Direction { start: few(&direction.start), ..direction.clone() };
+            let directions = directions.iter().map(of_direction).collect();
+            let recurrence = Some(Recurrence { rule: rule.clone(), steps: *steps, directions });
+            OpCaptureKind::Recurrent { states: states.clone(), paths: paths.clone(), recurrence }
+        }
         other => other.clone(),
     };
     let one = |op: &OpCapture| OpCapture {

@@ -13,9 +13,21 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Rows and columns added on every side (of zeros; left out by pooling).
     pub padding: [usize; 2],
+    /// Positions from one tap of a patch to the next: 1 where they are neighbours.
+    #[serde(default = "Window::of_neighbours", skip_serializing_if = "Window::is_of_neighbours")]
+    pub dilation: [usize; 2],
 }
 
 impl Window {
+    /// The dilation of taps that are neighbours.
+    pub const fn of_neighbours() -> [usize; 2] {
+        [1, 1]
+    }
+
+    fn is_of_neighbours(dilation: &[usize; 2]) -> bool {
+        *dilation == Self::of_neighbours()
+    }
+
     /// Positions of one patch.
     pub fn taps(&self) -> usize {
         self.size.iter().product()
@@ -25,16 +37,18 @@ impl Window {
     pub fn output(&self) -> [usize; 2] {
         [0, 1].map(|axis| {
             let length = self.grid[axis] + 2 * self.padding[axis];
-            length.checked_sub(self.size[axis]).map_or(0, |rest| rest / self.stride[axis] + 1)
+            // From the first tap of a patch to the last.
+            let reach = self.size[axis].saturating_sub(1).saturating_mul(self.dilation[axis]) + 1;
+            length.checked_sub(reach).map_or(0, |rest| rest / self.stride[axis] + 1)
         })
     }
 
     /// For each position of the output, the positions of the input under its taps: rows of the patch, columns of the patch;
     /// `None` in the padding. `taps` of them for each.
     pub fn patches(&self) -> Vec<Option<usize>> {
-        let Self { grid, size, stride, padding } = *self;
+        let Self { grid, size, stride, padding, dilation } = *self;
         let along = |axis: usize, at: usize, tap: usize| {
-            (at * stride[axis] + tap).checked_sub(padding[axis]).filter(|&at| at < grid[axis])
+            (at * stride[axis] + tap * dilation[axis]).checked_sub(padding[axis]).filter(|&at| at < grid[axis])
         };
         let [height, width] = self.output();
         let outputs = (0..height).flat_map(|y| (0..width).map(move |x| [y, x]));
@@ -89,10 +103,14 @@ mod tests {
 
     #[test]
     fn patches_leave_the_padding_out() {
-        let window = Window { grid: [2, 3], size: [2, 2], stride: [1, 2], padding: [0, 1] };
+        let dilation = Window::of_neighbours();
+        let window = Window { grid: [2, 3], size: [2, 2], stride: [1, 2], padding: [0, 1], dilation };
         assert_eq!(window.output(), [1, 2]);
         let under = [[None, Some(0), None, Some(3)], [Some(1), Some(2), Some(4), Some(5)]];
         assert_eq!(window.patches(), under.as_flattened());
+        let apart = Window { grid: [1, 6], size: [1, 3], stride: [1, 1], padding: [0, 1], dilation: [5, 2] };
+        assert_eq!(apart.output(), [1, 4]);
+        assert_eq!(apart.patches()[..6], [None, Some(1), Some(3), Some(0), Some(2), Some(4)]);
         let groups = |pool, window| Pool { pool, window, positions: 6 }.groups();
         assert_eq!(groups(PoolKind::Max, Some(window)), [vec![0, 3], vec![1, 2, 4, 5]]);
         assert_eq!(groups(PoolKind::Average, None), [vec![0, 1, 2, 3, 4, 5]]);

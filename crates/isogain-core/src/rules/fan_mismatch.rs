@@ -188,6 +188,7 @@ fn weight<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Window;
     use crate::rules::fixture::Bench;
 
     /// A plain network of these widths, layer l drawn with variance 2 / fan(inputs, outputs).
@@ -240,7 +241,8 @@ mod tests {
             let OpKind::Linear(linear) = &op.kind else { continue };
             let mut linear = linear.clone();
             linear.fan_in *= 9;
-            let window = crate::network::Window { grid: [8, 8], size: [3, 3], stride: [1, 1], padding: [1, 1] };
+            let one = Window::of_neighbours();
+            let window = Window { grid: [8, 8], size: [3, 3], stride: one, padding: one, dilation: one };
             op.kind = OpKind::Convolution(Convolution { linear, window: Some(window) });
         }
         let finding = bench.ask("fan-mismatch").unwrap();

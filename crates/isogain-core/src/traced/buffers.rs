@@ -3,11 +3,16 @@
 use crate::flow::Values;
 use crate::flow::capture::{OpCapture, OpCaptureKind, PathCapture};
 use crate::flow::shattering::Shattering;
+use crate::flow::unrolled::{Direction, Recurrence, StateRule};
+use crate::matmul::transpose;
+use crate::network::Cell;
 use crate::record::{DataSummary, ParameterRecord};
 use crate::statistics::Moments;
 
 use super::TraceError;
-use super::description::{BufferId, States, Traced, TracedArc, TracedKind, TracedOp, TracedParameter, TracedPath};
+use super::description::{
+    BufferId, States, Traced, TracedArc, TracedDirection, TracedKind, TracedOp, TracedParameter, TracedPath,
+};
 
 /// The buffers of a trace, with a clear error for a number that is none of them.
 #[derive(Clone, Copy)]
@@ -70,6 +75,7 @@ impl Buffers<'_> {
                 OpCaptureKind::Recurrent {
                     states: self.states(&op.name, *states)?,
                     paths: paths.iter().map(path).collect::<Result<_, TraceError>>()?,
+                    recurrence: self.recurrence(op)?,
                 }
             }
             TracedKind::Other { pool: Some(pool), .. } => OpCaptureKind::Pool(pool.clone()),
@@ -88,6 +94,41 @@ impl Buffers<'_> {
             cotangent_in: get(op.cotangent_in)?,
             cotangent_out: get(op.cotangent_out)?,
         })
+    }
+
+    /// What a recurrent layer computes with, where its weights are there.
+    fn recurrence(self, op: &TracedOp) -> Result<Option<Recurrence>, TraceError> {
+        let TracedKind::Recurrent { cell, activation, inputs, units, states, directions, .. } = &op.kind else {
+            return Ok(None);
+        };
+        if directions.is_empty() {
+            return Ok(None);
+        }
+        let rule = match cell {
+            Cell::Rnn => StateRule::Plain(*activation),
+            Cell::Lstm => StateRule::Lstm,
+            Cell::Gru => StateRule::Gru,
+        };
+        let none = || Values::from(Vec::<f64>::new());
+        // One of another length stays as it is, and is found when the buffers are held together.
+        let turned = |buffer: BufferId, columns: usize| -> Result<Values, TraceError> {
+            let weight = self.get(&op.name, buffer)?.to_f64().into_owned();
+            let is_whole = weight.len().is_multiple_of(columns);
+            Ok(Values::from(if is_whole { transpose(&weight, weight.len() / columns, columns) } else { weight }))
+        };
+        let direction = |(at, direction): (usize, &TracedDirection)| {
+            let get = |buffer: Option<BufferId>| buffer.map_or_else(|| Ok(none()), |buffer| self.get(&op.name, buffer));
+            let [bias, hidden_bias] = direction.biases.map_or([None; 2], |biases| biases.map(Some));
+            Ok(Direction {
+                weight: turned(direction.weight, *inputs)?,
+                hidden_weight: turned(direction.hidden_weight, *units)?,
+                biases: [get(bias)?, get(hidden_bias)?],
+                start: get(direction.start)?,
+                is_backward: at > 0,
+            })
+        };
+        let directions = directions.iter().enumerate().map(direction).collect::<Result<_, TraceError>>()?;
+        Ok(Some(Recurrence { rule, steps: states.steps, directions }))
     }
 
     /// One buffer for each step.

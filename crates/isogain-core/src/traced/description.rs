@@ -216,6 +216,9 @@ pub enum TracedKind {
         /// Bias of the gate that keeps the state.
         #[serde(default)]
         forget_bias: Option<ForgetBias>,
+        /// Its weights, one direction or forward and backward; none where the buffers are not all that it computes with.
+        #[serde(default)]
+        directions: Vec<TracedDirection>,
     },
     /// Anything else, whole.
     Other {
@@ -255,6 +258,22 @@ pub struct TracedBias {
     /// Its gradient; left out when it has none.
     #[serde(default)]
     pub gradient: Option<BufferId>,
+}
+
+/// The weights of one direction of a recurrent layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedDirection {
+    /// `[gates x units, inputs]`.
+    pub weight: BufferId,
+    /// `[gates x units, units]`.
+    pub hidden_weight: BufferId,
+    /// What is added to either product, `[gates x units]`.
+    #[serde(default)]
+    pub biases: Option<[BufferId; 2]>,
+    /// The states before the first step, `[samples, states x units]`; left out for zeros.
+    #[serde(default)]
+    pub start: Option<BufferId>,
 }
 
 /// The cotangents of a recurrent operation's state, one step after the other in one buffer.

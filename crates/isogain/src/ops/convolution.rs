@@ -98,6 +98,7 @@ struct Patches {
 
 impl Patches {
     fn new(window: Window, channels: usize) -> Self {
+        assert_eq!(window.dilation, Window::of_neighbours(), "runs of taps are copied, which must be neighbours");
         let output = window.output();
         let (positions_in, positions_out) = (window.grid.iter().product(), output.iter().product());
         Self { window, channels, output, positions_in, positions_out, width: window.taps() * channels }
@@ -111,7 +112,7 @@ impl Patches {
     /// Visits each row of taps that lies in the grid; it is contiguous in a patch and in the sample.
     #[inline(always)]
     fn visit(&self, visitor: &mut impl Visit) {
-        let Window { grid: [height, width], size: [taps_y, taps_x], stride, padding } = self.window;
+        let Window { grid: [height, width], size: [taps_y, taps_x], stride, padding, dilation: _ } = self.window;
         for y in 0..self.output[0] {
             for x in 0..self.output[1] {
                 let patch = (y * self.output[1] + x) * self.width;

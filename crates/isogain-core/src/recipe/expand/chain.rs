@@ -298,10 +298,13 @@ impl<'n> Chain<'n> {
     /// The patches of this shape's grid.
     fn window(&self, key: &str, patch: Patch) -> Result<Window, RecipeError> {
         let Patch { size, stride, padding } = patch;
+        let dilation = Window::of_neighbours();
         let window = match *self.shape.grid.as_slice() {
-            [steps] => Window { grid: [1, steps], size: [1, size], stride: [1, stride], padding: [0, padding] },
+            [steps] => {
+                Window { grid: [1, steps], size: [1, size], stride: [1, stride], padding: [0, padding], dilation }
+            }
             [height, width] => {
-                Window { grid: [height, width], size: [size; 2], stride: [stride; 2], padding: [padding; 2] }
+                Window { grid: [height, width], size: [size; 2], stride: [stride; 2], padding: [padding; 2], dilation }
             }
             _ => {
                 let expected =
