@@ -51,6 +51,8 @@ class Attention:
     are_projections: bool
     logits: Node | None
     """What the softmax is taken of, where that is a call of its own."""
+    dropout: Node | None = None
+    """What drops weights behind the softmax, where that is a call of its own."""
     steps_first: tuple[int, int] | None = None
     """Steps and samples, where positions come step by step."""
 
@@ -98,9 +100,29 @@ class Attention:
         """See `_plain`."""
         return _plain(self)
 
+    @property
+    def is_dropping(self) -> bool:
+        """Whether dropout has changed the weights."""
+        if self.dropout is not None:
+            return not layout.is_same(self.dropout.value, self.dropout.inputs[0].value)
+        return self.core.function == "scaled_dot_product_attention" and float(self.core.argument("dropout_p", 4, 0.0)) > 0
+
+    @cached_property
+    def dropped(self) -> Tensor | None:
+        """What dropout multiplied each weight with, `[samples, heads, steps, steps]`; None where it did nothing, or nobody can say."""
+        if not self.is_dropping or self.core.value.numel() * self.core.value.shape[-2] > MOST_LOGITS * self.core.value.shape[-1]:
+            return None
+        kept, weights = (self.dropout.value, self.dropout.inputs[0].value) if self.dropout is not None else _drawn_again(self.core)
+        mask = torch.where(weights > 0, kept.detach() / weights.detach(), 0.0)
+        return self.apart_in(mask, self.core.value.shape[-1])
+
     def apart(self, tensor: Tensor) -> Tensor | None:
         """`[samples, heads, positions, features]` of that, or of what has samples times heads first; None of anything else."""
-        features, width = self.features[2], tensor.shape[-1]
+        return self.apart_in(tensor, tensor.shape[-1])
+
+    def apart_in(self, tensor: Tensor, width: int) -> Tensor | None:
+        """The same of what has something else than the `width` features of a head at its end."""
+        features = self.features[2]
         heads = features // width if width and features % width == 0 else 0
         if tensor.dim() == 3 and heads and len(tensor) % heads == 0:
             return tensor.reshape(len(tensor) // heads, heads, *tensor.shape[1:])
@@ -114,11 +136,13 @@ def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Nod
     reads: Reads = lambda node: [given for given in node.inputs if given.index in members]
     core = after
     logits: Node | None = None
+    dropout: Node | None = None
     if core.function == "scaled_dot_product_attention":
         ends = reads(core)
     elif core.function in PRODUCTS and len(reads(core)) == 2:
         weights, values = reads(core)
         logits, product = _behind_softmax(weights, reads)
+        dropout = weights if weights.function == "dropout" else None
         ends = [*reads(product), values] if product is not None else []
     else:
         return None
@@ -137,8 +161,8 @@ def find(before: Node, after: Node, segment: list[Node], projects: Callable[[Nod
     if len(rows) != 1 or any(root.gradient is None for root in roots):
         return None
     if all(projects(root) for root in roots):
-        return Attention(core, roots, met, True, logits)
-    return Attention(core, roots, met, False, logits) if _are_parts(before, roots) else None
+        return Attention(core, roots, met, True, logits, dropout)
+    return Attention(core, roots, met, False, logits, dropout) if _are_parts(before, roots) else None
 
 
 def _behind_softmax(weights: Node, reads: Reads) -> tuple[Node | None, Node | None]:
@@ -225,7 +249,7 @@ def _plain(attention: Attention) -> dict[str, Any] | None:
     own = [root.shape[-1] // width for root in roots]
     if any(not n or heads % n or root.numel() != count * steps * n * width for n, root in zip(own, roots, strict=True)):
         return None
-    if own[0] != heads or own[1] != own[2]:
+    if own[0] != heads or own[1] != own[2] or (attention.is_dropping and attention.dropped is None):
         return None
     # Of a long sequence what some of its positions see, of a large batch samples from all over it.
     asked = _spread_over(steps, MOST_COMPARED // (heads * steps), given.device)
@@ -236,27 +260,51 @@ def _plain(attention: Attention) -> dict[str, Any] | None:
         return part.repeat_interleave(heads // own, 1)
 
     parts = [parted(root, n) for root, n in zip(roots, own, strict=True)]
-    # Weights that add up to 1 leave what all positions have in common as it is, whatever they are.
+    # Weights leave what all positions have in common as it is, whatever they are, times what they add up to.
     common = parts[2].mean(-2, keepdim=True)
-    apart, values = given[samples][..., asked, :].float() - common, parts[2] - common
+    whole, values = given[samples][..., asked, :].float(), parts[2] - common
+    mask = None if attention.dropped is None else attention.dropped[samples][..., asked, :].float()
     future = torch.arange(steps, device=given.device) > asked[:, None]
 
-    def distance(rotary: bool, causal: bool) -> float:
+    def distance(rotary: bool, causal: bool) -> tuple[float, float]:
+        """Squares of what is apart from what such an attention gives, and of what that depends on."""
         query, key = (_turned(part) if rotary else part for part in parts[:2])
         logits = query[..., asked, :] @ key.mT / math.sqrt(width)
         weights = (logits.masked_fill(future, -math.inf) if causal else logits).softmax(-1)
-        return float((weights @ values - apart).square().sum())
+        weights, common_part = (weights, common) if mask is None else (weights * mask, (weights * mask).sum(-1, keepdim=True) * common)
+        apart = whole - common_part
+        return float((weights @ values - apart).square().sum()), float(apart.square().sum())
 
     # Of one step alone all are the same, and the first is taken.
     ways = [(rotary, causal) for rotary in (False, True) for causal in (False, True)]
     distances = [distance(*way) for way in ways]
     nearest = min(range(len(ways)), key=distances.__getitem__)
-    if steps > 1 and not distances[nearest] <= SAME**2 * float(apart.square().sum()):
+    distant, apart = distances[nearest]
+    if steps > 1 and not distant <= SAME**2 * apart:
         return None
-    if steps == 1 and float(apart.square().sum()) > SAME**2 * float(common.square().sum()):
+    if steps == 1 and apart > SAME**2 * float(common.square().sum()):
         return None
     rotary, causal = ways[nearest]
     return {"features": heads * width, "heads": heads, "steps": steps, "causal": causal, "rotary": rotary}
+
+
+def _drawn_again(core: Node) -> tuple[Tensor, Tensor]:
+    """The weights of PyTorch's own call with what dropout left of them, drawn again from the generator's state before it, and
+    without dropout. Values that are ones, each at a place of its own, give back what they are weighed with."""
+    query, key = core.argument("query", 0).detach(), core.argument("key", 1).detach()
+    steps = key.shape[-2]
+    value = torch.eye(steps, dtype=query.dtype, device=query.device).expand(*key.shape[:-1], steps)
+    same = {"attn_mask": core.argument("attn_mask", 3), "is_causal": core.argument("is_causal", 5, False)} | {
+        name: core.kwargs[name] for name in ("scale", "enable_gqa") if name in core.kwargs
+    }
+
+    def weights(fraction: float) -> Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, dropout_p=fraction, **same)
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        if core.generator is not None:
+            torch.set_rng_state(core.generator)
+        return weights(float(core.argument("dropout_p", 4, 0.0))), weights(0.0)
 
 
 def _spread_over(count: int, most: int, device: torch.device) -> Tensor:

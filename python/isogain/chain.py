@@ -480,6 +480,8 @@ class Builder:
             if (own := self._own_terms(found.roots, weights)) is not None:
                 projection["own"] = own
             ops.append(projection)
+        # Without a shape nothing is followed, whatever was dropped.
+        dropped = {} if found.plain is None or found.dropped is None else {"dropped": self.buffer(found.dropped)}
         ops.append({
             "name": self._unique(f"{path}.attention".lstrip(".")),
             "kind": "attention",
@@ -490,7 +492,7 @@ class Builder:
             "cotangent_out": self.buffer(found.given(_gradient(after))),
             "features": found.features,
             "homogeneous": attention.is_homogeneous(found, before),
-        } | attention.describe(found))  # fmt: skip
+        } | attention.describe(found) | dropped)  # fmt: skip
         return ops
 
     def _composed(self, before: Node, segment: list[Node], axis: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from isogain.unseen import product
 LOSSES = ("cross_entropy", "mse_loss")
 
 #: Calls that draw dropout between layers of their own.
-DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+DRAWS_INSIDE = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 
 #: Calls between the two ends of a skip connection or gated unit. A loop over steps has longer ways, and each would be gone back.
 LONGEST_FORK = 150

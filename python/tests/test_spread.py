@@ -277,13 +277,39 @@ def test_dropout_at_work_is_the_mask_that_it_drew() -> None:
     assert with_dropout["directions"] < without["directions"]
 
 
-def test_dropout_between_recurrent_layers_is_the_mask_that_it_drew() -> None:
+class DropsWeights(nn.Module):
+    """Attention that drops weights, by hand or by PyTorch's module."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.drop = kind, nn.Dropout(0.3)
+        if kind == "by hand":
+            self.all, self.out = lopsided(nn.Linear(8, 24)), lopsided(nn.Linear(8, 8))
+        else:
+            self.module = nn.MultiheadAttention(8, 2, dropout=0.3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind != "by hand":
+            return self.module(x, x, x, need_weights=self.kind == "with weights")[0]
+        query, key, value = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.all(x).chunk(3, -1))
+        return self.out((self.drop(torch.softmax(query @ key.mT / 2, -1)) @ value).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        (lambda: read(nn.LSTM, "last states", num_layers=3, batch_first=True, dropout=0.5), (6, 3)),
+        *((lambda kind=kind: [nn.Linear(3, 8), DropsWeights(kind), Step(-1), nn.Linear(8, 4)], (5, 3)) for kind in ("by hand", "with weights", "without")),
+        (lambda: [nn.Linear(3, 8), nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), Step(-1), nn.Linear(8, 4)], (5, 3)),
+    ],
+)
+def test_dropout_inside_of_a_layer_is_what_it_drew(layers: Callable[[], list[nn.Module]], shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(*read(nn.LSTM, "last states", num_layers=3, batch_first=True, dropout=0.5))
+    model = nn.Sequential(*layers())
     drawn: list[Tensor] = []
-    hook = model[2].register_forward_pre_hook(lambda *_: drawn.append(torch.get_rng_state()))
-    x = torch.randn(16, 6, 3)
-    told = isogain.check(model, (x, torch.randint(0, 4, (16,))), F.cross_entropy).flow["jacobian"]
+    hook = model[1].register_forward_pre_hook(lambda *_: drawn.append(torch.get_rng_state()))
+    x = torch.randn(8, *shape)
+    told = isogain.check(model, (x, torch.randint(0, 4, (8,))), F.cross_entropy).flow["jacobian"]
     hook.remove()
 
     def body(u: Tensor) -> Tensor:
@@ -291,10 +317,10 @@ def test_dropout_between_recurrent_layers_is_the_mask_that_it_drew() -> None:
         return model[1:-1](u)
 
     whole = torch.autograd.functional.jacobian(body, model[0](x))
-    assert isinstance(whole, Tensor)
-    log_gain = 0.5 * math.log(float(whole.square().sum()) / (16 * 6 * 4))
+    assert isinstance(whole, Tensor) and "left_out" not in told, told
+    log_gain = 0.5 * math.log(float(whole.square().sum()) / model[0](x).numel())
     # Other masks are farther off.
-    assert abs(told["log_gain"] - log_gain) < 3 * told["log_gain_error"]
+    assert abs(told["log_gain"] - log_gain) < 3 * told["log_gain_error"], (told["log_gain"], log_gain)
 
 
 def test_states_that_nobody_begins_with_zeros_are_followed() -> None:
@@ -354,7 +380,7 @@ def test_a_model_that_has_steps_first(norm_first: bool, end: int | None) -> None
         assert math.isclose(flow["jacobian"][told], other["jacobian"][told], rel_tol=1e-9)
 
 
-@pytest.mark.parametrize("change", [{"dropout_p": 0.5}, {"attn_mask": torch.randn(5, 5)}, {"scale": 3.0}])
+@pytest.mark.parametrize("change", [{"attn_mask": torch.randn(5, 5)}, {"scale": 3.0}])
 def test_attention_that_is_something_else_is_not_followed(change: dict[str, Any]) -> None:
     class Changed(nn.Module):
         def __init__(self) -> None:

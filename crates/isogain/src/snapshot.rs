@@ -289,9 +289,11 @@ impl Captures<'_> {
             OpKind::QkNorm(norm) => {
                 OpCaptureKind::QkNorm { gammas: ["query_gamma", "key_gamma"].map(value), eps: norm.eps }
             }
-            OpKind::Attention(attention) => {
-                OpCaptureKind::Attention { features: [attention.features; 3], attention: Some(*attention) }
-            }
+            OpKind::Attention(attention) => OpCaptureKind::Attention {
+                features: [attention.features; 3],
+                attention: Some(*attention),
+                dropped: None,
+            },
             OpKind::Pool(pool) => OpCaptureKind::Pool(pool.clone()),
             OpKind::Embedding(_) => OpCaptureKind::Other { weighted: true },
             OpKind::Softmax | OpKind::Flatten(_) | OpKind::Other(_) => OpCaptureKind::Other { weighted: false },

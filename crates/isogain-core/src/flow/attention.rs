@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::capture::OpCapture;
 use super::map::Map;
 use super::values::{dot, rms};
-use super::{Cause, Part};
+use super::{Cause, Part, Values};
 use crate::matmul::{product, transpose};
 use crate::network::Attention;
 
@@ -41,7 +41,8 @@ pub(super) fn split(features: [usize; 3], op: &OpCapture, gain: f64) -> Vec<Part
 
 /// Attention as a linear map, the weights P = softmax(Q K^T / sqrt d) being what they were, with O = P V:
 /// dS = dQ K^T + Q dK^T, dP = P (dS - rowsum(P dS)), dO = dP V + P dV, and the transpose of that. Slopes of a bound on the
-/// logits multiply dS. Rotary positions turn Q and K by an orthogonal matrix.
+/// logits multiply dS. Rotary positions turn Q and K by an orthogonal matrix. Dropout multiplies P, and dP behind the softmax, with
+/// its mask.
 pub(super) struct Heads {
     attention: Attention,
     /// Of queries, keys and values in a row of the input; several heads may share keys and values.
@@ -57,18 +58,25 @@ struct Head {
     parts: [Vec<f64>; 3],
     /// P, `[steps, steps]`.
     weights: Vec<f64>,
+    /// What P is multiplied with before it meets the values; 1 where it is empty.
+    mask: Vec<f64>,
     /// Of the logits by Q K^T: 1 / sqrt d, times the slope of their bound.
     slopes: Vec<f64>,
 }
 
 impl Heads {
-    pub(super) fn of(attention: &Attention, features: [usize; 3], op: &OpCapture) -> Self {
+    pub(super) fn of(attention: &Attention, features: [usize; 3], dropped: Option<&Values>, op: &OpCapture) -> Self {
         let turns = if attention.rotary { attention.turns() } else { Vec::new() };
         let mut input = op.input.to_f64().into_owned();
         turn(&mut input, &turns, attention, features, 1.0);
-        let heads = places(attention, op.rows)
-            .map(|place| Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, &features))));
-        Self { attention: *attention, features, heads: heads.collect(), turns }
+        let masks = dropped.map(Values::to_f64).unwrap_or_default();
+        let each = attention.steps * attention.steps;
+        let head = |(index, place): (usize, Place<'_>)| {
+            let mask = masks.get(index * each..(index + 1) * each).unwrap_or_default();
+            Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, &features)), mask)
+        };
+        let heads = places(attention, op.rows).enumerate().map(head).collect();
+        Self { attention: *attention, features, heads, turns }
     }
 }
 
@@ -80,13 +88,14 @@ impl Map for Heads {
         turn(&mut turned, &self.turns, &self.attention, self.features, 1.0);
         let rows = u.len() / all;
         let mut output = vec![0.0; rows * features];
-        for (place, Head { parts: [q, k, v], weights, slopes }) in places(&self.attention, rows).zip(&self.heads) {
+        for (place, head) in places(&self.attention, rows).zip(&self.heads) {
+            let Head { parts: [q, k, v], weights, slopes, .. } = head;
             let [dq, dk, dv] = [0, 1, 2].map(|part| place.read(&turned, part, &self.features));
             let through_queries = product(&dq, &transpose(k, steps, width), [steps, width, steps]);
             let through_keys = product(q, &transpose(&dk, steps, width), [steps, width, steps]);
             let sum = through_queries.iter().zip(through_keys).zip(slopes).map(|((q, k), slope)| (q + k) * slope);
-            let of_weights = softmax_slope(weights, &sum.collect::<Vec<f64>>(), steps);
-            let of_values = product(weights, &dv, [steps, steps, width]);
+            let of_weights = head.masked(softmax_slope(weights, &sum.collect::<Vec<f64>>(), steps));
+            let of_values = product(&head.masked(weights.clone()), &dv, [steps, steps, width]);
             let of_weights = product(&of_weights, v, [steps, steps, width]);
             place.add(&mut output, 0, &[features], &of_values);
             place.add(&mut output, 0, &[features], &of_weights);
@@ -98,14 +107,14 @@ impl Map for Heads {
         let Attention { steps, features, .. } = self.attention;
         let width = self.attention.head_width();
         let mut returned = vec![0.0; g.len() / features * self.features.iter().sum::<usize>()];
-        for (place, Head { parts: [q, k, v], weights, slopes }) in
-            places(&self.attention, g.len() / features).zip(&self.heads)
-        {
+        for (place, head) in places(&self.attention, g.len() / features).zip(&self.heads) {
+            let Head { parts: [q, k, v], weights, slopes, .. } = head;
             let incoming = place.read(g, 0, &[features]);
-            let to_weights = product(&incoming, &transpose(v, steps, width), [steps, width, steps]);
+            let to_weights = head.masked(product(&incoming, &transpose(v, steps, width), [steps, width, steps]));
             let mut to_logits = softmax_slope(weights, &to_weights, steps);
             to_logits.iter_mut().zip(slopes).for_each(|(g, slope)| *g *= slope);
-            let to_values = product(&transpose(weights, steps, steps), &incoming, [steps, steps, width]);
+            let met = head.masked(weights.clone());
+            let to_values = product(&transpose(&met, steps, steps), &incoming, [steps, steps, width]);
             let to_queries = product(&to_logits, k, [steps, steps, width]);
             let to_keys = product(&transpose(&to_logits, steps, steps), q, [steps, steps, width]);
             for (part, values) in [to_queries, to_keys, to_values].iter().enumerate() {
@@ -118,7 +127,7 @@ impl Map for Heads {
 }
 
 impl Head {
-    fn of(attention: &Attention, parts: [Vec<f64>; 3]) -> Self {
+    fn of(attention: &Attention, parts: [Vec<f64>; 3], mask: &[f64]) -> Self {
         let (steps, width) = (attention.steps, attention.head_width());
         let scale = (width as f64).sqrt().recip();
         let mut weights = product(&parts[0], &transpose(&parts[1], steps, width), [steps, width, steps]);
@@ -139,7 +148,13 @@ impl Head {
             let sum: f64 = row.iter().sum();
             row.iter_mut().for_each(|weight| *weight /= sum);
         }
-        Self { parts, weights, slopes }
+        Self { parts, weights, mask: mask.to_vec(), slopes }
+    }
+
+    /// What dropout leaves of weights, or of what they change by.
+    fn masked(&self, mut weights: Vec<f64>) -> Vec<f64> {
+        weights.iter_mut().zip(&self.mask).for_each(|(weight, factor)| *weight *= factor);
+        weights
     }
 }
 
@@ -217,7 +232,7 @@ mod tests {
         let op = OpCapture {
             name: "attention".into(),
             rows: 1,
-            kind: OpCaptureKind::Attention { features: [2; 3], attention: None },
+            kind: OpCaptureKind::Attention { features: [2; 3], attention: None, dropped: None },
             input: values(&[0.0; 6]),
             output: values(&[0.0; 2]),
             cotangent_in: values(&[1.0, 0.0, 2.0, -1.0, 1.0, 1.0]),

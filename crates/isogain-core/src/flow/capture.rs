@@ -131,6 +131,8 @@ pub enum OpCaptureKind {
         features: [usize; 3],
         /// Its heads and what each step sees; `None` where only the features are known.
         attention: Option<Attention>,
+        /// What dropout multiplies each weight with behind the softmax, `[samples, heads, steps, steps]`; `None` where it does not.
+        dropped: Option<Values>,
     },
     /// `y = A(x) B(x)`, value by value, taken whole.
     Product {
@@ -358,8 +360,11 @@ fn check_chain(ops: &[OpCapture]) -> Result<(), CaptureError> {
                     op.expect("input", &op.input, first.len())?;
                 }
             }
-            OpCaptureKind::Attention { features, .. } => {
+            OpCaptureKind::Attention { features, attention, dropped } => {
                 op.expect("input", &op.input, features.iter().sum::<usize>() * op.rows)?;
+                if let (Some(attention), Some(dropped)) = (attention, dropped) {
+                    op.expect("dropped", dropped, op.rows * attention.heads * attention.steps)?;
+                }
             }
             OpCaptureKind::Activation(_) | OpCaptureKind::Mask => op.expect("output", &op.output, op.input.len())?,
             OpCaptureKind::Norm { gamma, ratio, .. } => {

@@ -41,8 +41,8 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         OpCaptureKind::Mask => Some(Box::new(Diagonal(factors(op)))),
         OpCaptureKind::Pool(pool) => Some(Box::new(pool::Links::of(pool, op))),
         OpCaptureKind::QkNorm { gammas, eps } => Some(Box::new(qk_norm::HeadNorms { gammas, eps: *eps, op })),
-        OpCaptureKind::Attention { features, attention } => {
-            Some(Box::new(attention::Heads::of(attention.as_ref()?, *features, op)))
+        OpCaptureKind::Attention { features, attention, dropped } => {
+            Some(Box::new(attention::Heads::of(attention.as_ref()?, *features, dropped.as_ref(), op)))
         }
         OpCaptureKind::Product { ways, .. } => Some(Box::new(product::Product::of(ways)?)),
         // Its head adds a cotangent that depends on none.
@@ -309,12 +309,17 @@ mod tests {
         });
         for (causal, rotary, logit_cap) in [(false, false, None), (true, true, None), (true, false, Some(0.8))] {
             let attention = Attention { features: 8, heads: 2, steps: 3, causal, rotary, logit_cap };
-            let kind = |features| OpCaptureKind::Attention { features, attention: Some(attention) };
-            is_a_derivative(kind([8; 3]), [6, 6], [24, 8], |x| attended(&attention, x));
+            let kind = |features| OpCaptureKind::Attention { features, attention: Some(attention), dropped: None };
+            is_a_derivative(kind([8; 3]), [6, 6], [24, 8], |x| attended(&attention, &[], x));
+            // Some weights are dropped, by other masks for each head of each sample.
+            let mask: Vec<f64> = (0..36).map(|at| if at * at % 5 == 1 { 0.0 } else { 1.5 }).collect();
+            let dropped = Some(Values::from(mask.clone()));
+            let kind_of_dropped = OpCaptureKind::Attention { features: [8; 3], attention: Some(attention), dropped };
+            is_a_derivative(kind_of_dropped, [6, 6], [24, 8], |x| attended(&attention, &mask, x));
             // Two heads that share keys and values: as if each had the same.
             is_a_derivative(kind([8, 4, 4]), [6, 6], [16, 8], |x| {
                 let row = |row: &[f64]| [&row[..8], &row[8..12], &row[8..12], &row[12..], &row[12..]].concat();
-                attended(&attention, &x.chunks_exact(16).flat_map(row).collect::<Vec<f64>>())
+                attended(&attention, &[], &x.chunks_exact(16).flat_map(row).collect::<Vec<f64>>())
             });
         }
     }
@@ -431,7 +436,7 @@ mod tests {
     }
 
     /// Attention of two samples, number by number.
-    fn attended(attention: &Attention, x: &[f64]) -> Vec<f64> {
+    fn attended(attention: &Attention, mask: &[f64], x: &[f64]) -> Vec<f64> {
         let turns = attention.turns();
         let part = |row: usize, part: usize, at: usize| {
             let get = |at: usize| x[row * 24 + part * 8 + at];
@@ -452,7 +457,11 @@ mod tests {
                 attention.logit_cap.map_or(logit, |cap| cap * (logit / cap).tanh()).exp()
             };
             let total: f64 = seen.clone().map(weight).sum();
-            seen.map(|other| weight(other) * part(other, 2, at)).sum::<f64>() / total
+            let kept = |other: usize| {
+                let head = first / 3 * 2 + at / 4;
+                mask.get(head * 9 + row % 3 * 3 + other % 3).copied().unwrap_or(1.0)
+            };
+            seen.map(|other| kept(other) * weight(other) * part(other, 2, at)).sum::<f64>() / total
         };
         (0..48).map(value).collect()
     }

@@ -93,6 +93,9 @@ fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
             head: first_parts(head, kept, parts),
             head_cotangent_in: few(head_cotangent_in),
         },
+        OpCaptureKind::Attention { features, attention, dropped } => {
+            OpCaptureKind::Attention { features: *features, attention: *attention, dropped: dropped.as_ref().map(few) }
+        }
         OpCaptureKind::Recurrent { states, paths, recurrence: Some(Recurrence { rule, steps, directions }) } => {
             let of_direction = |direction: &Direction| Direction { start: few(&direction.start), ..direction.clone() };
             let directions = directions.iter().map(of_direction).collect();

@@ -64,9 +64,11 @@ impl Buffers<'_> {
                 gate: Vec::new(),
                 concatenates: false,
             },
-            TracedKind::Attention { features, plain, .. } => {
-                OpCaptureKind::Attention { features: *features, attention: *plain }
-            }
+            TracedKind::Attention { features, plain, dropped, .. } => OpCaptureKind::Attention {
+                features: *features,
+                attention: *plain,
+                dropped: dropped.map(get).transpose()?,
+            },
             TracedKind::Recurrent { states, paths, .. } => {
                 let path = |path: &TracedPath| {
                     let cotangents = self.states(&op.name, path.states)?;

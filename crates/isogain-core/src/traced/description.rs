@@ -196,6 +196,9 @@ pub enum TracedKind {
         /// all.
         #[serde(default)]
         plain: Option<Attention>,
+        /// What dropout multiplies each weight with, `[samples, heads, steps, steps]`; left out without.
+        #[serde(default)]
+        dropped: Option<BufferId>,
     },
     /// A recurrent layer, over all steps.
     Recurrent {
