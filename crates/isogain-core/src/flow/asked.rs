@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{OpCapture, OpCaptureKind};
 
-/// Products of two numbers beyond which nothing is computed: about a second of one core.
-pub(super) const MOST_PRODUCTS: f64 = 1e9;
+/// Products of two numbers that an answer may take for more samples or probes than the fewest: a tenth of a second of one core.
+pub(super) const ENOUGH_PRODUCTS: f64 = 1e9;
+
+/// Those beyond which nothing is computed, not even with the fewest: about a second.
+const MOST_PRODUCTS: f64 = 1e10;
 
 /// As many products each weight costs before the first way: it is widened and turned round.
 const PREPARED: f64 = 32.0;

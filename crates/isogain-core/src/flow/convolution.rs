@@ -73,7 +73,7 @@ impl Map for Patches {
             }
             output
         };
-        u.chunks_exact(before * all).flat_map(one).collect()
+        u.chunks_exact(before * all).map(one).collect::<Vec<_>>().concat()
     }
 
     fn back(&self, g: &[f64]) -> Vec<f64> {
@@ -96,6 +96,6 @@ impl Map for Patches {
             }
             sums
         };
-        g.chunks_exact(after * all_out).flat_map(one).collect()
+        g.chunks_exact(after * all_out).map(one).collect::<Vec<_>>().concat()
     }
 }

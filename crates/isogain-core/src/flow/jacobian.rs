@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, MOST_PRODUCTS, products};
+use super::asked::{Asked, ENOUGH_PRODUCTS, products};
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 use super::frozen::Frozen;
 use super::samples::affordable;
@@ -88,7 +88,7 @@ fn measured(capture: &Capture) -> Result<Jacobian, String> {
     // The whole way and each layer alone, back and forth.
     let (path, samples) = affordable(path, 4 * FEWEST, capture.batch())?;
     let path = &*path;
-    let most = ((MOST_PRODUCTS / (4.0 * products(path).max(1.0))) as usize).clamp(FEWEST, MOST);
+    let most = ((ENOUGH_PRODUCTS / (4.0 * products(path).max(1.0))) as usize).clamp(FEWEST, MOST);
     let mut blocks = Vec::new();
     for ops in layers(path) {
         let name = if ops[0].begins_layer() { &ops[0].name } else { &body[first].name };
@@ -289,8 +289,8 @@ mod tests {
             asked("[network]\nkind = \"mlp\"\ndepth = 5\nwidth = 8\ninit = \"zeros\"\n"),
             "nothing finite comes back to fc1"
         );
-        let dear = asked("[data]\nbatch = 64\n[network]\ndepth = 8\nwidth = 400\nnorm = \"batch\"\n");
-        assert!(dear.starts_with("16 more ways back would take 1.183e9 products"), "{dear}");
+        let dear = asked("[data]\nbatch = 64\n[network]\ndepth = 8\nwidth = 1200\nnorm = \"batch\"\n");
+        assert!(dear.starts_with("16 more ways back would take 1.064e10 products"), "{dear}");
     }
 
     #[test]

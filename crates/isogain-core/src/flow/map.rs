@@ -36,7 +36,7 @@ pub(super) fn map(op: &OpCapture) -> Option<Box<dyn Map + '_>> {
         }
         OpCaptureKind::Norm { norm, gamma, eps, groups, samples, ratio } => {
             let statistics = norm::Statistics::new(*norm, *eps, *groups, *samples, ratio.as_ref());
-            Some(Box::new(norm::Normalisation { statistics, gamma, op }))
+            Some(Box::new(norm::Normalisation::of(statistics, gamma, op)))
         }
         OpCaptureKind::Mask => Some(Box::new(Diagonal(factors(op)))),
         OpCaptureKind::Pool(pool) => Some(Box::new(pool::Links::of(pool, op))),

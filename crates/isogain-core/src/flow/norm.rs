@@ -47,57 +47,85 @@ pub(super) fn split(statistics: &Statistics, gamma: &Values, op: &OpCapture, rms
     two_parts(Cause::Rescale, rescale, Cause::Projection, gain)
 }
 
-/// Any cotangent sent back through the normalisation as it was: with h = gamma g and the normalised values x', over each
-/// group of values that share statistics, (h - mean h - x' mean(h x')) / sigma; RMS norm leaves the mean of h out.
-fn back(statistics: &Statistics, gamma: &Values, op: &OpCapture, cotangent: &[f64]) -> Vec<f64> {
-    let features = gamma.len();
-    let (gamma, input) = (gamma.to_f64(), op.input.to_f64());
-    let deviations = statistics.deviations(&input, features);
-    let place = statistics.place(op.rows, features);
-    let centres = statistics.norm != NormKind::Rms;
-    let groups = deviations.len();
-    let mut count = vec![0.0; groups];
-    let [mut mean_x, mut mean_h, mut along] = [0; 3].map(|_| vec![0.0; groups]);
-    for (index, (x, g)) in input.iter().zip(cotangent).enumerate() {
-        let group = place(index / features, index % features);
-        count[group] += 1.0;
-        mean_x[group] += x;
-        mean_h[group] += gamma[index % features] * g;
-    }
-    for group in 0..groups {
-        mean_x[group] = if centres { mean_x[group] / count[group] } else { 0.0 };
-        mean_h[group] = if centres { mean_h[group] / count[group] } else { 0.0 };
-    }
-    let normalised = |index: usize, group: usize| (input[index] - mean_x[group]) / deviations[group];
-    for (index, g) in cotangent.iter().enumerate() {
-        let group = place(index / features, index % features);
-        along[group] += gamma[index % features] * g * normalised(index, group) / count[group];
-    }
-    let one = |(index, g): (usize, &f64)| {
-        let group = place(index / features, index % features);
-        let h = gamma[index % features] * g;
-        let kept = (h - mean_h[group] - normalised(index, group) * along[group]) / deviations[group];
-        kept * statistics.ratio(index % features)
-    };
-    cotangent.iter().enumerate().map(one).collect()
+/// The normalisation as it was, as a linear map. A cotangent comes back as, with h = gamma g and the normalised values x', over
+/// each group of values that share statistics, (h - mean h - x' mean(h x')) / sigma; RMS norm leaves the mean of h out.
+pub(super) struct Normalisation {
+    statistics: Statistics,
+    gamma: Vec<f64>,
+    /// x', as the input.
+    normal: Vec<f64>,
+    /// sigma of each group, and how many values it has.
+    deviations: Vec<f64>,
+    count: f64,
+    rows: usize,
 }
 
-/// The map whose transpose [`back`] is.
-pub(super) struct Normalisation<'a> {
-    pub(super) statistics: Statistics,
-    pub(super) gamma: &'a Values,
-    pub(super) op: &'a OpCapture,
+impl Normalisation {
+    pub(super) fn of(statistics: Statistics, gamma: &Values, op: &OpCapture) -> Self {
+        let mut normal = op.input.to_f64().into_owned();
+        let deviations = statistics.deviations(&normal, gamma.len());
+        let count = normal.len() as f64 / deviations.len().max(1) as f64;
+        let gamma = gamma.to_f64().into_owned();
+        let mut map = Self { statistics, gamma, normal: Vec::new(), deviations, count, rows: op.rows };
+        let means = map.means(&normal, |_, x| x);
+        map.each(&mut normal, |group, _, x| *x = (*x - means[group]) / map.deviations[group]);
+        map.normal = normal;
+        map
+    }
+
+    /// For each value of a buffer its group, its index and itself.
+    fn each(&self, values: &mut [f64], mut visit: impl FnMut(usize, usize, &mut f64)) {
+        let features = self.gamma.len();
+        let place = self.statistics.place(self.rows, features);
+        for (row, values) in values.chunks_exact_mut(features.max(1)).enumerate() {
+            for (feature, value) in values.iter_mut().enumerate() {
+                visit(place(row, feature), row * features + feature, value);
+            }
+        }
+    }
+
+    /// Mean of something over each group; of RMS norm, which has none, zeros.
+    fn means(&self, values: &[f64], of: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+        if self.statistics.norm == NormKind::Rms {
+            return vec![0.0; self.deviations.len()];
+        }
+        self.sums(values, of)
+    }
+
+    fn sums(&self, values: &[f64], of: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+        let (features, mut sums) = (self.gamma.len(), vec![0.0; self.deviations.len()]);
+        let place = self.statistics.place(self.rows, features);
+        for (row, values) in values.chunks_exact(features.max(1)).enumerate() {
+            for (feature, &value) in values.iter().enumerate() {
+                sums[place(row, feature)] += of(row * features + feature, value);
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= self.count);
+        sums
+    }
+
+    /// A cotangent behind gamma.
+    fn projected(&self, mut h: Vec<f64>) -> Vec<f64> {
+        let mean = self.means(&h, |_, h| h);
+        let along = self.sums(&h, |index, h| h * self.normal[index]);
+        self.each(&mut h, |group, index, h| {
+            *h = (*h - mean[group] - self.normal[index] * along[group]) / self.deviations[group];
+        });
+        match &self.statistics.ratio {
+            Some(ratio) => scaled(&h, ratio),
+            None => h,
+        }
+    }
 }
 
-impl Map for Normalisation<'_> {
+impl Map for Normalisation {
     /// Without gamma the map is symmetric: what is taken out is a projection, and sigma is one number for each group.
     fn forth(&self, u: &[f64]) -> Vec<f64> {
-        let ones = Values::from(vec![1.0; self.gamma.len()]);
-        scaled(&back(&self.statistics, &ones, self.op, u), &self.gamma.to_f64())
+        scaled(&self.projected(u.to_vec()), &self.gamma)
     }
 
     fn back(&self, g: &[f64]) -> Vec<f64> {
-        back(&self.statistics, self.gamma, self.op, g)
+        self.projected(scaled(g, &self.gamma))
     }
 }
 

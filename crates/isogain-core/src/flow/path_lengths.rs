@@ -137,18 +137,18 @@ mod tests {
     /// Too much for a whole batch is told of fewer samples, unless a norm couples them.
     #[test]
     fn large_networks_are_told_by_some_samples() {
-        let told = |norm: &str| {
+        let told = |norm: &str, width: usize| {
             let recipe = format!(
-                "[network]\nkind = \"residual\"\ndepth = 22\nwidth = 400\ninit = \"he-normal\"\nnorm = \"{norm}\"\n"
+                "[network]\nkind = \"residual\"\ndepth = 22\nwidth = {width}\ninit = \"he-normal\"\nnorm = \"{norm}\"\n"
             );
             path_lengths(&Bench::new(&recipe).capture).unwrap()
         };
-        let Asked::Told(paths) = told("layer") else { unreachable!("some samples are affordable") };
+        let Asked::Told(paths) = told("layer", 400) else { unreachable!("some samples are affordable") };
         assert!(paths.samples > 1 && paths.samples < 64, "{}", paths.samples);
         // Branches that are normalised add a mean square of 1 each to the 2 that He's weights make of the inputs.
         let mean: f64 = (1..=21).map(|block| 1.0 / (f64::from(block) + 2.0)).sum();
         assert!((paths.mean - mean).abs() < 0.05 * mean, "{} for {mean}", paths.mean);
-        let Asked::LeftOut { left_out } = told("batch") else { unreachable!("samples are coupled") };
+        let Asked::LeftOut { left_out } = told("batch", 700) else { unreachable!("samples are coupled") };
         assert!(left_out.contains("more ways back would take"), "{left_out}");
     }
 

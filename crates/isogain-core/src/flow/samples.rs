@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Values;
-use super::asked::{MOST_PRODUCTS, check_cost, prepared, products};
+use super::asked::{ENOUGH_PRODUCTS, check_cost, prepared, products};
 use super::capture::{OpCapture, OpCaptureKind};
 use super::unrolled::{Direction, Recurrence};
 use crate::network::NormKind;
@@ -27,7 +27,7 @@ pub(super) fn affordable(
     batch: usize,
 ) -> Result<(Cow<'_, [OpCapture]>, usize), String> {
     let parts = parts(ops, batch);
-    let left = MOST_PRODUCTS - prepared(ops);
+    let left = ENOUGH_PRODUCTS - prepared(ops);
     let most = parts as f64 * left / (ways as f64 * products(ops)).max(1.0);
     let kept = if couples(ops) { parts } else { parts.min(most as usize).max(1) };
     let few = (kept < parts).then(|| first_parts(ops, kept, parts));
