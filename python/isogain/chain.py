@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
-from torch.utils._pytree import tree_leaves
 
-from isogain import attention, grid, layout
-from isogain.homogeneity import SHAPE_ONLY, passes_scale_on
+from isogain import attention, grid, layout, segments
+from isogain.buffers import Buffers
+from isogain.homogeneity import passes_scale_on
 from isogain.layout import WEIGHTED
 from isogain.through_time import Direction, Layer, layers_of, reads_steps_first, takes_last_layer
 from isogain.trace import Node, Trace
@@ -44,7 +44,7 @@ BATCH_RENORM = "BatchRenorm"
 
 @dataclass
 class Chain:
-    """The operations of a model as the core reads them; buffers are indices into `Builder.tensors`."""
+    """The operations of a model as the core reads them; buffers are indices into `Builder.buffers`."""
 
     ops: list[dict[str, Any]]
     renamed: dict[str, str]
@@ -106,10 +106,7 @@ class Builder:
         self._owned = {path for path, module in model.named_modules() if any(True for _ in module.parameters())}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._taken: set[str] = set()
-        self.tensors: list[Tensor] = []
-        self._indices: dict[tuple[int, bool], int] = {}
-        # Held so that their identities are not given to other tensors.
-        self._sources: list[Tensor] = []
+        self.buffers = Buffers()
         self._renamed: dict[str, str] = {}
         self._scaled: Node | None = None
         """The last joint behind a layer: what it is c times as large for, laws say."""
@@ -117,7 +114,6 @@ class Builder:
         """Steps and samples, where positions come step by step at present."""
         self.begins_with_steps: tuple[int, int] | None = None
         """The same, where attention shows that they do so from the input on, and nobody had said it."""
-        self._by_sample: dict[int, Tensor] = {}
         self._products = 0
         """Products around the present operation."""
 
@@ -149,7 +145,7 @@ class Builder:
                 return False
             return takes_last_layer(node, following) or (following.module == node.module and self._is_composed(node.module))
 
-        return [node for node in _cuts(nodes, source) if not inside(node)]
+        return [node for node in segments.cuts(nodes, source) if not inside(node)]
 
     def _is_composed(self, path: str) -> bool:
         kind = self._classes.get(path, "")
@@ -163,13 +159,13 @@ class Builder:
         ops: list[dict[str, Any]] = []
         outer, outer_order, self._scaled = self._scaled, self._steps_first, cuts[0] if cuts else None
         source, laid = (cuts[0] if cuts else None), axis
-        gave = self._ordered(source.value).to("cpu") if source is not None else None
+        gave = self._by_sample(source.value).to("cpu") if source is not None else None
         for position, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False)):
             segment = [node for node in nodes if before.index < node.index <= after.index]
             cotangent = first if position == 0 and first is not None else before.gradient
             assert cotangent is not None
             axis = layout.axis_of(before, after, axis)
-            if len(segment) == 1 and _is_shape_only(before, after):
+            if len(segment) == 1 and segments.is_shape_only(before, after):
                 axis = layout.axis_moved(after, axis)
                 continue  # what follows starts from the same numbers in another order
             self._check_batched(after)
@@ -187,7 +183,7 @@ class Builder:
             else:
                 ops += self._ops(before, after, segment, cotangent, axis, laid)
             source, laid = after, -1 if found is not None else axis
-            gave = self.tensors[ops[-1]["output"]]
+            gave = self.buffers.tensors[ops[-1]["output"]]
             if ops[-1]["kind"] not in ("activation", "other"):
                 self._scaled = after
         self._scaled, self._steps_first = outer, outer_order
@@ -217,15 +213,15 @@ class Builder:
         of_input = laid if is_flattened or pooled else axis if before.value.dim() == after.value.dim() else None
         op: dict[str, Any] = {
             "rows": layout.rows(after, axis),
-            "input": self.buffer(self._ordered(before.value), of_input),
-            "output": self.buffer(self._ordered(after.value), axis),
-            "cotangent_in": self.buffer(self._ordered(cotangent), of_input),
-            "cotangent_out": self.buffer(self._ordered(_gradient(after)), axis),
+            "input": self.buffers.add(self._by_sample(before.value), of_input),
+            "output": self.buffers.add(self._by_sample(after.value), axis),
+            "cotangent_in": self.buffers.add(self._by_sample(cotangent), of_input),
+            "cotangent_out": self.buffers.add(self._by_sample(_gradient(after)), axis),
         }
         if len(segment) == 1:
             found = self._single(before, after, axis, before.value.shape[1:] if is_flattened else None)
             return op | found | ({"pool": pooled} if pooled and found["kind"] == "other" else {})
-        if (branch := _residual(before, after)) is not None:
+        if (branch := segments.residual(before, after)) is not None:
             return op | self._residual_op(before, after, branch, segment, cotangent, axis)
         if (projected := self._projected(before, after, segment, axis)) is not None:
             return op | projected
@@ -244,7 +240,7 @@ class Builder:
         """A parameter that multiplies (LayerScale, ReZero) is the operation's scale: one that starts at zero is a gate that
         opens with the first step."""
         if node.function == "mul":
-            for tensor in _tensors(node):
+            for tensor in segments.tensors_of(node):
                 if own := self._parameters.get(id(tensor)):
                     self._renamed[own] = f"{name}.scale"
 
@@ -255,9 +251,9 @@ class Builder:
             return None
         gradient = self.trace.weights[id(weight)]
         kind = "convolution" if node.function.startswith("conv") else "linear"
-        fields: dict[str, Any] = {"kind": kind, "weight": self.buffer(layout.as_read(weight, flattened))}
+        fields: dict[str, Any] = {"kind": kind, "weight": self.buffers.add(layout.as_read(weight, flattened))}
         if gradient is not None:
-            fields["weight_gradient"] = self.buffer(layout.as_read(gradient, flattened))
+            fields["weight_gradient"] = self.buffers.add(layout.as_read(gradient, flattened))
         if kind == "linear":
             fields["units"] = layout.units(node)
         elif (window := grid.convolution(node)) is not None:
@@ -283,10 +279,10 @@ class Builder:
         own: dict[str, Any] = {"bias": None}
         given = [bias for bias in biases if bias is not None]
         if given:
-            own["bias"] = {"values": self.buffer(_one_below_the_other(given))}
+            own["bias"] = {"values": self.buffers.add(_one_below_the_other(given))}
             gradients = [self.trace.weights.get(id(bias)) for bias in given]
             if all(gradient is not None for gradient in gradients):
-                own["bias"]["gradient"] = self.buffer(_one_below_the_other(gradients))
+                own["bias"]["gradient"] = self.buffers.add(_one_below_the_other(gradients))
         return own
 
     def _linear_weight(self, node: Node) -> Tensor | None:
@@ -330,10 +326,10 @@ class Builder:
 
     def _gamma(self, node: Node, weight: Tensor | None, features: int) -> int:
         if weight is None:
-            return self.buffer(torch.ones(features), None)
+            return self.buffers.add(torch.ones(features), None)
         if name := self._own[node.index]:
             self._renamed |= {f"{name}.weight": f"{name}.gamma", f"{name}.bias": f"{name}.beta"}
-        return self.buffer(weight)
+        return self.buffers.add(weight)
 
     def _residual_op(self, before: Node, after: Node, branch: Node, segment: list[Node], cotangent: Tensor, axis: int) -> dict[str, Any]:
         inner = [node for node in segment if node is not after]
@@ -345,13 +341,13 @@ class Builder:
         return {
             "name": name,
             "kind": "residual",
-            "branch_cotangent_in": self.buffer(returned, axis),
+            "branch_cotangent_in": self.buffers.add(returned, axis),
             "branch": self._chain(cuts, inner, axis, first=returned),
         }
 
     def _projected(self, before: Node, after: Node, segment: list[Node], axis: int) -> dict[str, Any] | None:
         """`S(x) + F(x)`, where neither is the identity."""
-        sides = _sides(before, after, segment) if after.function == "add" and float(after.kwargs.get("alpha", 1)) == 1.0 else None
+        sides = segments.sides(before, after, segment) if after.function == "add" and float(after.kwargs.get("alpha", 1)) == 1.0 else None
         if sides is None:
             return None
         # What people call the skip has less in it.
@@ -368,7 +364,7 @@ class Builder:
         return {
             "name": name,
             "kind": "residual",
-            "branch_cotangent_in": self.buffer(through, axis),
+            "branch_cotangent_in": self.buffers.add(through, axis),
             "branch": branch_ops,
             "shortcut": skip_ops,
         }
@@ -387,8 +383,8 @@ class Builder:
             order = self._steps_first = (before.value.shape[0], before.value.shape[1])
             self.begins_with_steps = self.begins_with_steps or order
         by_sample: Callable[[Tensor], Tensor] = lambda steps: steps.transpose(0, 1)
-        given, came, whole = self._ordered(before.value), self._ordered(cotangent), self._ordered(after.value)
-        returned = self._ordered(_gradient(after))
+        given, came, whole = self._by_sample(before.value), self._by_sample(cotangent), self._by_sample(after.value)
+        returned = self._by_sample(_gradient(after))
         for at, layer in enumerate(layers):
             is_last = at == len(layers) - 1
             name = self._unique(path if len(layers) == 1 else f"{path}.l{at}")
@@ -408,10 +404,10 @@ class Builder:
                 "name": name,
                 "kind": "recurrent",
                 "rows": output.numel() // output.shape[-1],
-                "input": self.buffer(given),
-                "output": self.buffer(output),
-                "cotangent_in": self.buffer(came),
-                "cotangent_out": self.buffer(left),
+                "input": self.buffers.add(given),
+                "output": self.buffers.add(output),
+                "cotangent_in": self.buffers.add(came),
+                "cotangent_out": self.buffers.add(left),
                 "cell": layer.kind.cell,
                 "activation": layer.kind.activation,
                 "inputs": layer.inputs,
@@ -426,10 +422,10 @@ class Builder:
                 ops.append({
                     "name": self._unique(f"{path}.last"),
                     "rows": len(output),
-                    "input": self.buffer(output),
-                    "output": self.buffer(whole),
-                    "cotangent_in": self.buffer(left),
-                    "cotangent_out": self.buffer(returned),
+                    "input": self.buffers.add(output),
+                    "output": self.buffers.add(whole),
+                    "cotangent_in": self.buffers.add(left),
+                    "cotangent_out": self.buffers.add(returned),
                     "pool": {"pool": "last", "positions": output.shape[1]},
                 } | self._other([call], "last") | {"weighted": False})  # fmt: skip
             given, came = output, left
@@ -438,27 +434,27 @@ class Builder:
                 ops.append({
                     "name": self._unique(f"{path}.dropout"),
                     "rows": given.numel() // given.shape[-1],
-                    "input": self.buffer(output),
-                    "output": self.buffer(given),
-                    "cotangent_in": self.buffer(left),
-                    "cotangent_out": self.buffer(came),
+                    "input": self.buffers.add(output),
+                    "output": self.buffers.add(given),
+                    "cotangent_in": self.buffers.add(left),
+                    "cotangent_out": self.buffers.add(came),
                 } | self._other([call], "dropout") | {"weighted": False, "masks": True})  # fmt: skip
         return ops
 
     def _direction(self, direction: Direction) -> dict[str, Any]:
-        weight, hidden_weight, *biases = (self.buffer(tensor) for tensor in direction.weights)
-        start = self.buffer(direction.start)
+        weight, hidden_weight, *biases = (self.buffers.add(tensor) for tensor in direction.weights)
+        start = self.buffers.add(direction.start)
         return {"weight": weight, "hidden_weight": hidden_weight, "biases": biases or None, "start": start}
 
     def _steps(self, tensor: Tensor) -> dict[str, int]:
-        return {"buffer": self.buffer(tensor), "steps": len(tensor)}
+        return {"buffer": self.buffers.add(tensor), "steps": len(tensor)}
 
     def _is_plain_linear(self, node: Node) -> bool:
         return node.function in ("linear", "addmm", "matmul", "mm") and self._linear(node) is not None
 
     def _attention(self, before: Node, after: Node, found: attention.Attention, cotangent: Tensor) -> list[dict[str, Any]]:
         """Attention, and in front of it the projections to queries, keys and values as one linear operation."""
-        path = _common(self._path_of(node) for node in (*found.roots, after)) or after.module
+        path = segments.common_path(self._path_of(node) for node in (*found.roots, after)) or after.module
         inner, came = found.side_by_side(gradient=False), found.side_by_side(gradient=True)
         ops: list[dict[str, Any]] = []
         if found.are_projections:
@@ -468,28 +464,28 @@ class Builder:
                 "name": self._unique(f"{path}.qkv".lstrip(".")),
                 "kind": "linear",
                 "rows": found.rows,
-                "input": self.buffer(self._ordered(before.value)),
-                "output": self.buffer(inner),
-                "cotangent_in": self.buffer(self._ordered(cotangent)),
-                "cotangent_out": self.buffer(came),
-                "weight": self.buffer(_one_below_the_other(weights)),
+                "input": self.buffers.add(self._by_sample(before.value)),
+                "output": self.buffers.add(inner),
+                "cotangent_in": self.buffers.add(self._by_sample(cotangent)),
+                "cotangent_out": self.buffers.add(came),
+                "weight": self.buffers.add(_one_below_the_other(weights)),
                 "units": "rows" if all(layout.units(root) == "rows" for root in found.roots) else "unknown",
             }
             if all(gradient is not None for gradient in gradients):
-                projection["weight_gradient"] = self.buffer(_one_below_the_other(gradients))
+                projection["weight_gradient"] = self.buffers.add(_one_below_the_other(gradients))
             if (own := self._own_terms(found.roots, weights)) is not None:
                 projection["own"] = own
             ops.append(projection)
         # Without a shape nothing is followed, whatever was dropped.
-        dropped = {} if found.plain is None or found.dropped is None else {"dropped": self.buffer(found.dropped)}
+        dropped = {} if found.plain is None or found.dropped is None else {"dropped": self.buffers.add(found.dropped)}
         ops.append({
             "name": self._unique(f"{path}.attention".lstrip(".")),
             "kind": "attention",
             "rows": found.rows,
-            "input": self.buffer(inner),
-            "output": self.buffer(found.given(after.value)),
-            "cotangent_in": self.buffer(came),
-            "cotangent_out": self.buffer(found.given(_gradient(after))),
+            "input": self.buffers.add(inner),
+            "output": self.buffers.add(found.given(after.value)),
+            "cotangent_in": self.buffers.add(came),
+            "cotangent_out": self.buffers.add(found.given(_gradient(after))),
             "features": found.features,
             "homogeneous": attention.is_homogeneous(found, before),
         } | attention.describe(found) | dropped)  # fmt: skip
@@ -497,7 +493,7 @@ class Builder:
 
     def _composed(self, before: Node, segment: list[Node], axis: int) -> dict[str, Any]:
         """What one module writes in several calls, or several modules between two joints."""
-        path = _common(self._path_of(node) for node in segment)
+        path = segments.common_path(self._path_of(node) for node in segment)
         kind = self._classes.get(path, "")
         if kind in COMPOSED_ACTIVATIONS:
             return {"name": self._unique(path), "kind": "activation", "activation": COMPOSED_ACTIVATIONS[kind]}
@@ -507,14 +503,14 @@ class Builder:
             self._own[last.index] = path
             gamma = self._gamma(last, getattr(module, "weight", None), last.value.shape[-1])
             if _is_beside_one(module, before.value, last.value):
-                gamma = self.buffer(1 + module.weight.detach(), None)
+                gamma = self.buffers.add(1 + module.weight.detach(), None)
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
         if kind == BATCH_RENORM and last.function == "batch_norm":
             self._own[last.index] = path
             return {"name": self._unique(path), **(self._norm(last) or {})}
-        name = path if path and path not in self._reserved | self._taken else f"{path}.{_main_call(segment)}".lstrip(".")
-        operation = kind if kind and path else _main_call(segment)
+        name = path if path and path not in self._reserved | self._taken else f"{path}.{segments.main_call(segment)}".lstrip(".")
+        operation = kind if kind and path else segments.main_call(segment)
         found = {"name": self._unique(name)} | self._other(segment, operation)
         factors = self._factors(before, segment, axis)
         return found if factors is None else found | {"product": factors}
@@ -522,7 +518,7 @@ class Builder:
     def _factors(self, before: Node, segment: list[Node], axis: int) -> list[list[dict[str, Any]]] | None:
         """The operations of both factors of `A(x) B(x)`, as gated linear units have them."""
         after = segment[-1]
-        sides = _sides(before, after, segment) if after.function == "mul" and self._products < DEEPEST else None
+        sides = segments.sides(before, after, segment) if after.function == "mul" and self._products < DEEPEST else None
         if sides is None or any(side[-1].value.shape != after.value.shape for side in sides):
             return None
         returned = [self.trace.backs.get((side[-1].index, before.index)) for side in sides]
@@ -545,13 +541,17 @@ class Builder:
             "masks": len(segment) == 1 and segment[0].function in MASKS,
         }
 
+    def _by_sample(self, tensor: Tensor) -> Tensor:
+        """The tensor with all positions of a sample together."""
+        return tensor if self._steps_first is None else self.buffers.by_sample(tensor, self._steps_first)
+
     # -- names -----------------------------------------------------------------------------------------------------------
 
     def _parameter_path(self, node: Node) -> str:
         """Path of the module whose `weight` a call uses: its own where modules share one."""
-        if node.module in self._leaves and any(tensor is self._weights[node.module] for tensor in _tensors(node)):
+        if node.module in self._leaves and any(tensor is self._weights[node.module] for tensor in segments.tensors_of(node)):
             return node.module
-        for tensor in _tensors(node):
+        for tensor in segments.tensors_of(node):
             name = self._parameters.get(id(tensor), "")
             if name.endswith(".weight"):
                 return name.removesuffix(".weight")
@@ -570,7 +570,7 @@ class Builder:
 
     def _block_name(self, inner: Sequence[Node]) -> str:
         weighted = [self._own[node.index] for node in inner if self._own[node.index] and node.function in WEIGHTED]
-        for path in (_common(weighted), _common(self._path_of(node) for node in inner)):
+        for path in (segments.common_path(weighted), segments.common_path(self._path_of(node) for node in inner)):
             if path and path not in self._reserved | self._taken:
                 return self._unique(path)
         return self._unique("block")
@@ -587,83 +587,8 @@ class Builder:
 
     def _has_weights(self, nodes: Sequence[Node]) -> bool:
         multiplying = [node for node in nodes if node.function not in ("add", "sub", "mul", "div", "truediv")]
-        return any(t.dim() > 1 and id(t) in self.trace.weights for node in multiplying for t in _tensors(node))
+        return any(t.dim() > 1 and id(t) in self.trace.weights for node in multiplying for t in segments.tensors_of(node))
 
-    # -- buffers ---------------------------------------------------------------------------------------------------------
-
-    def _ordered(self, tensor: Tensor) -> Tensor:
-        """The tensor with all positions of a sample together."""
-        if self._steps_first is None:
-            return tensor
-        if id(tensor) not in self._by_sample:
-            self._by_sample[id(tensor)] = layout.by_sample(tensor.detach(), self._steps_first)
-            self._sources.append(tensor)
-        return self._by_sample[id(tensor)]
-
-    def buffer(self, tensor: Tensor, axis: int | None = None) -> int:
-        """Index of the tensor in memory order, its channels last. `axis` is where they are: 1, -1, or None for any order."""
-        moves = axis == 1 and tensor.dim() > 2
-        key = (id(tensor), moves)
-        if key not in self._indices:
-            plain = tensor.detach().to("cpu")
-            self.tensors.append((plain.movedim(1, -1) if moves else plain).contiguous())
-            self._sources.append(tensor)
-            self._indices[key] = len(self.tensors) - 1
-        return self._indices[key]
-
-
-def _cuts(nodes: Sequence[Node], source: Node | None = None) -> list[Node]:
-    """The tensors that everything later depends on through nothing else, in order."""
-    last_use: dict[int, int] = {}
-    for node in nodes:
-        for read in node.inputs:
-            last_use[read.index] = node.index
-    members = {node.index for node in nodes}
-    live: set[int] = set()
-    if source is not None and source.index in last_use:
-        live.add(source.index)
-    found = []
-    for node in nodes:
-        live = {index for index in live if last_use.get(index, -1) > node.index}
-        if not live:
-            found.append(node)
-        if last_use.get(node.index, -1) > node.index and node.index in members:
-            live.add(node.index)
-    return found
-
-
-def _residual(before: Node, after: Node) -> Node | None:
-    """F(x) in `x + F(x)`."""
-    if after.function != "add" or len(after.inputs) != 2 or float(after.kwargs.get("alpha", 1)) != 1.0:
-        return None
-    others = [node for node in after.inputs if node is not before]
-    if len(others) == 1 and others[0].value.shape == before.value.shape == after.value.shape:
-        return others[0]
-    return None
-
-
-def _sides(before: Node, after: Node, segment: Sequence[Node]) -> list[list[Node]] | None:
-    """What a call with two operands makes of a joint for each of them, where they have nothing else in common."""
-    sides = [_behind(end, before, segment) for end in after.inputs]
-    if len(sides) != 2 or not all(sides) or {node.index for node in sides[0]} & {node.index for node in sides[1]}:
-        return None
-    return sides
-
-
-def _behind(end: Node, before: Node, segment: Sequence[Node]) -> list[Node]:
-    """What lies between a joint and one of the tensors made of it, that tensor last; empty where it is not made of it alone."""
-    members = {node.index: node for node in segment}
-    found: dict[int, Node] = {}
-    waiting = [end]
-    while waiting:
-        node = waiting.pop()
-        if node is before or node.index in found:
-            continue
-        if node.index not in members:
-            continue
-        found[node.index] = node
-        waiting += node.inputs
-    return [found[index] for index in sorted(found)]
 
 
 def _bias(node: Node) -> Tensor | None:
@@ -682,13 +607,6 @@ def _one_below_the_other(weights: Sequence[Tensor | None]) -> Tensor:
     return torch.cat([weight.detach().flatten() for weight in weights if weight is not None])
 
 
-def _is_shape_only(before: Node, after: Node) -> bool:
-    same = before.value.numel() == after.value.numel() and before.value.dtype == after.value.dtype
-    if "dropout" in after.function and same:
-        return bool(torch.equal(before.value, after.value))
-    return same and after.function in SHAPE_ONLY
-
-
 def _gradient(node: Node) -> Tensor:
     assert node.gradient is not None, "only nodes with a gradient are kept"
     return node.gradient
@@ -705,28 +623,3 @@ def _is_beside_one(norm: nn.Module, given: Tensor, gave: Tensor) -> bool:
     return bool(beside < alone)
 
 
-def _tensors(node: Node) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves((node.args, node.kwargs)) if isinstance(leaf, Tensor)]
-
-
-def _common(paths: Any) -> str:
-    """Longest path that all of these lie in."""
-    found: list[str] | None = None
-    for path in paths:
-        parts = path.split(".") if path else []
-        if found is None:
-            found = parts
-        else:
-            length = next((i for i, (a, b) in enumerate(zip(found, parts, strict=False)) if a != b), min(len(found), len(parts)))
-            found = found[:length]
-    return ".".join(found or [])
-
-
-def _main_call(segment: Sequence[Node]) -> str:
-    """The call that says most of what a segment does."""
-    telling: Callable[[Node], bool] = lambda node: node.function not in SHAPE_ONLY and node.function not in ("add", "mul")
-    names = [node.function for node in segment if telling(node)]
-    for known in ("scaled_dot_product_attention", "softmax", "cat"):
-        if known in names:
-            return {"softmax": "attention", "scaled_dot_product_attention": "attention"}.get(known, known)
-    return names[-1] if names else segment[-1].function

@@ -122,13 +122,13 @@ def _examined(
     builder, chain = taken_apart(found, model)
     parameters = []
     for name, parameter in found.parameters.items():
-        entry: dict[str, Any] = {"name": chain.renamed.get(name, name), "weight": builder.buffer(_local(parameter))}
+        entry: dict[str, Any] = {"name": chain.renamed.get(name, name), "weight": builder.buffers.add(_local(parameter))}
         gradient = found.gradients[name]
         if gradient is not None:
-            entry["gradient"] = builder.buffer(_local(gradient))
+            entry["gradient"] = builder.buffers.add(_local(gradient))
         parameters.append(entry)
     loss = float(found.loss)
-    kind, samples, data = _task(found, inputs, builder.buffer)
+    kind, samples, data = _task(found, inputs, builder.buffers.add)
     # Where heads run side by side, what the chain ends with is not what the loss compares with the targets.
     kind = kind if chain.is_whole else "other"
     # Of an unknown loss nobody could say what a rise of it means.
@@ -147,11 +147,11 @@ def _examined(
         "precision": "f64" if any(p.dtype == torch.float64 for p in found.parameters.values()) else "f32",
         "counterfactual": counterfactual,
         "unit_roundoff": _unit_roundoff(found),
-        "arc": None if arc is None else _arc(*map(builder.buffer, arc)),
+        "arc": None if arc is None else _arc(*map(builder.buffers.add, arc)),
         "rehearsal": rehearse(model, optimizer, run) if is_rehearsed and optimizer is not None else None,
         "remarks": [dataclasses.asdict(remark) for remark in remarks],
     }
-    return Report(_core.Checked(json.dumps(description), builder.tensors))
+    return Report(_core.Checked(json.dumps(description), builder.buffers.tensors))
 
 
 def _arc(gradient: int, activation: int) -> dict[str, int]:

@@ -45,7 +45,7 @@ def measure(model: nn.Module, inputs: Any, targets: Any, loss_fn: Loss | None, f
     head = next((op for op in reversed(ops) if op["kind"] in ("linear", "convolution")), None)
     if head is None:
         return None
-    gradient, activation = builder.tensors[ops[0]["cotangent_in"]], builder.tensors[head["input"]]
+    gradient, activation = builder.buffers.tensors[ops[0]["cotangent_in"]], builder.buffers.tensors[head["input"]]
     moved = next(leaf for leaf in tree_leaves(arc) if isinstance(leaf, Tensor))
     # A chain that begins behind the inputs has no gradient of theirs.
     is_of_points = gradient.numel() == moved.numel() and activation.numel() % POINTS == 0
