@@ -13,8 +13,8 @@ const MOST_PRODUCTS: f64 = 1e10;
 /// As many products each weight costs before the first way: it is widened and turned round.
 const PREPARED: f64 = 32.0;
 
-/// As many products a unit's step costs before the first way: its functions, and their slopes.
-const UNIT: f64 = 256.0;
+/// As many products a unit's step of a recurrence costs: slopes by its gates and states, and a share of what finds them.
+const UNIT: f64 = 48.0;
 
 /// An answer, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,9 @@ pub(super) fn products(ops: &[OpCapture]) -> f64 {
         OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
             weight.len() as f64 * op.rows as f64
         }
-        OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => recurrence.weights() as f64 * op.rows as f64,
+        OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => {
+            recurrence.weights() as f64 * op.rows as f64 + UNIT * op.output.len() as f64
+        }
         OpCaptureKind::Attention { attention: Some(attention), .. } => {
             // Logits, values, and what both take back to queries and keys.
             4.0 * (op.rows * attention.steps * attention.features) as f64
@@ -66,10 +68,7 @@ pub(super) fn prepared(ops: &[OpCapture]) -> f64 {
         OpCaptureKind::Linear { weight, .. } | OpCaptureKind::Convolution { weight, .. } => {
             PREPARED * weight.len() as f64
         }
-        // It is run again, each unit with its slopes.
-        OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => {
-            recurrence.weights() as f64 * (op.rows as f64 + PREPARED) + UNIT * op.output.len() as f64
-        }
+        OpCaptureKind::Recurrent { recurrence: Some(recurrence), .. } => PREPARED * recurrence.weights() as f64,
         _ => op.ways().into_iter().map(prepared).sum(),
     };
     ops.iter().map(of).sum()

@@ -206,6 +206,7 @@ impl Add for Dual {
 impl Mul for Dual {
     type Output = Self;
 
+    #[expect(clippy::suspicious_arithmetic_impl, reason = "the slope of a product is a sum")]
     fn mul(self, other: Self) -> Self {
         let slope = |place: usize| self.slopes[place] * other.value + self.value * other.slopes[place];
         Self { value: self.value * other.value, slopes: std::array::from_fn(slope) }
