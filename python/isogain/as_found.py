@@ -76,7 +76,8 @@ class _State:
         for tensor, value in self.values:
             # Sparse tensors cannot be compared, and nobody writes into them.
             if tensor.layout == torch.strided and not (tensor.shape == value.shape and torch.equal(tensor, value)):
-                tensor.resize_(value.shape).copy_(value)
+                # One that holds a NaN is like no other, and may be one that cannot be resized.
+                (tensor if tensor.shape == value.shape else tensor.resize_(value.shape)).copy_(value)
         if not isinstance(self.module, torch.jit.ScriptModule):  # whose buffers are written to, and never replaced
             self.module._buffers.clear()
             self.module._buffers.update(self.buffers)

@@ -379,7 +379,9 @@ class Builder:
         """Each layer of a call, and which of its states are read: all, or the last one alone."""
         path = self._path(call)
         ops: list[dict[str, Any]] = []
-        if reads_steps_first(call) and self._steps_first is None and layers[0].directions:
+        # One that only begins with what was computed of the batch reads another sequence.
+        is_read = layout.is_same(call.args[0].detach(), before.value.detach())
+        if is_read and reads_steps_first(call) and self._steps_first is None and layers[0].directions:
             order = self._steps_first = (before.value.shape[0], before.value.shape[1])
             self.begins_with_steps = self.begins_with_steps or order
         by_sample: Callable[[Tensor], Tensor] = lambda steps: steps.transpose(0, 1)
@@ -388,14 +390,14 @@ class Builder:
         for at, layer in enumerate(layers):
             is_last = at == len(layers) - 1
             name = self._unique(path if len(layers) == 1 else f"{path}.l{at}")
-            last_state = is_last and call.place == 1 and len(layer.directions) == 1 and returned.numel() == layer.output[-1].numel()
+            last_state = is_read and is_last and call.place == 1 and len(layer.directions) == 1 and returned.numel() == layer.output[-1].numel()
             output = whole if is_last and not last_state else by_sample(layer.output)
             left = returned if is_last and not last_state else by_sample(layer.cotangent)
             if last_state:
                 left = torch.zeros_like(output)
                 left[:, -1] = returned.reshape(left[:, -1].shape)
             # The last states of several layers or directions are no sequence.
-            directions = layer.directions if not is_last or last_state or call.place == 0 else []
+            directions = [] if not is_read else layer.directions if not is_last or last_state or call.place == 0 else []
             if self._classes.get(call.module) in ("RNN", "LSTM", "GRU") and call.module in self._leaves:
                 for old, new in RECURRENT_PARAMETERS:
                     for own in (f"{old}_l{at}", f"parametrizations.{old}_l{at}.original"):

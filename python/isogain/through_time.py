@@ -178,7 +178,7 @@ def layers_of(node: Node) -> list[Layer] | None:
                 sequence = masks.dropped(outputs[-1])
                 dropped.append(sequence)
         whole = _result(node, outputs, runs, batch_first)
-        if whole is None or whole.shape != node.gradient.shape or not masks.fit(whole, node.value):
+        if whole is None or not bool(whole.isfinite().all()) or whole.shape != node.gradient.shape or not masks.fit(whole, node.value):
             return None
         asked = [*outputs, *dropped, *(tensor for layer in runs for run in layer for tensor in _tensors(run))]
         found = torch.autograd.grad(whole, asked, node.gradient.double(), allow_unused=True)

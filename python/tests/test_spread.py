@@ -341,6 +341,40 @@ def test_states_that_nobody_begins_with_zeros_are_followed() -> None:
     assert abs(told["log_gain"] - 0.5 * math.log(float(whole.square().sum()) / x[..., 0].numel() / 4)) < 4 * told["log_gain_error"]
 
 
+@pytest.mark.parametrize("cell", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("shape", [(3, 4, 3), (3, 6, 3)])
+def test_a_recurrence_that_only_begins_with_what_the_batch_gives_is_taken_whole(cell: type[nn.RNNBase], shape: tuple[int, ...]) -> None:
+    class Caption(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.begin, self.states, self.head = nn.Linear(3, 4), nn.Linear(4, 5), cell(3, 5, batch_first=True), nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            begin = torch.tanh(self.begin(self.first(x).mean(1)))[None].contiguous()
+            return self.head(self.states(torch.ones(shape), (begin, begin) if cell is nn.LSTM else begin)[0].mean(1))
+
+    told = isogain.check(Caption(), (torch.randn(3, 6, 3), torch.arange(3)), F.cross_entropy).flow["jacobian"]
+    assert told["left_out"] == "states (recurrent) cannot be followed for any direction"
+
+
+@pytest.mark.parametrize("where", ["input", "weight"])
+def test_recurrent_layers_that_give_no_numbers_are_told_as_others_are(where: str) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.states, self.head = nn.Linear(3, 4), nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.states(self.first(x) * (math.inf if where == "input" else 1))[0][:, -1])
+
+    model = Broken()
+    if where == "weight":
+        with torch.no_grad():
+            model.states.weight_hh_l0.fill_(math.nan)
+    found = isogain.check(model, (torch.randn(3, 6, 3), torch.arange(3)), F.cross_entropy).findings
+    assert "forward-overflow" in [finding["rule"] for finding in found]
+
+
 def test_paths_through_convolutions_are_told() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(*residual())

@@ -14,6 +14,8 @@ pub(super) struct Patches {
     under: Vec<Option<usize>>,
     /// Of each group of channels its weight, `[taps x channels in, channels out]`.
     weights: Vec<Vec<f64>>,
+    /// The same of all groups, tap by tap.
+    of_taps: Vec<f64>,
     transposed: OnceCell<Vec<Vec<f64>>>,
     /// Positions of one sample's input and output.
     positions: [usize; 2],
@@ -32,7 +34,8 @@ impl Patches {
         let weight = weight.to_f64();
         let weights = (0..groups).map(|group| columns(&weight, channels_out, group * of_group, of_group)).collect();
         let channels = [channels, of_group];
-        Self { under: window.patches(), weights, transposed: OnceCell::new(), positions, channels }
+        let of_taps = weight.into_owned();
+        Self { under: window.patches(), weights, of_taps, transposed: OnceCell::new(), positions, channels }
     }
 
     fn fan_in(&self) -> usize {
@@ -53,12 +56,43 @@ fn columns(matrix: &[f64], width: usize, from: usize, count: usize) -> Vec<f64> 
     matrix.chunks_exact(width).flat_map(|row| &row[from..from + count]).copied().collect()
 }
 
+impl Patches {
+    /// Whether each channel is a group by itself (a depthwise convolution), so that its products are those of rows.
+    fn is_depthwise(&self) -> bool {
+        self.channels == [1, 1] && self.weights.len() > 1
+    }
+
+    /// What each position of one sample's output does with each of the input under its taps: the weights of the tap, then the
+    /// first value of either in their rows of channels.
+    fn links(&self) -> impl Iterator<Item = (&[f64], [usize; 2])> {
+        let (width, taps) = (self.weights.len(), self.fan_in());
+        let link = move |(index, position): (usize, &Option<usize>)| {
+            let weights = &self.of_taps[index % taps * width..][..width];
+            Some((weights, [index / taps * width, (*position)? * width]))
+        };
+        self.under.iter().enumerate().filter_map(link)
+    }
+}
+
+/// Adds the products of two rows to a third.
+fn add_products(sums: &mut [f64], one: &[f64], other: &[f64]) {
+    for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
+        *sum += one * other;
+    }
+}
+
 impl Map for Patches {
     fn forth(&self, u: &[f64]) -> Vec<f64> {
         let ([before, after], [channels, of_group]) = (self.positions, self.channels);
         let [all, all_out] = self.all_channels();
         let one = |sample: &[f64]| {
             let mut output = vec![0.0; after * all_out];
+            if self.is_depthwise() {
+                for (weights, [to, from]) in self.links() {
+                    add_products(&mut output[to..][..all], weights, &sample[from..]);
+                }
+                return output;
+            }
             for (group, weight) in self.weights.iter().enumerate() {
                 let mut patches = vec![0.0; self.under.len() * channels];
                 for (patch, position) in patches.chunks_exact_mut(channels).zip(&self.under) {
@@ -83,6 +117,12 @@ impl Map for Patches {
         let transposed = self.transposed.get_or_init(|| self.weights.iter().map(turned).collect());
         let one = |sample: &[f64]| {
             let mut sums = vec![0.0; before * all];
+            if self.is_depthwise() {
+                for (weights, [from, to]) in self.links() {
+                    add_products(&mut sums[to..][..all], weights, &sample[from..]);
+                }
+                return sums;
+            }
             for (group, transposed) in transposed.iter().enumerate() {
                 let of_this = columns(sample, all_out, group * of_group, of_group);
                 let patches = product(&of_this, transposed, [after, of_group, self.fan_in()]);
