@@ -30,7 +30,7 @@ pub(super) fn affordable(
     let left = ENOUGH_PRODUCTS - prepared(ops);
     let most = parts as f64 * left / (ways as f64 * products(ops)).max(1.0);
     let kept = if couples(ops) { parts } else { parts.min(most as usize).max(1) };
-    let few = (kept < parts).then(|| first_parts(ops, kept, parts));
+    let few = (kept < parts).then(|| some_parts(ops, kept, parts));
     let ops = few.map_or(Cow::Borrowed(ops), Cow::Owned);
     check_cost(&ops, ways)?;
     Ok((ops, batch / parts * kept))
@@ -59,15 +59,20 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The first `kept` of so many parts of a batch: of every buffer the first rows. Gradients of weights stay those of the whole
-/// batch.
-fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
-    let few = |values: &Values| {
-        let count = values.len() / parts * kept;
-        match values {
-            Values::F32(values) => Values::from(values[..count].to_vec()),
-            Values::F64(values) => Values::from(values[..count].to_vec()),
-        }
+/// Which of so many parts of a batch stand for all of them: from all over it, since a batch may be sorted.
+fn spread_over(parts: usize, kept: usize) -> impl Iterator<Item = usize> + Clone {
+    (0..kept).map(move |part| part * parts / kept)
+}
+
+/// Some parts of a batch, of every buffer their rows. Gradients of weights stay those of the whole batch.
+fn some_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
+    fn rows<T: Copy>(values: &[T], parts: usize, kept: usize) -> Vec<T> {
+        let each = values.len() / parts;
+        spread_over(parts, kept).flat_map(|part| &values[part * each..][..each]).copied().collect()
+    }
+    let few = |values: &Values| match values {
+        Values::F32(values) => Values::from(rows(values, parts, kept)),
+        Values::F64(values) => Values::from(rows(values, parts, kept)),
     };
     let kind = |kind: &OpCaptureKind| match kind {
         OpCaptureKind::Norm { norm, gamma, eps, groups, ratio, samples } => {
@@ -78,19 +83,19 @@ fn first_parts(ops: &[OpCapture], kept: usize, parts: usize) -> Vec<OpCapture> {
         OpCaptureKind::Residual { scale, branch, branch_cotangent_in, shortcut, gate, concatenates } => {
             OpCaptureKind::Residual {
                 scale: *scale,
-                branch: first_parts(branch, kept, parts),
+                branch: some_parts(branch, kept, parts),
                 branch_cotangent_in: few(branch_cotangent_in),
-                shortcut: first_parts(shortcut, kept, parts),
-                gate: first_parts(gate, kept, parts),
+                shortcut: some_parts(shortcut, kept, parts),
+                gate: some_parts(gate, kept, parts),
                 concatenates: *concatenates,
             }
         }
         OpCaptureKind::Product { ways, weighted } => OpCaptureKind::Product {
-            ways: ways.each_ref().map(|way| first_parts(way, kept, parts)),
+            ways: ways.each_ref().map(|way| some_parts(way, kept, parts)),
             weighted: *weighted,
         },
         OpCaptureKind::AuxiliaryHead { head, head_cotangent_in } => OpCaptureKind::AuxiliaryHead {
-            head: first_parts(head, kept, parts),
+            head: some_parts(head, kept, parts),
             head_cotangent_in: few(head_cotangent_in),
         },
         OpCaptureKind::Attention { features, attention, dropped } => {
@@ -122,17 +127,20 @@ mod tests {
     use crate::flow::frozen::Frozen;
     use crate::rules::fixture::Bench;
 
-    /// Where nothing couples samples, what comes back to the first of them is what was measured with all.
+    /// Where nothing couples samples, what comes back to some of them is what was measured with all.
     #[test]
-    fn the_first_samples_are_what_they_were() {
+    fn some_samples_are_what_they_were() {
         for more in ["", "norm = \"layer\"\nactivation = \"gelu\"", "kind = \"residual\"\nnorm = \"rms\""] {
             let bench = Bench::new(&format!("[network]\ndepth = 5\nwidth = 24\n{more}\n"));
             let body = &bench.capture.ops()[..bench.capture.head()];
             assert!(!couples(body));
-            let few = first_parts(body, 3, bench.capture.batch());
+            let few = some_parts(body, 3, bench.capture.batch());
             let back = Frozen::of(&few).unwrap().back(&few.last().unwrap().cotangent_out.to_f64());
-            let measured = body[0].cotangent_in.to_f64();
-            assert_eq!(back.len() * bench.capture.batch(), measured.len() * 3);
+            let (batch, whole) = (bench.capture.batch(), body[0].cotangent_in.to_f64());
+            let each = whole.len() / batch;
+            let of_sample = |at: usize| &whole[at * each..][..each];
+            let measured = [0, batch / 3, 2 * batch / 3].map(of_sample).concat();
+            assert_eq!(back.len(), measured.len());
             let largest = back.iter().fold(0.0_f64, |largest, g| largest.max(g.abs()));
             assert!(largest > 0.0);
             assert!(back.iter().zip(measured.iter()).all(|(a, b)| (a - b).abs() < 1e-12 * largest), "{more}");
