@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::capture::OpCapture;
 use super::map::Map;
 use super::values::{dot, rms};
+use super::ways::scaled;
 use super::{Cause, Part, Values};
 use crate::matmul::{product, transpose};
 use crate::network::Attention;
@@ -58,8 +59,8 @@ struct Head {
     parts: [Vec<f64>; 3],
     /// P, `[steps, steps]`.
     weights: Vec<f64>,
-    /// What P is multiplied with before it meets the values; 1 where it is empty.
-    mask: Vec<f64>,
+    /// What dropout multiplies P with, and what it leaves of it for the values; `None` without.
+    dropped: Option<[Vec<f64>; 2]>,
     /// Of the logits by Q K^T: 1 / sqrt d, times the slope of their bound.
     slopes: Vec<f64>,
 }
@@ -72,7 +73,7 @@ impl Heads {
         let masks = dropped.map(Values::to_f64).unwrap_or_default();
         let each = attention.steps * attention.steps;
         let head = |(index, place): (usize, Place<'_>)| {
-            let mask = masks.get(index * each..(index + 1) * each).unwrap_or_default();
+            let mask = masks.get(index * each..(index + 1) * each);
             Head::of(attention, [0, 1, 2].map(|part| place.read(&input, part, &features)), mask)
         };
         let heads = places(attention, op.rows).enumerate().map(head).collect();
@@ -95,7 +96,7 @@ impl Map for Heads {
             let through_keys = product(q, &transpose(&dk, steps, width), [steps, width, steps]);
             let sum = through_queries.iter().zip(through_keys).zip(slopes).map(|((q, k), slope)| (q + k) * slope);
             let of_weights = head.masked(softmax_slope(weights, &sum.collect::<Vec<f64>>(), steps));
-            let of_values = product(&head.masked(weights.clone()), &dv, [steps, steps, width]);
+            let of_values = product(head.kept(), &dv, [steps, steps, width]);
             let of_weights = product(&of_weights, v, [steps, steps, width]);
             place.add(&mut output, 0, &[features], &of_values);
             place.add(&mut output, 0, &[features], &of_weights);
@@ -113,8 +114,7 @@ impl Map for Heads {
             let to_weights = head.masked(product(&incoming, &transpose(v, steps, width), [steps, width, steps]));
             let mut to_logits = softmax_slope(weights, &to_weights, steps);
             to_logits.iter_mut().zip(slopes).for_each(|(g, slope)| *g *= slope);
-            let met = head.masked(weights.clone());
-            let to_values = product(&transpose(&met, steps, steps), &incoming, [steps, steps, width]);
+            let to_values = product(&transpose(head.kept(), steps, steps), &incoming, [steps, steps, width]);
             let to_queries = product(&to_logits, k, [steps, steps, width]);
             let to_keys = product(&transpose(&to_logits, steps, steps), q, [steps, steps, width]);
             for (part, values) in [to_queries, to_keys, to_values].iter().enumerate() {
@@ -127,7 +127,7 @@ impl Map for Heads {
 }
 
 impl Head {
-    fn of(attention: &Attention, parts: [Vec<f64>; 3], mask: &[f64]) -> Self {
+    fn of(attention: &Attention, parts: [Vec<f64>; 3], mask: Option<&[f64]>) -> Self {
         let (steps, width) = (attention.steps, attention.head_width());
         let scale = (width as f64).sqrt().recip();
         let mut weights = product(&parts[0], &transpose(&parts[1], steps, width), [steps, width, steps]);
@@ -148,13 +148,21 @@ impl Head {
             let sum: f64 = row.iter().sum();
             row.iter_mut().for_each(|weight| *weight /= sum);
         }
-        Self { parts, weights, mask: mask.to_vec(), slopes }
+        let dropped = mask.map(|mask| [mask.to_vec(), scaled(&weights, mask)]);
+        Self { parts, weights, dropped, slopes }
     }
 
-    /// What dropout leaves of weights, or of what they change by.
-    fn masked(&self, mut weights: Vec<f64>) -> Vec<f64> {
-        weights.iter_mut().zip(&self.mask).for_each(|(weight, factor)| *weight *= factor);
-        weights
+    /// What the values are multiplied by.
+    fn kept(&self) -> &[f64] {
+        self.dropped.as_ref().map_or(&self.weights, |[_, kept]| kept)
+    }
+
+    /// What dropout leaves of a change of the weights, and of its cotangent.
+    fn masked(&self, change: Vec<f64>) -> Vec<f64> {
+        match &self.dropped {
+            Some([mask, _]) => scaled(&change, mask),
+            None => change,
+        }
     }
 }
 
