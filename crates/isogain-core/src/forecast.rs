@@ -98,7 +98,7 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     let outputs = outputs(start);
     let gates = gates(&network.ops, &outputs);
     let scale = ops.iter().find_map(|op| match &op.kind {
-        OpKind::Residual(residual) => Some(residual.scale),
+        OpKind::Residual(residual) => Some(residual.scale * kept(&ops).sqrt()),
         _ => None,
     });
     let side_by_side = concatenation(&network.ops);
@@ -275,6 +275,19 @@ fn positions_of_norm(network: &Network) -> usize {
     positions
 }
 
+/// Share of the samples that a branch is not left out for, mean over those that stochastic depth leaves out for some: of the
+/// energy that the branches add, this much is added.
+fn kept(ops: &[&Op]) -> f64 {
+    let shares: Vec<f64> = ops
+        .iter()
+        .filter_map(|op| match &op.kind {
+            OpKind::StochasticDepth(drop) => Some(1.0 - drop.fraction),
+            _ => None,
+        })
+        .collect();
+    if shares.is_empty() { 1.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 }
+}
+
 /// What dropout multiplies the energy by per hidden layer: the geometric mean over them. Beside skips and in recurrent
 /// layers it stands elsewhere and is not counted.
 fn dropout_noise(network: &Network) -> f64 {
@@ -382,6 +395,21 @@ mod tests {
         assert!((default.gradient_rms_per_layer.unwrap() - (kept / 6.0).sqrt()).abs() < 1e-9);
         let layers = |limits: &Limits| estimate(limits, Ceiling::GradientScale).0.unwrap();
         assert!((layers(&default) / layers(&of_grid) - kept.ln() / (kept / 6.0).ln()).abs() < 1e-6, "{default:?}");
+    }
+
+    /// Of a He branch as much is added as samples go through it: half of them at the last of branches whose share falls to it.
+    #[test]
+    fn branches_that_are_left_out_add_less() {
+        for (more, kept) in [
+            ("", 1.0),
+            ("stochastic_depth = 0.75\nstochastic_depth_uniform = true", 0.25),
+            ("stochastic_depth = 0.5", 1.0 - 0.5 * 11.0 / 20.0),
+        ] {
+            let text = format!("kind = \"residual\"\ndepth = 11\nwidth = 64\ninit = \"he-normal\"\n{more}");
+            let (_, limits) = limits(&text, Shape::vector(64), 1.0);
+            let per_layer = limits.gradient_rms_per_layer.unwrap();
+            assert!((per_layer - f64::sqrt(1.0 + kept)).abs() < 1e-6, "{more}: {limits:?}");
+        }
     }
 
     /// What auxiliary heads send follows from their weights, the factor on their loss and the positions that share it.

@@ -200,6 +200,7 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
                 norm_eps,
                 weight_norm,
                 stochastic_depth: if has_branches { drop } else { 0.0 },
+                stochastic_depth_uniform: has_branches && drop > 0.0 && per_channel,
                 branch_scale,
                 learnable_scale,
                 scale_per_channel: learnable_scale && per_channel,
@@ -253,6 +254,7 @@ fn resnet() -> impl Strategy<Value = NetworkRecipe> {
             learnable_scale: false,
             scale_per_channel: false,
             stochastic_depth: 0.0,
+            stochastic_depth_uniform: false,
             ..net
         }
     })

@@ -264,7 +264,7 @@ impl Model {
                         let (positions, seed) = (pass.positions, pass.noise_of(name));
                         ops::stochastic_depth(x, positions, *fraction, seed, pass.site(name))
                     }
-                    Mode::Evaluate => ops::watch(x, pass.site(name)),
+                    Mode::Evaluate => ops::expected_depth(x, *fraction, pass.site(name)),
                 },
                 OpKind::Embedding(Embedding { positions, .. }) => {
                     let positions = positions.then(|| pass.matrix(name, "position"));

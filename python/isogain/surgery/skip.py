@@ -55,6 +55,8 @@ def steps(model: nn.Module, layout: Layout, skip: Mapping[str, Any], inputs: Any
         raise CannotApply("skip", "a factor for each channel has to be made in the model's own code")
     if skip.get("gate_bias") is not None:
         raise CannotApply("skip", "a gate has weights of its own, and has to be made in the model's own code")
+    if skip.get("dropped"):
+        raise CannotApply("skip", "samples that leave a branch out have to be made in the model's own code")
     if skip.get("growth") is not None:
         raise CannotApply("skip", "layers that read all before them are wider, and have to be made in the model's own code")
     finder = _Finder(model, layout)

@@ -72,6 +72,7 @@ impl Default for NetworkRecipe {
             output_activation: None,
             dropout: 0.0,
             stochastic_depth: 0.0,
+            stochastic_depth_uniform: false,
             kernel: 3,
             stages: 1,
             pool: Pooling::Max,

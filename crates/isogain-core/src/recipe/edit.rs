@@ -304,6 +304,32 @@ pub fn set_channel_scale(network: &mut NetworkRecipe, scale: f64) -> Result<(), 
     Ok(())
 }
 
+/// Lets every residual branch (in an explicit list those that are not inside another one) leave out this share of the
+/// samples in training.
+///
+/// # Errors
+/// A network without skip connections; one that does not add its branches, or does so already.
+pub fn drop_branches(network: &mut NetworkRecipe, share: f64) -> Result<(), CannotApply> {
+    if !has_skip(network) {
+        return Err(CannotApply("the network has no skip connections"));
+    }
+    if !adds(network) {
+        return Err(CannotApply("the network does not add its branches to what they read"));
+    }
+    if network.stochastic_depth > 0.0 || any(&network.layers, &|layer| layer.stochastic_depth.is_some()) {
+        return Err(CannotApply("the network leaves branches out already"));
+    }
+    if network.kind != NetworkKind::Layers {
+        network.stochastic_depth = share;
+        network.stochastic_depth_uniform = true;
+        return Ok(());
+    }
+    for branch in network.layers.iter_mut().filter_map(|layer| layer.residual.as_mut()) {
+        branch.push(LayerRecipe { stochastic_depth: Some(share), ..LayerRecipe::default() });
+    }
+    Ok(())
+}
+
 /// Computes each hidden layer's and convolution's weights from what is trained; those from state to state where they are
 /// to be orthogonal, those around an attention where they are to be divided by their largest singular value.
 ///
@@ -489,6 +515,21 @@ pub fn has_skip(network: &NetworkRecipe) -> bool {
         NetworkKind::Layers => any(&network.layers, &|layer| layer.residual.is_some()),
         NetworkKind::Mlp | NetworkKind::Convnet | NetworkKind::Rnn | NetworkKind::Lstm | NetworkKind::Gru => false,
     }
+}
+
+/// The factor on each residual branch at the start, in an explicit list on those that are not inside another one.
+pub fn branch_factors(network: &NetworkRecipe) -> Vec<f64> {
+    let branches = match network.kind {
+        NetworkKind::Layers => {
+            let blocks = network.layers.iter().filter(|layer| layer.residual.is_some());
+            return blocks.map(|layer| layer.scale.unwrap_or(1.0)).collect();
+        }
+        _ if !has_skip(network) => 0,
+        NetworkKind::Resnet => network.depth.saturating_sub(2) / 2,
+        NetworkKind::Transformer => 2 * network.depth,
+        _ => network.depth.saturating_sub(1),
+    };
+    vec![branch_scale(network.branch_scale, branches); branches]
 }
 
 fn keeps_no_pairs(network: &NetworkRecipe) -> Result<(), CannotApply> {

@@ -7,7 +7,7 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 41] = [
+const KEYS: [(&str, &[NetworkKind]); 42] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
@@ -26,6 +26,7 @@ const KEYS: [(&str, &[NetworkKind]); 41] = [
     ("output_activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("dropout", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("stochastic_depth", &[Residual, Resnet, Transformer]),
+    ("stochastic_depth_uniform", &[Residual, Resnet, Transformer]),
     ("kernel", &[Convnet]),
     ("stages", &[Convnet]),
     ("pool", &[Convnet]),
@@ -116,6 +117,7 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         {
             "with growth x and F(x) stand side by side"
         }
+        "stochastic_depth_uniform" if network.stochastic_depth == 0.0 => "only with stochastic_depth above 0",
         "scale_per_channel" if !network.learnable_scale => "only with learnable_scale = true",
         "head_init" if kind == Transformer && network.tied => "with tied = true the head has the embedding's table",
         _ => return None,

@@ -74,6 +74,9 @@ pub struct NetworkRecipe {
     /// Share of the samples that the last residual branch leaves out in training; branch l of L leaves out l/L of it.
     #[serde(skip_serializing_if = "is_zero")]
     pub stochastic_depth: f64,
+    /// Whether every branch leaves out the same share.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stochastic_depth_uniform: bool,
     /// Rows and columns of a patch (`convnet`); odd.
     #[serde(skip_serializing_if = "is_three")]
     pub kernel: usize,

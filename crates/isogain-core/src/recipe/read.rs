@@ -164,6 +164,11 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         output_activation: table.optional("output_activation", output_activation)?,
         dropout: table.get("dropout", default.dropout, Entry::number)?,
         stochastic_depth: table.get("stochastic_depth", default.stochastic_depth, Entry::number)?,
+        stochastic_depth_uniform: table.get(
+            "stochastic_depth_uniform",
+            default.stochastic_depth_uniform,
+            Entry::flag,
+        )?,
         kernel: table.get("kernel", default.kernel, Entry::whole)?,
         stages: table.get("stages", default.stages, Entry::whole)?,
         pool: table.get("pool", default.pool, |entry| entry.choice("pooling"))?,

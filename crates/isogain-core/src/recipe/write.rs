@@ -148,6 +148,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("head", &network.head, &default.head);
     settings.changed("dropout", &network.dropout, &default.dropout);
     settings.changed("stochastic_depth", &network.stochastic_depth, &default.stochastic_depth);
+    settings.changed("stochastic_depth_uniform", &network.stochastic_depth_uniform, &default.stochastic_depth_uniform);
     settings.changed("supervise_every", &network.supervise_every, &default.supervise_every);
     settings.changed("supervise_share", &network.supervise_share, &default.supervise_share);
     settings.changed("output_activation", &network.output_activation, &default.output_activation);

@@ -26,6 +26,7 @@ mod critical_dropout_init;
 mod deep_norm;
 mod delta_orthogonal_init;
 mod diagonal_recurrence;
+mod drop_branches;
 mod fixed_variance_init;
 mod fixup_init;
 mod gated_cell;
@@ -112,7 +113,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 57] = [
+pub static TABLE: [&Remedy; 58] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -154,6 +155,7 @@ pub static TABLE: [&Remedy; 57] = [
     &add_gated_skip::REMEDY,
     &connect_densely::REMEDY,
     &supervise_layers::REMEDY,
+    &drop_branches::REMEDY,
     &scale_input::REMEDY,
     &change_learning_rate::REMEDY,
     &warm_up::REMEDY,

@@ -316,10 +316,40 @@ fn gates_and_dense_connections_keep_groups_and_pairs() {
     }
     for joined in ["gate_bias = -1.0", "growth = 8"] {
         let bench = Bench::new(&format!("[network]\nkind = \"residual\"\ndepth = 8\nwidth = 16\n{joined}\n"));
-        for remedy in ["looks-linear-init", "scale-branches", "fixup-init", "add-skip"] {
+        for remedy in ["looks-linear-init", "scale-branches", "drop-branches", "fixup-init", "add-skip"] {
             assert!(parameters(remedy, &bench).is_empty(), "{remedy} {joined}");
         }
     }
+}
+
+/// One branch for a sample on average, or four; less where a factor makes the branches smaller.
+#[test]
+fn branches_are_dropped_where_their_sum_grows() {
+    let bench = plain(2, "relu", "\"he-normal\"");
+    let treated = |network: &str| {
+        let recipe = parse(&format!("[network]\n{network}\n"), "net.toml").unwrap();
+        (named("drop-branches").unwrap().prescribe)(&bench.case(), &recipe)
+    };
+    let given =
+        |network: &str| -> Vec<String> { treated(network).into_iter().map(|variant| variant.parameters).collect() };
+    let residual = "kind = \"residual\"\ndepth = 21\ninit = \"he-normal\"\n";
+    assert_eq!(given(residual), ["stochastic_depth = 0.95", "stochastic_depth = 0.8"]);
+    assert_eq!(given(&format!("{residual}branch_scale = 0.5")), ["stochastic_depth = 0.8", "stochastic_depth = 0.2"]);
+    let has_nothing_to_drop = [
+        "depth = 20",
+        "kind = \"residual\"\ndepth = 2",
+        &format!("{residual}branch_scale = \"depth\""),
+        &format!("{residual}norm = \"layer\""),
+        &format!("{residual}stochastic_depth = 0.1"),
+    ];
+    for network in has_nothing_to_drop {
+        assert!(given(network).is_empty(), "{network}");
+    }
+    let block = "{ residual = [{ activation = \"relu\" }, { linear = 16 }] }";
+    let list = format!("[{{ linear = 16 }}, {block}, {block}, {block}, {{ linear = 10 }}]");
+    let list = format!("kind = \"layers\"\nlayers = {list}");
+    assert_eq!(given(&list), ["stochastic_depth = 0.667"]);
+    assert_eq!(to_toml(&treated(&list)[0].recipe).matches("{ stochastic_depth = 0.667 }").count(), 3);
 }
 
 #[test]

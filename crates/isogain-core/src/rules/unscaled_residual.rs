@@ -65,7 +65,14 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     let mut finding = Finding::new(RULE.name, level, [first.0, last.0], message)
         .against("ln of the stream's growth", growth, SUFFERS, "a sum of 1/sqrt(L) branches grows by sqrt(e) at most")
         .against("branch scale", first.1, scaled, "1/sqrt(L) keeps the variance within e (Hanin & Rolnick 2018)")
-        .remedies(&["scale-branches", "fixup-init", "insert-layer-norm", "insert-batch-norm", "change-learning-rate"]);
+        .remedies(&[
+            "scale-branches",
+            "fixup-init",
+            "insert-layer-norm",
+            "insert-batch-norm",
+            "drop-branches",
+            "change-learning-rate",
+        ]);
     finding.causes = forward(case.start).map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
     finding.theory = Some("a He-initialised branch of full size doubles the variance: x1.414 per block".into());
     Some(finding)

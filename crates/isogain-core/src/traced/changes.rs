@@ -63,6 +63,9 @@ pub struct Skip {
     /// How many features of F(x) stand beside x instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub growth: Option<usize>,
+    /// Share of the samples that every branch leaves out in training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<f64>,
 }
 
 /// Settings of the optimizer that change.
@@ -106,7 +109,7 @@ impl Subject {
         let (old, new) = (&before.network, &after.network);
         let skip = |network: &NetworkRecipe| {
             let factor = (network.branch_scale, network.learnable_scale, network.scale_per_channel);
-            (network.kind, factor, network.gate_bias, network.growth)
+            (network.kind, factor, network.gate_bias, network.growth, network.stochastic_depth)
         };
         let becomes = |name| before.optimizer.name != name && after.optimizer.name == name;
         let settings = Settings {
@@ -146,6 +149,7 @@ impl Subject {
                 per_channel: new.scale_per_channel,
                 gate_bias: new.gate_bias,
                 growth: new.growth,
+                dropped: (new.stochastic_depth > 0.0).then_some(new.stochastic_depth),
             }),
             output_activation: (old.output_activation.is_some() && new.output_activation.is_none()).then_some(()),
             optimizer: (settings != Settings::default()).then_some(settings),

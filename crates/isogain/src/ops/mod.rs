@@ -60,7 +60,7 @@ pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
 pub(crate) use site::{Arithmetic, Collected, PathThroughTime, Site, ThroughTime};
 pub(crate) use softmax::{softmax, softmax_row};
-pub(crate) use stochastic_depth::stochastic_depth;
+pub(crate) use stochastic_depth::{expected_depth, stochastic_depth};
 pub(crate) use tape::watch;
 
 #[cfg(test)]

@@ -280,7 +280,8 @@ fn a_bound_on_the_logits_is_a_tanh_before_the_softmax() {
     }
 }
 
-/// Whole samples of three positions each: what stays is scaled up, and the cotangent goes where the values went.
+/// Whole samples of three positions each: what stays is as it was, and the cotangent goes where the values went; evaluation
+/// has the mean of both.
 #[test]
 fn stochastic_depth_leaves_out_whole_samples() {
     let (samples, positions, fraction) = (2000, 3, 0.4);
@@ -294,7 +295,7 @@ fn stochastic_depth_leaves_out_whole_samples() {
         for (sample, values) in output.chunks_exact(2 * positions).enumerate() {
             let is_left_out = values.iter().all(|value| *value == 0.0);
             left_out += usize::from(is_left_out);
-            let factor = if is_left_out { 0.0 } else { 1.0 / (1.0 - fraction) };
+            let factor = if is_left_out { 0.0 } else { 1.0 };
             let range = sample * 2 * positions..(sample + 1) * 2 * positions;
             let of = |all: &[f64]| all[range.clone()].iter().map(|value| factor * value).collect::<Vec<f64>>();
             assert_close("stochastic depth: output", dtype, values.to_vec(), of(&read(x.clone())));
@@ -305,6 +306,10 @@ fn stochastic_depth_leaves_out_whole_samples() {
         assert!((share - fraction).abs() < 5.0 * (fraction * (1.0 - fraction) / samples as f64).sqrt(), "{share}");
         assert_eq!(run(7).0, output);
         assert_ne!(run(8).0, output);
+        let (output, cotangent, _) = pulled(&x, &[], |x, _| expected_depth(x, fraction, site()));
+        let expected = |all: Vec<f64>| all.into_iter().map(|value| (1.0 - fraction) * value).collect::<Vec<f64>>();
+        assert_close("evaluation: output", dtype, output, expected(read(x.clone())));
+        assert_close("evaluation: cotangent", dtype, cotangent, expected(weights));
     }
 }
 

@@ -199,7 +199,8 @@ impl<'n> Chain<'n> {
 
     /// Stochastic depth at the end of branch `number` of `branches`, if the network has it.
     pub(super) fn own_stochastic_depth(&mut self, name: impl Into<String>, number: usize, branches: usize) {
-        let fraction = self.net.stochastic_depth * number as f64 / branches as f64;
+        let depth = if self.net.stochastic_depth_uniform { 1.0 } else { number as f64 / branches as f64 };
+        let fraction = self.net.stochastic_depth * depth;
         if fraction > 0.0 {
             self.push(name, OpKind::StochasticDepth(Dropout { fraction }));
         }
