@@ -90,7 +90,9 @@ pub fn limits(network: &Network, recipe: &Recipe, start: &Snapshot) -> Limits {
     let norm = ops.iter().find_map(|op| match &op.kind {
         OpKind::Norm(norm) => Some(match norm.norm {
             // At the start batch renormalisation is batch norm.
-            NormKind::Batch | NormKind::BatchRenorm => Norm::Batch { batch: start.batch * positions_of_norm(network) },
+            NormKind::Batch | NormKind::BatchRenorm => {
+                Norm::Batch { batch: start.batch / norm.parts(start.batch) * positions_of_norm(network) }
+            }
             NormKind::Layer | NormKind::Rms | NormKind::Group => Norm::Layer,
         }),
         _ => None,

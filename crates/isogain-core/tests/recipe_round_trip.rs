@@ -197,6 +197,7 @@ fn shaped(kind: NetworkKind) -> BoxedStrategy<NetworkRecipe> {
                 norm,
                 norm_groups,
                 norm_ramp,
+                ghost_batch: (norm == Some(NormKind::Batch)).then_some(2),
                 norm_eps,
                 weight_norm,
                 stochastic_depth: if has_branches { drop } else { 0.0 },
@@ -296,6 +297,7 @@ fn recurrent_network() -> impl Strategy<Value = NetworkRecipe> {
                 weight_norm,
                 norm_groups: default.norm_groups,
                 norm_ramp: default.norm_ramp,
+                ghost_batch: None,
                 norm_eps: default.norm_eps,
                 ..net
             }
@@ -335,6 +337,7 @@ fn transformer() -> impl Strategy<Value = NetworkRecipe> {
                 norm: (!fixup).then_some(if is_rms { NormKind::Rms } else { NormKind::Layer }),
                 norm_groups: default.norm_groups,
                 norm_ramp: default.norm_ramp,
+                ghost_batch: None,
                 norm_placement,
                 weight_norm,
                 positions,

@@ -340,7 +340,10 @@ impl Model {
     fn normalise(&self, name: &str, norm: &Norm, pass: &mut Pass<'_>, x: Tensor<2>) -> Tensor<2> {
         let (gamma, site) = (pass.vector(name, "gamma"), pass.site(name));
         match (norm.norm, pass.mode) {
-            (NormKind::Batch, Mode::Train) => ops::batch_norm(x, norm.eps, gamma, pass.vector(name, "beta"), site),
+            (NormKind::Batch, Mode::Train) => {
+                let parts = norm.parts(x.dims()[0] / pass.positions.max(1));
+                ops::batch_norm(x, norm.eps, parts, [gamma, pass.vector(name, "beta")], site)
+            }
             (NormKind::BatchRenorm, Mode::Train) => {
                 let running = (self.running[name].clone(), norm.ramp);
                 ops::batch_renorm(x, norm.eps, [gamma, pass.vector(name, "beta")], running, site)

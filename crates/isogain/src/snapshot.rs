@@ -250,7 +250,7 @@ impl Captures<'_> {
                 norm: norm.norm,
                 gamma: value("gamma"),
                 eps: norm.eps,
-                groups: norm.groups,
+                groups: if norm.ghost > 0 { norm.parts(self.samples) } else { norm.groups },
                 samples: self.samples,
                 ratio: self.ratio(op, norm, start),
             },

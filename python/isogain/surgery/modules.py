@@ -133,10 +133,65 @@ class BatchRenorm(nn.modules.batchnorm._NormBase):
 
 def renormalised(old: Any, ramp: int) -> BatchRenorm:
     """A batch norm as a batch renormalisation that goes on from its statistics, weights and momentum."""
+    new: BatchRenorm = _going_on(old, BatchRenorm, ramp)
+    return new
+
+
+def _going_on(old: Any, kind: Any, number: int) -> Any:
     like = old.weight if old.weight is not None else old.running_mean
     place = {} if like is None else {"device": like.device, "dtype": like.dtype}
-    new = BatchRenorm(old.num_features, ramp, old.eps, old.momentum, **place)
+    new = kind(old.num_features, number, old.eps, old.momentum, **place)
     new.load_state_dict(old.state_dict(), strict=False)
+    return new
+
+
+class GhostBatchNorm(nn.modules.batchnorm._NormBase):
+    """Batch norm over parts of a batch (Hoffer, Hubara and Soudry 2017): in training each of as many equal parts as have at least
+    `ghost` samples is normalised by its own mean and variance, and the running averages follow each of them. For
+    `[batch, features]` and `[batch, channels, ...]`."""
+
+    num_batches_tracked: torch.Tensor
+
+    def __init__(
+        self,
+        features: int,
+        ghost: int = 64,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        if ghost < 2:
+            raise ValueError(f"ghost is {ghost}: must be at least 2 samples")
+        super().__init__(features, eps, momentum, device=device, dtype=dtype)
+        self.ghost = ghost
+
+    def parts(self, samples: int) -> int:
+        """Of a batch of so many samples."""
+        most = max(samples // self.ghost, 1)
+        return next(parts for parts in range(most, 0, -1) if samples % parts == 0)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if input.ndim < 2:
+            raise ValueError(f"expected [batch, features, ...], got {input.ndim} axes")
+        parts = self.parts(input.shape[0]) if self.training else 1
+        return torch.cat([self._normalised(part) for part in input.chunk(parts)])
+
+    def _normalised(self, part: torch.Tensor) -> torch.Tensor:
+        momentum = self.momentum
+        if self.training:
+            self.num_batches_tracked.add_(1)
+            momentum = 1.0 / float(self.num_batches_tracked) if momentum is None else momentum
+        running = (self.running_mean, self.running_var, self.weight, self.bias)
+        return nn.functional.batch_norm(part, *running, self.training, momentum or 0.0, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, ghost={self.ghost}, eps={self.eps:g}"
+
+
+def split(old: Any, ghost: int) -> GhostBatchNorm:
+    """A batch norm as one over parts of the batch that goes on from its statistics, weights and momentum."""
+    new: GhostBatchNorm = _going_on(old, GhostBatchNorm, ghost)
     return new
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from isogain.surgery.activation import all_paths
 from isogain.surgery.code import OLD, Call
 from isogain.surgery.errors import CannotApply
-from isogain.surgery.modules import BatchRenorm, renormalised
+from isogain.surgery.modules import BatchRenorm, GhostBatchNorm, renormalised, split
 from isogain.surgery.observe import Layer, Layout, is_transposed
 from isogain.surgery.steps import Replace, Step
 
@@ -18,20 +18,24 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def steps(model: nn.Module, layout: Layout, text: str) -> list[Step]:
-    """Inserts `batch`, `batch-renorm(ramp = 100)`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is a module of its own, the norm goes in
-    front of that module, so that no parameter of the model changes its name; else behind the layer. A layer that a
-    norm follows is left alone; all others take the place of batch norms, but for frozen ones."""
-    read = re.fullmatch(r"(batch|layer|rms)|(?:(group)\(groups|(batch-renorm)\(ramp) = (\d+)\)", text)
+    """Inserts `batch`, `batch-renorm(ramp = 100)`, `layer`, `rms` or `group(groups = 8)` norms. Where a layer's activation is
+    a module of its own, the norm goes in front of that module, so that no parameter of the model changes its name; else
+    behind the layer. A layer that a norm follows is left alone; all others take the place of batch norms, but for frozen ones,
+    and `batch(ghost = 64)` goes nowhere else."""
+    read = re.fullmatch(r"(batch|layer|rms)|(?:(group)\(groups|(batch-renorm)\(ramp|batch\((ghost)) = (\d+)\)", text)
     if read is None:
-        known = "batch, batch-renorm(ramp = 100), layer, rms, group(groups = 8)"
+        known = "batch, batch-renorm(ramp = 100), layer, rms, group(groups = 8), batch(ghost = 64)"
         raise CannotApply(f"norm = {text}", f"unknown; known: {known}")
-    kind, number = read[1] or read[2] or read[3], int(read[4] or 1)
-    if number < 1:
-        raise CannotApply(f"norm = {text}", f"{'ramp' if kind == 'batch-renorm' else 'groups'} must be at least 1")
+    kind, number = read[1] or read[2] or read[3] or read[4], int(read[5] or 1)
+    what, least = {"batch-renorm": ("ramp", 1), "ghost": ("ghost", 2)}.get(kind, ("groups", 1))
+    if number < least and read[5]:
+        raise CannotApply(f"norm = {text}", f"{what} must be at least {least}")
     if kind != "batch":
         replaced = _instead_of_batch_norms(model, kind, number)
         if replaced:
             return replaced
+    if kind == "ghost":
+        raise CannotApply(f"norm = {text}", "there is no batch norm whose batch could be taken in parts")
     found: list[Step] = []
     done: set[int] = set()
     closed = untouchable(model)
@@ -122,6 +126,9 @@ def _instead_of_batch_norms(model: nn.Module, kind: str, number: int) -> list[St
             elif kind == "batch-renorm":
                 norm = Call(BatchRenorm, features, number, module.eps, **place)
                 make = Call(renormalised, OLD, number)
+            elif kind == "ghost":
+                norm = Call(GhostBatchNorm, features, number, module.eps, **place)
+                make = Call(split, OLD, number)
             elif kind == "layer" and isinstance(module, nn.BatchNorm1d):
                 norm = Call(nn.LayerNorm, features, **place)
             else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from isogain.surgery.modules import BatchRenorm
+from isogain.surgery.modules import BatchRenorm, GhostBatchNorm
 
 Kind = dict[str, Any]
 
@@ -98,6 +98,7 @@ _KINDS: list[tuple[type[nn.Module], Callable[[Any], Kind]]] = [
     (nn.BatchNorm3d, _over_batch("batch")),
     (nn.SyncBatchNorm, _over_batch("batch")),
     (BatchRenorm, _over_batch("batch-renorm")),
+    (GhostBatchNorm, _over_batch("batch")),
     (nn.LayerNorm, _norm("layer", "normalized_shape")),
     (nn.ReLU, _activation("relu")),
     (nn.LeakyReLU, _activation("leaky-relu", "negative_slope")),

@@ -80,7 +80,7 @@ pub enum OpCaptureKind {
         gamma: Values,
         /// Added to the variance.
         eps: f64,
-        /// Groups of features (group norm); 0 for the others.
+        /// Groups of features (group norm), or parts of the batch (batch norm; 0 as 1); 0 for the others.
         groups: usize,
         /// Samples in the batch, each of which has groups of its own.
         samples: usize,

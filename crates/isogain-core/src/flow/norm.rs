@@ -18,7 +18,7 @@ use crate::renorm::Averages;
 pub(super) struct Statistics {
     pub(super) norm: NormKind,
     pub(super) eps: f64,
-    /// Groups of features; 0 unless group norm.
+    /// Groups of features (group norm), or parts of the batch (batch norm; 0 as 1).
     pub(super) groups: usize,
     /// Samples in the batch.
     pub(super) batch: usize,
@@ -153,20 +153,22 @@ impl Statistics {
     fn place(&self, rows: usize, features: usize) -> impl Fn(usize, usize) -> usize {
         let (norm, groups) = (self.norm, self.groups);
         let rows_of_sample = (rows / self.batch.max(1)).max(1);
+        let rows_of_part = (rows / groups.max(1)).max(1);
         move |row, feature| match norm {
-            NormKind::Batch | NormKind::BatchRenorm => feature,
+            NormKind::Batch | NormKind::BatchRenorm => row / rows_of_part * features + feature,
             NormKind::Layer | NormKind::Rms => row,
             NormKind::Group => row / rows_of_sample * groups + feature * groups / features,
         }
     }
 
-    /// sqrt(variance + eps): one for each feature (batch norm), each row (layer and RMS norm), or each sample's groups.
+    /// sqrt(variance + eps): one for each feature of each part of the batch (batch norm), each row (layer and RMS norm), or each sample's groups.
     fn deviations(&self, input: &[f64], features: usize) -> Vec<f64> {
         let (norm, eps) = (self.norm, self.eps);
         match norm {
             NormKind::Batch | NormKind::BatchRenorm => {
-                let averages = Averages::of_batch(input, features);
-                averages.variance.iter().map(|variance| (variance + eps).sqrt()).collect()
+                let parts = input.chunks_exact((input.len() / self.groups.max(1)).max(1));
+                let variances = parts.flat_map(|part| Averages::of_batch(part, features).variance.into_owned());
+                variances.map(|variance| (variance + eps).sqrt()).collect()
             }
             NormKind::Layer | NormKind::Rms => input
                 .chunks_exact(features)

@@ -345,12 +345,22 @@ pub struct Norm {
     /// Batches over which its bounds open (batch renormalisation); 0 for the others.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ramp: usize,
+    /// Samples that share a mean and a variance (ghost batch norm); 0 where all of a batch do.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ghost: usize,
 }
 
 impl Norm {
-    /// Without groups and ramp.
+    /// Without groups and ramp, and over the whole batch.
     pub fn new(norm: NormKind, features: usize, eps: f64) -> Self {
-        Self { norm, features, eps, groups: 0, ramp: 0 }
+        Self { norm, features, eps, groups: 0, ramp: 0, ghost: 0 }
+    }
+
+    /// Parts of a batch of so many samples that have statistics of their own: equal ones, as many as have at least as many
+    /// samples as share a mean.
+    pub fn parts(&self, samples: usize) -> usize {
+        let most = samples.checked_div(self.ghost).unwrap_or(1).max(1);
+        (1..=most).rev().find(|parts| samples.is_multiple_of(*parts)).unwrap_or(1)
     }
 }
 

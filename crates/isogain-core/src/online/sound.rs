@@ -22,7 +22,7 @@ pub enum When {
 }
 
 /// Every rule. The order is that of the rules' table.
-pub static TABLE: [(&str, When); 37] = [
+pub static TABLE: [(&str, When); 38] = [
     ("unscaled-input", When::Start),
     ("unscaled-target", When::Start),
     ("symmetric-weights", When::Start),
@@ -58,6 +58,7 @@ pub static TABLE: [(&str, When); 37] = [
     ("frozen-layer", When::Planned),
     ("diverging-loss", When::Loss),
     ("non-finite", When::Finite),
+    ("stale-statistics", When::Never("it needs the end of the run")),
     ("loss-at-chance", When::Never("it needs the end of the run")),
     ("too-few-steps", When::Never("it needs the end of the run")),
 ];

@@ -61,6 +61,7 @@ impl Default for NetworkRecipe {
             norm_groups: 8,
             norm_ramp: 100,
             norm_eps: 1e-5,
+            ghost_batch: None,
             weight_norm: None,
             branch_scale: BranchScale::Number(1.0),
             learnable_scale: false,

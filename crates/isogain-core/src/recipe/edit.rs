@@ -144,6 +144,7 @@ pub fn replace_batch_norm(network: &mut NetworkRecipe, kind: NormKind) -> bool {
     if kind != NormKind::BatchRenorm {
         network.norm_ramp = NetworkRecipe::default().norm_ramp;
     }
+    network.ghost_batch = None;
     replace_in(&mut network.layers, kind) || of_shape
 }
 
@@ -504,6 +505,14 @@ pub fn has_norm(network: &NetworkRecipe) -> bool {
     match network.kind {
         NetworkKind::Layers => any(&network.layers, &|layer| layer.norm.is_some()),
         kind => network.norm.is_some() && !kind.is_recurrent(),
+    }
+}
+
+/// Whether there is batch norm anywhere.
+pub fn has_batch_norm(network: &NetworkRecipe) -> bool {
+    match network.kind {
+        NetworkKind::Layers => any(&network.layers, &|layer| layer.norm == Some(NormKind::Batch)),
+        _ => network.norm == Some(NormKind::Batch),
     }
 }
 

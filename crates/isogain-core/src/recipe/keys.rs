@@ -7,13 +7,14 @@ use super::variants::Name;
 use crate::network::NormKind;
 
 /// Every key but `kind`, `init` and `head_init`, with the kinds for which it counts.
-const KEYS: [(&str, &[NetworkKind]); 42] = [
+const KEYS: [(&str, &[NetworkKind]); 43] = [
     ("depth", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("width", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer]),
     ("activation", &[Mlp, Residual, Convnet, Resnet, Rnn, Transformer]),
     ("norm", &[Mlp, Residual, Convnet, Resnet, Transformer]),
     ("norm_groups", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_ramp", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
+    ("ghost_batch", &[Mlp, Residual, Convnet, Resnet, NetworkKind::Layers]),
     ("norm_eps", &[Mlp, Residual, Convnet, Resnet, Transformer, NetworkKind::Layers]),
     ("weight_norm", &[Mlp, Residual, Convnet, Resnet, Rnn, Lstm, Gru, Transformer, NetworkKind::Layers]),
     ("branch_scale", &[Residual, Resnet, Transformer]),
@@ -73,6 +74,9 @@ pub(super) fn idle(network: &NetworkRecipe, key: &str) -> Option<String> {
         }
         "norm_ramp" if kind != NetworkKind::Layers && network.norm != Some(NormKind::BatchRenorm) => {
             "only for norm = \"batch-renorm\""
+        }
+        "ghost_batch" if kind != NetworkKind::Layers && network.norm != Some(NormKind::Batch) => {
+            "only for norm = \"batch\""
         }
         "supervise_share" if network.supervise_every.is_none() => "only with supervise_every",
         "pool" if network.stages == 1 => "one stage has nothing to pool; say stages = 2 or more",

@@ -71,6 +71,9 @@ pub struct NetworkRecipe {
     /// branch of a transformer and after its embedding.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropout: f64,
+    /// Samples of a batch that share a mean and a variance in batch norm; all of them when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ghost_batch: Option<usize>,
     /// Share of the samples that the last residual branch leaves out in training; branch l of L leaves out l/L of it.
     #[serde(skip_serializing_if = "is_zero")]
     pub stochastic_depth: f64,

@@ -153,6 +153,7 @@ fn network(mut table: Table<'_>) -> Result<NetworkRecipe, RecipeError> {
         norm_groups: table.get("norm_groups", default.norm_groups, Entry::whole)?,
         norm_ramp: table.get("norm_ramp", default.norm_ramp, Entry::whole)?,
         norm_eps: table.get("norm_eps", default.norm_eps, Entry::number)?,
+        ghost_batch: table.optional("ghost_batch", Entry::whole)?,
         weight_norm: table.optional("weight_norm", |entry| entry.choice("weight norm"))?,
         branch_scale: table.get("branch_scale", default.branch_scale, branch_scale)?,
         learnable_scale: table.get("learnable_scale", default.learnable_scale, Entry::flag)?,

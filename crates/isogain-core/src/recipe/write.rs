@@ -125,6 +125,7 @@ fn network(network: &NetworkRecipe) -> Lines {
     settings.changed("norm", &network.norm, &default.norm);
     settings.changed("norm_groups", &network.norm_groups, &default.norm_groups);
     settings.changed("norm_ramp", &network.norm_ramp, &default.norm_ramp);
+    settings.changed("ghost_batch", &network.ghost_batch, &default.ghost_batch);
     settings.changed("norm_placement", &network.norm_placement, &default.norm_placement);
     settings.changed("norm_eps", &network.norm_eps, &default.norm_eps);
     settings.changed("weight_norm", &network.weight_norm, &default.weight_norm);

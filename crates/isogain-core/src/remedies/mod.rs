@@ -30,6 +30,7 @@ mod drop_branches;
 mod fixed_variance_init;
 mod fixup_init;
 mod gated_cell;
+mod ghost_batch_norm;
 mod hidden_init;
 mod insert_batch_norm;
 mod insert_batch_renorm;
@@ -113,7 +114,7 @@ pub struct Remedy {
 
 /// Every remedy, in the order in which they are tried when nothing else decides: what repairs the signal first, what only
 /// limits the damage last.
-pub static TABLE: [&Remedy; 58] = [
+pub static TABLE: [&Remedy; 59] = [
     &rescale_init::REMEDY,
     &add_skip::REMEDY,
     &scale_branches::REMEDY,
@@ -142,6 +143,7 @@ pub static TABLE: [&Remedy; 58] = [
     &insert_rms_norm::REMEDY,
     &insert_group_norm::REMEDY,
     &insert_batch_renorm::REMEDY,
+    &ghost_batch_norm::REMEDY,
     &critical_dropout_init::REMEDY,
     &looks_linear_init::REMEDY,
     &delta_orthogonal_init::REMEDY,

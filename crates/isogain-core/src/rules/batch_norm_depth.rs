@@ -20,6 +20,7 @@ pub(super) static RULE: Rule = Rule {
         "clipping-dominates",
         "frozen-layer",
         "diverging-loss",
+        "stale-statistics",
         "loss-at-chance",
         "non-finite",
         "shattered-gradient",

@@ -9,7 +9,14 @@ pub(super) static RULE: Rule = Rule {
     code: "G015",
     summary: "steps are too long for the curvature of the loss",
     page: include_str!("learning-rate-too-high.md"),
-    explains: &["dead-units", "clipping-dominates", "diverging-loss", "non-finite", "loss-at-chance"],
+    explains: &[
+        "dead-units",
+        "clipping-dominates",
+        "diverging-loss",
+        "non-finite",
+        "stale-statistics",
+        "loss-at-chance",
+    ],
     check,
 };
 

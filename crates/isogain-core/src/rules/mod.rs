@@ -43,6 +43,7 @@ pub mod severity;
 mod shattered_gradient;
 mod slope;
 pub(crate) mod small_batch_norm;
+mod stale_statistics;
 mod symmetric_weights;
 mod time;
 mod too_few_steps;
@@ -164,7 +165,7 @@ pub struct Rule {
 }
 
 /// Every rule. The order is the rank: causes before their consequences.
-pub static TABLE: [&Rule; 37] = [
+pub static TABLE: [&Rule; 38] = [
     &unscaled_input::RULE,
     &unscaled_target::RULE,
     &symmetric_weights::RULE,
@@ -200,6 +201,7 @@ pub static TABLE: [&Rule; 37] = [
     &frozen_layer::RULE,
     &diverging_loss::RULE,
     &non_finite::RULE,
+    &stale_statistics::RULE,
     &loss_at_chance::RULE,
     &too_few_steps::RULE,
 ];

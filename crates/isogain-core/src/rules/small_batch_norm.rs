@@ -20,6 +20,7 @@ pub(super) static RULE: Rule = Rule {
         "clipping-dominates",
         "frozen-layer",
         "diverging-loss",
+        "stale-statistics",
         "loss-at-chance",
         "shattered-gradient",
     ],
@@ -80,13 +81,13 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Values that one mean and variance are taken over: the samples, times the positions of each where there are several.
+/// Values that one mean and variance are taken over: the samples that share them, times the positions of each where there are several.
 pub(crate) fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
     let batch = case.recipe.data.batch;
     let measured = case.start.joints.iter().find(|joint| joint.name == op.name);
     let positions =
         measured.map_or(1, |joint| joint.activation.count as usize / (norm.features.max(1) * case.start.batch.max(1)));
-    batch * positions.max(1)
+    batch / norm.parts(batch) * positions.max(1)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Changes {
     /// The hidden activation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<String>,
-    /// A normalisation to insert: `batch`, `group(groups = 8)`.
+    /// A normalisation to insert: `batch`, `group(groups = 8)`; `batch(ghost = 64)` in the place of batch norm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<String>,
     /// How hidden layers' weights are to be computed from what is trained: `norm`, `spectral`,
@@ -127,11 +127,14 @@ impl Subject {
             init: (old.init != new.init).then(|| new.init.to_string()),
             head_init: new.head_init.filter(|_| old.head_init != new.head_init).map(|init| init.to_string()),
             activation: (old.activation != new.activation).then(|| new.activation.to_string()),
-            norm: new.norm.filter(|_| old.norm != new.norm).map(|norm| match norm {
-                NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
-                NormKind::BatchRenorm => format!("{norm}(ramp = {})", new.norm_ramp),
-                _ => norm.to_string(),
-            }),
+            norm: new.norm.filter(|_| (old.norm, old.ghost_batch) != (new.norm, new.ghost_batch)).map(
+                |norm| match norm {
+                    NormKind::Batch if let Some(ghost) = new.ghost_batch => format!("{norm}(ghost = {ghost})"),
+                    NormKind::Group => format!("{norm}(groups = {})", new.norm_groups),
+                    NormKind::BatchRenorm => format!("{norm}(ramp = {})", new.norm_ramp),
+                    _ => norm.to_string(),
+                },
+            ),
             weight_norm: new.weight_norm.filter(|_| old.weight_norm != new.weight_norm).map(|norm| {
                 let with_gain = |name: &str| format!("{name}(gain = {:.4})", norm.first_gain(new.activation));
                 match norm {

@@ -163,7 +163,7 @@ pub enum TracedKind {
         gamma: BufferId,
         /// Added to the variance.
         eps: f64,
-        /// Groups of features of each sample (group norm); 0 for the others.
+        /// Groups of features of each sample (group norm), or parts of the batch (batch norm; 0 as 1); 0 for the others.
         #[serde(default)]
         groups: usize,
         /// Samples that the rows belong to, in order; read for group norm alone.

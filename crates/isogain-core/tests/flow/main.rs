@@ -9,6 +9,7 @@ mod batch_norm;
 mod batch_renorm;
 mod conservation;
 mod counterfactual;
+mod ghost_batch_norm;
 mod glorot;
 mod gradients;
 mod identities;

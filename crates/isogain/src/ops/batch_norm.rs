@@ -11,7 +11,7 @@ use super::tape::{Pull, apply};
 
 use isogain_core::renorm::Correction;
 
-/// Mean and biased variance of each feature over a batch.
+/// Mean and biased variance of each feature over a batch, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchStatistics {
     /// Values of each feature.
@@ -22,47 +22,76 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Vec<f64>,
 }
 
-/// Each feature of `x` `[batch, features]` normalised over the batch, times gamma plus beta (`[features]` each). The
-/// statistics leave through the site.
-pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
+/// Each feature of `x` `[batch, features]` normalised over each of `parts` equal parts of the batch, times gamma plus beta
+/// (`[features]` each): batch norm over one part, ghost batch norm (Hoffer et al. 2017) over several. The statistics of each
+/// part leave through the site.
+pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, parts: usize, [gamma, beta]: [Tensor<1>; 2], site: Site) -> Tensor<2> {
     let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
-    apply(x, site, move |x| by_type!(x, forward(&x, eps, affine, |_| None, here)))
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, parts, affine, |_| None, here)))
 }
 
-/// The normalised values n become gamma (n r + d) + beta where `correct` has an r and a d for the batch's statistics, both
+/// The normalised values n become gamma (n r + d) + beta where `correct` has an r and a d for a part's statistics, both
 /// constant on the way back; `affine` is gamma and beta.
 pub(super) fn forward<T: Real>(
     x: &Buffer,
     eps: f64,
+    parts: usize,
     affine: [Buffer; 2],
-    correct: impl FnOnce(&BatchStatistics) -> Option<Correction>,
+    correct: impl Fn(&BatchStatistics) -> Option<Correction>,
     site: Site,
 ) -> (Buffer, Pull) {
     let (batch, features) = extent(x);
-    let statistics = vectorised(FeatureStatistics::<T>(T::read(x), features));
-    let correction = correct(&statistics);
-    let [gamma, beta] = corrected::<T>(&affine, correction.as_ref());
-    let factor: Vec<f64> = statistics.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect();
-    let (normal, output) = vectorised(Normalise::<T>(T::read(x), &statistics.mean, &factor, [&gamma, &beta]));
-    site.statistics(statistics);
+    let values = T::read(x);
+    let length = values.len() / parts;
+    let (mut normal, mut output) = (vec![T::default(); values.len()], vec![T::default(); values.len()]);
+    let mut seen: Vec<Part<T>> = Vec::with_capacity(parts);
+    for part in 0..parts {
+        let range = part * length..(part + 1) * length;
+        let statistics = vectorised(FeatureStatistics::<T>(&values[range.clone()], features));
+        let correction = correct(&statistics);
+        let [gamma, beta] = corrected::<T>(&affine, correction.as_ref());
+        let factor: Vec<f64> = statistics.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect();
+        let written = [&mut normal[range.clone()], &mut output[range.clone()]];
+        vectorised(Normalise::<T>(&values[range], &statistics.mean, &factor, [&gamma, &beta], written));
+        site.statistics(statistics);
+        seen.push(Part { factor, gamma, correction });
+    }
     let pull = move |mut cotangent: Buffer, _| {
         let slopes = T::write(&mut cotangent);
-        let [along, sum] = vectorised(ParameterGradients::<T>(slopes, &normal, features));
-        let factor = factor.iter().zip(&gamma).map(|(factor, gamma)| factor * gamma.wide());
-        let factor: Vec<f64> = factor.collect();
-        vectorised(PullBack::<T>(slopes, &normal, &factor, [&along, &sum]));
-        let of_gamma: Vec<f64> = match &correction {
-            Some(Correction { ratio, shift }) => {
-                let parts = along.iter().zip(ratio).zip(sum.iter().zip(shift));
-                parts.map(|((along, ratio), (sum, shift))| along * ratio + sum * shift).collect()
+        let mut gradients = [vec![0.0; features], vec![0.0; features]];
+        for (part, Part { factor, gamma, correction }) in seen.iter().enumerate() {
+            let range = part * length..(part + 1) * length;
+            let (slopes, normal) = (&mut slopes[range.clone()], &normal[range]);
+            let [along, sum] = vectorised(ParameterGradients::<T>(slopes, normal, features));
+            let factor = factor.iter().zip(gamma).map(|(factor, gamma)| factor * gamma.wide());
+            let factor: Vec<f64> = factor.collect();
+            vectorised(PullBack::<T>(slopes, normal, &factor, [&along, &sum]));
+            let of_gamma: Vec<f64> = match correction {
+                Some(Correction { ratio, shift }) => {
+                    let parts = along.iter().zip(ratio).zip(sum.iter().zip(shift));
+                    parts.map(|((along, ratio), (sum, shift))| along * ratio + sum * shift).collect()
+                }
+                None => along,
+            };
+            for (all, part) in gradients.iter_mut().zip([of_gamma, sum]) {
+                all.iter_mut().zip(part).for_each(|(all, part)| *all += part);
             }
-            None => along,
-        };
-        site.vector_gradient("gamma", narrowed::<T>(&of_gamma));
-        site.vector_gradient("beta", narrowed::<T>(&sum));
+        }
+        for (name, gradient) in ["gamma", "beta"].into_iter().zip(&gradients) {
+            site.vector_gradient(name, narrowed::<T>(gradient));
+        }
         Some(cotangent)
     };
     (filled(output, &[batch, features]), Box::new(pull))
+}
+
+/// What the way back needs of one part of a batch.
+struct Part<T> {
+    /// 1 / sqrt(variance + eps) of each feature.
+    factor: Vec<f64>,
+    /// With the correction's factor.
+    gamma: Vec<T>,
+    correction: Option<Correction>,
 }
 
 /// What the normalised values are multiplied with, and what is added then: gamma r, and gamma d + beta.
@@ -102,17 +131,16 @@ impl<T: Real> Loop for FeatureStatistics<'_, T> {
     }
 }
 
-/// Normalised values, and the output: those times gamma plus beta.
-struct Normalise<'a, T>(&'a [T], &'a [f64], &'a [f64], [&'a [T]; 2]);
+/// Writes normalised values, and the output: those times gamma plus beta.
+struct Normalise<'a, T>(&'a [T], &'a [f64], &'a [f64], [&'a [T]; 2], [&'a mut [T]; 2]);
 
 impl<T: Real> Loop for Normalise<'_, T> {
-    type Output = (Vec<T>, Vec<T>);
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> (Vec<T>, Vec<T>) {
-        let Self(x, mean, factor, [gamma, beta]) = self;
+    fn run(self) {
+        let Self(x, mean, factor, [gamma, beta], [normal, output]) = self;
         let features = mean.len();
-        let (mut normal, mut output) = (vec![T::default(); x.len()], vec![T::default(); x.len()]);
         let rows = x.chunks_exact(features).zip(normal.chunks_exact_mut(features));
         for ((x, normal), output) in rows.zip(output.chunks_exact_mut(features)) {
             for (((normal, x), mean), factor) in normal.iter_mut().zip(x).zip(mean).zip(factor) {
@@ -122,7 +150,6 @@ impl<T: Real> Loop for Normalise<'_, T> {
                 *output = normal * gamma + beta;
             }
         }
-        (normal, output)
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn batch_renorm(
             forward(
                 &x,
                 eps,
+                1,
                 affine,
                 |batch| Some(running.correction(&Averages::of(&batch.mean, &batch.variance), eps, ramp)),
                 here

@@ -83,7 +83,7 @@ pub(super) fn backward(
         norm: norm.norm,
         gamma: Values::from(gamma.to_vec()),
         eps: norm.eps,
-        groups: norm.groups,
+        groups: if norm.ghost > 0 { norm.parts(batch) } else { norm.groups },
         samples: batch,
         ratio: correction.map(|correction| Values::from(correction.ratio)),
     };
@@ -119,7 +119,10 @@ fn groups(norm: &Norm, batch: usize) -> Vec<Vec<usize>> {
     let features = norm.features;
     match norm.norm {
         NormKind::Batch | NormKind::BatchRenorm => {
-            (0..features).map(|feature| (0..batch).map(|row| row * features + feature).collect()).collect()
+            let parts = norm.parts(batch);
+            let part = move |part: usize| part * (batch / parts)..(part + 1) * (batch / parts);
+            let group = move |at: usize, feature: usize| part(at).map(|row| row * features + feature).collect();
+            (0..parts).flat_map(|at| (0..features).map(move |feature| group(at, feature))).collect()
         }
         NormKind::Layer | NormKind::Rms => {
             (0..batch).map(|row| (row * features..(row + 1) * features).collect()).collect()

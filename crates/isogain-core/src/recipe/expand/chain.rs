@@ -178,7 +178,8 @@ impl<'n> Chain<'n> {
     pub(super) fn norm(&mut self, name: impl Into<String>, kind: NormKind) {
         let groups = if kind == NormKind::Group { self.net.norm_groups } else { 0 };
         let ramp = if kind == NormKind::BatchRenorm { self.net.norm_ramp } else { 0 };
-        let norm = Norm { groups, ramp, ..Norm::new(kind, self.shape.features, self.net.norm_eps) };
+        let ghost = self.net.ghost_batch.filter(|_| kind == NormKind::Batch).unwrap_or(0);
+        let norm = Norm { groups, ramp, ghost, ..Norm::new(kind, self.shape.features, self.net.norm_eps) };
         self.push(name, OpKind::Norm(norm));
     }
 

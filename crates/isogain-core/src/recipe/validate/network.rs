@@ -21,6 +21,10 @@ pub(super) fn network(network: &NetworkRecipe, batch: usize) -> Result<(), Recip
     let eps = network.norm_eps;
     must("network.norm_eps", eps, eps.is_finite() && eps >= 0.0, "must be a finite number, 0 or more")?;
     within("network.norm_ramp", network.norm_ramp, MAX_STEPS)?;
+    if let Some(ghost) = network.ghost_batch {
+        let expected = format!("must be from 2 to half of data.batch, {batch}: parts of it");
+        must("network.ghost_batch", ghost, ghost >= 2 && ghost <= batch / 2, &expected)?;
+    }
     // A convolution's norm has all positions to average over, a single sample's too.
     if batch == 1
         && !has_positions(network)

@@ -1,0 +1,97 @@
+"""Batch norm over parts of a batch on PyTorch models: the module against batch norm of each part, and what it takes the place
+of."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import isogain
+from isogain.surgery import CannotApply, treat
+from isogain.surgery.modules import GhostBatchNorm
+from isogain.watching.operations import kind_of
+
+
+def both(momentum: float | None = 0.1) -> tuple[GhostBatchNorm, nn.BatchNorm2d]:
+    """With the same weights."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, momentum=momentum).double()
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+    module = GhostBatchNorm(4, 3, momentum=momentum).double()
+    module.load_state_dict(norm.state_dict())
+    return module, norm
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_it_is_batch_norm_of_each_part_one_after_the_other(momentum: float | None) -> None:
+    ours, theirs = both(momentum)
+    # Of 8 samples two parts of 4: 3 do not divide it.
+    x = torch.randn(8, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    twin = x.detach().clone().requires_grad_()
+    weights = torch.randn(8, 4, 5, 5, dtype=torch.float64)
+    output = ours(x)
+    (output * weights).sum().backward()
+    expected = torch.cat([theirs(part) for part in twin.split(4)])
+    (expected * weights).sum().backward()
+    assert torch.allclose(output, expected) and torch.allclose(x.grad, twin.grad)
+    for found, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(found.grad, wanted.grad)
+    for name, wanted in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], wanted), name
+    assert torch.allclose(ours.eval()(x), theirs.eval()(x))
+
+
+def test_parts_are_equal_and_as_many_as_are_large_enough() -> None:
+    module = GhostBatchNorm(4, 64)
+    assert [module.parts(samples) for samples in (1, 64, 127, 128, 200, 512)] == [1, 1, 1, 2, 2, 8]
+    assert module.parts(1437) == 3
+    with pytest.raises(ValueError, match="ghost is 1: must be at least 2"):
+        GhostBatchNorm(4, 1)
+
+
+def test_it_takes_the_place_of_batch_norms_and_goes_on_from_them() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8, eps=1e-3), nn.ReLU(), nn.Linear(8, 2))
+    model(torch.randn(16, 8))
+    treated = treat(model, {"norm": "batch(ghost = 4)"}, batch=torch.randn(8, 8))
+    assert treated.diff == ["1: BatchNorm1d becomes GhostBatchNorm(8, 4, 0.001)"]
+    names: dict[str, Any] = {"model": copy.deepcopy(model)}
+    exec(treated.code, names)
+    x = torch.randn(8, 8)
+    for other in (treated.model, names["model"]):
+        assert isinstance(other[1], GhostBatchNorm) and other[1].ghost == 4
+        assert torch.equal(other.eval()(x), copy.deepcopy(model).eval()(x))
+    bare = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(CannotApply, match="no batch norm whose batch could be taken in parts"):
+        treat(bare, {"norm": "batch(ghost = 4)"}, batch=x)
+    with pytest.raises(CannotApply, match="ghost must be at least 2"):
+        treat(model, {"norm": "batch(ghost = 1)"}, batch=x)
+
+
+def test_a_watched_run_knows_it() -> None:
+    kind = {"kind": "norm", "norm": "batch", "features": 4, "eps": 1e-5}
+    assert json.loads(kind_of(GhostBatchNorm(4))) == kind
+    assert json.loads(kind_of(GhostBatchNorm(4).eval()))["kind"] == "other"
+
+
+def test_a_diagnosis_of_it_holds_what_autograd_says() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), GhostBatchNorm(8, 4), nn.ReLU(), nn.Linear(8, 3))
+    x, y = torch.randn(16, 8), torch.arange(16) % 3
+    twin = copy.deepcopy(model)
+    nn.functional.cross_entropy(twin(x), y).backward()
+    result = isogain.check(model, (x, y), nn.functional.cross_entropy)
+    found = {parameter["name"]: parameter for parameter in result.record["parameters"]}
+    for name, parameter in twin.named_parameters():
+        assert parameter.grad is not None
+        rms = float(parameter.grad.double().square().mean().sqrt())
+        moments = found[name]["gradient"]
+        measured = (moments["sum_of_squares"] / moments["count"]) ** 0.5
+        assert measured == pytest.approx(rms, rel=1e-4), name
