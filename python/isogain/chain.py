@@ -40,6 +40,7 @@ COMPOSED_NORMS = ("RMSNorm", "T5LayerNorm")
 
 # The module of isogain's treatments that corrects the statistics of batch norm.
 BATCH_RENORM = "BatchRenorm"
+GHOST_BATCH_NORM = "GhostBatchNorm"
 
 
 @dataclass
@@ -508,6 +509,12 @@ class Builder:
                 gamma = self.buffers.add(1 + module.weight.detach(), None)
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
             return {"name": self._unique(path), "kind": "norm", "norm": "rms", "gamma": gamma, "eps": eps or 1e-6, "samples": 1}
+        if kind == GHOST_BATCH_NORM and last.value.shape == before.value.shape:
+            module, samples = self._modules[path], last.value.shape[0]
+            self._own[last.index] = path
+            gamma = self._gamma(last, module.weight, last.value.shape[1])
+            norm = {"kind": "norm", "norm": "batch", "gamma": gamma, "eps": module.eps}
+            return {"name": self._unique(path), **norm, "groups": module.parts(samples), "samples": samples}
         if kind == BATCH_RENORM and last.function == "batch_norm":
             self._own[last.index] = path
             return {"name": self._unique(path), **(self._norm(last) or {})}

@@ -279,7 +279,7 @@ fn positions_of_norm(network: &Network) -> usize {
 
 /// Share of the samples that a branch is not left out for, mean over those that stochastic depth leaves out for some: of the
 /// energy that the branches add, this much is added.
-fn kept(ops: &[&Op]) -> f64 {
+pub(crate) fn kept(ops: &[&Op]) -> f64 {
     let shares: Vec<f64> = ops
         .iter()
         .filter_map(|op| match &op.kind {

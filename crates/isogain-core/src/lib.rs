@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod conservation;
 pub mod flow;
 pub mod forecast;
+pub mod ghost;
 mod matmul;
 pub mod names;
 pub mod network;

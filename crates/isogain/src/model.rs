@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use isogain_core::flow::Values;
+use isogain_core::ghost;
 use isogain_core::network::{
     AuxiliaryHead, Convolution, Dropout, Embedding, Linear, Loss, Network, Norm, NormKind, Op, OpKind, Recurrent,
     Residual,
@@ -341,7 +342,10 @@ impl Model {
         let (gamma, site) = (pass.vector(name, "gamma"), pass.site(name));
         match (norm.norm, pass.mode) {
             (NormKind::Batch, Mode::Train) => {
-                let parts = norm.parts(x.dims()[0] / pass.positions.max(1));
+                let positions = pass.positions.max(1);
+                let samples = x.dims()[0] / positions;
+                let parts = ghost::ranges(samples, norm.parts(samples));
+                let parts = parts.map(|part| part.start * positions..part.end * positions).collect();
                 ops::batch_norm(x, norm.eps, parts, [gamma, pass.vector(name, "beta")], site)
             }
             (NormKind::BatchRenorm, Mode::Train) => {

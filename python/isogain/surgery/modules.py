@@ -142,15 +142,19 @@ def _going_on(old: Any, kind: Any, number: int) -> Any:
     place = {} if like is None else {"device": like.device, "dtype": like.dtype}
     new = kind(old.num_features, number, old.eps, old.momentum, **place)
     new.load_state_dict(old.state_dict(), strict=False)
+    for name in ("weight", "bias"):
+        kept = getattr(old, name)
+        # What was not trained is not now, the ones and zeros that stand for nothing neither.
+        getattr(new, name).requires_grad_(kept is not None and kept.requires_grad)
     return new
 
 
 class GhostBatchNorm(nn.modules.batchnorm._NormBase):
-    """Batch norm over parts of a batch (Hoffer, Hubara and Soudry 2017): in training each of as many equal parts as have at least
+    """Batch norm over parts of a batch (Hoffer, Hubara and Soudry 2017): in training each of as many parts as have at least
     `ghost` samples is normalised by its own mean and variance, and the running averages follow each of them. For
     `[batch, features]` and `[batch, channels, ...]`."""
 
-    num_batches_tracked: torch.Tensor
+    num_batches_tracked: torch.Tensor | None
 
     def __init__(
         self,
@@ -161,29 +165,31 @@ class GhostBatchNorm(nn.modules.batchnorm._NormBase):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        if ghost < 2:
-            raise ValueError(f"ghost is {ghost}: must be at least 2 samples")
+        if ghost != int(ghost) or ghost < 2:
+            raise ValueError(f"ghost is {ghost}: must be a whole number of samples, at least 2")
         super().__init__(features, eps, momentum, device=device, dtype=dtype)
-        self.ghost = ghost
+        self.ghost = int(ghost)
 
     def parts(self, samples: int) -> int:
-        """Of a batch of so many samples."""
-        most = max(samples // self.ghost, 1)
-        return next(parts for parts in range(most, 0, -1) if samples % parts == 0)
+        """Of a batch of so many samples; they differ by one sample at most."""
+        return max(samples // self.ghost, 1)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if input.ndim < 2:
             raise ValueError(f"expected [batch, features, ...], got {input.ndim} axes")
-        parts = self.parts(input.shape[0]) if self.training else 1
-        return torch.cat([self._normalised(part) for part in input.chunk(parts)])
+        by_batch = self.training or self.running_mean is None
+        parts = self.parts(input.shape[0]) if by_batch else 1
+        if parts == 1:
+            return self._normalised(input, by_batch)
+        return torch.cat([self._normalised(part, by_batch) for part in input.tensor_split(parts)])
 
-    def _normalised(self, part: torch.Tensor) -> torch.Tensor:
-        momentum = self.momentum
-        if self.training:
+    def _normalised(self, part: torch.Tensor, by_batch: bool) -> torch.Tensor:
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            momentum = 1.0 / float(self.num_batches_tracked) if momentum is None else momentum
+            momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else momentum
         running = (self.running_mean, self.running_var, self.weight, self.bias)
-        return nn.functional.batch_norm(part, *running, self.training, momentum or 0.0, self.eps)
+        return nn.functional.batch_norm(part, *running, by_batch, momentum, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, ghost={self.ghost}, eps={self.eps:g}"
@@ -192,6 +198,8 @@ class GhostBatchNorm(nn.modules.batchnorm._NormBase):
 def split(old: Any, ghost: int) -> GhostBatchNorm:
     """A batch norm as one over parts of the batch that goes on from its statistics, weights and momentum."""
     new: GhostBatchNorm = _going_on(old, GhostBatchNorm, ghost)
+    if old.running_mean is None:
+        new.running_mean = new.running_var = new.num_batches_tracked = None
     return new
 
 

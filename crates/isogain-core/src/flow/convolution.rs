@@ -1,11 +1,9 @@
 //! A convolution as a linear map: every patch through the same matrix, and its transpose.
 
-use std::cell::OnceCell;
-
 use super::Values;
 use super::capture::OpCapture;
 use super::map::Map;
-use crate::matmul::{product, transpose};
+use super::matrix::Matrix;
 use crate::network::Window;
 
 /// The weight and where each patch lies; of one sample after the other, since all patches at once are `taps` times the input.
@@ -13,10 +11,9 @@ pub(super) struct Patches {
     /// Positions of the input under each tap of each position of the output; `None` in the padding.
     under: Vec<Option<usize>>,
     /// Of each group of channels its weight, `[taps x channels in, channels out]`.
-    weights: Vec<Vec<f64>>,
+    weights: Vec<Matrix>,
     /// The same of all groups, tap by tap.
     of_taps: Vec<f64>,
-    transposed: OnceCell<Vec<Vec<f64>>>,
     /// Positions of one sample's input and output.
     positions: [usize; 2],
     /// Channels in and out of one group.
@@ -32,14 +29,15 @@ impl Patches {
         let groups = (op.input.len() / (samples * positions[0] * channels).max(1)).max(1);
         let of_group = channels_out / groups;
         let weight = weight.to_f64();
-        let weights = (0..groups).map(|group| columns(&weight, channels_out, group * of_group, of_group)).collect();
+        let of = |group: usize| Matrix::new(columns(&weight, channels_out, group * of_group, of_group), of_group);
+        let weights = (0..groups).map(of).collect();
         let channels = [channels, of_group];
         let of_taps = weight.into_owned();
-        Self { under: window.patches(), weights, of_taps, transposed: OnceCell::new(), positions, channels }
+        Self { under: window.patches(), weights, of_taps, positions, channels }
     }
 
     fn fan_in(&self) -> usize {
-        self.weights[0].len() / self.channels[1].max(1)
+        self.weights[0].rows()
     }
 
     /// Channels in and out of all groups.
@@ -100,7 +98,7 @@ impl Map for Patches {
                         patch.copy_from_slice(&sample[position * all + group * channels..][..channels]);
                     }
                 }
-                let values = product(&patches, weight, [after, self.fan_in(), of_group]);
+                let values = weight.forth(&patches);
                 for (row, values) in output.chunks_exact_mut(all_out).zip(values.chunks_exact(of_group)) {
                     row[group * of_group..][..of_group].copy_from_slice(values);
                 }
@@ -113,8 +111,6 @@ impl Map for Patches {
     fn back(&self, g: &[f64]) -> Vec<f64> {
         let ([before, after], [channels, of_group]) = (self.positions, self.channels);
         let [all, all_out] = self.all_channels();
-        let turned = |weight: &Vec<f64>| transpose(weight, self.fan_in(), of_group);
-        let transposed = self.transposed.get_or_init(|| self.weights.iter().map(turned).collect());
         let one = |sample: &[f64]| {
             let mut sums = vec![0.0; before * all];
             if self.is_depthwise() {
@@ -123,9 +119,9 @@ impl Map for Patches {
                 }
                 return sums;
             }
-            for (group, transposed) in transposed.iter().enumerate() {
+            for (group, weight) in self.weights.iter().enumerate() {
                 let of_this = columns(sample, all_out, group * of_group, of_group);
-                let patches = product(&of_this, transposed, [after, of_group, self.fan_in()]);
+                let patches = weight.back(&of_this);
                 for (patch, position) in patches.chunks_exact(channels).zip(&self.under) {
                     let Some(position) = position else { continue };
                     let sums = &mut sums[position * all + group * channels..][..channels];

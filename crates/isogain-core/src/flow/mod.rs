@@ -21,6 +21,7 @@ mod head;
 pub mod jacobian;
 mod linear;
 mod map;
+mod matrix;
 mod norm;
 pub mod path_lengths;
 mod pool;

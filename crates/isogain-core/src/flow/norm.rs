@@ -5,12 +5,15 @@
 //! ln(rms g_in / rms r). The second is a projection when gamma is constant: never above 0. Batch renormalisation's own factor
 //! (also called r, [`crate::renorm`]) stands beside gamma.
 
+use std::ops::Range;
+
 use super::attribute::{log_ratio, two_parts};
 use super::capture::{Capture, OpCapture, OpCaptureKind};
 use super::map::{Map, map};
 use super::values::{dot, rms};
 use super::ways::scaled;
 use super::{Cause, Part, Values};
+use crate::ghost;
 use crate::network::NormKind;
 use crate::renorm::Averages;
 
@@ -56,7 +59,7 @@ pub(super) struct Normalisation {
     normal: Vec<f64>,
     /// sigma of each group, and how many values it has.
     deviations: Vec<f64>,
-    count: f64,
+    counts: Vec<f64>,
     rows: usize,
 }
 
@@ -64,9 +67,9 @@ impl Normalisation {
     pub(super) fn of(statistics: Statistics, gamma: &Values, op: &OpCapture) -> Self {
         let mut normal = op.input.to_f64().into_owned();
         let deviations = statistics.deviations(&normal, gamma.len());
-        let count = normal.len() as f64 / deviations.len().max(1) as f64;
+        let counts = statistics.counts(op.rows, gamma.len(), deviations.len());
         let gamma = gamma.to_f64().into_owned();
-        let mut map = Self { statistics, gamma, normal: Vec::new(), deviations, count, rows: op.rows };
+        let mut map = Self { statistics, gamma, normal: Vec::new(), deviations, counts, rows: op.rows };
         let means = map.means(&normal, |_, x| x);
         map.each(&mut normal, |group, _, x| *x = (*x - means[group]) / map.deviations[group]);
         map.normal = normal;
@@ -100,7 +103,7 @@ impl Normalisation {
                 sums[place(row, feature)] += of(row * features + feature, value);
             }
         }
-        sums.iter_mut().for_each(|sum| *sum /= self.count);
+        sums.iter_mut().zip(&self.counts).for_each(|(sum, count)| *sum /= count);
         sums
     }
 
@@ -149,13 +152,35 @@ impl Statistics {
         self.ratio.as_ref().map_or(1.0, |ratio| ratio[feature])
     }
 
+    /// The rows of each part of the batch; none but for batch norm.
+    fn parts(&self, rows: usize) -> Vec<Range<usize>> {
+        if !self.norm.is_over_batch() {
+            return Vec::new();
+        }
+        let of_sample = rows / self.batch.max(1);
+        // Samples are whole, unless rows are something else.
+        let (samples, each) = if self.batch * of_sample == rows { (self.batch, of_sample) } else { (rows, 1) };
+        ghost::ranges(samples, self.groups).map(|part| part.start * each..part.end * each).collect()
+    }
+
+    /// Values of each group that shares statistics, in the order of [`Self::deviations`].
+    fn counts(&self, rows: usize, features: usize, groups: usize) -> Vec<f64> {
+        let parts = self.parts(rows);
+        if parts.is_empty() {
+            return vec![(rows * features) as f64 / groups.max(1) as f64; groups];
+        }
+        parts.iter().flat_map(|part| std::iter::repeat_n(part.len() as f64, features)).collect()
+    }
+
     /// Index into [`Self::deviations`] of what a row's feature is divided by.
     fn place(&self, rows: usize, features: usize) -> impl Fn(usize, usize) -> usize {
         let (norm, groups) = (self.norm, self.groups);
         let rows_of_sample = (rows / self.batch.max(1)).max(1);
-        let rows_of_part = (rows / groups.max(1)).max(1);
+        let parts = self.parts(rows);
         move |row, feature| match norm {
-            NormKind::Batch | NormKind::BatchRenorm => row / rows_of_part * features + feature,
+            NormKind::Batch | NormKind::BatchRenorm => {
+                parts.partition_point(|part| part.end <= row) * features + feature
+            }
             NormKind::Layer | NormKind::Rms => row,
             NormKind::Group => row / rows_of_sample * groups + feature * groups / features,
         }
@@ -166,7 +191,8 @@ impl Statistics {
         let (norm, eps) = (self.norm, self.eps);
         match norm {
             NormKind::Batch | NormKind::BatchRenorm => {
-                let parts = input.chunks_exact((input.len() / self.groups.max(1)).max(1));
+                let rows = |part: Range<usize>| &input[part.start * features..part.end * features];
+                let parts = self.parts(input.len() / features).into_iter().map(rows);
                 let variances = parts.flat_map(|part| Averages::of_batch(part, features).variance.into_owned());
                 variances.map(|variance| (variance + eps).sqrt()).collect()
             }

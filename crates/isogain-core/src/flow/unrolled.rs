@@ -3,13 +3,12 @@
 //! What a unit does with what its gates read is a function of a few numbers, so that its slopes are found with dual numbers;
 //! between units there are only the products with the weights. Rows are samples, each with all of its steps.
 
-use std::cell::OnceCell;
 use std::ops::{Add, Mul};
 
 use super::Values;
 use super::capture::OpCapture;
 use super::map::Map;
-use crate::matmul::{product, transpose};
+use super::matrix::Matrix;
 use crate::network::Oscillator;
 use crate::theory::activations::Activation;
 
@@ -248,31 +247,6 @@ struct Way {
     /// is taken first at the front.
     slopes: Vec<f64>,
     is_backward: bool,
-}
-
-/// A matrix, and its transpose once it is asked for.
-struct Matrix {
-    values: Vec<f64>,
-    rows: usize,
-    columns: usize,
-    turned: OnceCell<Vec<f64>>,
-}
-
-impl Matrix {
-    fn new(values: Vec<f64>, columns: usize) -> Self {
-        Self { rows: values.len() / columns.max(1), values, columns, turned: OnceCell::new() }
-    }
-
-    /// Rows times it.
-    fn forth(&self, rows: &[f64]) -> Vec<f64> {
-        product(rows, &self.values, [rows.len() / self.rows.max(1), self.rows, self.columns])
-    }
-
-    /// Rows times its transpose.
-    fn back(&self, rows: &[f64]) -> Vec<f64> {
-        let turned = self.turned.get_or_init(|| transpose(&self.values, self.rows, self.columns));
-        product(rows, turned, [rows.len() / self.columns.max(1), self.columns, self.rows])
-    }
 }
 
 impl Sizes {

@@ -9,6 +9,7 @@ use std::fmt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::ghost;
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
 use crate::weight_norm::WeightNorm;
@@ -356,11 +357,9 @@ impl Norm {
         Self { norm, features, eps, groups: 0, ramp: 0, ghost: 0 }
     }
 
-    /// Parts of a batch of so many samples that have statistics of their own: equal ones, as many as have at least as many
-    /// samples as share a mean.
+    /// Parts of a batch of so many samples that have statistics of their own, see [`crate::ghost`].
     pub fn parts(&self, samples: usize) -> usize {
-        let most = samples.checked_div(self.ghost).unwrap_or(1).max(1);
-        (1..=most).rev().find(|parts| samples.is_multiple_of(*parts)).unwrap_or(1)
+        ghost::parts(samples, self.ghost)
     }
 }
 

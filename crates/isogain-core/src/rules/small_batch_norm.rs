@@ -37,29 +37,33 @@ const SUFFERS: usize = 16;
 const NOTHING_LEFT: usize = 2;
 
 fn check(case: &Case<'_>) -> Option<Finding> {
-    let few: Vec<(&str, usize, NormKind)> = case
+    let few: Vec<(&str, usize, NormKind, usize)> = case
         .network
         .walk()
         .into_iter()
         .filter_map(|op| match &op.kind {
             OpKind::Norm(norm) if norm.norm.is_over_batch() => {
-                Some((op.name.as_str(), rows(case, op, norm), norm.norm))
+                Some((op.name.as_str(), rows(case, op, norm), norm.norm, norm.ghost))
             }
             _ => None,
         })
-        .filter(|(_, rows, kind)| match kind {
+        .filter(|(_, rows, kind, _)| match kind {
             NormKind::BatchRenorm => *rows <= NOTHING_LEFT,
             _ => *rows < SUFFERS,
         })
         .collect();
     let ((first, ..), (last, ..)) = (few.first()?, few.last()?);
-    let (_, batch, kind) = few.iter().min_by_key(|(_, rows, _)| *rows)?;
+    let (_, batch, kind, _) = few.iter().min_by_key(|(_, rows, ..)| *rows)?;
     let (level, what, why) = match kind {
         NormKind::BatchRenorm => (
             Level::Deny,
             "batch renormalisation",
             "nothing is left of a gradient of two samples without its mean and its part along them",
         ),
+        _ if few.iter().any(|(.., ghost)| *ghost > 0) => {
+            let level = if *batch <= FAILS { Level::Deny } else { Level::Warn };
+            (level, "batch norm by parts", "a larger ghost_batch has more to take its mean and variance over")
+        }
         _ if *batch <= FAILS => {
             let why = "two samples normalise to -1 and 1 whatever they were, three have no finite mean gradient";
             (Level::Deny, "batch norm", why)

@@ -2,7 +2,7 @@
 
 use super::finding::{number, steps};
 use super::{Case, Finding, Rule};
-use crate::network::OpKind;
+use crate::network::{NormKind, OpKind};
 use crate::recipe::Level;
 
 pub(super) static RULE: Rule = Rule {
@@ -20,6 +20,8 @@ const RATIO: f64 = 2.0;
 const EXCESS: f64 = 0.1;
 /// Part of the loss of knowing nothing below which a loss shows that training has learned.
 const LEARNED: f64 = 0.5;
+/// Samples of a batch that can be taken in parts.
+const LARGE: usize = 64;
 /// Fewest losses to judge.
 const ENOUGH: usize = 10;
 
@@ -63,8 +65,18 @@ fn check(case: &Case<'_>) -> Option<Finding> {
                 "what little training has left is no illness",
             )
             .with("batches that the averages have followed", outcome.steps as f64)
-            .remedies(&["ghost-batch-norm", "insert-layer-norm", "change-learning-rate"]),
+            .remedies(match may_be_split(case) {
+                true => &["ghost-batch-norm", "insert-layer-norm", "change-learning-rate"],
+                false => &["insert-layer-norm", "change-learning-rate"],
+            }),
     )
+}
+
+/// Whether there is a batch norm over the whole of a batch that is large enough for parts of it.
+fn may_be_split(case: &Case<'_>) -> bool {
+    let is_whole =
+        |kind: &OpKind| matches!(kind, OpKind::Norm(norm) if norm.norm == NormKind::Batch && norm.ghost == 0);
+    case.recipe.data.batch >= LARGE && case.network.walk().iter().any(|op| is_whole(&op.kind))
 }
 
 #[cfg(test)]
@@ -72,13 +84,26 @@ mod tests {
     use super::*;
     use crate::rules::fixture::Bench;
 
-    fn ask(norm: &str, trained: f64, evaluated: f64) -> Option<Level> {
-        let mut bench = Bench::new(&format!("[network]\ndepth = 2\nwidth = 8\nnorm = \"{norm}\"\n"));
+    fn found(batch: usize, norm: &str, trained: f64, evaluated: f64) -> Option<Finding> {
+        let recipe = format!("[data]\nbatch = {batch}\n[network]\ndepth = 2\nwidth = 8\nnorm = \"{norm}\"\n");
+        let mut bench = Bench::new(&recipe);
         bench.finish((0..20).map(|step| trained + 2.0 * f64::exp(-f64::from(step))));
         if let Some(outcome) = &mut bench.outcome {
             outcome.loss = Some(evaluated);
         }
-        bench.ask("stale-statistics").map(|finding| finding.level)
+        bench.ask("stale-statistics")
+    }
+
+    fn ask(norm: &str, trained: f64, evaluated: f64) -> Option<Level> {
+        found(64, norm, trained, evaluated).map(|finding| finding.level)
+    }
+
+    #[test]
+    fn parts_are_named_where_a_batch_can_be_taken_in_parts() {
+        let first = |batch: usize, norm: &str| found(batch, norm, 0.1, 20.0).unwrap().remedies[0].clone();
+        assert_eq!(first(64, "batch"), "ghost-batch-norm");
+        assert_eq!(first(32, "batch"), "insert-layer-norm");
+        assert_eq!(first(64, "batch-renorm"), "insert-layer-norm");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::finding::{factor, number};
 use super::measure::forward;
 use super::{Case, Finding, Rule};
+use crate::forecast::kept;
 use crate::network::OpKind;
 use crate::recipe::Level;
 
@@ -31,6 +32,10 @@ const SUFFERS: f64 = 2.303;
 /// Growth of the stream from which on it fails (a factor of 100: the first loss is then hundreds of times the loss of
 /// knowing nothing).
 const FAILS: f64 = 4.605;
+
+/// What mends it; the last where no branch is left out yet.
+const REMEDIES: [&str; 6] =
+    ["scale-branches", "fixup-init", "insert-layer-norm", "insert-batch-norm", "change-learning-rate", "drop-branches"];
 
 fn check(case: &Case<'_>) -> Option<Finding> {
     let blocks: Vec<(&str, f64)> = case
@@ -62,19 +67,24 @@ fn check(case: &Case<'_>) -> Option<Finding> {
         number(first.1)
     );
     let scaled = 1.0 / (blocks.len() as f64).sqrt();
+    let kept = kept(&case.network.walk());
     let mut finding = Finding::new(RULE.name, level, [first.0, last.0], message)
         .against("ln of the stream's growth", growth, SUFFERS, "a sum of 1/sqrt(L) branches grows by sqrt(e) at most")
         .against("branch scale", first.1, scaled, "1/sqrt(L) keeps the variance within e (Hanin & Rolnick 2018)")
-        .remedies(&[
-            "scale-branches",
-            "fixup-init",
-            "insert-layer-norm",
-            "insert-batch-norm",
-            "drop-branches",
-            "change-learning-rate",
-        ]);
+        .remedies(match kept < 1.0 {
+            true => &REMEDIES[..REMEDIES.len() - 1],
+            false => &REMEDIES,
+        });
     finding.causes = forward(case.start).map(|span| span.causes(&case.start.flow.joints)).unwrap_or_default();
-    finding.theory = Some("a He-initialised branch of full size doubles the variance: x1.414 per block".into());
+    finding.theory = Some(match kept < 1.0 {
+        true => format!(
+            "a He-initialised branch of full size for {} of the samples multiplies the variance by {}: x{} per block",
+            number(kept),
+            number(1.0 + kept),
+            number((1.0 + kept).sqrt())
+        ),
+        false => "a He-initialised branch of full size doubles the variance: x1.414 per block".into(),
+    });
     Some(finding)
 }
 

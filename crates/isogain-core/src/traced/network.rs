@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::flow::capture::{OpCapture, OpCaptureKind};
-use crate::network::{Attention, Convolution, Linear, Norm, Op, OpKind, Other, Recurrent, Residual};
+use crate::network::{Attention, Convolution, Linear, Norm, NormKind, Op, OpKind, Other, Recurrent, Residual};
 use crate::record::{Detail, Snapshot};
 use crate::theory::activations::Activation;
 use crate::theory::initializers::Initializer;
@@ -50,9 +50,13 @@ pub(super) fn ops(
         TracedKind::Linear { tied, .. } => OpKind::Linear(Linear { tied: tied.clone(), ..linear(op) }),
         TracedKind::Convolution { .. } => OpKind::Convolution(Convolution { linear: linear(op), window: None }),
         TracedKind::Activation { activation } => OpKind::Activation { activation: *activation },
-        TracedKind::Norm { norm, eps, groups, .. } => {
+        TracedKind::Norm { norm, eps, groups, samples, .. } => {
             let features = found(&op.name).map_or(0, |capture| capture.output.len() / capture.rows.max(1));
-            OpKind::Norm(Norm { groups: *groups, ..Norm::new(*norm, features, *eps) })
+            let new = Norm::new(*norm, features, *eps);
+            OpKind::Norm(match norm {
+                NormKind::Batch if *groups > 1 => Norm { ghost: samples / groups, ..new },
+                _ => Norm { groups: *groups, ..new },
+            })
         }
         TracedKind::Residual { branch, shortcut, .. } => OpKind::Residual(Residual {
             shortcut: ops(shortcut, captured, init, activation),

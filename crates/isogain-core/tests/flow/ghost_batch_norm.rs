@@ -1,42 +1,50 @@
-//! Batch norm over parts of a batch is, loss and gradients and every split, batch norm of each part as a batch of its own.
+//! Batch norm over parts of a batch is, gradients and every split, batch norm of each part as a batch of its own.
 
-use isogain_core::flow::attribute;
 use isogain_core::flow::reference::{Pass, Targets, run};
+use isogain_core::flow::{Joint, attribute};
 use isogain_core::network::{Network, OpKind};
 
 use crate::support::{Sampler, close, zoo};
 
-const PART: usize = 5;
+/// Samples of the two parts of 11 of which at least five share a mean.
+const PARTS: [usize; 2] = [6, 5];
+const ALL: f64 = 11.0;
 
 fn ghosts(mut network: Network) -> Network {
     for op in &mut network.ops {
         if let OpKind::Norm(norm) = &mut op.kind {
-            norm.ghost = PART;
+            norm.ghost = PARTS[1];
         }
     }
     network
 }
 
-/// The whole batch in two parts, and each as a batch, whose gradients are means over half as many samples.
+/// The whole batch in two parts, and each as a batch.
 fn passes() -> (Pass, [Pass; 2]) {
     let (_, plain, parameters) = zoo().into_iter().find(|entry| entry.0 == "batch norm").unwrap();
     let mut sampler = Sampler::new(5);
-    let inputs = sampler.normals(2 * PART * plain.input.values(), 1.0);
-    let cotangents = sampler.normals(2 * PART * plain.outputs, 1.0);
-    let whole = run(&ghosts(plain.clone()), &parameters, &inputs, &Targets::Cotangent(cotangents.clone())).unwrap();
-    let half = |part: usize| {
-        let rows = |values: &[f64]| values[part * values.len() / 2..][..values.len() / 2].to_vec();
-        run(&plain, &parameters, &rows(&inputs), &Targets::Cotangent(rows(&cotangents))).unwrap()
+    let [inputs, outputs] = [plain.input.values(), plain.outputs];
+    let values = sampler.normals(11 * inputs, 1.0);
+    let cotangents = sampler.normals(11 * outputs, 1.0);
+    let whole = run(&ghosts(plain.clone()), &parameters, &values, &Targets::Cotangent(cotangents.clone())).unwrap();
+    let part = |from: usize, samples: usize| {
+        let rows = |values: &[f64], width: usize| values[from * width..(from + samples) * width].to_vec();
+        run(&plain, &parameters, &rows(&values, inputs), &Targets::Cotangent(rows(&cotangents, outputs))).unwrap()
     };
-    (whole, [0, 1].map(half))
+    (whole, [part(0, PARTS[0]), part(PARTS[0], PARTS[1])])
+}
+
+/// Mean over samples of what each part has.
+fn mean<T>(parts: &[T; 2], of: impl Fn(&T) -> f64) -> f64 {
+    parts.iter().zip(PARTS).map(|(part, samples)| of(part) * samples as f64 / ALL).sum()
 }
 
 #[test]
 fn gradients_are_those_of_both_parts() {
-    let (whole, halves) = passes();
+    let (whole, parts) = passes();
     for (name, gradient) in &whole.gradients {
         for (index, found) in gradient.iter().enumerate() {
-            let expected = 0.5 * halves.iter().map(|half| half.gradients[name][index]).sum::<f64>();
+            let expected = mean(&parts, |part| part.gradients[name][index]);
             close(&format!("{name}[{index}]"), *found, expected, 1e-12 * (1.0 + expected.abs()));
         }
     }
@@ -45,30 +53,21 @@ fn gradients_are_those_of_both_parts() {
 /// Mean squares of the parts add up, and so do <x, dL/dx> of what the map of a norm gives back.
 #[test]
 fn the_flow_is_that_of_both_parts() {
-    let (whole, halves) = passes();
-    let (flow, [first, second]) = (attribute(&whole.capture), halves.each_ref().map(|half| attribute(&half.capture)));
-    let mean_square = |rms: f64| rms * rms;
-    for ((joint, one), other) in flow.joints.iter().zip(&first.joints).zip(&second.joints) {
-        let split = |joint: &isogain_core::flow::Joint| -> f64 { joint.split.iter().map(|part| part.log_gain).sum() };
-        close(&joint.name, split(joint), joint.log_gain.unwrap(), 1e-12);
-        let half = 0.5 * (mean_square(one.cotangent_in_rms) + mean_square(other.cotangent_in_rms));
-        close(&joint.name, mean_square(joint.cotangent_in_rms), half, 1e-12 * half);
+    let (whole, parts) = passes();
+    let (flow, flows) = (attribute(&whole.capture), parts.each_ref().map(|part| attribute(&part.capture)));
+    for (at, joint) in flow.joints.iter().enumerate() {
+        let split: f64 = joint.split.iter().map(|part| part.log_gain).sum();
+        close(&joint.name, split, joint.log_gain.unwrap(), 1e-12);
+        let same = |what: &str, of: &dyn Fn(&Joint) -> f64| {
+            let expected = mean(&flows, |flow| of(&flow.joints[at]));
+            close(&format!("{} {what}", joint.name), of(joint), expected, 1e-12 * expected);
+        };
+        same("input", &|joint| joint.cotangent_in_rms.powi(2));
         if joint.name.starts_with("norm") {
             // In front of the projection: the first part of the split.
-            let rescaled = |joint: &isogain_core::flow::Joint| {
-                mean_square(joint.cotangent_rms) * (2.0 * joint.split[0].log_gain).exp()
-            };
-            let half = 0.5 * (rescaled(one) + rescaled(other));
-            close(&format!("{} rescaled", joint.name), rescaled(joint), half, 1e-12 * half);
-            let radial = 0.5 * halves.iter().map(|half| half.capture.radial(&joint.name).unwrap()).sum::<f64>();
+            same("rescaled", &|joint| joint.cotangent_rms.powi(2) * (2.0 * joint.split[0].log_gain).exp());
+            let radial = mean(&parts, |part| part.capture.radial(&joint.name).unwrap());
             close(&format!("{} radial", joint.name), whole.capture.radial(&joint.name).unwrap(), radial, 1e-12);
         }
     }
-}
-
-#[test]
-fn parts_are_equal_and_as_many_as_are_large_enough() {
-    let (_, network, _) = zoo().into_iter().find(|entry| entry.0 == "batch norm").unwrap();
-    let OpKind::Norm(norm) = &ghosts(network).ops[1].kind.clone() else { panic!("a norm follows the first layer") };
-    assert_eq!([1, 4, 5, 9, 10, 14, 15, 17].map(|samples| norm.parts(samples)), [1, 1, 1, 1, 2, 2, 3, 1]);
 }

@@ -3,6 +3,8 @@
 //! With n the normalised values, s = 1 / sqrt(variance + eps), and means over the batch (Ioffe & Szegedy 2015):
 //! dL/dx = s gamma (g - mean g - n mean(g n)) for the cotangent g; the two sums are the gradients of beta and gamma.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, vectorised};
@@ -22,12 +24,18 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Vec<f64>,
 }
 
-/// Each feature of `x` `[batch, features]` normalised over each of `parts` equal parts of the batch, times gamma plus beta
-/// (`[features]` each): batch norm over one part, ghost batch norm (Hoffer et al. 2017) over several. The statistics of each
+/// Each feature of `x` `[batch, features]` normalised over each of these parts of the rows, which follow one another, times
+/// gamma plus beta (`[features]` each): batch norm over one part, [`isogain_core::ghost`] over several. The statistics of each
 /// part leave through the site.
-pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, parts: usize, [gamma, beta]: [Tensor<1>; 2], site: Site) -> Tensor<2> {
+pub(crate) fn batch_norm(
+    x: Tensor<2>,
+    eps: f64,
+    parts: Vec<Range<usize>>,
+    [gamma, beta]: [Tensor<1>; 2],
+    site: Site,
+) -> Tensor<2> {
     let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
-    apply(x, site, move |x| by_type!(x, forward(&x, eps, parts, affine, |_| None, here)))
+    apply(x, site, move |x| by_type!(x, forward(&x, eps, &parts, affine, |_| None, here)))
 }
 
 /// The normalised values n become gamma (n r + d) + beta where `correct` has an r and a d for a part's statistics, both
@@ -35,18 +43,17 @@ pub(crate) fn batch_norm(x: Tensor<2>, eps: f64, parts: usize, [gamma, beta]: [T
 pub(super) fn forward<T: Real>(
     x: &Buffer,
     eps: f64,
-    parts: usize,
+    parts: &[Range<usize>],
     affine: [Buffer; 2],
     correct: impl Fn(&BatchStatistics) -> Option<Correction>,
     site: Site,
 ) -> (Buffer, Pull) {
     let (batch, features) = extent(x);
     let values = T::read(x);
-    let length = values.len() / parts;
     let (mut normal, mut output) = (vec![T::default(); values.len()], vec![T::default(); values.len()]);
-    let mut seen: Vec<Part<T>> = Vec::with_capacity(parts);
-    for part in 0..parts {
-        let range = part * length..(part + 1) * length;
+    let mut seen: Vec<Part<T>> = Vec::with_capacity(parts.len());
+    for rows in parts {
+        let range = rows.start * features..rows.end * features;
         let statistics = vectorised(FeatureStatistics::<T>(&values[range.clone()], features));
         let correction = correct(&statistics);
         let [gamma, beta] = corrected::<T>(&affine, correction.as_ref());
@@ -54,13 +61,13 @@ pub(super) fn forward<T: Real>(
         let written = [&mut normal[range.clone()], &mut output[range.clone()]];
         vectorised(Normalise::<T>(&values[range], &statistics.mean, &factor, [&gamma, &beta], written));
         site.statistics(statistics);
-        seen.push(Part { factor, gamma, correction });
+        seen.push(Part { rows: rows.clone(), factor, gamma, correction });
     }
     let pull = move |mut cotangent: Buffer, _| {
         let slopes = T::write(&mut cotangent);
         let mut gradients = [vec![0.0; features], vec![0.0; features]];
-        for (part, Part { factor, gamma, correction }) in seen.iter().enumerate() {
-            let range = part * length..(part + 1) * length;
+        for Part { rows, factor, gamma, correction } in &seen {
+            let range = rows.start * features..rows.end * features;
             let (slopes, normal) = (&mut slopes[range.clone()], &normal[range]);
             let [along, sum] = vectorised(ParameterGradients::<T>(slopes, normal, features));
             let factor = factor.iter().zip(gamma).map(|(factor, gamma)| factor * gamma.wide());
@@ -87,6 +94,7 @@ pub(super) fn forward<T: Real>(
 
 /// What the way back needs of one part of a batch.
 struct Part<T> {
+    rows: Range<usize>,
     /// 1 / sqrt(variance + eps) of each feature.
     factor: Vec<f64>,
     /// With the correction's factor.

@@ -18,13 +18,14 @@ pub(crate) fn batch_renorm(
     site: Site,
 ) -> Tensor<2> {
     let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
+    let rows = 0..x.dims()[0];
     apply(x, site, move |x| {
         by_type!(
             x,
             forward(
                 &x,
                 eps,
-                1,
+                std::slice::from_ref(&rows),
                 affine,
                 |batch| Some(running.correction(&Averages::of(&batch.mean, &batch.variance), eps, ramp)),
                 here

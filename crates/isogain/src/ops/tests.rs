@@ -1,6 +1,8 @@
 //! Every operation against the same formula put together from Burn's own operations: outputs, cotangents and
 //! parameters' gradients, in both precisions.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Distribution, Tensor, activation as burn_activation};
 use isogain_core::network::{Attention, QkNorm};
 use isogain_core::renorm::Averages;
@@ -136,7 +138,7 @@ fn norms_are_their_formulas() {
             "batch norm",
             &x,
             &affine,
-            |x, leaves, site| batch_norm(x, eps, 1, [leaves[0].clone(), leaves[1].clone()], site),
+            |x, leaves, site| batch_norm(x, eps, vec![0..BATCH], [leaves[0].clone(), leaves[1].clone()], site),
             |x, leaves| scaled(standardised(x, 0, eps), leaves),
         );
         compare(
@@ -187,30 +189,30 @@ fn batch_renormalisation_is_its_formula_with_constant_corrections() {
     }
 }
 
-/// Over parts of 6 rows as over batches of 6, one below the other; each hands out statistics of its own.
+/// Over parts of 7 and 6 rows as over batches of so many, one below the other; each hands out statistics of its own.
 #[test]
 fn ghost_batch_norm_is_batch_norm_of_each_part() {
-    let (eps, parts, rows) = (1e-5, 3, 6);
+    let (eps, parts) = (1e-5, [0..7, 7..13, 13..19]);
     for dtype in [DType::F32, DType::F64] {
-        let x = some_matrix(parts * rows, FEATURES, 0.0, dtype) * 3.0 + 5.0;
+        let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 3.0 + 5.0;
         let affine = [("gamma", some_vector(FEATURES, 1.0, dtype)), ("beta", some_vector(FEATURES, 2.0, dtype))];
         compare(
             "ghost batch norm",
             &x,
             &affine,
-            |x, leaves, site| batch_norm(x, eps, parts, [leaves[0].clone(), leaves[1].clone()], site),
+            |x, leaves, site| batch_norm(x, eps, parts.to_vec(), [leaves[0].clone(), leaves[1].clone()], site),
             |x, leaves| {
-                let part = |part: usize| standardised(x.clone().narrow(0, part * rows, rows), 0, eps);
-                let normal = Tensor::cat((0..parts).map(part).collect(), 0);
+                let part = |part: &Range<usize>| standardised(x.clone().narrow(0, part.start, part.len()), 0, eps);
+                let normal = Tensor::cat(parts.iter().map(part).collect(), 0);
                 normal * leaves[0].clone().unsqueeze::<2>() + leaves[1].clone().unsqueeze::<2>()
             },
         );
         let collected = Collected::default();
         let affine = affine.map(|(_, leaf)| leaf);
-        batch_norm(x.clone(), eps, parts, affine, Site::new("norm", None, &collected));
+        batch_norm(x.clone(), eps, parts.to_vec(), affine, Site::new("norm", None, &collected));
         let statistics = collected.take_statistics();
-        assert_eq!(statistics.iter().map(|(_, part)| part.count).collect::<Vec<_>>(), [rows; 3]);
-        let last = read(x.narrow(0, 2 * rows, rows).mean_dim(0));
+        assert_eq!(statistics.iter().map(|(_, part)| part.count).collect::<Vec<_>>(), [7, 6, 6]);
+        let last = read(x.narrow(0, 13, 6).mean_dim(0));
         assert_close("mean of the last part", dtype, statistics[2].1.mean.clone(), last);
     }
 }
@@ -220,7 +222,7 @@ fn batch_norm_hands_out_its_statistics() {
     let x = some_matrix(BATCH, FEATURES, 0.0, DType::F64);
     let collected = Collected::default();
     let (ones, zeros) = (some_vector(FEATURES, 1.0, DType::F64), some_vector(FEATURES, 1.0, DType::F64));
-    batch_norm(x.clone(), 1e-5, 1, [ones, zeros], Site::new("norm", None, &collected));
+    batch_norm(x.clone(), 1e-5, vec![0..BATCH], [ones, zeros], Site::new("norm", None, &collected));
     let statistics = collected.take_statistics();
     let [(name, BatchStatistics { count, mean, variance })] = statistics.as_slice() else { panic!("one norm") };
     assert_eq!(*count, BATCH);

@@ -4,9 +4,12 @@
 //! values, x' = (x - mean) / sigma and dL/dx = (h - mean h - x' mean(h x')) / sigma with h = gamma dL/dy; RMS norm leaves
 //! the two means of x and h out. Batch renormalisation goes on with x'' = x' r + d, and multiplies what comes back by r.
 
+use std::ops::Range;
+
 use super::{Parameters, ReferenceError, expect, parameter};
 use crate::flow::Values;
 use crate::flow::capture::OpCaptureKind;
+use crate::ghost;
 use crate::network::{Norm, NormKind, Op};
 use crate::renorm::{Averages, Bounds, Correction};
 
@@ -119,10 +122,9 @@ fn groups(norm: &Norm, batch: usize) -> Vec<Vec<usize>> {
     let features = norm.features;
     match norm.norm {
         NormKind::Batch | NormKind::BatchRenorm => {
-            let parts = norm.parts(batch);
-            let part = move |part: usize| part * (batch / parts)..(part + 1) * (batch / parts);
-            let group = move |at: usize, feature: usize| part(at).map(|row| row * features + feature).collect();
-            (0..parts).flat_map(|at| (0..features).map(move |feature| group(at, feature))).collect()
+            let group = move |part: Range<usize>, feature: usize| part.map(|row| row * features + feature).collect();
+            let parts = ghost::ranges(batch, norm.parts(batch));
+            parts.flat_map(|part| (0..features).map(move |feature| group(part.clone(), feature))).collect()
         }
         NormKind::Layer | NormKind::Rms => {
             (0..batch).map(|row| (row * features..(row + 1) * features).collect()).collect()

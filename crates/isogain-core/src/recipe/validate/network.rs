@@ -24,6 +24,8 @@ pub(super) fn network(network: &NetworkRecipe, batch: usize) -> Result<(), Recip
     if let Some(ghost) = network.ghost_batch {
         let expected = format!("must be from 2 to half of data.batch, {batch}: parts of it");
         must("network.ghost_batch", ghost, ghost >= 2 && ghost <= batch / 2, &expected)?;
+        let has_batch_norm = layers::norms(network).iter().any(|(_, norm)| *norm == NormKind::Batch);
+        must("network.ghost_batch", ghost, has_batch_norm, "has no effect: only for norm = \"batch\"")?;
     }
     // A convolution's norm has all positions to average over, a single sample's too.
     if batch == 1
