@@ -186,7 +186,8 @@ impl Statistics {
         }
     }
 
-    /// sqrt(variance + eps): one for each feature of each part of the batch (batch norm), each row (layer and RMS norm), or each sample's groups.
+    /// sqrt(variance + eps): one for each feature of each part of the batch (batch norm), each row (layer and RMS norm), or
+    /// each sample's groups.
     fn deviations(&self, input: &[f64], features: usize) -> Vec<f64> {
         let (norm, eps) = (self.norm, self.eps);
         match norm {

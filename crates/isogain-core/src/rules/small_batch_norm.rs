@@ -85,7 +85,8 @@ fn check(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Values that one mean and variance are taken over: the samples that share them, times the positions of each where there are several.
+/// Values that one mean and variance are taken over: the samples that share them, times the positions of each where there are
+/// several.
 pub(crate) fn rows(case: &Case<'_>, op: &Op, norm: &Norm) -> usize {
     let batch = case.recipe.data.batch;
     let measured = case.start.joints.iter().find(|joint| joint.name == op.name);
