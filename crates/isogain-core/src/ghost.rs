@@ -26,7 +26,7 @@ mod tests {
         assert_eq!([0, 1, 63, 64, 127, 128, 509].map(|samples| parts(samples, 64)), [1, 1, 1, 1, 1, 2, 7]);
         assert_eq!(parts(100, 0), 1);
         assert_eq!(ranges(10, 3).collect::<Vec<_>>(), [0..4, 4..7, 7..10]);
-        assert_eq!(ranges(6, 0).collect::<Vec<_>>(), [0..6]);
+        assert!(ranges(6, 0).eq(std::iter::once(0..6)));
         for (samples, ghost) in [(509, 64), (127, 32), (512, 64), (5, 2), (3, 7)] {
             let ranges: Vec<Range<usize>> = ranges(samples, parts(samples, ghost)).collect();
             assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, samples));

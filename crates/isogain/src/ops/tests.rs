@@ -85,6 +85,11 @@ fn compare(
     }
 }
 
+/// The rows of one part.
+fn whole_batch() -> Vec<Range<usize>> {
+    std::iter::once(0..BATCH).collect()
+}
+
 /// (x - mean) / sqrt(variance + eps) over one dimension.
 fn standardised(x: Tensor<2>, dimension: usize, eps: f64) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(dimension);
@@ -138,7 +143,7 @@ fn norms_are_their_formulas() {
             "batch norm",
             &x,
             &affine,
-            |x, leaves, site| batch_norm(x, eps, vec![0..BATCH], [leaves[0].clone(), leaves[1].clone()], site),
+            |x, leaves, site| batch_norm(x, eps, whole_batch(), [leaves[0].clone(), leaves[1].clone()], site),
             |x, leaves| scaled(standardised(x, 0, eps), leaves),
         );
         compare(
@@ -222,7 +227,7 @@ fn batch_norm_hands_out_its_statistics() {
     let x = some_matrix(BATCH, FEATURES, 0.0, DType::F64);
     let collected = Collected::default();
     let (ones, zeros) = (some_vector(FEATURES, 1.0, DType::F64), some_vector(FEATURES, 1.0, DType::F64));
-    batch_norm(x.clone(), 1e-5, vec![0..BATCH], [ones, zeros], Site::new("norm", None, &collected));
+    batch_norm(x.clone(), 1e-5, whole_batch(), [ones, zeros], Site::new("norm", None, &collected));
     let statistics = collected.take_statistics();
     let [(name, BatchStatistics { count, mean, variance })] = statistics.as_slice() else { panic!("one norm") };
     assert_eq!(*count, BATCH);
