@@ -250,7 +250,7 @@ impl Captures<'_> {
                 norm: norm.norm,
                 gamma: value("gamma"),
                 eps: norm.eps,
-                groups: if norm.ghost > 0 { norm.parts(self.samples) } else { norm.groups },
+                groups: norm.groups_of(self.samples),
                 samples: self.samples,
                 ratio: self.ratio(op, norm, start),
             },

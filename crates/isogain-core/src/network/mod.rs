@@ -361,6 +361,11 @@ impl Norm {
     pub fn parts(&self, samples: usize) -> usize {
         ghost::parts(samples, self.ghost)
     }
+
+    /// What a capture of so many samples calls groups: of features, or parts of the batch.
+    pub fn groups_of(&self, samples: usize) -> usize {
+        if self.ghost > 0 { self.parts(samples) } else { self.groups }
+    }
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -86,7 +86,7 @@ pub(super) fn backward(
         norm: norm.norm,
         gamma: Values::from(gamma.to_vec()),
         eps: norm.eps,
-        groups: if norm.ghost > 0 { norm.parts(batch) } else { norm.groups },
+        groups: norm.groups_of(batch),
         samples: batch,
         ratio: correction.map(|correction| Values::from(correction.ratio)),
     };
