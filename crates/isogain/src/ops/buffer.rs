@@ -14,6 +14,7 @@ use isogain_core::statistics::kernel::{blocks, moments, moments_f64};
 use rayon::prelude::*;
 
 use super::elementary;
+use super::matmul::Product;
 use super::workspace::Store;
 
 /// A tensor of the CPU backend.
@@ -54,6 +55,11 @@ pub(crate) trait Real:
     fn write(buffer: &mut Buffer) -> &mut [Self];
     /// Moments of values.
     fn moments(values: &[Self]) -> Moments;
+    /// Writes a product of matrices.
+    ///
+    /// # Safety
+    /// What [`Product`] says must hold.
+    unsafe fn multiply(product: Product<'_, Self>);
     /// Gives the thread's store of unused memory to a function.
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R;
 }
@@ -108,6 +114,10 @@ impl Real for f32 {
             whole
         })
     }
+    unsafe fn multiply(product: Product<'_, Self>) {
+        // SAFETY: the caller's.
+        unsafe { product.write() }
+    }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F32.with_borrow_mut(work)
     }
@@ -141,6 +151,10 @@ impl Real for f64 {
     fn moments(values: &[Self]) -> Moments {
         moments_f64(values)
     }
+    unsafe fn multiply(product: Product<'_, Self>) {
+        // SAFETY: the caller's.
+        unsafe { product.write_by_gemm() }
+    }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F64.with_borrow_mut(work)
     }
@@ -167,18 +181,6 @@ pub(crate) fn filled<T: Real>(values: Vec<T>, shape: &[usize]) -> Buffer {
 /// A vector, from sums in f64.
 pub(super) fn narrowed<T: Real>(sums: &[f64]) -> Buffer {
     filled(sums.iter().map(|&sum| T::of(sum)).collect::<Vec<T>>(), &[sums.len()])
-}
-
-/// The same row again and again.
-pub(super) fn repeated<T: Real>(row: &[T], times: usize) -> Vec<T> {
-    let count = times * row.len();
-    let mut rows = Vec::with_capacity(count);
-    rows.extend_from_slice(&row[..row.len().min(count)]);
-    // What is there already, twice as much each time: a row at a time costs a call for each.
-    while rows.len() < count {
-        rows.extend_from_within(..rows.len().min(count - rows.len()));
-    }
-    rows
 }
 
 /// Rows and columns of a buffer `[rows, columns]`; a vector is one row.

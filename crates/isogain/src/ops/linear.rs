@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, repeated, vectorised};
-use super::matmul::{Matrix, add_product, product};
+use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
+use super::matmul::{Matrix, product, product_plus};
 use super::site::Site;
 use super::tape::apply;
 
@@ -22,8 +22,7 @@ pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, site: Sit
 fn forward<T: Real>(x: &Buffer, weight: &Buffer, bias: &Buffer) -> Buffer {
     let (batch, _) = extent(x);
     let bias = T::read(bias);
-    let mut output = repeated(bias, batch);
-    add_product(&mut output, Matrix::<T>::of(x), Matrix::of(weight));
+    let output = product_plus(bias, Matrix::of(x), Matrix::of(weight));
     filled(output, &[batch, bias.len()])
 }
 

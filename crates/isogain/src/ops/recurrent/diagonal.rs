@@ -11,9 +11,9 @@ use burn::tensor::Tensor;
 use isogain_core::network::{Cell, Recurrent};
 use isogain_core::record::Detail;
 
-use super::super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, repeated, vectorised};
+use super::super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::super::linear::column_sums;
-use super::super::matmul::{Matrix, add_product, product};
+use super::super::matmul::{Matrix, product, product_plus};
 use super::super::site::{PathThroughTime, Site, ThroughTime};
 use super::super::tape::{Pull, apply};
 use super::Sizes;
@@ -77,8 +77,7 @@ fn forward<T: Real>(x: Buffer, layer: Recurrent, parameters: Parameters, site: S
     let (rows, inputs) = extent(&x);
     let Recurrent { units, steps, .. } = layer;
     let phi = Phi::of(layer.activation);
-    let mut z = repeated(T::read(&parameters.bias), rows);
-    add_product(&mut z, Matrix::<T>::of(&x), Matrix::of(&parameters.weight));
+    let z = product_plus(T::read(&parameters.bias), Matrix::of(&x), Matrix::of(&parameters.weight));
     if site.is_watched() {
         let sizes = Sizes { batch: rows / steps, steps, inputs, units, width: units, cells: 0, hidden: 0 };
         let mut standing = Gates::new(Cell::Rnn);

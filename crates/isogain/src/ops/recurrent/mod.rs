@@ -19,7 +19,7 @@ use isogain_core::record::Detail;
 
 use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
 use super::linear::AddRows;
-use super::matmul::{Matrix, add_product, multiply_into};
+use super::matmul::{Matrix, add_product, multiply_into, multiply_plus};
 use super::site::Site;
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
@@ -187,11 +187,6 @@ impl Sizes {
     }
 }
 
-/// Writes the same row again and again.
-fn fill_rows<T: Copy>(rows: &mut [T], row: &[T]) {
-    rows.chunks_exact_mut(row.len().max(1)).for_each(|each| each.copy_from_slice(row));
-}
-
 fn forward<T: Real, S: Step<T>>(
     step: S,
     x: Buffer,
@@ -228,13 +223,11 @@ fn forward<T: Real, S: Step<T>>(
         let gates = &mut kept.gates[at * sizes.gates()..][..sizes.gates()];
         let hidden = &mut kept.hidden[at * hidden..][..hidden];
         let state = Matrix::new(h_before, batch, units);
-        fill_rows(gates, &bias);
-        add_product(gates, Matrix::new(x_now, batch, inputs), weight);
+        multiply_plus(gates, &bias, Matrix::new(x_now, batch, inputs), weight);
         if S::SUMS {
             add_product(gates, state, hidden_weight);
         } else {
-            fill_rows(hidden, &hidden_bias);
-            add_product(hidden, state, hidden_weight);
+            multiply_plus(hidden, &hidden_bias, state, hidden_weight);
         }
         let before = State { h: h_before, c: c_before };
         step.forward(units, gates, hidden, before, StateMut { h: &mut *h_after, c: c_after });

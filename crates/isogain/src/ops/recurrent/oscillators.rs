@@ -9,9 +9,9 @@ use burn::tensor::Tensor;
 use isogain_core::network::{Cell, Oscillator, Recurrent};
 use isogain_core::record::Detail;
 
-use super::super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, repeated, vectorised};
+use super::super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::super::linear::column_sums;
-use super::super::matmul::{Matrix, add_product, multiply_into, product};
+use super::super::matmul::{Matrix, add_product, multiply_into, product, product_plus};
 use super::super::site::{PathThroughTime, Site, ThroughTime};
 use super::super::tape::{Pull, apply};
 use super::super::workspace::Workspace;
@@ -68,8 +68,7 @@ fn forward<T: Real>(
     let sizes = Sizes { batch: rows / steps, steps, inputs, units, width: units, cells: 0, hidden: 0 };
     let (phi, motion) = (Phi::of(activation), Motion::of(oscillator));
     let state = 2 * sizes.state();
-    let mut read = repeated(T::read(&parameters.bias), rows);
-    add_product(&mut read, Matrix::<T>::of(&x), Matrix::of(&parameters.weight));
+    let read = product_plus(T::read(&parameters.bias), Matrix::of(&x), Matrix::of(&parameters.weight));
     // [steps, batch, units] and [steps + 1, batch, positions and velocities].
     let mut gates = Workspace::new(rows * units);
     let mut states = Workspace::zeros(state + 2 * rows * units);

@@ -1,0 +1,391 @@
+//! Matrix products: in tiles of our own where the processor has AVX-512, and through the crate gemm elsewhere and in f64.
+
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
+use super::buffer::{Buffer, Real, extent};
+
+/// A matrix in a slice, row-major.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    values: &'a [T],
+    rows: usize,
+    columns: usize,
+    /// Steps between rows and between columns.
+    strides: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// `[rows, columns]`, row-major.
+    ///
+    /// # Panics
+    /// When there are not as many values.
+    pub(super) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
+        Self { values, rows, columns, strides: [columns, 1] }
+    }
+
+    /// `[rows, columns]` within longer rows: the first value is at `from`, a row `stride` values after the one before.
+    ///
+    /// # Panics
+    /// When there are not as many values.
+    pub(super) fn within(values: &'a [T], from: usize, [rows, columns]: [usize; 2], stride: usize) -> Self {
+        let values = &values[from..][..reach(rows, columns, stride)];
+        Self { values, rows, columns, strides: [stride, 1] }
+    }
+
+    /// A dense buffer `[rows, columns]`.
+    pub(super) fn of(buffer: &'a Buffer) -> Self
+    where
+        T: Real,
+    {
+        let (rows, columns) = extent(buffer);
+        Self::new(T::read(buffer), rows, columns)
+    }
+
+    /// Rows and columns exchanged; nothing is copied.
+    pub(super) fn transposed(self) -> Self {
+        let [row, column] = self.strides;
+        Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
+    }
+
+    /// A copy, row-major. In squares: a column at a time would fetch every line of memory again for each value.
+    pub(super) fn to_vec(self) -> Vec<T>
+    where
+        T: Real,
+    {
+        const SIDE: usize = 16;
+        let mut output = vec![T::default(); self.rows * self.columns];
+        for top in (0..self.rows).step_by(SIDE) {
+            for left in (0..self.columns).step_by(SIDE) {
+                for row in top..(top + SIDE).min(self.rows) {
+                    for column in left..(left + SIDE).min(self.columns) {
+                        output[row * self.columns + column] =
+                            self.values[row * self.strides[0] + column * self.strides[1]];
+                    }
+                }
+            }
+        }
+        output
+    }
+
+    /// Some of the rows; nothing is copied.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    #[cfg(target_arch = "x86_64")]
+    fn rows(self, from: usize, count: usize) -> Self {
+        self.transposed().columns(from, count).transposed()
+    }
+
+    /// Some of the columns; nothing is copied.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    pub(super) fn columns(self, from: usize, count: usize) -> Self {
+        assert!(from + count <= self.columns, "columns {from} to {} of {}", from + count, self.columns);
+        let values = &self.values[(from * self.strides[1]).min(self.values.len())..];
+        Self { values, columns: count, ..self }
+    }
+}
+
+/// Values from the first to the last of a matrix within longer rows.
+fn reach(rows: usize, columns: usize, stride: usize) -> usize {
+    if rows == 0 { 0 } else { (rows - 1) * stride + columns }
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a, T> {
+    /// Nothing.
+    Zero,
+    /// This row, in every row.
+    Row(&'a [T]),
+    /// What is there already.
+    Output,
+}
+
+/// The product a b, row-major.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+    product_from(Start::Zero, a, b)
+}
+
+/// A row, in every row, and the product a b, row-major.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn product_plus<T: Real>(row: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+    product_from(Start::Row(row), a, b)
+}
+
+fn product_from<T: Real>(start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+    let size = a.rows * b.columns;
+    let mut output = Vec::with_capacity(size);
+    // SAFETY: room for `size` values, all of them written and none read.
+    unsafe {
+        multiply(output.as_mut_ptr(), b.columns, start, a, b);
+        output.set_len(size);
+    }
+    output
+}
+
+/// Writes the product a b to row-major `output`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn multiply_into<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    write_product(output, Start::Zero, a, b);
+}
+
+/// Writes a row, in every row, and the product a b to row-major `output`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn multiply_plus<T: Real>(output: &mut [T], row: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    write_product(output, Start::Row(row), a, b);
+}
+
+/// Adds the product a b to row-major `output`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn add_product<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    write_product(output, Start::Output, a, b);
+}
+
+fn write_product<T: Real>(output: &mut [T], start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
+    // SAFETY: as many values as the product has, all initialised.
+    unsafe { multiply(output.as_mut_ptr(), b.columns, start, a, b) }
+}
+
+/// Writes the product a b into longer rows: its first value to `from`, a row `stride` values after the one before.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn multiply_within<T: Real>(
+    output: &mut [T],
+    from: usize,
+    stride: usize,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
+    let output = &mut output[from..][..reach(a.rows, b.columns, stride)];
+    // SAFETY: the slice reaches to the last value of the product.
+    unsafe { multiply(output.as_mut_ptr(), stride, Start::Zero, a, b) }
+}
+
+/// # Safety
+/// `output` must have room for the product in rows of `stride` values, and hold its values where they are added to.
+unsafe fn multiply<T: Real>(output: *mut T, stride: usize, start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    assert_eq!(a.columns, b.rows, "the inner dimension");
+    if let Start::Row(values) = start {
+        assert_eq!(values.len(), b.columns, "the columns of a product and of what it is added to");
+    }
+    // SAFETY: the shapes fit; the caller vouches for `output`.
+    unsafe { T::multiply(Product { output, stride, start, a, b }) }
+}
+
+/// A product that is to be written. Its inner dimensions agree; `output` has room for it in rows of `stride` values, and holds
+/// values where it is added to them; a row to start from has as many as there are columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a, T> {
+    output: *mut T,
+    stride: usize,
+    start: Start<'a, T>,
+    a: Matrix<'a, T>,
+    b: Matrix<'a, T>,
+}
+
+// SAFETY: threads that share a product write different parts of it.
+unsafe impl<T: Sync> Send for Product<'_, T> {}
+// SAFETY: the same.
+unsafe impl<T: Sync> Sync for Product<'_, T> {}
+
+/// Operations from which on a product is worth more than one thread (of the pool that the caller runs in).
+const SHARED_FROM: usize = 192 * 192 * 192;
+
+impl<T: Real> Product<'_, T> {
+    /// Worth more than one thread.
+    fn is_large(&self) -> bool {
+        self.a.rows * self.a.columns * self.b.columns >= SHARED_FROM
+    }
+
+    /// Of either type, on any processor.
+    ///
+    /// # Safety
+    /// What [`Product`] says must hold.
+    pub(super) unsafe fn write_by_gemm(self) {
+        let Self { output, stride, start, a, b } = self;
+        if let Start::Row(values) = start {
+            for row in 0..a.rows {
+                // SAFETY: a row of the product.
+                unsafe { output.add(row * stride).copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+            }
+        }
+        let is_added = !matches!(start, Start::Zero);
+        let (one, zero) = (T::of(1.0), T::of(0.0));
+        let [a_row, a_column] = a.strides.map(|stride| stride as isize);
+        let [b_row, b_column] = b.strides.map(|stride| stride as isize);
+        // SAFETY: `Matrix` holds as many values as its shape and strides reach; the caller vouches for `output`.
+        unsafe {
+            gemm::gemm(
+                a.rows,
+                b.columns,
+                a.columns,
+                output,
+                1,
+                stride as isize,
+                is_added,
+                a.values.as_ptr(),
+                a_column,
+                a_row,
+                b.values.as_ptr(),
+                b_column,
+                b_row,
+                if is_added { one } else { zero },
+                one,
+                false,
+                false,
+                false,
+                if self.is_large() { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None },
+            );
+        }
+    }
+}
+
+impl Product<'_, f32> {
+    /// In tiles where the processor has AVX-512, and by gemm elsewhere.
+    ///
+    /// # Safety
+    /// What [`Product`] says must hold.
+    pub(super) unsafe fn write(self) {
+        #[cfg(target_arch = "x86_64")]
+        if tiles::can_write(&self) {
+            // SAFETY: asked; the rest is the caller's.
+            return unsafe { tiles::write(self) };
+        }
+        // SAFETY: the caller's.
+        unsafe { self.write_by_gemm() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_sums_over_the_inner_dimension() {
+        let a: Vec<f64> = (0..6).map(f64::from).collect();
+        let b: Vec<f64> = (0..12).map(|k| f64::from(k) - 5.0).collect();
+        let entry = |i: usize, j: usize| (0..3).map(|k| a[3 * i + k] * b[4 * k + j]).sum::<f64>();
+        let expected: Vec<f64> = (0..8).map(|index| entry(index / 4, index % 4)).collect();
+        assert_eq!(product(Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4)), expected);
+
+        let mut output = vec![1.0; 8];
+        add_product(&mut output, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4));
+        assert!(output.iter().zip(&expected).all(|(sum, product)| *sum == product + 1.0));
+
+        let transposed = product(Matrix::new(&b, 3, 4).transposed(), Matrix::new(&a, 2, 3).transposed());
+        assert!((0..8).all(|index| transposed[index] == expected[4 * (index % 2) + index / 2]));
+    }
+
+    #[test]
+    fn matrices_within_longer_rows() {
+        let values: Vec<f64> = (0..5 * 7).map(f64::from).collect();
+        let (a, b) = (Matrix::within(&values, 2, [4, 3], 7), Matrix::within(&values, 7, [3, 2], 5));
+        let entry = |i: usize, j: usize| (0..3).map(|k| values[2 + 7 * i + k] * values[7 + 5 * k + j]).sum::<f64>();
+        let mut output = vec![-1.0; 40];
+        multiply_within(&mut output, 3, 9, a, b);
+        for (index, value) in output.iter().enumerate() {
+            let (row, column) = (index.wrapping_sub(3) / 9, index.wrapping_sub(3) % 9);
+            let expected = if index >= 3 && row < 4 && column < 2 { entry(row, column) } else { -1.0 };
+            assert_eq!(*value, expected, "at {index}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_transposed_matrix_has_its_rows() {
+        let values: Vec<f64> = (0..35 * 18).map(f64::from).collect();
+        let turned = Matrix::new(&values, 35, 18).transposed().to_vec();
+        assert!((0..35 * 18).all(|index| turned[index % 18 * 35 + index / 18] == values[index]));
+    }
+
+    /// Values that are all different, of both signs.
+    fn noise(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|index| ((index * 7919 + seed * 104_729) % 10_007) as f32 / 5003.5 - 1.0).collect()
+    }
+
+    /// A product by its own way and by gemm, added to nothing, to a row and to values.
+    fn both_ways(shape: [usize; 3], turns: [bool; 2]) -> [Vec<f32>; 2] {
+        let [rows, depth, columns] = shape;
+        let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
+        let oriented = |values, rows, columns, is_turned| {
+            if is_turned { Matrix::new(values, columns, rows).transposed() } else { Matrix::new(values, rows, columns) }
+        };
+        let (a, b) = (oriented(&a, rows, depth, turns[0]), oriented(&b, depth, columns, turns[1]));
+        let row = noise(columns, 3);
+        [false, true].map(|by_gemm| {
+            let starts = [Start::Zero, Start::Row(&row), Start::Output];
+            starts
+                .map(|start| {
+                    // In longer rows, so that what lies beyond the product would show.
+                    let stride = columns + 3;
+                    let mut output = noise(rows * stride, 4);
+                    // SAFETY: the shapes fit.
+                    unsafe {
+                        let product = Product { output: output.as_mut_ptr(), stride, start, a, b };
+                        if by_gemm { product.write_by_gemm() } else { f32::multiply(product) }
+                    }
+                    output
+                })
+                .concat()
+        })
+    }
+
+    #[test]
+    fn tiles_have_the_bits_of_gemm() {
+        let shapes = [
+            [128, 256, 256],
+            [64, 100, 100],
+            [65, 128, 511],
+            [200, 600, 40],
+            [73, 784, 256],
+            [37, 71, 53],
+            [300, 9, 17],
+            [2, 40, 300],
+            [13, 300, 80],
+            [100, 64, 10],
+            [24, 513, 97],
+            [640, 32, 530],
+        ];
+        for shape in shapes {
+            for turns in [[false, false], [false, true], [true, false], [true, true]] {
+                let [found, expected] = both_ways(shape, turns);
+                let differs =
+                    found.iter().zip(&expected).position(|(found, expected)| found.to_bits() != expected.to_bits());
+                assert_eq!(differs, None, "{shape:?}, turned {turns:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_does_not_depend_on_the_number_of_threads() {
+        for shape in [[500, 130, 120], [120, 130, 500]] {
+            let alone = both_ways(shape, [false, false]);
+            for threads in [2, 3, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(|| both_ways(shape, [false, false])) == alone, "{shape:?} by {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_inner_dimension_gives_zeros() {
+        assert_eq!(product(Matrix::<f32>::new(&[], 2, 0), Matrix::new(&[], 0, 2)), vec![0.0; 4]);
+    }
+}
