@@ -14,7 +14,7 @@ use isogain_core::statistics::kernel::{blocks, moments, moments_f64};
 use rayon::prelude::*;
 
 use super::elementary;
-use super::matmul::Product;
+use super::matmul::{Matrix, Panels, Product};
 use super::workspace::Store;
 
 /// A tensor of the CPU backend.
@@ -58,8 +58,10 @@ pub(crate) trait Real:
     /// Writes a product of matrices.
     ///
     /// # Safety
-    /// What [`Product`] says must hold.
-    unsafe fn multiply(product: Product<'_, Self>);
+    /// What [`Product`] says must hold; panels, where there are, are those of its second factor.
+    unsafe fn multiply(product: Product<'_, Self>, panels: Option<&Panels>);
+    /// Lays the second factor of several products out, where that helps.
+    fn lay_out(matrix: Matrix<'_, Self>) -> Option<Panels>;
     /// Gives the thread's store of unused memory to a function.
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R;
 }
@@ -114,9 +116,12 @@ impl Real for f32 {
             whole
         })
     }
-    unsafe fn multiply(product: Product<'_, Self>) {
+    unsafe fn multiply(product: Product<'_, Self>, panels: Option<&Panels>) {
         // SAFETY: the caller's.
-        unsafe { product.write() }
+        unsafe { product.write(panels) }
+    }
+    fn lay_out(matrix: Matrix<'_, Self>) -> Option<Panels> {
+        Panels::of(matrix)
     }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F32.with_borrow_mut(work)
@@ -151,9 +156,12 @@ impl Real for f64 {
     fn moments(values: &[Self]) -> Moments {
         moments_f64(values)
     }
-    unsafe fn multiply(product: Product<'_, Self>) {
+    unsafe fn multiply(product: Product<'_, Self>, _: Option<&Panels>) {
         // SAFETY: the caller's.
         unsafe { product.write_by_gemm() }
+    }
+    fn lay_out(_: Matrix<'_, Self>) -> Option<Panels> {
+        None
     }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F64.with_borrow_mut(work)

@@ -7,7 +7,7 @@ use isogain_core::network::Window;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::linear::column_sums;
-use super::matmul::{Matrix, add_product, multiply_into, multiply_plus};
+use super::matmul::{Factor, Matrix, add_product, multiply_into, multiply_plus};
 use super::site::Site;
 use super::tape::apply;
 use super::workspace::Workspace;
@@ -28,14 +28,14 @@ pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias:
 fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) -> Buffer {
     let patches = Patches::new(window, extent(x).1);
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
-    let weight = Matrix::new(T::read(weight), patches.width, bias.len());
+    let weight = Factor::new(Matrix::new(T::read(weight), patches.width, bias.len()));
     let mut output = vec![T::default(); samples * patches.positions_out * bias.len()];
     // Beyond the edge it stays zero from sample to sample.
     let mut rows = Workspace::zeros(patches.positions_out * patches.width);
     let outputs = output.chunks_exact_mut(patches.positions_out * bias.len());
     for (sample, output) in T::read(x).chunks_exact(patches.values_in()).zip(outputs) {
         vectorised(Gather(&patches, sample, &mut rows));
-        multiply_plus(output, bias, patches.matrix(&rows), weight);
+        multiply_plus(output, bias, patches.matrix(&rows), &weight);
     }
     filled(output, &[samples * patches.positions_out, bias.len()])
 }
@@ -51,8 +51,7 @@ fn backward<T: Real>(
     let patches = Patches::new(window, extent(x).1);
     let channels = extent(cotangent).1;
     let samples = extent(x).0 / patches.positions_in;
-    let turned = Matrix::new(T::read(weight), patches.width, channels).transposed().to_vec();
-    let turned = Matrix::new(&turned, channels, patches.width);
+    let turned = Factor::new(Matrix::new(T::read(weight), patches.width, channels).transposed());
     // The product is fastest along rows of many columns.
     let is_turned = channels < ENOUGH_CHANNELS && channels < patches.width;
     let mut gradient = vec![T::default(); patches.width * channels];
@@ -70,7 +69,7 @@ fn backward<T: Real>(
             add_product(&mut gradient, rows.transposed(), cotangent);
         }
         if is_read {
-            multiply_into(&mut slopes, cotangent, turned);
+            multiply_into(&mut slopes, cotangent, &turned);
             vectorised(Scatter(&patches, &slopes, &mut returned[index * patches.values_in()..][..patches.values_in()]));
         }
     }

@@ -94,6 +94,52 @@ fn reach(rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 { 0 } else { (rows - 1) * stride + columns }
 }
 
+/// The second factor of several products: a matrix, laid out once for all of them where that helps.
+pub(super) struct Factor<'a, T> {
+    matrix: Matrix<'a, T>,
+    panels: Option<Panels>,
+    /// Row-major, where the matrix is not and there are no panels: gemm turns it each time, which takes as long as a third
+    /// of a product.
+    copy: Option<Vec<T>>,
+}
+
+impl<'a, T: Real> Factor<'a, T> {
+    /// Lays it out.
+    pub(super) fn new(matrix: Matrix<'a, T>) -> Self {
+        let panels = T::lay_out(matrix);
+        let copy = (panels.is_none() && matrix.strides[1] != 1).then(|| matrix.to_vec());
+        Self { matrix, panels, copy }
+    }
+}
+
+/// The second factor of a product, laid out already or not.
+#[derive(Clone, Copy)]
+pub(super) struct Second<'a, T>(Matrix<'a, T>, Option<&'a Panels>);
+
+impl<'a, T> From<Matrix<'a, T>> for Second<'a, T> {
+    fn from(matrix: Matrix<'a, T>) -> Self {
+        Self(matrix, None)
+    }
+}
+
+impl<'a, T: Copy> From<&'a Factor<'_, T>> for Second<'a, T> {
+    fn from(factor: &'a Factor<'_, T>) -> Self {
+        let Factor { matrix, panels, copy } = factor;
+        let matrix =
+            copy.as_ref().map_or(*matrix, |copy| Matrix { values: copy, strides: [matrix.columns, 1], ..*matrix });
+        Self(matrix, panels.as_ref())
+    }
+}
+
+/// A matrix as tiles read it.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+pub(crate) struct Panels(Vec<Line>);
+
+/// A line of the cache.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
 /// What a product is added to.
 #[derive(Clone, Copy)]
 pub(crate) enum Start<'a, T> {
@@ -126,7 +172,7 @@ fn product_from<T: Real>(start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>
     let mut output = Vec::with_capacity(size);
     // SAFETY: room for `size` values, all of them written and none read.
     unsafe {
-        multiply(output.as_mut_ptr(), b.columns, start, a, b);
+        multiply(output.as_mut_ptr(), b.columns, start, a, b.into());
         output.set_len(size);
     }
     output
@@ -136,30 +182,31 @@ fn product_from<T: Real>(start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn multiply_into<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
-    write_product(output, Start::Zero, a, b);
+pub(super) fn multiply_into<'b, T: Real>(output: &mut [T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>) {
+    write_product(output, Start::Zero, a, b.into());
 }
 
 /// Writes a row, in every row, and the product a b to row-major `output`.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn multiply_plus<T: Real>(output: &mut [T], row: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
-    write_product(output, Start::Row(row), a, b);
+pub(super) fn multiply_plus<'b, T: Real>(output: &mut [T], row: &[T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>) {
+    write_product(output, Start::Row(row), a, b.into());
 }
 
 /// Adds the product a b to row-major `output`.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn add_product<T: Real>(output: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>) {
-    write_product(output, Start::Output, a, b);
+pub(super) fn add_product<'b, T: Real>(output: &mut [T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>) {
+    write_product(output, Start::Output, a, b.into());
 }
 
-fn write_product<T: Real>(output: &mut [T], start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) {
-    assert_eq!(output.len(), a.rows * b.columns, "the product's shape");
+fn write_product<T: Real>(output: &mut [T], start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
+    let columns = b.0.columns;
+    assert_eq!(output.len(), a.rows * columns, "the product's shape");
     // SAFETY: as many values as the product has, all initialised.
-    unsafe { multiply(output.as_mut_ptr(), b.columns, start, a, b) }
+    unsafe { multiply(output.as_mut_ptr(), columns, start, a, b) }
 }
 
 /// Writes the product a b into longer rows: its first value to `from`, a row `stride` values after the one before.
@@ -176,18 +223,19 @@ pub(super) fn multiply_within<T: Real>(
     assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
     let output = &mut output[from..][..reach(a.rows, b.columns, stride)];
     // SAFETY: the slice reaches to the last value of the product.
-    unsafe { multiply(output.as_mut_ptr(), stride, Start::Zero, a, b) }
+    unsafe { multiply(output.as_mut_ptr(), stride, Start::Zero, a, b.into()) }
 }
 
 /// # Safety
 /// `output` must have room for the product in rows of `stride` values, and hold its values where they are added to.
-unsafe fn multiply<T: Real>(output: *mut T, stride: usize, start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+unsafe fn multiply<T: Real>(output: *mut T, stride: usize, start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
+    let Second(b, panels) = b;
     assert_eq!(a.columns, b.rows, "the inner dimension");
     if let Start::Row(values) = start {
         assert_eq!(values.len(), b.columns, "the columns of a product and of what it is added to");
     }
     // SAFETY: the shapes fit; the caller vouches for `output`.
-    unsafe { T::multiply(Product { output, stride, start, a, b }) }
+    unsafe { T::multiply(Product { output, stride, start, a, b }, panels) }
 }
 
 /// A product that is to be written. Its inner dimensions agree; `output` has room for it in rows of `stride` values, and holds
@@ -258,16 +306,27 @@ impl<T: Real> Product<'_, T> {
     }
 }
 
+impl Panels {
+    /// Of a matrix in f32, where they help.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    pub(super) fn of(matrix: Matrix<'_, f32>) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return tiles::lay_out(matrix);
+        #[cfg(not(target_arch = "x86_64"))]
+        None
+    }
+}
+
 impl Product<'_, f32> {
     /// In tiles where the processor has AVX-512, and by gemm elsewhere.
     ///
     /// # Safety
-    /// What [`Product`] says must hold.
-    pub(super) unsafe fn write(self) {
+    /// What [`Product`] says must hold; panels, where there are, are those of b.
+    pub(super) unsafe fn write(self, panels: Option<&Panels>) {
         #[cfg(target_arch = "x86_64")]
         if tiles::can_write(&self) {
             // SAFETY: asked; the rest is the caller's.
-            return unsafe { tiles::write(self) };
+            return unsafe { tiles::write(self, panels) };
         }
         // SAFETY: the caller's.
         unsafe { self.write_by_gemm() }
@@ -339,7 +398,7 @@ mod tests {
                     // SAFETY: the shapes fit.
                     unsafe {
                         let product = Product { output: output.as_mut_ptr(), stride, start, a, b };
-                        if by_gemm { product.write_by_gemm() } else { f32::multiply(product) }
+                        if by_gemm { product.write_by_gemm() } else { f32::multiply(product, panels.as_ref()) }
                     }
                     output
                 })

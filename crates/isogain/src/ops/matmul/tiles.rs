@@ -10,27 +10,51 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::{Matrix, Product, Start};
+use super::{Line, Matrix, Panels, Product, Start};
 
 /// Values of a vector.
-const LANES: usize = 16;
+const LANES: usize = size_of::<Line>() / size_of::<f32>();
 /// Vectors of a panel.
 const VECTORS: usize = 4;
 /// Columns of a panel.
 const COLUMNS: usize = VECTORS * LANES;
 /// Rows of a tile of one or two vectors; of three or four, half as many. 24 sums are in 24 registers.
 const ROWS: usize = 12;
-/// Rows that pass by each panel before the next one is read.
-const BLOCK: usize = 6 * ROWS;
 /// Longest part of the inner dimension; gemm's too.
 const DEPTH: usize = 512;
-/// Values of panels that are kept at once, half of what a second cache holds.
+/// Values of panels, and of rows, that are kept at once, each a quarter of what a second cache holds.
 const KEPT: usize = 128 * 1024;
 
 /// There are the vector instructions, and enough sums: a product with a vector, or of few sums, has ways of its own in gemm.
 pub(super) fn can_write(Product { a, b, .. }: &Product<'_, f32>) -> bool {
     let is_enough = a.rows > 1 && b.columns > 1 && a.columns > 2 && a.rows * b.columns > 256;
     is_enough && is_x86_feature_detected!("avx512f")
+}
+
+/// The panels of b, where there are the vector instructions.
+pub(super) fn lay_out(b: Matrix<'_, f32>) -> Option<Panels> {
+    if b.rows == 0 || !is_x86_feature_detected!("avx512f") {
+        return None;
+    }
+    let width = b.columns.next_multiple_of(LANES);
+    let mut lines = vec![Line::default(); b.rows * width / LANES];
+    let part = part(b.rows);
+    for from in (0..b.rows).step_by(part) {
+        let b = b.rows(from, part.min(b.rows - from));
+        let panels = lines[from * width / LANES..].as_mut_ptr().cast::<f32>();
+        for (column, columns) in widths(b.columns) {
+            // SAFETY: the processor has the instructions; there is room for whole vectors of all columns.
+            unsafe {
+                lay_panel_out(panels.wrapping_add(column * b.rows), columns.div_ceil(LANES), b.columns(column, columns))
+            };
+        }
+    }
+    Some(Panels(lines))
+}
+
+/// Length of the parts of the inner dimension.
+fn part(depth: usize) -> usize {
+    depth.div_ceil(depth.div_ceil(DEPTH))
 }
 
 impl Product<'_, f32> {
@@ -56,30 +80,26 @@ impl Product<'_, f32> {
     }
 }
 
-/// A line of the cache.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LANES]);
-
 thread_local! {
     /// Panels, and behind them rows of a.
     static MEMORY: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes a product, a large one on all threads of the pool: rows or columns, of which there are more.
+/// Writes a product, with the panels of b if there are; a large one on all threads of the pool: rows or columns, of which
+/// there are more, or rows where panels are laid out for all columns.
 ///
 /// # Safety
 /// [`can_write`] must have said so, and what [`Product`] says must hold.
-pub(super) unsafe fn write(product: Product<'_, f32>) {
+pub(super) unsafe fn write(product: Product<'_, f32>, panels: Option<&Panels>) {
     let threads = if product.is_large() { rayon::current_num_threads() } else { 1 };
-    let by_columns = product.b.columns >= product.a.rows;
+    let by_columns = panels.is_none() && product.b.columns >= product.a.rows;
     let (count, unit) = if by_columns { (product.b.columns, COLUMNS) } else { (product.a.rows, ROWS) };
     let share = count.div_ceil(threads).next_multiple_of(unit);
     let write_share = |index: usize| {
         let (from, count) = (index * share, share.min(count - index * share));
         let part = if by_columns { product.columns(from, count) } else { product.rows(from, count) };
         // SAFETY: the caller's.
-        unsafe { write_alone(part) };
+        unsafe { write_alone(part, panels) };
     };
     match count.div_ceil(share) {
         1 => write_share(0),
@@ -91,33 +111,57 @@ pub(super) unsafe fn write(product: Product<'_, f32>) {
 ///
 /// # Safety
 /// As for [`write`].
-unsafe fn write_alone(product: Product<'_, f32>) {
+unsafe fn write_alone(product: Product<'_, f32>, panels: Option<&Panels>) {
     let (depth, columns) = (product.a.columns, product.b.columns);
-    let part = depth.div_ceil(depth.div_ceil(DEPTH));
-    let kept = columns.next_multiple_of(LANES).min(KEPT / part / COLUMNS * COLUMNS);
+    let part = part(depth);
+    let rows = KEPT / part / ROWS * ROWS;
+    let width = columns.next_multiple_of(LANES);
+    let kept = if panels.is_some() { width } else { width.min(KEPT / part / COLUMNS * COLUMNS) };
     MEMORY.with_borrow_mut(|memory| {
-        let lines = part * (kept + BLOCK) / LANES + 1;
-        if memory.len() < lines {
-            memory.resize(lines, Line([0.0; LANES]));
+        let lines_of_rows = part * rows.min(product.a.rows.next_multiple_of(ROWS)) / LANES + 1;
+        let lines_of_panels = if panels.is_some() { 0 } else { part * kept / LANES };
+        if memory.len() < lines_of_panels + lines_of_rows {
+            memory.resize(lines_of_panels + lines_of_rows, Line::default());
         }
-        let panels = memory.as_mut_ptr().cast::<f32>();
-        let laid_out = panels.wrapping_add(part * kept);
+        let (own, laid_out) = memory.split_at_mut(lines_of_panels);
+        let laid_out = laid_out.as_mut_ptr().cast();
         for from in (0..depth).step_by(part) {
             let product = product.inner(from, part.min(depth - from));
+            let place = match panels {
+                Some(panels) => Place::Given(panels.0[from * width / LANES..].as_ptr().cast()),
+                // A panel that no other block of rows reads makes room for the next one, in a closer cache.
+                None => Place::Own { first: own.as_mut_ptr().cast(), is_shared: product.a.rows <= rows },
+            };
             for from in (0..columns).step_by(kept) {
-                // SAFETY: the processor has the instructions; there is room for so many columns and a block of rows.
-                unsafe { write_part(product.columns(from, kept.min(columns - from)), panels, laid_out) };
+                let product = product.columns(from, kept.min(columns - from));
+                // SAFETY: the processor has the instructions; there is room for so many columns and rows.
+                unsafe { write_part(product, rows, &place, laid_out) };
             }
         }
     });
 }
 
-/// Vectors of the next panel, of which so many columns are left. Five and six are two panels of the same kind of tile.
-fn vectors(columns: usize) -> usize {
-    match columns.div_ceil(LANES) {
-        5 | 6 => 3,
-        count => count.min(VECTORS),
-    }
+/// First column and number of columns of each panel. Five and six vectors are two panels of the same kind of tile.
+fn widths(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let left = columns - next;
+        let vectors = match left.div_ceil(LANES) {
+            5 | 6 => 3,
+            vectors => vectors.min(VECTORS),
+        };
+        let first = next;
+        next += left.min(vectors * LANES);
+        (left > 0).then_some((first, next - first))
+    })
+}
+
+/// Where panels are.
+enum Place {
+    /// Laid out already.
+    Given(*const f32),
+    /// In memory of our own, one after the other or all in the same place.
+    Own { first: *mut f32, is_shared: bool },
 }
 
 /// The lanes that so many values fill.
@@ -125,32 +169,36 @@ fn lanes(count: usize) -> __mmask16 {
     if count >= LANES { !0 } else { (1 << count) - 1 }
 }
 
-/// Writes a product whose b the panels have room for.
+/// Writes a product, so many rows at a time.
 ///
 /// # Safety
-/// As for [`write`]; room for b in `panels`, and for [`BLOCK`] rows of a in `laid_out`.
+/// As for [`write`]; b in the place that is given, or room for it in one of our own; room for a block of rows in `laid_out`.
 #[target_feature(enable = "avx512f")]
-unsafe fn write_part(product: Product<'_, f32>, panels: *mut f32, laid_out: *mut f32) {
+unsafe fn write_part(product: Product<'_, f32>, rows: usize, place: &Place, laid_out: *mut f32) {
     let Product { a, b, .. } = product;
     let depth = a.columns;
     // A value of each line, again for each panel: of more lines than the cache holds, or of lines that share few places in it.
     let is_scattered = a.strides[1] != 1 && (depth > 256 || a.strides[1].is_multiple_of(4 * LANES));
     let lays_rows_out = is_scattered && b.columns > COLUMNS && a.rows * depth > 8192;
-    for first_row in (0..a.rows).step_by(BLOCK) {
-        let block = product.rows(first_row, BLOCK.min(a.rows - first_row));
+    for first_row in (0..a.rows).step_by(rows) {
+        let block = product.rows(first_row, rows.min(a.rows - first_row));
         if lays_rows_out {
             // SAFETY: there is room.
             unsafe { lay_rows_out(laid_out, block.a) };
         }
-        let mut column = 0;
-        while column < b.columns {
-            let vectors = vectors(b.columns - column);
-            let block = block.columns(column, (vectors * LANES).min(b.columns - column));
-            let panel = panels.wrapping_add(column * depth);
-            if first_row == 0 {
-                // SAFETY: there is room.
-                unsafe { lay_panel_out(panel, vectors, block.b) };
-            }
+        for (column, columns) in widths(b.columns) {
+            let (block, vectors) = (block.columns(column, columns), columns.div_ceil(LANES));
+            let panel = match *place {
+                Place::Given(first) => first.wrapping_add(column * depth),
+                Place::Own { first, is_shared } => {
+                    let panel = if is_shared { first } else { first.wrapping_add(column * depth) };
+                    if first_row == 0 {
+                        // SAFETY: there is room.
+                        unsafe { lay_panel_out(panel, vectors, block.b) };
+                    }
+                    panel.cast_const()
+                }
+            };
             let high = if vectors > 2 { ROWS / 2 } else { ROWS };
             for row in (0..block.a.rows).step_by(high) {
                 let product = block.rows(row, high.min(block.a.rows - row));
@@ -163,7 +211,6 @@ unsafe fn write_part(product: Product<'_, f32>, panels: *mut f32, laid_out: *mut
                 // SAFETY: rows and columns of the product, which were laid out.
                 unsafe { tile.write(vectors) };
             }
-            column += block.b.columns;
         }
     }
 }

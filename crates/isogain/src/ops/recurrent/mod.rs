@@ -19,7 +19,7 @@ use isogain_core::record::Detail;
 
 use super::buffer::{Buffer, Real, by_type, extent, filled, primitive, vectorised};
 use super::linear::AddRows;
-use super::matmul::{Matrix, add_product, multiply_into, multiply_plus};
+use super::matmul::{Factor, Matrix, add_product, multiply_into, multiply_plus};
 use super::site::Site;
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
@@ -195,7 +195,7 @@ fn forward<T: Real, S: Step<T>>(
     site: Site,
 ) -> (Buffer, Pull) {
     let (rows, inputs) = extent(&x);
-    let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
+    let [weight, hidden_weight] = parameters.weights.each_ref().map(|weight| Factor::new(Matrix::<T>::of(weight)));
     let [mut bias, hidden_bias] = parameters.biases.each_ref().map(|bias| T::read(bias).to_vec());
     if S::SUMS {
         bias.iter_mut().zip(&hidden_bias).for_each(|(bias, &hidden)| *bias += hidden);
@@ -223,11 +223,11 @@ fn forward<T: Real, S: Step<T>>(
         let gates = &mut kept.gates[at * sizes.gates()..][..sizes.gates()];
         let hidden = &mut kept.hidden[at * hidden..][..hidden];
         let state = Matrix::new(h_before, batch, units);
-        multiply_plus(gates, &bias, Matrix::new(x_now, batch, inputs), weight);
+        multiply_plus(gates, &bias, Matrix::new(x_now, batch, inputs), &weight);
         if S::SUMS {
-            add_product(gates, state, hidden_weight);
+            add_product(gates, state, &hidden_weight);
         } else {
-            multiply_plus(hidden, &hidden_bias, state, hidden_weight);
+            multiply_plus(hidden, &hidden_bias, state, &hidden_weight);
         }
         let before = State { h: h_before, c: c_before };
         step.forward(units, gates, hidden, before, StateMut { h: &mut *h_after, c: c_after });
@@ -260,8 +260,7 @@ fn backward<T: Real, S: Step<T>>(
 ) -> Option<Buffer> {
     let Sizes { batch, steps, inputs, units, width, cells, .. } = sizes;
     let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
-    let [turned, hidden_turned] = [weight, hidden_weight].map(|weight| weight.transposed().to_vec());
-    let (turned, hidden_turned) = (Matrix::new(&turned, width, inputs), Matrix::new(&hidden_turned, width, units));
+    let [turned, hidden_turned] = [weight, hidden_weight].map(|weight| Factor::new(weight.transposed()));
     let mut gradient = vec![T::default(); inputs * width];
     let mut hidden_gradient = vec![T::default(); units * width];
     let (mut bias, mut hidden_bias) = (vec![T::default(); width], vec![T::default(); width]);
@@ -299,7 +298,7 @@ fn backward<T: Real, S: Step<T>>(
             {
                 watched.paths(hidden, hidden_weight, &carried, &cell_slopes);
             }
-            add_product(&mut carried, hidden, hidden_turned);
+            add_product(&mut carried, hidden, &hidden_turned);
             if let Some(penalty) = &mut penalty
                 && at > 0
             {
@@ -317,7 +316,7 @@ fn backward<T: Real, S: Step<T>>(
         vectorised(AddRows(hidden, &mut hidden_bias));
         if is_read {
             let slopes = &mut inputs_slopes[..rows * inputs];
-            multiply_into(slopes, Matrix::new(gates, rows, width), turned);
+            multiply_into(slopes, Matrix::new(gates, rows, width), &turned);
             for at in start..start + count {
                 sizes.write(&mut returned, at, sizes.step(slopes, at - start, 1, inputs), inputs);
             }

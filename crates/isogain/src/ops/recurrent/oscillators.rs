@@ -11,7 +11,7 @@ use isogain_core::record::Detail;
 
 use super::super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::super::linear::column_sums;
-use super::super::matmul::{Matrix, add_product, multiply_into, product, product_plus};
+use super::super::matmul::{Factor, Matrix, add_product, multiply_into, product, product_plus};
 use super::super::site::{PathThroughTime, Site, ThroughTime};
 use super::super::tape::{Pull, apply};
 use super::super::workspace::Workspace;
@@ -75,11 +75,12 @@ fn forward<T: Real>(
     let mut output = vec![T::default(); rows * units];
     let mut pushed = vec![T::default(); sizes.state()];
     let mut standing = site.is_watched().then(|| Gates::new(Cell::Rnn));
+    let hidden_weight = Factor::new(Matrix::<T>::of(&parameters.hidden_weight));
     for at in 0..steps {
         let (before, after) = states[at * state..][..2 * state].split_at_mut(state);
         let gates = &mut gates[at * sizes.state()..][..sizes.state()];
         sizes.read(&read, at, gates, units);
-        add_product(gates, Matrix::new(before, sizes.batch, 2 * units), Matrix::<T>::of(&parameters.hidden_weight));
+        add_product(gates, Matrix::new(before, sizes.batch, 2 * units), &hidden_weight);
         vectorised(Forward(phi, gates, &mut pushed));
         vectorised(Swing { motion, units, pushed: &pushed, before, after });
         if let Some(standing) = &mut standing {
@@ -93,8 +94,7 @@ fn forward<T: Real>(
         site.detail(Detail::Gates(standing.records(Cell::Rnn)));
     }
     let pull = move |cotangent: Buffer, is_read: bool| {
-        let turned = Matrix::<T>::of(&parameters.hidden_weight).transposed().to_vec();
-        let turned = Matrix::new(&turned, units, 2 * units);
+        let turned = Factor::new(Matrix::<T>::of(&parameters.hidden_weight).transposed());
         let mut brought = vec![T::default(); rows * units];
         let (mut slopes, mut pushed) = (vec![T::default(); sizes.state()], vec![T::default(); sizes.state()]);
         let mut carried = vec![T::default(); state];
@@ -115,11 +115,11 @@ fn forward<T: Real>(
                 && at > 0
             {
                 let mut coupled = vec![T::default(); state];
-                multiply_into(&mut coupled, brought, turned);
+                multiply_into(&mut coupled, brought, &turned);
                 watched.coupled.push(wide(&coupled));
                 watched.carry.push(wide(&carried));
             }
-            add_product(&mut carried, brought, turned);
+            add_product(&mut carried, brought, &turned);
         }
         if let Some(watched) = watched {
             site.through_time(watched.finish());
