@@ -7,7 +7,7 @@ use isogain_core::network::Window;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::linear::column_sums;
-use super::matmul::{Factor, Matrix, add_product, multiply_into, multiply_plus};
+use super::matmul::{Factor, Matrix, add_product, append_plus, multiply_into};
 use super::site::Site;
 use super::tape::apply;
 use super::workspace::Workspace;
@@ -29,13 +29,12 @@ fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) 
     let patches = Patches::new(window, extent(x).1);
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
     let weight = Factor::new(Matrix::new(T::read(weight), patches.width, bias.len()));
-    let mut output = vec![T::default(); samples * patches.positions_out * bias.len()];
+    let mut output = Vec::with_capacity(samples * patches.positions_out * bias.len());
     // Beyond the edge it stays zero from sample to sample.
     let mut rows = Workspace::zeros(patches.positions_out * patches.width);
-    let outputs = output.chunks_exact_mut(patches.positions_out * bias.len());
-    for (sample, output) in T::read(x).chunks_exact(patches.values_in()).zip(outputs) {
+    for sample in T::read(x).chunks_exact(patches.values_in()) {
         vectorised(Gather(&patches, sample, &mut rows));
-        multiply_plus(output, bias, patches.matrix(&rows), &weight);
+        append_plus(&mut output, bias, patches.matrix(&rows), &weight);
     }
     filled(output, &[samples * patches.positions_out, bias.len()])
 }

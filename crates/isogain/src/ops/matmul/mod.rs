@@ -156,7 +156,9 @@ pub(crate) enum Start<'a, T> {
 /// # Panics
 /// When the shapes do not fit.
 pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    product_from(Start::Zero, a, b)
+    let mut output = Vec::new();
+    append(&mut output, Start::Zero, a, b.into());
+    output
 }
 
 /// A row, in every row, and the product a b, row-major.
@@ -164,18 +166,28 @@ pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
 /// # Panics
 /// When the shapes do not fit.
 pub(super) fn product_plus<T: Real>(row: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    product_from(Start::Row(row), a, b)
+    let mut output = Vec::new();
+    append_plus(&mut output, row, a, b);
+    output
 }
 
-fn product_from<T: Real>(start: Start<'_, T>, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    let size = a.rows * b.columns;
-    let mut output = Vec::with_capacity(size);
-    // SAFETY: room for `size` values, all of them written and none read.
+/// Appends a row, in every row, and the product a b, row-major.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn append_plus<'b, T: Real>(output: &mut Vec<T>, row: &[T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>) {
+    append(output, Start::Row(row), a, b.into());
+}
+
+fn append<T: Real>(output: &mut Vec<T>, start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
+    let columns = b.0.columns;
+    output.reserve(a.rows * columns);
+    let room = output.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: room for the product, all of it written and none read.
     unsafe {
-        multiply(output.as_mut_ptr(), b.columns, start, a, b.into());
-        output.set_len(size);
+        multiply(room, columns, start, a, b);
+        output.set_len(output.len() + a.rows * columns);
     }
-    output
 }
 
 /// Writes the product a b to row-major `output`.
@@ -379,8 +391,8 @@ mod tests {
         (0..count).map(|index| ((index * 7919 + seed * 104_729) % 10_007) as f32 / 5003.5 - 1.0).collect()
     }
 
-    /// A product by its own way and by gemm, added to nothing, to a row and to values.
-    fn both_ways(shape: [usize; 3], turns: [bool; 2]) -> [Vec<f32>; 2] {
+    /// A product by gemm, in its own way and with a second factor that is laid out, added to nothing, to a row and to values.
+    fn all_ways(shape: [usize; 3], turns: [bool; 2]) -> [Vec<f32>; 3] {
         let [rows, depth, columns] = shape;
         let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
         let oriented = |values, rows, columns, is_turned| {
@@ -388,7 +400,8 @@ mod tests {
         };
         let (a, b) = (oriented(&a, rows, depth, turns[0]), oriented(&b, depth, columns, turns[1]));
         let row = noise(columns, 3);
-        [false, true].map(|by_gemm| {
+        let factor = Factor::new(b);
+        [None, Some(b.into()), Some(Second::from(&factor))].map(|second: Option<Second<'_, f32>>| {
             let starts = [Start::Zero, Start::Row(&row), Start::Output];
             starts
                 .map(|start| {
@@ -397,8 +410,10 @@ mod tests {
                     let mut output = noise(rows * stride, 4);
                     // SAFETY: the shapes fit.
                     unsafe {
-                        let product = Product { output: output.as_mut_ptr(), stride, start, a, b };
-                        if by_gemm { product.write_by_gemm() } else { f32::multiply(product, panels.as_ref()) }
+                        match second {
+                            Some(b) => multiply(output.as_mut_ptr(), stride, start, a, b),
+                            None => Product { output: output.as_mut_ptr(), stride, start, a, b }.write_by_gemm(),
+                        }
                     }
                     output
                 })
@@ -424,10 +439,11 @@ mod tests {
         ];
         for shape in shapes {
             for turns in [[false, false], [false, true], [true, false], [true, true]] {
-                let [found, expected] = both_ways(shape, turns);
-                let differs =
-                    found.iter().zip(&expected).position(|(found, expected)| found.to_bits() != expected.to_bits());
-                assert_eq!(differs, None, "{shape:?}, turned {turns:?}");
+                let [expected, found, laid_out] = all_ways(shape, turns);
+                for (way, found) in [("as it is", found), ("laid out", laid_out)] {
+                    let differs = found.iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
+                    assert_eq!(differs, None, "{shape:?}, turned {turns:?}, {way}");
+                }
             }
         }
     }
@@ -435,10 +451,10 @@ mod tests {
     #[test]
     fn a_product_does_not_depend_on_the_number_of_threads() {
         for shape in [[500, 130, 120], [120, 130, 500]] {
-            let alone = both_ways(shape, [false, false]);
+            let alone = all_ways(shape, [false, false]);
             for threads in [2, 3, 7] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                assert!(pool.install(|| both_ways(shape, [false, false])) == alone, "{shape:?} by {threads} threads");
+                assert!(pool.install(|| all_ways(shape, [false, false])) == alone, "{shape:?} by {threads} threads");
             }
         }
     }
