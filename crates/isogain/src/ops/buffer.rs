@@ -60,8 +60,8 @@ pub(crate) trait Real:
     /// # Safety
     /// What [`Product`] says must hold; panels, where there are, are those of its second factor.
     unsafe fn multiply(product: Product<'_, Self>, panels: Option<&Panels>);
-    /// Lays the second factor of several products out, where that helps.
-    fn lay_out(matrix: Matrix<'_, Self>) -> Option<Panels>;
+    /// Lays the second factor of several products out, which have so many rows, where that helps.
+    fn lay_out(matrix: Matrix<'_, Self>, rows: usize) -> Option<Panels>;
     /// Gives the thread's store of unused memory to a function.
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R;
 }
@@ -120,8 +120,8 @@ impl Real for f32 {
         // SAFETY: the caller's.
         unsafe { product.write(panels) }
     }
-    fn lay_out(matrix: Matrix<'_, Self>) -> Option<Panels> {
-        Panels::of(matrix)
+    fn lay_out(matrix: Matrix<'_, Self>, rows: usize) -> Option<Panels> {
+        Panels::of(matrix, rows)
     }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {
         STORE_F32.with_borrow_mut(work)
@@ -160,7 +160,7 @@ impl Real for f64 {
         // SAFETY: the caller's.
         unsafe { product.write_by_gemm() }
     }
-    fn lay_out(_: Matrix<'_, Self>) -> Option<Panels> {
+    fn lay_out(_: Matrix<'_, Self>, _: usize) -> Option<Panels> {
         None
     }
     fn with_store<R>(work: impl FnOnce(&mut Store<Self>) -> R) -> R {

@@ -28,7 +28,7 @@ pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias:
 fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) -> Buffer {
     let patches = Patches::new(window, extent(x).1);
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
-    let weight = Factor::new(Matrix::new(T::read(weight), patches.width, bias.len()));
+    let weight = Factor::new(Matrix::new(T::read(weight), patches.width, bias.len()), patches.positions_out);
     let mut output = Vec::with_capacity(samples * patches.positions_out * bias.len());
     // Beyond the edge it stays zero from sample to sample.
     let mut rows = Workspace::zeros(patches.positions_out * patches.width);
@@ -50,7 +50,8 @@ fn backward<T: Real>(
     let patches = Patches::new(window, extent(x).1);
     let channels = extent(cotangent).1;
     let samples = extent(x).0 / patches.positions_in;
-    let turned = Factor::new(Matrix::new(T::read(weight), patches.width, channels).transposed());
+    let turned = Matrix::new(T::read(weight), patches.width, channels).transposed();
+    let turned = is_read.then(|| Factor::new(turned, patches.positions_out));
     // The product is fastest along rows of many columns.
     let is_turned = channels < ENOUGH_CHANNELS && channels < patches.width;
     let mut gradient = vec![T::default(); patches.width * channels];
@@ -67,8 +68,8 @@ fn backward<T: Real>(
         } else {
             add_product(&mut gradient, rows.transposed(), cotangent);
         }
-        if is_read {
-            multiply_into(&mut slopes, cotangent, &turned);
+        if let Some(turned) = &turned {
+            multiply_into(&mut slopes, cotangent, turned);
             vectorised(Scatter(&patches, &slopes, &mut returned[index * patches.values_in()..][..patches.values_in()]));
         }
     }

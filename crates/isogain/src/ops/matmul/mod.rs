@@ -5,7 +5,7 @@ mod tiles;
 
 use super::buffer::{Buffer, Real, extent};
 
-/// A matrix in a slice, row-major.
+/// A matrix in a slice: the values of a row lie side by side, or, turned, those of a column.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     values: &'a [T],
@@ -104,9 +104,9 @@ pub(super) struct Factor<'a, T> {
 }
 
 impl<'a, T: Real> Factor<'a, T> {
-    /// Lays it out.
-    pub(super) fn new(matrix: Matrix<'a, T>) -> Self {
-        let panels = T::lay_out(matrix);
+    /// Lays it out for products of so many rows.
+    pub(super) fn new(matrix: Matrix<'a, T>, rows: usize) -> Self {
+        let panels = T::lay_out(matrix, rows);
         let copy = (panels.is_none() && matrix.strides[1] != 1).then(|| matrix.to_vec());
         Self { matrix, panels, copy }
     }
@@ -133,7 +133,11 @@ impl<'a, T: Copy> From<&'a Factor<'_, T>> for Second<'a, T> {
 
 /// A matrix as tiles read it.
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
-pub(crate) struct Panels(Vec<Line>);
+pub(crate) struct Panels {
+    lines: Vec<Line>,
+    /// Length of the parts of the inner dimension, each of which has its panels.
+    part: usize,
+}
 
 /// A line of the cache.
 #[derive(Clone, Copy, Default)]
@@ -180,13 +184,13 @@ pub(super) fn append_plus<'b, T: Real>(output: &mut Vec<T>, row: &[T], a: Matrix
 }
 
 fn append<T: Real>(output: &mut Vec<T>, start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
-    let columns = b.0.columns;
-    output.reserve(a.rows * columns);
+    let (columns, size) = (b.0.columns, values(a, b));
+    output.reserve(size);
     let room = output.spare_capacity_mut().as_mut_ptr().cast();
-    // SAFETY: room for the product, all of it written and none read.
+    // SAFETY: room for the product, all of which is written before it is read.
     unsafe {
         multiply(room, columns, start, a, b);
-        output.set_len(output.len() + a.rows * columns);
+        output.set_len(output.len() + size);
     }
 }
 
@@ -215,10 +219,14 @@ pub(super) fn add_product<'b, T: Real>(output: &mut [T], a: Matrix<'_, T>, b: im
 }
 
 fn write_product<T: Real>(output: &mut [T], start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
-    let columns = b.0.columns;
-    assert_eq!(output.len(), a.rows * columns, "the product's shape");
+    assert_eq!(output.len(), values(a, b), "the product's shape");
     // SAFETY: as many values as the product has, all initialised.
-    unsafe { multiply(output.as_mut_ptr(), columns, start, a, b) }
+    unsafe { multiply(output.as_mut_ptr(), b.0.columns, start, a, b) }
+}
+
+/// Values of a product.
+fn values<T>(a: Matrix<'_, T>, b: Second<'_, T>) -> usize {
+    a.rows.checked_mul(b.0.columns).expect("as many values as fit in memory")
 }
 
 /// Writes the product a b into longer rows: its first value to `from`, a row `stride` values after the one before.
@@ -262,9 +270,9 @@ pub(crate) struct Product<'a, T> {
 }
 
 // SAFETY: threads that share a product write different parts of it.
-unsafe impl<T: Sync> Send for Product<'_, T> {}
+unsafe impl<T: Send + Sync> Send for Product<'_, T> {}
 // SAFETY: the same.
-unsafe impl<T: Sync> Sync for Product<'_, T> {}
+unsafe impl<T: Send + Sync> Sync for Product<'_, T> {}
 
 /// Operations from which on a product is worth more than one thread (of the pool that the caller runs in).
 const SHARED_FROM: usize = 192 * 192 * 192;
@@ -272,7 +280,7 @@ const SHARED_FROM: usize = 192 * 192 * 192;
 impl<T: Real> Product<'_, T> {
     /// Worth more than one thread.
     fn is_large(&self) -> bool {
-        self.a.rows * self.a.columns * self.b.columns >= SHARED_FROM
+        self.a.rows.saturating_mul(self.a.columns).saturating_mul(self.b.columns) >= SHARED_FROM
     }
 
     /// Of either type, on any processor.
@@ -319,11 +327,11 @@ impl<T: Real> Product<'_, T> {
 }
 
 impl Panels {
-    /// Of a matrix in f32, where they help.
+    /// Of a matrix in f32 for products of so many rows, where they help.
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
-    pub(super) fn of(matrix: Matrix<'_, f32>) -> Option<Self> {
+    pub(super) fn of(matrix: Matrix<'_, f32>, rows: usize) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        return tiles::lay_out(matrix);
+        return tiles::lay_out(matrix, rows);
         #[cfg(not(target_arch = "x86_64"))]
         None
     }
@@ -334,6 +342,7 @@ impl Product<'_, f32> {
     ///
     /// # Safety
     /// What [`Product`] says must hold; panels, where there are, are those of b.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) unsafe fn write(self, panels: Option<&Panels>) {
         #[cfg(target_arch = "x86_64")]
         if tiles::can_write(&self) {
@@ -400,7 +409,7 @@ mod tests {
         };
         let (a, b) = (oriented(&a, rows, depth, turns[0]), oriented(&b, depth, columns, turns[1]));
         let row = noise(columns, 3);
-        let factor = Factor::new(b);
+        let factor = Factor::new(b, rows);
         [None, Some(b.into()), Some(Second::from(&factor))].map(|second: Option<Second<'_, f32>>| {
             let starts = [Start::Zero, Start::Row(&row), Start::Output];
             starts
@@ -436,6 +445,9 @@ mod tests {
             [100, 64, 10],
             [24, 513, 97],
             [640, 32, 530],
+            [64, 784, 64],
+            [260, 512, 300],
+            [270, 1100, 530],
         ];
         for shape in shapes {
             for turns in [[false, false], [false, true], [true, false], [true, true]] {
@@ -451,10 +463,13 @@ mod tests {
     #[test]
     fn a_product_does_not_depend_on_the_number_of_threads() {
         for shape in [[500, 130, 120], [120, 130, 500]] {
-            let alone = all_ways(shape, [false, false]);
-            for threads in [2, 3, 7] {
+            let by_threads = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                assert!(pool.install(|| all_ways(shape, [false, false])) == alone, "{shape:?} by {threads} threads");
+                pool.install(|| all_ways(shape, [false, false]))
+            };
+            let alone = by_threads(1);
+            for threads in [2, 3, 7] {
+                assert!(by_threads(threads) == alone, "{shape:?} by {threads} threads");
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Products in f32 with AVX-512, in tiles of sums that stay in registers.
 //!
 //! Columns of b are laid out in panels of up to four vectors, which stay in the cache while the rows of a pass by, a few at a
-//! time. Every sum runs over the inner dimension in its order, in as many parts as in the crate gemm: the bits are the same,
-//! however many rows, columns and threads there are.
+//! time. Every sum runs over the inner dimension in its order and in the parts of the crate gemm, so that the bits are the
+//! same, for any number of threads.
 
 use std::arch::x86_64::*;
 use std::array;
@@ -22,39 +22,42 @@ const COLUMNS: usize = VECTORS * LANES;
 const ROWS: usize = 12;
 /// Longest part of the inner dimension; gemm's too.
 const DEPTH: usize = 512;
-/// Values of panels, and of rows, that are kept at once, each a quarter of what a second cache holds.
+/// Values of panels, and of rows, that are kept at once: 512 kB of each, of the 1 or 2 MB of a second cache.
 const KEPT: usize = 128 * 1024;
 
-/// There are the vector instructions, and enough sums: a product with a vector, or of few sums, has ways of its own in gemm.
+/// There are the vector instructions, and enough sums. A product with a vector, of rank 1 or 2 and of at most 256 sums has a way
+/// of its own in gemm, whose bits are others.
 pub(super) fn can_write(Product { a, b, .. }: &Product<'_, f32>) -> bool {
-    let is_enough = a.rows > 1 && b.columns > 1 && a.columns > 2 && a.rows * b.columns > 256;
-    is_enough && is_x86_feature_detected!("avx512f")
+    is_enough([a.rows, a.columns, b.columns])
 }
 
-/// The panels of b, where there are the vector instructions.
-pub(super) fn lay_out(b: Matrix<'_, f32>) -> Option<Panels> {
-    if b.rows == 0 || !is_x86_feature_detected!("avx512f") {
+fn is_enough([rows, depth, columns]: [usize; 3]) -> bool {
+    rows > 1 && columns > 1 && depth > 2 && rows * columns > 256 && is_x86_feature_detected!("avx512f")
+}
+
+/// The panels of b, for products of so many rows that can be written.
+pub(super) fn lay_out(b: Matrix<'_, f32>, rows: usize) -> Option<Panels> {
+    if !is_enough([rows, b.rows, b.columns]) {
         return None;
     }
+    let part = part_length([rows, b.rows, b.columns]);
     let width = b.columns.next_multiple_of(LANES);
     let mut lines = vec![Line::default(); b.rows * width / LANES];
-    let part = part(b.rows);
     for from in (0..b.rows).step_by(part) {
         let b = b.rows(from, part.min(b.rows - from));
         let panels = lines[from * width / LANES..].as_mut_ptr().cast::<f32>();
         for (column, columns) in widths(b.columns) {
+            let (panel, vectors) = (panels.wrapping_add(column * b.rows), columns.div_ceil(LANES));
             // SAFETY: the processor has the instructions; there is room for whole vectors of all columns.
-            unsafe {
-                lay_panel_out(panels.wrapping_add(column * b.rows), columns.div_ceil(LANES), b.columns(column, columns))
-            };
+            unsafe { lay_panel_out(panel, vectors, b.columns(column, columns)) };
         }
     }
-    Some(Panels(lines))
+    Some(Panels { lines, part })
 }
 
-/// Length of the parts of the inner dimension.
-fn part(depth: usize) -> usize {
-    depth.div_ceil(depth.div_ceil(DEPTH))
+/// Length of the parts of the inner dimension, as gemm has them: equal ones, but for small products.
+fn part_length([rows, depth, columns]: [usize; 3]) -> usize {
+    if rows <= 64 && columns <= 64 { DEPTH.min(depth) } else { depth.div_ceil(depth.div_ceil(DEPTH)) }
 }
 
 impl Product<'_, f32> {
@@ -91,15 +94,19 @@ thread_local! {
 /// # Safety
 /// [`can_write`] must have said so, and what [`Product`] says must hold.
 pub(super) unsafe fn write(product: Product<'_, f32>, panels: Option<&Panels>) {
+    let part = match panels {
+        Some(panels) => panels.part,
+        None => part_length([product.a.rows, product.a.columns, product.b.columns]),
+    };
     let threads = if product.is_large() { rayon::current_num_threads() } else { 1 };
     let by_columns = panels.is_none() && product.b.columns >= product.a.rows;
     let (count, unit) = if by_columns { (product.b.columns, COLUMNS) } else { (product.a.rows, ROWS) };
     let share = count.div_ceil(threads).next_multiple_of(unit);
     let write_share = |index: usize| {
         let (from, count) = (index * share, share.min(count - index * share));
-        let part = if by_columns { product.columns(from, count) } else { product.rows(from, count) };
+        let share = if by_columns { product.columns(from, count) } else { product.rows(from, count) };
         // SAFETY: the caller's.
-        unsafe { write_alone(part, panels) };
+        unsafe { write_alone(share, panels, part) };
     };
     match count.div_ceil(share) {
         1 => write_share(0),
@@ -107,18 +114,17 @@ pub(super) unsafe fn write(product: Product<'_, f32>, panels: Option<&Panels>) {
     }
 }
 
-/// Writes a product on this thread.
+/// Writes a product on this thread, in parts of the inner dimension of such a length.
 ///
 /// # Safety
 /// As for [`write`].
-unsafe fn write_alone(product: Product<'_, f32>, panels: Option<&Panels>) {
+unsafe fn write_alone(product: Product<'_, f32>, panels: Option<&Panels>, part: usize) {
     let (depth, columns) = (product.a.columns, product.b.columns);
-    let part = part(depth);
     let rows = KEPT / part / ROWS * ROWS;
     let width = columns.next_multiple_of(LANES);
     let kept = if panels.is_some() { width } else { width.min(KEPT / part / COLUMNS * COLUMNS) };
     MEMORY.with_borrow_mut(|memory| {
-        let lines_of_rows = part * rows.min(product.a.rows.next_multiple_of(ROWS)) / LANES + 1;
+        let lines_of_rows = (part * rows.min(product.a.rows.next_multiple_of(ROWS))).div_ceil(LANES) + 1;
         let lines_of_panels = if panels.is_some() { 0 } else { part * kept / LANES };
         if memory.len() < lines_of_panels + lines_of_rows {
             memory.resize(lines_of_panels + lines_of_rows, Line::default());
@@ -128,9 +134,9 @@ unsafe fn write_alone(product: Product<'_, f32>, panels: Option<&Panels>) {
         for from in (0..depth).step_by(part) {
             let product = product.inner(from, part.min(depth - from));
             let place = match panels {
-                Some(panels) => Place::Given(panels.0[from * width / LANES..].as_ptr().cast()),
+                Some(panels) => Place::Given(panels.lines[from * width / LANES..].as_ptr().cast()),
                 // A panel that no other block of rows reads makes room for the next one, in a closer cache.
-                None => Place::Own { first: own.as_mut_ptr().cast(), is_shared: product.a.rows <= rows },
+                None => Place::Own { first: own.as_mut_ptr().cast(), is_reused: product.a.rows <= rows },
             };
             for from in (0..columns).step_by(kept) {
                 let product = product.columns(from, kept.min(columns - from));
@@ -161,7 +167,7 @@ enum Place {
     /// Laid out already.
     Given(*const f32),
     /// In memory of our own, one after the other or all in the same place.
-    Own { first: *mut f32, is_shared: bool },
+    Own { first: *mut f32, is_reused: bool },
 }
 
 /// The lanes that so many values fill.
@@ -177,7 +183,8 @@ fn lanes(count: usize) -> __mmask16 {
 unsafe fn write_part(product: Product<'_, f32>, rows: usize, place: &Place, laid_out: *mut f32) {
     let Product { a, b, .. } = product;
     let depth = a.columns;
-    // A value of each line, again for each panel: of more lines than the cache holds, or of lines that share few places in it.
+    // Of a turned a each row would touch as many lines as the part is deep, again for each panel: more than the first cache holds,
+    // or lines that share few places in it. Both bounds were measured.
     let is_scattered = a.strides[1] != 1 && (depth > 256 || a.strides[1].is_multiple_of(4 * LANES));
     let lays_rows_out = is_scattered && b.columns > COLUMNS && a.rows * depth > 8192;
     for first_row in (0..a.rows).step_by(rows) {
@@ -190,8 +197,8 @@ unsafe fn write_part(product: Product<'_, f32>, rows: usize, place: &Place, laid
             let (block, vectors) = (block.columns(column, columns), columns.div_ceil(LANES));
             let panel = match *place {
                 Place::Given(first) => first.wrapping_add(column * depth),
-                Place::Own { first, is_shared } => {
-                    let panel = if is_shared { first } else { first.wrapping_add(column * depth) };
+                Place::Own { first, is_reused } => {
+                    let panel = if is_reused { first } else { first.wrapping_add(column * depth) };
                     if first_row == 0 {
                         // SAFETY: there is room.
                         unsafe { lay_panel_out(panel, vectors, block.b) };
@@ -288,16 +295,16 @@ fn turned(rows: [__m512; LANES]) -> [__m512; LANES] {
         if k % 2 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
     });
     let fours: [__m512; LANES] = array::from_fn(|k| {
-        let (a, b) = (wide(pairs[k & !3 | k >> 1 & 1]), wide(pairs[k & !3 | k >> 1 & 1 | 2]));
+        let (a, b) = (wide(pairs[(k & !3) | ((k >> 1) & 1)]), wide(pairs[(k & !3) | ((k >> 1) & 1) | 2]));
         narrow(if k % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
     });
     let halves: [__m512; LANES] = array::from_fn(|k| {
         // Columns k % 4 and, four further on, of rows 0 to 7 or 8 to 15: even quarters, then odd ones.
-        let (a, b) = (fours[k & 8 | k & 3], fours[k & 8 | 4 | k & 3]);
+        let (a, b) = (fours[(k & 8) | (k & 3)], fours[(k & 8) | 4 | (k & 3)]);
         if k & 4 == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
     });
     array::from_fn(|k| {
-        let (a, b) = (halves[k & 7], halves[k & 7 | 8]);
+        let (a, b) = (halves[k & 7], halves[(k & 7) | 8]);
         if k & 8 == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
     })
 }

@@ -195,12 +195,13 @@ fn forward<T: Real, S: Step<T>>(
     site: Site,
 ) -> (Buffer, Pull) {
     let (rows, inputs) = extent(&x);
-    let [weight, hidden_weight] = parameters.weights.each_ref().map(|weight| Factor::new(Matrix::<T>::of(weight)));
     let [mut bias, hidden_bias] = parameters.biases.each_ref().map(|bias| T::read(bias).to_vec());
     if S::SUMS {
         bias.iter_mut().zip(&hidden_bias).for_each(|(bias, &hidden)| *bias += hidden);
     }
     let (batch, units, width) = (rows / layer.steps, layer.units, bias.len());
+    let [weight, hidden_weight] =
+        parameters.weights.each_ref().map(|weight| Factor::new(Matrix::<T>::of(weight), batch));
     let cells = if S::HAS_CELL { batch * units } else { 0 };
     let hidden = if S::SUMS { 0 } else { batch * width };
     let sizes = Sizes { batch, steps: layer.steps, inputs, units, width, cells, hidden };
@@ -260,13 +261,14 @@ fn backward<T: Real, S: Step<T>>(
 ) -> Option<Buffer> {
     let Sizes { batch, steps, inputs, units, width, cells, .. } = sizes;
     let [weight, hidden_weight] = parameters.weights.each_ref().map(Matrix::<T>::of);
-    let [turned, hidden_turned] = [weight, hidden_weight].map(|weight| Factor::new(weight.transposed()));
     let mut gradient = vec![T::default(); inputs * width];
     let mut hidden_gradient = vec![T::default(); units * width];
     let (mut bias, mut hidden_bias) = (vec![T::default(); width], vec![T::default(); width]);
     let mut returned = vec![T::default(); if is_read { batch * steps * inputs } else { 0 }];
 
     let together = sizes.together();
+    let turned = is_read.then(|| Factor::new(weight.transposed(), together * batch));
+    let hidden_turned = Factor::new(hidden_weight.transposed(), batch);
     let mut gates = Workspace::new(together * sizes.gates());
     let mut hidden = Workspace::new(together * sizes.hidden);
     let mut inputs_slopes = Workspace::new(if is_read { together * batch * inputs } else { 0 });
@@ -314,9 +316,9 @@ fn backward<T: Real, S: Step<T>>(
         add_product(&mut hidden_gradient, states.transposed(), Matrix::new(hidden, rows, width));
         vectorised(AddRows(gates, &mut bias));
         vectorised(AddRows(hidden, &mut hidden_bias));
-        if is_read {
+        if let Some(turned) = &turned {
             let slopes = &mut inputs_slopes[..rows * inputs];
-            multiply_into(slopes, Matrix::new(gates, rows, width), &turned);
+            multiply_into(slopes, Matrix::new(gates, rows, width), turned);
             for at in start..start + count {
                 sizes.write(&mut returned, at, sizes.step(slopes, at - start, 1, inputs), inputs);
             }

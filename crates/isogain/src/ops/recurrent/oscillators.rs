@@ -75,7 +75,7 @@ fn forward<T: Real>(
     let mut output = vec![T::default(); rows * units];
     let mut pushed = vec![T::default(); sizes.state()];
     let mut standing = site.is_watched().then(|| Gates::new(Cell::Rnn));
-    let hidden_weight = Factor::new(Matrix::<T>::of(&parameters.hidden_weight));
+    let hidden_weight = Factor::new(Matrix::<T>::of(&parameters.hidden_weight), sizes.batch);
     for at in 0..steps {
         let (before, after) = states[at * state..][..2 * state].split_at_mut(state);
         let gates = &mut gates[at * sizes.state()..][..sizes.state()];
@@ -94,7 +94,7 @@ fn forward<T: Real>(
         site.detail(Detail::Gates(standing.records(Cell::Rnn)));
     }
     let pull = move |cotangent: Buffer, is_read: bool| {
-        let turned = Factor::new(Matrix::<T>::of(&parameters.hidden_weight).transposed());
+        let turned = Factor::new(Matrix::<T>::of(&parameters.hidden_weight).transposed(), sizes.batch);
         let mut brought = vec![T::default(); rows * units];
         let (mut slopes, mut pushed) = (vec![T::default(); sizes.state()], vec![T::default(); sizes.state()]);
         let mut carried = vec![T::default(); state];
