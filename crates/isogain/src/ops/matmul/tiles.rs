@@ -24,6 +24,8 @@ const ROWS: usize = 12;
 const DEPTH: usize = 512;
 /// Values of panels, and of rows, that are kept at once: 512 kB of each, of the 1 or 2 MB of a second cache.
 const KEPT: usize = 128 * 1024;
+/// Values that a first cache holds, of 32 kB.
+const CLOSE: usize = 8 * 1024;
 
 /// There are the vector instructions, and enough sums. A product with a vector, of rank 1 or 2 and of at most 256 sums has a way
 /// of its own in gemm, whose bits are others.
@@ -84,7 +86,7 @@ impl Product<'_, f32> {
 }
 
 thread_local! {
-    /// Panels, and behind them rows of a.
+    /// Panels, and behind them rows of a. A workspace would not begin with a line of the cache.
     static MEMORY: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -183,10 +185,10 @@ fn lanes(count: usize) -> __mmask16 {
 unsafe fn write_part(product: Product<'_, f32>, rows: usize, place: &Place, laid_out: *mut f32) {
     let Product { a, b, .. } = product;
     let depth = a.columns;
-    // Of a turned a each row would touch as many lines as the part is deep, again for each panel: more than the first cache holds,
-    // or lines that share few places in it. Both bounds were measured.
+    // Of a turned a each row touches as many lines as the part is deep, again for each panel: many, or lines that share few
+    // places of the first cache.
     let is_scattered = a.strides[1] != 1 && (depth > 256 || a.strides[1].is_multiple_of(4 * LANES));
-    let lays_rows_out = is_scattered && b.columns > COLUMNS && a.rows * depth > 8192;
+    let lays_rows_out = is_scattered && b.columns > COLUMNS && a.rows * depth > CLOSE;
     for first_row in (0..a.rows).step_by(rows) {
         let block = product.rows(first_row, rows.min(a.rows - first_row));
         if lays_rows_out {
@@ -342,19 +344,21 @@ impl Tile<'_> {
         of_size!(1 2 3 4 5 6; 1 2 3 4 5 6 7 8 9 10 11 12)
     }
 
+    /// Its panel has `WIDTH` vectors, and the product `HEIGHT` rows.
+    ///
     /// # Safety
     /// As for [`Self::write`].
     #[inline(never)]
     #[target_feature(enable = "avx512f")]
-    unsafe fn write_sized<const VECTORS: usize, const ROWS: usize>(&self) {
+    unsafe fn write_sized<const WIDTH: usize, const HEIGHT: usize>(&self) {
         let Product { output, stride, start, a, b } = self.product;
-        let rows: [*const f32; ROWS] = array::from_fn(|row| self.values.wrapping_add(row * self.strides[0]));
+        let rows: [*const f32; HEIGHT] = array::from_fn(|row| self.values.wrapping_add(row * self.strides[0]));
         let (mut panel, mut column) = (self.panel, 0);
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+        let mut sums = [[_mm512_setzero_ps(); WIDTH]; HEIGHT];
         for _ in 0..a.columns {
             // SAFETY: a row of the panel, and a column of the rows.
             unsafe {
-                let b: [__m512; VECTORS] = array::from_fn(|vector| _mm512_load_ps(panel.add(vector * LANES)));
+                let b: [__m512; WIDTH] = array::from_fn(|vector| _mm512_load_ps(panel.add(vector * LANES)));
                 for (sums, row) in sums.iter_mut().zip(rows) {
                     let a = _mm512_set1_ps(*row.add(column));
                     for (sum, b) in sums.iter_mut().zip(b) {
@@ -362,7 +366,7 @@ impl Tile<'_> {
                     }
                 }
             }
-            panel = panel.wrapping_add(VECTORS * LANES);
+            panel = panel.wrapping_add(WIDTH * LANES);
             column += self.strides[1];
         }
         for (row, sums) in sums.into_iter().enumerate() {
