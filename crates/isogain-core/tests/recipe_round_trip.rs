@@ -4,7 +4,7 @@
 
 use isogain_core::network::{Cell, ForgetBias, NamedBias, NormKind, Oscillator};
 use isogain_core::recipe::{
-    AdjustLr, Block, BranchScale, Clip, ClipKind, Data, Format, Head, LayerRecipe, Level, LossName, LossScale,
+    AdjustLr, Block, BranchScale, Clip, ClipKind, Data, Device, Format, Head, LayerRecipe, Level, LossName, LossScale,
     NamedPadding, NamedScale, NetworkKind, NetworkRecipe, NormPlacement, Optimizer, OptimizerName, OutputActivation,
     Padding, Pooling, Positions, Precision, Recipe, Run, Schedule, ScheduleKind, Task, parse, to_toml, validate,
     validate::MAX_SEED,
@@ -499,8 +499,16 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 fn run() -> impl Strategy<Value = Run> {
     let precision = sample::select(vec![Precision::F32, Precision::F64, Precision::Bf16, Precision::Fp16]);
     let scale = prop_oneof![Just(LossScale::DYNAMIC), positive().prop_map(LossScale::Number)];
-    (1..1_000_000_000_usize, 0..=MAX_SEED, precision, option::of(scale))
-        .prop_map(|(steps, seed, precision, loss_scale)| Run { steps, seed, precision, loss_scale })
+    let device = sample::select(vec![Device::Cpu, Device::Cuda, Device::Wgpu]);
+    (1..1_000_000_000_usize, 0..=MAX_SEED, precision, device, option::of(scale)).prop_map(
+        |(steps, seed, precision, device, loss_scale)| Run {
+            steps,
+            seed,
+            precision,
+            device: if precision == Precision::F32 { device } else { Device::Cpu },
+            loss_scale,
+        },
+    )
 }
 
 fn clip() -> impl Strategy<Value = Clip> {
@@ -525,7 +533,8 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     let rules = collection::btree_map("[a-z][a-z-]{0,12}|[a-z \"\\\\.é\u{1}]{0,6}", level, 0..4);
     (data(), network(), (optimizer(), schedule()), clip(), run(), rules).prop_map(
         |(data, network, (optimizer, schedule), clip, run, rules)| {
-            let vanishing_penalty = network.vanishing_penalty.filter(|_| run.precision != Precision::Fp16);
+            let vanishing_penalty =
+                network.vanishing_penalty.filter(|_| run.precision != Precision::Fp16 && run.device == Device::Cpu);
             let network = NetworkRecipe { vanishing_penalty, ..network };
             Recipe { data, network, optimizer, schedule, clip, run, rules }
         },

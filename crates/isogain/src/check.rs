@@ -14,7 +14,8 @@ use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::theory::limits::Limits;
 
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Dataset, Targets};
+use crate::device::device;
 use crate::potential::potential;
 use crate::sharpness::sharpness;
 use crate::snapshot::{ask, shattering};
@@ -37,6 +38,21 @@ pub struct Subject {
     pub potential: Option<Potential>,
 }
 
+/// The network that a recipe describes for this data.
+///
+/// # Errors
+/// When they do not fit.
+pub fn network(recipe: &Recipe, data: &Dataset) -> Result<Network, Error> {
+    let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
+    let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
+    let targets = match data.train.select(&[0]).targets {
+        Targets::Classes { labels, .. } => labels.len(),
+        Targets::Values { values, outputs } => values.len() / outputs.max(1),
+    };
+    expand::answers(recipe, &network, targets)?;
+    Ok(network)
+}
+
 impl Subject {
     /// Loads the data and measures the network on the first batch.
     ///
@@ -49,7 +65,7 @@ impl Subject {
     /// Measures the network on the first batch of this data.
     ///
     /// # Errors
-    /// When recipe and data do not fit.
+    /// When recipe and data do not fit, or the device is not there.
     pub fn new(recipe: &Recipe, data: Arc<Dataset>) -> Result<Self, Error> {
         Self::with_trainer(recipe, data).map(|(subject, _)| subject)
     }
@@ -59,8 +75,8 @@ impl Subject {
     /// # Errors
     /// As [`Self::new`].
     pub(crate) fn with_trainer(recipe: &Recipe, data: Arc<Dataset>) -> Result<(Self, Trainer), Error> {
-        let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
-        let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
+        device(recipe.run.device)?;
+        let network = network(recipe, &data)?;
         let trainer = Trainer::new(recipe, &network, &data, recipe.run.seed);
         let batch = first_batch(recipe, &data, recipe.run.seed);
         let mut start = trainer.snapshot(&batch)?;

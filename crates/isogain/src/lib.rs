@@ -10,6 +10,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod clip;
 pub mod cure;
+pub mod device;
 mod direction;
 pub mod error;
 pub mod experiment;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 
 use isogain_core::flow::Values;
 use isogain_core::ghost;
@@ -69,6 +69,63 @@ impl Value {
         let mut buffer = self.into_buffer();
         change(&mut buffer);
         if is_matrix { Self::Matrix(ops::tensor(buffer)) } else { Self::Vector(ops::tensor(buffer)) }
+    }
+
+    /// The same value on this device.
+    fn on(self, device: &Device) -> Self {
+        match self {
+            Self::Matrix(tensor) => Self::Matrix(tensor.to_device(device)),
+            Self::Vector(tensor) => Self::Vector(tensor.to_device(device)),
+        }
+    }
+
+    /// The same value at the start of Burn's tape.
+    fn tracked(self) -> Self {
+        match self {
+            Self::Matrix(tensor) => Self::Matrix(tensor.autodiff().require_grad()),
+            Self::Vector(tensor) => Self::Vector(tensor.autodiff().require_grad()),
+        }
+    }
+
+    /// What Burn found for it; `None` where the loss does not depend on it.
+    pub(crate) fn gradient(&self, found: &Gradients) -> Option<Self> {
+        Some(match self {
+            Self::Matrix(tensor) => Self::Matrix(tensor.grad(found)?),
+            Self::Vector(tensor) => Self::Vector(tensor.grad(found)?),
+        })
+    }
+
+    /// The same shape with these values.
+    pub(crate) fn like(&self, values: Tensor<2>) -> Self {
+        match self {
+            Self::Matrix(_) => Self::Matrix(values),
+            Self::Vector(_) => Self::Vector(values.flatten(0, 1)),
+        }
+    }
+
+    /// The sum with another value of the same shape.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Matrix(tensor), Self::Matrix(other)) => Self::Matrix(tensor + other),
+            (Self::Vector(tensor), Self::Vector(other)) => Self::Vector(tensor + other),
+            (Self::Matrix(tensor), Self::Vector(other)) => Self::Matrix(tensor + other.unsqueeze()),
+            (Self::Vector(tensor), Self::Matrix(other)) => Self::Vector(tensor + other.flatten(0, 1)),
+        }
+    }
+
+    /// Its rows; a vector is one.
+    pub(crate) fn matrix(self) -> Tensor<2> {
+        match self {
+            Self::Matrix(tensor) => tensor,
+            Self::Vector(tensor) => tensor.unsqueeze(),
+        }
+    }
+
+    fn vector(self) -> Tensor<1> {
+        match self {
+            Self::Vector(tensor) => tensor,
+            Self::Matrix(tensor) => tensor.flatten(0, 1),
+        }
     }
 
     /// As many zeros.
@@ -146,7 +203,7 @@ pub struct Model {
     pub running: BTreeMap<String, Running>,
     /// Floating-point type of parameters and activations.
     pub dtype: DType,
-    /// Where tensors live.
+    /// Where passes run. Parameters are kept, clipped and updated by the processor.
     pub device: Device,
     /// How its passes compute, where not simply in `dtype`.
     pub(crate) arithmetic: Arithmetic,
@@ -187,13 +244,26 @@ pub struct Pass<'a> {
 }
 
 impl Model {
-    /// The same network with this other type and the same values, computing simply in that type.
+    /// The same network with this other type and the same values, computing simply in that type, on the processor.
     pub fn cast(&self, dtype: DType) -> Self {
+        let device = Device::flex();
         let parameters = self.parameters.iter();
-        let parameters =
-            parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &self.device)));
+        let parameters = parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &device)));
         let arithmetic = Arithmetic::default();
-        Self { parameters: parameters.collect(), dtype, arithmetic, ..self.clone() }
+        Self { parameters: parameters.collect(), dtype, device, arithmetic, ..self.clone() }
+    }
+
+    /// The same network with passes on this device.
+    pub(crate) fn passing_on(self, device: Device) -> Self {
+        let arithmetic = Arithmetic { is_stock: device != Device::flex(), ..self.arithmetic };
+        Self { device, arithmetic, ..self }
+    }
+
+    /// The same network put together from Burn's own operations, as on a GPU, but where it is.
+    #[must_use]
+    pub fn by_burns_operations(self) -> Self {
+        let arithmetic = Arithmetic { is_stock: true, ..self.arithmetic };
+        Self { arithmetic, ..self }
     }
 
     /// A pass on the tape, in training mode: it knows every parameter's gradient afterwards.
@@ -377,7 +447,8 @@ impl Model {
 
     /// Mean loss over the batch, `[1]`: of the last head's outputs the loss that is told.
     pub fn loss(&self, outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
-        let site = Site::new("loss", None, &Collected::default());
+        let arithmetic = Arithmetic { is_stock: self.arithmetic.is_stock, ..Arithmetic::default() };
+        let site = Site::new("loss", None, &Collected::default()).with(arithmetic);
         match (self.network.loss, targets) {
             (Loss::CrossEntropy, Targets::Classes { labels, .. }) => ops::cross_entropy(outputs, labels, site),
             (Loss::BinaryCrossEntropy, targets) => {
@@ -484,7 +555,7 @@ impl Pass<'_> {
     fn weight(&self, op: &str, linear: &Linear) -> Tensor<2> {
         let Some(norm) = linear.weight_norm else { return self.matrix(op, "weight") };
         let (Model { dtype, device, .. }, values) = (self.model, self.model.computed_weight(op, linear.fan_out, norm));
-        self.rounded(matrix(&values, linear.fan_in, linear.fan_out, *dtype, device))
+        self.leaf(op, "weight", Value::Matrix(matrix(&values, linear.fan_in, linear.fan_out, *dtype, device))).matrix()
     }
 
     /// What a recurrent layer multiplies its state by.
@@ -494,21 +565,32 @@ impl Pass<'_> {
         }
         let values = layer.hidden_weight(&self.parameter(op, "hidden_weight").to_f64());
         let (Model { dtype, device, .. }, width) = (self.model, values.len() / layer.units);
-        self.rounded(matrix(&values, layer.units, width, *dtype, device))
+        self.leaf(op, "hidden_weight", Value::Matrix(matrix(&values, layer.units, width, *dtype, device))).matrix()
     }
 
     fn matrix(&self, op: &str, parameter: &str) -> Tensor<2> {
-        match self.parameter(op, parameter) {
-            Value::Matrix(tensor) => self.rounded(tensor.clone()),
-            Value::Vector(tensor) => self.rounded(tensor.clone().unsqueeze()),
-        }
+        self.leaf(op, parameter, self.parameter(op, parameter).clone()).matrix()
     }
 
     fn vector(&self, op: &str, parameter: &str) -> Tensor<1> {
-        match self.parameter(op, parameter) {
-            Value::Vector(tensor) => self.rounded(tensor.clone()),
-            Value::Matrix(tensor) => self.rounded(tensor.clone().flatten(0, 1)),
+        self.leaf(op, parameter, self.parameter(op, parameter).clone()).vector()
+    }
+
+    /// A parameter as an operation of this pass reads it.
+    fn leaf(&self, op: &str, parameter: &str, value: Value) -> Value {
+        if !self.model.arithmetic.is_stock {
+            return match value {
+                Value::Matrix(tensor) => Value::Matrix(self.rounded(tensor)),
+                Value::Vector(tensor) => Value::Vector(self.rounded(tensor)),
+            };
         }
+        let value = value.on(&self.model.device);
+        if !self.is_tracked {
+            return value;
+        }
+        let leaf = value.tracked();
+        self.collected.leaf(format!("{op}.{parameter}"), leaf.clone());
+        leaf
     }
 
     fn parameter(&self, op: &str, parameter: &str) -> &Value {
@@ -550,11 +632,8 @@ impl Pass<'_> {
     /// depend on it.
     pub fn gradients(&self, loss: &Tensor<1>) -> BTreeMap<String, Value> {
         let scale = self.model.arithmetic.loss_scale;
-        if scale == 1.0 {
-            loss.backward();
-        } else {
-            (loss.clone() * scale).backward();
-        }
+        let found = if scale == 1.0 { loss.backward() } else { (loss.clone() * scale).backward() };
+        self.collected.read(&found, self.probes, scale);
         let mut gradients = self.collected.take_gradients();
         for (op, embedding) in self.model.network.linears().filter_map(|(op, linear)| Some((op, linear.tied.as_ref()?)))
         {

@@ -14,7 +14,7 @@ use isogain_core::record::Detail;
 use isogain_core::statistics::Moments;
 use isogain_core::statistics::kernel::{moments, moments_f64};
 
-use crate::ops::{Buffer, Collected, Real, Site, ThroughTime, buffer_moments, primitive, watch};
+use crate::ops::{Buffer, Collected, Real, Site, ThroughTime, buffer_moments, identity, primitive};
 
 /// What a probe keeps of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Probes {
 
     /// Puts a probe on a joint: returns the same tensor.
     pub fn watch<const D: usize>(&self, joint: &str, tensor: Tensor<D>) -> Tensor<D> {
-        watch(tensor, Site::new(joint, Some(self), &Collected::default()))
+        identity(tensor, Site::new(joint, Some(self), &Collected::default()))
     }
 
     /// Whether they keep whole tensors.

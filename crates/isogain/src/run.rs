@@ -224,6 +224,7 @@ fn unchanged(now: &Recipe, recorded: &str, folder: &RunFolder) -> Result<(), Err
         ("[clip]", now.clip != before.clip),
         ("run.seed", now.run.seed != before.run.seed),
         ("run.precision", now.run.precision != before.run.precision),
+        ("run.device", now.run.device != before.run.device),
         ("run.loss_scale", now.run.loss_scale != before.run.loss_scale),
         ("run.steps (on which the schedule depends)", reshaped),
     ];

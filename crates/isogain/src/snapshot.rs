@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use isogain_core::conservation::{BrokenLaw, Pair, TOLERATED_SHARE, Units, broken, tolerated_share};
 use isogain_core::flow::capture::{Capture, OpCapture, OpCaptureKind, PathCapture, one_factor};
 use isogain_core::flow::counterfactual::counterfactual;
@@ -134,6 +135,8 @@ struct Captured {
 
 fn captured(model: &Model, batch: &Samples) -> Result<Captured, Error> {
     let probes = Probes::new(Keep::Values);
+    // Whatever device trains it: what operations show beside their outputs, those of the processor show.
+    let model = &model.clone().passing_on(Device::flex());
     let (loss, gradients) = loss_and_gradients(model, batch, Some(&probes));
     let seen = probes.take();
     let captures = Captures { model, gradients: &gradients, seen: &seen, samples: batch.len() };
@@ -393,7 +396,7 @@ mod tests {
             (images, "kind = \"convnet\"\ndepth = 4\nwidth = 6\nactivation = \"tanh\""),
             (images, "kind = \"resnet\"\ndepth = 8\nwidth = 4"),
             (images, "kind = \"residual\"\ndepth = 5\nwidth = 8\ndropout = 0.4\nstochastic_depth = 0.2"),
-            (images, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true"),
+            (images, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true\nhead = \"mean\""),
             (tokens, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\""),
             (
                 tokens,

@@ -10,6 +10,7 @@ use isogain_core::statistics::Moments;
 use crate::Error;
 use crate::clip::Clipper;
 use crate::data::{Dataset, EpochOrder, Part, Samples, Targets, batch_rows};
+use crate::device::device;
 use crate::model::{Mode, Model, Value, dtype, to_f64};
 use crate::ops::{Arithmetic, Narrow};
 use crate::optimizer::{Optimizer, Turn};
@@ -45,17 +46,25 @@ pub struct Trainer {
 
 impl Trainer {
     /// A fresh network, initialised from the seed.
+    ///
+    /// # Panics
+    /// When the recipe's device is not there: [`device`] says so before.
     pub fn new(recipe: &Recipe, network: &Network, data: &Dataset, seed: u64) -> Self {
         Self::with_first_batch(recipe, network, &first_batch(recipe, data, seed), seed)
     }
 
     /// The same where data comes from elsewhere: some initialisers look at the first batch.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
     pub fn with_first_batch(recipe: &Recipe, network: &Network, first: &Samples, seed: u64) -> Self {
         let mut model = Model::new(network, seed, dtype(recipe.run.precision), first);
         let scaler = Scaler::new(recipe.run.loss_scale);
-        model.arithmetic = Arithmetic { narrow: Narrow::of(recipe.run.precision), loss_scale: scaler.scale };
+        let narrow = Narrow::of(recipe.run.precision);
+        model.arithmetic = Arithmetic { narrow, loss_scale: scaler.scale, ..Arithmetic::default() };
+        let device = device(recipe.run.device).unwrap_or_else(|error| panic!("{error}"));
         Self {
-            model,
+            model: model.passing_on(device),
             optimizer: Optimizer::new(&recipe.optimizer).of(network),
             clipper: Clipper::new(&recipe.clip).of(network),
             step: 0,

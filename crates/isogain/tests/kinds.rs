@@ -102,9 +102,9 @@ fn distance(found: &[f64], expected: &[f64]) -> f64 {
     if scale < 1e-12 { apart } else { apart / scale }
 }
 
-fn check(kind: &str, dtype: DType, tolerance: f64) {
+fn check(kind: &str, dtype: DType, tolerance: f64, change: fn(Model) -> Model) {
     let case = case(kind);
-    let (model, batch) = (case.model(dtype), case.samples());
+    let (model, batch) = (change(case.model(dtype)), case.samples());
     let probes = Probes::new(Keep::Values);
     let (loss, gradients) = loss_and_gradients(&model, &batch, Some(&probes));
     let seen = probes.take();
@@ -127,8 +127,17 @@ fn check(kind: &str, dtype: DType, tolerance: f64) {
 #[test]
 fn gradients_are_those_of_pytorch() {
     for kind in KINDS {
-        check(kind, DType::F64, 1e-9);
-        check(kind, DType::F32, 1e-4);
+        check(kind, DType::F64, 1e-9, |model| model);
+        check(kind, DType::F32, 1e-4, |model| model);
+    }
+}
+
+/// What a GPU computes, here on the processor.
+#[test]
+fn gradients_by_burns_operations_are_those_of_pytorch() {
+    for kind in KINDS {
+        check(kind, DType::F64, 1e-9, Model::by_burns_operations);
+        check(kind, DType::F32, 1e-4, Model::by_burns_operations);
     }
 }
 
@@ -144,10 +153,12 @@ fn evaluation_uses_running_statistics_as_pytorch_does() {
         for (name, [mean, variance]) in &case.running {
             model.running.insert(name.clone(), Running { mean: mean.clone(), variance: variance.clone(), batches: 1 });
         }
-        let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&case.samples()));
-        let found: Vec<f64> = outputs.into_data().iter::<f64>().collect();
-        let apart = distance(&found, &case.evaluation);
-        assert!(apart <= 1e-9, "{kind}: evaluation is {apart:e} off");
+        for model in [model.clone(), model.by_burns_operations()] {
+            let outputs = model.forward(&mut model.plain(Mode::Evaluate, None), model.inputs(&case.samples()));
+            let found: Vec<f64> = outputs.into_data().iter::<f64>().collect();
+            let apart = distance(&found, &case.evaluation);
+            assert!(apart <= 1e-9, "{kind}: evaluation is {apart:e} off");
+        }
         compared += 1;
     }
     assert_eq!(compared, 3);

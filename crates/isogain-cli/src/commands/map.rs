@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Error, Result};
 use isogain_core::network::{Network, OpKind};
-use isogain_core::recipe::expand;
 use isogain_core::render;
 use isogain_core::summary::phase_map::PhaseMap;
 use isogain_core::theory::Activation;
@@ -31,9 +30,7 @@ fn network(options: &Map) -> Result<Network> {
     let recipe = &input.recipe;
     let data = isogain::data::Dataset::load(&recipe.data, &input.folder).map_err(isogain::Error::from);
     let data = input.place(data)?;
-    let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
-    let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()));
-    input.place(network.map_err(isogain::Error::from))
+    input.place(isogain::check::network(recipe, &data))
 }
 
 /// The first activation of a network.

@@ -160,6 +160,20 @@ impl OpKind {
         }
     }
 
+    /// Positions of the output, given those of the input.
+    pub fn positions(&self, input: usize) -> usize {
+        let of = |window: Window| window.output().iter().product();
+        match self {
+            Self::Convolution(Convolution { window, .. }) => window.map_or(input, of),
+            Self::Pool(pool) => pool.window.map_or(1, of),
+            Self::Flatten(_) => 1,
+            Self::Residual(residual) => {
+                residual.branch.iter().fold(input, |positions, op| op.kind.positions(positions))
+            }
+            _ => input,
+        }
+    }
+
     /// Name and shape of each parameter; a vector has one dimension.
     pub fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
         match self {
@@ -697,25 +711,21 @@ impl Network {
         found
     }
 
+    /// Rows of outputs that one sample gets: one, or one for each position that is left.
+    pub fn answers(&self) -> usize {
+        self.ops.iter().fold(self.input.positions(), |positions, op| op.kind.positions(positions))
+    }
+
     /// Products of numbers that one sample costs on the way forward, those with weights and of attention.
     pub fn products(&self) -> f64 {
-        fn of(ops: &[Op], positions: &mut f64) -> f64 {
+        fn of(ops: &[Op], mut positions: usize) -> f64 {
             let mut sum = 0.0;
             for op in ops {
+                let before = positions;
+                positions = op.kind.positions(positions);
                 sum += match &op.kind {
-                    OpKind::Linear(linear) => (linear.fan_in * linear.fan_out) as f64 * *positions,
-                    OpKind::Convolution(Convolution { linear, window }) => {
-                        *positions =
-                            window.map_or(*positions, |window| window.output().iter().product::<usize>() as f64);
-                        (linear.fan_in * linear.fan_out) as f64 * *positions
-                    }
-                    OpKind::Pool(pool) => {
-                        *positions = pool.window.map_or(1.0, |window| window.output().iter().product::<usize>() as f64);
-                        0.0
-                    }
-                    OpKind::Flatten(_) => {
-                        *positions = 1.0;
-                        0.0
+                    OpKind::Linear(linear) | OpKind::Convolution(Convolution { linear, .. }) => {
+                        (linear.fan_in * linear.fan_out) as f64 * positions as f64
                     }
                     OpKind::Recurrent(Recurrent { inputs, units, steps, diagonal: true, .. }) => {
                         ((inputs + 2) * units * steps) as f64
@@ -729,19 +739,14 @@ impl Network {
                     OpKind::Attention(attention) => {
                         2.0 * (attention.steps * attention.steps * attention.features) as f64
                     }
-                    OpKind::Residual(residual) => {
-                        let [mut skipped, mut gated] = [*positions; 2];
-                        of(&residual.branch, positions)
-                            + of(&residual.shortcut, &mut skipped)
-                            + of(&residual.gate, &mut gated)
-                    }
-                    OpKind::AuxiliaryHead(auxiliary) => of(&auxiliary.head, &mut positions.clone()),
+                    OpKind::Residual(residual) => residual.ways().into_iter().map(|way| of(way, before)).sum(),
+                    OpKind::AuxiliaryHead(auxiliary) => of(&auxiliary.head, before),
                     _ => 0.0,
                 };
             }
             sum
         }
-        of(&self.ops, &mut (self.input.positions() as f64))
+        of(&self.ops, self.input.positions())
     }
 
     /// The operation of that name.

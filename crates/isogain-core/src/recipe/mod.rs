@@ -34,7 +34,7 @@ pub use network::{
 };
 pub use optimizer::{AdjustLr, Optimizer, OptimizerName};
 pub use read::{parse, parse_with_rules};
-pub use run::{Level, LossScale, Precision, Run};
+pub use run::{Device, Level, LossScale, Precision, Run};
 pub use schedule::{Schedule, ScheduleKind};
 pub use validate::{validate, validate_rules};
 pub use write::to_toml;

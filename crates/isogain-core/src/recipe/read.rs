@@ -385,6 +385,7 @@ fn run(mut table: Table<'_>) -> Result<Run, RecipeError> {
         steps: table.get("steps", default.steps, Entry::whole)?,
         seed: table.get("seed", default.seed, Entry::seed)?,
         precision: table.get("precision", default.precision, |entry| entry.choice("precision"))?,
+        device: table.get("device", default.device, |entry| entry.choice("device"))?,
         loss_scale: table.optional("loss_scale", loss_scale)?,
     };
     table.finish()?;

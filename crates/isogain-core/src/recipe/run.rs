@@ -14,6 +14,9 @@ pub struct Run {
     pub seed: u64,
     /// Floating-point type of parameters, activations and gradients.
     pub precision: Precision,
+    /// What computes the passes.
+    #[serde(skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
     /// What the loss is multiplied with before the way back, and gradients divided by after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<LossScale>,
@@ -42,6 +45,26 @@ impl Precision {
             Self::Bf16 => Some(NumberFormat::BF16),
             Self::Fp16 => Some(NumberFormat::FP16),
         }
+    }
+}
+
+/// What computes the passes of a training. Parameters are kept, clipped and updated by the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first GPU of NVIDIA's.
+    Cuda,
+    /// The GPU that Vulkan, Metal or DirectX 12 names first. It computes in f32 alone.
+    Wgpu,
+}
+
+impl Device {
+    /// Whether it is the processor.
+    pub fn is_cpu(&self) -> bool {
+        *self == Self::Cpu
     }
 }
 
@@ -94,6 +117,6 @@ pub enum Level {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { steps: 1000, seed: 0, precision: Precision::F32, loss_scale: None }
+        Self { steps: 1000, seed: 0, precision: Precision::F32, device: Device::Cpu, loss_scale: None }
     }
 }

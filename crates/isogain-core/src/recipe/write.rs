@@ -289,6 +289,7 @@ fn run(run: &Run) -> Lines {
     lines.changed("steps", &run.steps, &default.steps);
     lines.changed("seed", &run.seed, &default.seed);
     lines.put(run.precision != default.precision, "precision", quoted(&run.precision));
+    lines.put(run.device != default.device, "device", quoted(&run.device));
     match &run.loss_scale {
         Some(LossScale::Number(scale)) => lines.put(true, "loss_scale", scale.written()),
         Some(LossScale::Named(name)) => lines.put(true, "loss_scale", quoted(name)),

@@ -1,7 +1,7 @@
 //! Penalise recurrences that change the length of a gradient from step to step.
 
 use super::{Prescription, Remedy};
-use crate::recipe::{NetworkKind, Precision, Recipe};
+use crate::recipe::{Device, NetworkKind, Precision, Recipe};
 use crate::rules::Case;
 
 pub(super) static REMEDY: Remedy = Remedy {
@@ -16,11 +16,11 @@ const WEIGHTS: [f64; 2] = [2.0, 0.5];
 
 fn prescribe(_case: &Case<'_>, recipe: &Recipe) -> Vec<Prescription> {
     let network = &recipe.network;
-    // Orthogonal and antisymmetric matrices change no length, and fp16 with its loss scale does not hold a gradient of this
-    // size.
+    // Orthogonal and antisymmetric matrices change no length, fp16 with its loss scale does not hold a gradient of this
+    // size, and other devices than the processor do not compute it.
     let keeps_length = network.weight_norm.is_some() || network.antisymmetric_step.is_some();
-    let is_idle =
-        keeps_length || network.diagonal || network.oscillator.is_some() || recipe.run.precision == Precision::Fp16;
+    let cannot = recipe.run.precision == Precision::Fp16 || recipe.run.device != Device::Cpu;
+    let is_idle = keeps_length || network.diagonal || network.oscillator.is_some() || cannot;
     if network.kind != NetworkKind::Rnn || network.vanishing_penalty.is_some() || is_idle {
         return Vec::new();
     }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use isogain_core::network::Network;
-use isogain_core::recipe::{Recipe, expand, parse};
+use isogain_core::recipe::{Recipe, parse};
 
 use super::Lab;
 use crate::Error;
+use crate::check::network;
 use crate::data::{Dataset, Samples};
 use crate::train::{Trainer, judge};
 
@@ -44,8 +45,7 @@ impl Subject {
     pub(crate) fn new(recipe: &str) -> Result<Self, Error> {
         let recipe = parse(recipe, "recipe")?;
         let data = Arc::new(Dataset::load(&recipe.data, Path::new("."))?);
-        let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
-        let network = expand::network(&recipe, inputs, recipe.data.outputs(data.outputs()))?;
+        let network = network(&recipe, &data)?;
         Ok(Self { recipe, network, data })
     }
 

@@ -3,7 +3,9 @@
 //! Those that networks use most run in f32 through vector instructions ([`super::elementary`]). Every other one, and all
 //! of them in f64, apply the core's value and derivative one by one, so that adding an activation to the core is enough.
 
-use burn::tensor::{DType, Tensor};
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use burn::tensor::{DType, Tensor, TensorData, activation as burn_activation};
 
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::kernel_shaping::Shape;
@@ -11,11 +13,65 @@ use isogain_core::theory::kernel_shaping::Shape;
 use super::buffer::{Buffer, Loop, Real, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
+use super::stock::{above_zero, below_zero, softplus, values};
 use super::tape::{Pull, apply};
 
 /// phi(x).
 pub(crate) fn activation(activation: Activation, x: Tensor<2>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(activation, x));
+    }
     apply(x, site, move |x| by_element(activation, x))
+}
+
+/// phi(x) in Burn's operations, of any shape.
+pub(super) fn stock<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
+    match activation.shape() {
+        None => plain(activation, x),
+        Some(Shape { input_scale, input_shift, output_shift, output_scale }) => {
+            (plain(activation, x * input_scale + input_shift) + output_shift) * output_scale
+        }
+    }
+}
+
+/// The same before it is moved and scaled.
+fn plain<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
+    match (activation.slopes(), activation.name().trim_start_matches("shaped-")) {
+        (_, "linear") => x,
+        (Some((0.0, above)), _) => above_zero(x) * above,
+        (Some((below, above)), _) => above_zero(x.clone()) * above + below_zero(x) * below,
+        (_, "elu" | "selu") => {
+            let (above, below) = (activation.derivative(1.0), -activation.range().0);
+            above_zero(x.clone()) * above + (below_zero(x).exp() - 1.0) * below
+        }
+        (_, "sigmoid") => burn_activation::sigmoid(x),
+        (_, "silu") => x.clone() * burn_activation::sigmoid(x),
+        (_, "tanh") => x.tanh(),
+        (_, "gelu") => x.clone() * ((x * FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
+        (_, "softplus") => softplus(x),
+        (_, "softsign") => {
+            let size = above_zero(x.clone()) - below_zero(x.clone());
+            x / (size + 1.0)
+        }
+        (_, "hard-tanh") => {
+            let (high, low) = (x.clone().greater_equal_elem(1.0), x.clone().lower_equal_elem(-1.0));
+            x.mask_fill(high, 1.0).mask_fill(low, -1.0)
+        }
+        (_, "exponential") => x.exp(),
+        _ => by_values(activation, x),
+    }
+}
+
+/// Of an activation that nothing is known of: the core's values and slopes, brought to the device.
+pub(super) fn by_values<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
+    let (shape, of) = (x.dims(), values(x.clone()));
+    let brought = |function: fn(Activation, f64) -> f64| {
+        let values: Vec<f64> = of.iter().map(|&x| function(activation, x)).collect();
+        Tensor::<D>::from_data(TensorData::new(values, shape), (&x.device(), x.dtype()))
+    };
+    let (value, slope) = (brought(Activation::value), brought(Activation::derivative));
+    // Nothing is added but the slope.
+    (x.clone() - x.detach()) * slope + value
 }
 
 fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {

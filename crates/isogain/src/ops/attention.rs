@@ -4,7 +4,7 @@
 //! dS = P (dP - rowsum(dP P)), dQ = dS K / sqrt d, dK = dS^T Q / sqrt d. Rotary positions turn Q and K by an orthogonal
 //! matrix, and their cotangents back; a bound on the logits multiplies dS by its slopes.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor, activation as burn_activation};
 
 use isogain_core::network::Attention;
 use isogain_core::record::{AttentionRecord, Detail};
@@ -13,13 +13,66 @@ use super::buffer::{Buffer, LANES, Loop, Real, by_type, extent, filled, largest_
 use super::matmul::{Matrix, multiply_into, multiply_within};
 use super::site::Site;
 use super::soft_cap::{self, soft_cap};
+use super::stock;
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
+use crate::model::matrix;
 
 /// `[batch x steps, 3 x features]` (queries, keys, values side by side) to `[batch x steps, features]`.
 pub(crate) fn attention(x: Tensor<2>, attention: &Attention, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(by_burn(x, attention, &site));
+    }
     let (attention, here) = (*attention, site.clone());
     apply(x, site, move |x| by_type!(x, forward(x, &attention, &here)))
+}
+
+fn by_burn(x: Tensor<2>, attention: &Attention, site: &Site) -> Tensor<2> {
+    let Layout { features, heads, steps, width } = Layout::new(attention);
+    let samples = x.dims()[0] / steps;
+    // [samples, heads, steps, width] each.
+    let parts = x.reshape([samples, steps, 3, heads, width]);
+    let part = |index: usize| {
+        let part = parts.clone().narrow(2, index, 1).reshape([samples, steps, heads, width]).swap_dims(1, 2);
+        if attention.rotary && index < 2 { turned(part, &attention.turns()) } else { part }
+    };
+    let [queries, keys, values] = [0, 1, 2].map(part);
+    let mut logits = queries.matmul(keys.swap_dims(2, 3)) * (width as f64).sqrt().recip();
+    if let Some(cap) = attention.logit_cap {
+        logits = (logits * cap.recip()).tanh() * cap;
+    }
+    if site.is_watched() {
+        let mut spread = Spread::<f64>::new(steps);
+        for logits in stock::values(logits.clone()).chunks_exact_mut(steps * steps) {
+            let causal = attention.causal;
+            vectorised(Softmax { logits, steps, scale: 1.0, causal, spread: Some(&mut spread) });
+        }
+        site.detail(Detail::Attention(spread.record()));
+    }
+    if attention.causal {
+        let unseen = Tensor::<2, Bool>::tril_mask([steps, steps], 0, &logits.device());
+        logits = logits.mask_fill(unseen.unsqueeze::<4>().expand([samples, heads, steps, steps]), f64::NEG_INFINITY);
+    }
+    let weights = burn_activation::softmax(logits, 3);
+    weights.matmul(values).swap_dims(1, 2).reshape([samples * steps, features])
+}
+
+/// Rotary positions of `[samples, heads, steps, width]`, as [`turn`].
+fn turned(x: Tensor<4>, turns: &[[f64; 2]]) -> Tensor<4> {
+    let [_, _, steps, width] = x.dims();
+    let pairs = width / 2;
+    let factor = |which: usize| {
+        let values: Vec<f64> = turns.iter().map(|turn| turn[which]).collect();
+        matrix(&values, steps, pairs, x.dtype(), &x.device()).unsqueeze::<4>()
+    };
+    let [cosine, sine] = [0, 1].map(factor);
+    let [a, b] = [0, pairs].map(|from| x.clone().narrow(3, from, pairs));
+    let first = a.clone() * cosine.clone() - b.clone() * sine.clone();
+    let mut parts = vec![first, a * sine + b * cosine];
+    if width > 2 * pairs {
+        parts.push(x.narrow(3, 2 * pairs, width - 2 * pairs));
+    }
+    Tensor::cat(parts, 3)
 }
 
 fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffer, Pull) {

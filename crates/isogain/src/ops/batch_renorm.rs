@@ -1,13 +1,14 @@
 //! Batch renormalisation ([`isogain_core::renorm`]): batch norm's pass with its statistics corrected towards the running ones.
 
 use burn::tensor::Tensor;
-use isogain_core::renorm::Averages;
+use isogain_core::renorm::{Averages, Correction};
 
-use super::batch_norm::forward;
+use super::batch_norm::{self, BatchStatistics, forward};
 use super::buffer::{by_type, primitive};
 use super::site::Site;
+use super::stock::{row, values};
 use super::tape::apply;
-use crate::model::Running;
+use crate::model::{Running, vector};
 
 /// As [`super::batch_norm`], towards averages that have followed some of the `ramp` batches over which the bounds open.
 pub(crate) fn batch_renorm(
@@ -17,6 +18,16 @@ pub(crate) fn batch_renorm(
     (running, ramp): (Running, usize),
     site: Site,
 ) -> Tensor<2> {
+    if site.is_stock() {
+        let (device, dtype) = (x.device(), x.dtype());
+        let count = x.dims()[0];
+        let (normal, statistics) = batch_norm::stock(x, eps);
+        let [mean, variance] = statistics.map(values);
+        let Correction { ratio, shift } = running.correction(&Averages::of(&mean, &variance), eps, ramp);
+        site.statistics(BatchStatistics { count, mean, variance });
+        let [ratio, shift] = [ratio, shift].map(|values| row(vector(&values, dtype, &device)));
+        return site.shown((normal * ratio + shift) * row(gamma) + row(beta));
+    }
     let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
     let rows = 0..x.dims()[0];
     apply(x, site, move |x| {

@@ -8,6 +8,9 @@ use super::tape::{PullPair, apply_pair};
 
 /// `[rows, n + k]` of `[rows, n]` and `[rows, k]`, row by row.
 pub(crate) fn concatenate(x: Tensor<2>, branch: Tensor<2>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(Tensor::cat(vec![x, branch], 1));
+    }
     apply_pair(x, branch, site, |x, branch| by_type!(x, operation(&x, &branch)))
 }
 

@@ -2,6 +2,8 @@
 //! the cache.
 
 use burn::tensor::Tensor;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 
 use isogain_core::network::Window;
 
@@ -15,6 +17,9 @@ use super::workspace::Workspace;
 /// Outputs `[batch x positions, channels out]` of a grid `[batch x positions, channels in]`; gradients of `weight`
 /// `[taps x channels in, channels out]` and `bias` `[channels out]` leave through the site.
 pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(x, window, weight, bias));
+    }
     let (weight, bias) = (primitive(weight), primitive(bias));
     let here = site.clone();
     apply(x, site, move |x| {
@@ -23,6 +28,17 @@ pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias:
             move |cotangent: Buffer, is_read| by_type!(x, backward(&x, window, &weight, &cotangent, is_read, &here));
         (output, Box::new(pull))
     })
+}
+
+fn stock(x: Tensor<2>, window: Window, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let ([rows, channels], [height, width]) = (x.dims(), window.grid);
+    let [_, filters] = weight.dims();
+    let samples = rows / (height * width);
+    let x = x.reshape([samples, height, width, channels]).permute([0, 3, 1, 2]);
+    let weight = weight.reshape([window.size[0], window.size[1], channels, filters]).permute([3, 2, 0, 1]);
+    let options = ConvOptions::new(window.stride, window.padding, window.dilation, 1);
+    let [height, width] = window.output();
+    conv2d(x, weight, Some(bias), options).permute([0, 2, 3, 1]).reshape([samples * height * width, filters])
 }
 
 fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) -> Buffer {

@@ -12,6 +12,9 @@ use super::tape::apply;
 /// # Panics
 /// When a token is not in the vocabulary.
 pub(crate) fn embedding(tokens: Tensor<2>, table: Tensor<2>, positions: Option<Tensor<2>>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(tokens, table, positions));
+    }
     let (table, positions) = (primitive(table), positions.map(primitive));
     let here = site.clone();
     apply(tokens, site, move |tokens| {
@@ -21,6 +24,14 @@ pub(crate) fn embedding(tokens: Tensor<2>, table: Tensor<2>, positions: Option<T
         };
         (output, Box::new(pull))
     })
+}
+
+fn stock(tokens: Tensor<2>, table: Tensor<2>, positions: Option<Tensor<2>>) -> Tensor<2> {
+    let ([rows, _], [_, features]) = (tokens.dims(), table.dims());
+    let output = table.select(0, tokens.inner().reshape([rows]).int());
+    let Some(positions) = positions else { return output };
+    let [steps, _] = positions.dims();
+    (output.reshape([rows / steps, steps, features]) + positions.unsqueeze()).reshape([rows, features])
 }
 
 fn forward<T: Real>(tokens: &Buffer, table: &Buffer, positions: Option<&Buffer>) -> Buffer {

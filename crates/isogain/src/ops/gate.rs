@@ -1,6 +1,6 @@
 //! y = (1 - T) x + T F(x) with T = sigmoid(z): a Highway network's block (Srivastava et al. 2015).
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation as burn_activation};
 
 use super::buffer::{Buffer, Loop, Real, by_type, vectorised};
 use super::residual::residual;
@@ -9,6 +9,9 @@ use super::tape::{PullPair, apply_pair};
 
 /// x + sigmoid(z) (branch - x), all `[rows, features]`: two sums, and what a gate lets through of the difference.
 pub(crate) fn gated(x: Tensor<2>, branch: Tensor<2>, z: Tensor<2>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(x.clone() + burn_activation::sigmoid(z) * (branch - x));
+    }
     let apart = residual(branch, x.clone(), -1.0, None, site.unwatched());
     let share = apply_pair(z, apart, site.unwatched(), |z, apart| by_type!(z, operation(z, apart)));
     residual(x, share, 1.0, None, site)

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::batch_norm::ParameterGradients;
 use super::buffer::{Buffer, Real, by_type, extent, filled, narrowed, primitive, vectorised};
 use super::site::Site;
+use super::stock::{row, standardised};
 use super::tape::{Pull, apply};
 
 /// How values share statistics.
@@ -20,9 +21,20 @@ pub(crate) struct Groups {
 
 /// Each group of `x` `[batch x positions, features]` normalised, times gamma plus beta (`[features]` each).
 pub(crate) fn group_norm(x: Tensor<2>, groups: Groups, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(x, groups) * row(gamma) + row(beta));
+    }
     let (gamma, beta) = (primitive(gamma), primitive(beta));
     let here = site.clone();
     apply(x, site, move |x| by_type!(x, forward(&x, groups, gamma, &beta, here)))
+}
+
+fn stock(x: Tensor<2>, Groups { positions, groups, eps }: Groups) -> Tensor<2> {
+    let [rows, features] = x.dims();
+    let (samples, width) = (rows / positions, features / groups);
+    let apart = x.reshape([samples, positions, groups, width]).swap_dims(1, 2);
+    let normal = standardised(apart.reshape([samples * groups, positions * width]), 1, eps);
+    normal.reshape([samples, groups, positions, width]).swap_dims(1, 2).reshape([rows, features])
 }
 
 impl Groups {

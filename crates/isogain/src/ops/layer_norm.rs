@@ -8,10 +8,14 @@ use burn::tensor::Tensor;
 use super::batch_norm::ParameterGradients;
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, sum_of, vectorised};
 use super::site::Site;
+use super::stock::{over_rms, row, standardised};
 use super::tape::{Pull, apply};
 
 /// Each sample of `x` `[batch, features]` normalised over its features, times gamma plus beta (`[features]` each).
 pub(crate) fn layer_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(standardised(x, 1, eps) * row(gamma) + row(beta));
+    }
     let (gamma, beta) = (primitive(gamma), Some(primitive(beta)));
     let here = site.clone();
     apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, beta.as_ref(), here)))
@@ -19,6 +23,9 @@ pub(crate) fn layer_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<
 
 /// Each sample of `x` `[batch, features]` divided by its root mean square, times gamma `[features]`.
 pub(crate) fn rms_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(over_rms(x, 1, eps) * row(gamma));
+    }
     let gamma = primitive(gamma);
     let here = site.clone();
     apply(x, site, move |x| by_type!(x, forward(&x, eps, gamma, None, here)))

@@ -5,10 +5,14 @@ use burn::tensor::Tensor;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::site::Site;
+use super::stock::row;
 use super::tape::{PullPair, apply_pair};
 
 /// x + factors * branch, both `[rows, channels]`, factors `[channels]`; their gradient leaves through the site.
 pub(crate) fn layer_scale(x: Tensor<2>, branch: Tensor<2>, factors: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(x + branch * row(factors));
+    }
     let (factors, here) = (primitive(factors), site.clone());
     apply_pair(x, branch, site, move |x, branch| by_type!(x, operation(x, branch, factors, here)))
 }

@@ -5,11 +5,15 @@ use burn::tensor::Tensor;
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::matmul::{Matrix, product, product_plus};
 use super::site::Site;
+use super::stock;
 use super::tape::apply;
 
 /// Outputs `[batch, fan_out]` of inputs `[batch, fan_in]`; gradients of `weight` `[fan_in, fan_out]` and `bias`
 /// `[fan_out]` leave through the site.
 pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(x.matmul(weight) + stock::row(bias));
+    }
     let (weight, bias) = (primitive(weight), primitive(bias));
     let here = site.clone();
     apply(x, site, move |x| {

@@ -1,15 +1,31 @@
 //! The loss heads: one number for a batch of outputs, always the mean.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 
 use super::buffer::{self, Buffer, Real, by_type, extent, filled};
 use super::site::Site;
+use super::stock::softplus;
 use super::tape::{Pull, apply};
+use crate::model::matrix;
 
 /// Softmax cross-entropy `[1]` of logits `[batch, classes]` and class indices.
 pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &[usize], site: Site) -> Tensor<1> {
+    if site.is_stock() {
+        let [batch, classes] = logits.dims();
+        let mut one_hot = vec![0.0; batch * classes];
+        labels.iter().enumerate().for_each(|(row, label)| one_hot[row * classes + label] = 1.0);
+        let one_hot = targets_like(&logits, &one_hot);
+        return (log_softmax(logits, 1) * one_hot).sum() * (-1.0 / batch as f64);
+    }
     let labels = labels.to_vec();
     apply(logits, site, move |logits| by_type!(logits, softmax_head(logits, &labels)))
+}
+
+/// As many numbers where the outputs are.
+fn targets_like(outputs: &Tensor<2>, targets: &[f64]) -> Tensor<2> {
+    let [batch, columns] = outputs.dims();
+    matrix(targets, batch, columns, outputs.dtype(), &outputs.device())
 }
 
 fn softmax_head<T: Real>(mut logits: Buffer, labels: &[usize]) -> (Buffer, Pull) {
@@ -34,6 +50,10 @@ fn softmax_head<T: Real>(mut logits: Buffer, labels: &[usize]) -> (Buffer, Pull)
 
 /// Mean squared error `[1]` of outputs `[batch, columns]` and as many targets, row-major.
 pub(crate) fn squared_error(outputs: Tensor<2>, targets: &[f64], site: Site) -> Tensor<1> {
+    if site.is_stock() {
+        let errors = outputs.clone() - targets_like(&outputs, targets);
+        return (errors.clone() * errors).mean();
+    }
     let targets = targets.to_vec();
     apply(outputs, site, move |outputs| by_type!(outputs, squared_head(outputs, &targets)))
 }
@@ -52,6 +72,10 @@ fn squared_head<T: Real>(mut outputs: Buffer, targets: &[f64]) -> (Buffer, Pull)
 
 /// Mean sigmoid cross-entropy `[1]` of logits `[batch, columns]` and as many targets from 0 to 1, row-major.
 pub(crate) fn binary_cross_entropy(logits: Tensor<2>, targets: &[f64], site: Site) -> Tensor<1> {
+    if site.is_stock() {
+        let targets = targets_like(&logits, targets);
+        return (softplus(logits.clone()) - targets * logits).mean();
+    }
     let targets = targets.to_vec();
     apply(logits, site, move |logits| by_type!(logits, sigmoid_head(logits, &targets)))
 }

@@ -4,12 +4,15 @@
 //! microseconds of bookkeeping, and functions such as tanh are computed one value at a time. Here an operation is plain
 //! code over the tensor's buffer. It also watches its own output and hands out its parameters' gradients
 //! ([`site::Site`]), so that neither watching nor a parameter needs a node.
+//!
+//! On a device that is not the processor the same operation is put together from Burn's own after all ([`stock`]).
 
 mod activation;
 mod attention;
 mod batch_norm;
 mod batch_renorm;
 mod buffer;
+mod collected;
 mod concatenate;
 mod convolution;
 mod dropout;
@@ -33,6 +36,7 @@ mod site;
 mod soft_cap;
 mod softmax;
 mod stochastic_depth;
+mod stock;
 mod tape;
 mod workspace;
 
@@ -41,6 +45,7 @@ pub(crate) use attention::attention;
 pub(crate) use batch_norm::{BatchStatistics, batch_norm};
 pub(crate) use batch_renorm::batch_renorm;
 pub(crate) use buffer::{Buffer, Loop, Real, buffer_moments, by_type, filled, primitive, scale, tensor, vectorised};
+pub(crate) use collected::Collected;
 pub(crate) use concatenate::concatenate;
 pub(crate) use convolution::convolution;
 pub(crate) use dropout::dropout;
@@ -58,10 +63,10 @@ pub(crate) use qk_norm::qk_norm;
 pub(crate) use recurrent::{diagonal_recurrent, oscillating, recurrent};
 pub(crate) use reshape::flatten;
 pub(crate) use residual::residual;
-pub(crate) use site::{Arithmetic, Collected, PathThroughTime, Site, ThroughTime};
+pub(crate) use site::{Arithmetic, PathThroughTime, Site, ThroughTime};
 pub(crate) use softmax::{softmax, softmax_row};
 pub(crate) use stochastic_depth::{expected_depth, stochastic_depth};
-pub(crate) use tape::watch;
+pub(crate) use tape::{identity, watch};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! Many positions become fewer: the largest value, the mean, or the last.
 
 use burn::tensor::Tensor;
+use burn::tensor::module::{avg_pool2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 
-use isogain_core::network::{Pool, PoolKind};
+use isogain_core::network::{Pool, PoolKind, Window};
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, vectorised};
 use super::site::Site;
@@ -10,8 +12,38 @@ use super::tape::{Pull, apply};
 
 /// `[batch x positions, features]` to fewer positions.
 pub(crate) fn pool(x: Tensor<2>, pool: &Pool, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(x, pool));
+    }
     let pool = pool.clone();
     apply(x, site, move |x| by_type!(x, forward(&x, &pool)))
+}
+
+fn stock(x: Tensor<2>, pool: &Pool) -> Tensor<2> {
+    let [rows, features] = x.dims();
+    let samples = rows / pool.positions;
+    let Some(Window { grid: [height, width], size, stride, padding, dilation }) = pool.window else {
+        let x = x.reshape([samples, pool.positions, features]);
+        let one = match pool.pool {
+            PoolKind::Max => x.max_dim(1),
+            PoolKind::Average => x.mean_dim(1),
+            PoolKind::Last => x.narrow(1, pool.positions - 1, 1),
+        };
+        return one.reshape([samples, features]);
+    };
+    let x = x.reshape([samples, height, width, features]).permute([0, 3, 1, 2]);
+    let fewer = match pool.pool {
+        PoolKind::Max => {
+            let options = MaxPoolOptions::new(size).with_stride(stride).with_padding(padding);
+            max_pool2d(x, options.with_dilation(dilation))
+        }
+        PoolKind::Average | PoolKind::Last => {
+            let options = AvgPoolOptions::new(size).with_stride(stride).with_padding(padding);
+            avg_pool2d(x, options.with_count_include_pad(false))
+        }
+    };
+    let [_, _, height, width] = fewer.dims();
+    fewer.permute([0, 2, 3, 1]).reshape([samples * height * width, features])
 }
 
 fn forward<T: Real>(x: &Buffer, pool: &Pool) -> (Buffer, Pull) {

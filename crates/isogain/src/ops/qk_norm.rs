@@ -9,12 +9,25 @@ use isogain_core::network::QkNorm;
 
 use super::buffer::{Buffer, Real, by_type, narrowed, primitive};
 use super::site::Site;
+use super::stock::over_rms;
 use super::tape::{Pull, apply};
 
 /// Rows `[queries, keys, values]` of `3 x features` numbers each; gammas of queries and keys `[features of a head]`.
 pub(crate) fn qk_norm(x: Tensor<2>, norm: &QkNorm, gammas: [Tensor<1>; 2], site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock(x, norm, gammas));
+    }
     let (norm, gammas, here) = (norm.clone(), gammas.map(primitive), site.clone());
     apply(x, site, move |x| by_type!(x, forward(x, &norm, gammas, here)))
+}
+
+fn stock(x: Tensor<2>, norm: &QkNorm, gammas: [Tensor<1>; 2]) -> Tensor<2> {
+    let [rows, columns] = x.dims();
+    let parts = x.reshape([rows, 3, norm.heads, norm.head_width()]);
+    let part = |index: usize| parts.clone().narrow(1, index, 1);
+    let [queries, keys] = gammas.map(|gamma| gamma.unsqueeze::<4>());
+    let normal = |index: usize, gamma: Tensor<4>| over_rms(part(index), 3, norm.eps) * gamma;
+    Tensor::cat(vec![normal(0, queries), normal(1, keys), part(2)], 1).reshape([rows, columns])
 }
 
 fn forward<T: Real>(mut x: Buffer, norm: &QkNorm, gammas: [Buffer; 2], site: Site) -> (Buffer, Pull) {

@@ -8,6 +8,10 @@ use super::tape::{Pull, apply};
 
 /// `[batch x positions, features]` to `[batch, positions x features]`.
 pub(crate) fn flatten(x: Tensor<2>, positions: usize, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        let [rows, features] = x.dims();
+        return site.shown(x.reshape([rows / positions, positions * features]));
+    }
     apply(x, site, move |x| by_type!(x, forward(&x, positions)))
 }
 

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::buffer::{self, Buffer, Loop, Real, by_type, filled, primitive, vectorised};
 use super::site::Site;
+use super::stock::row;
 use super::tape::{PullPair, apply_pair};
 
 /// x + scale * branch, both `[batch, features]`. A learnable scale `[1]` is given as a tensor: its gradient leaves
@@ -15,6 +16,13 @@ pub(crate) fn residual(
     learnable: Option<Tensor<1>>,
     site: Site,
 ) -> Tensor<2> {
+    if site.is_stock() {
+        let branch = match learnable {
+            Some(scale) => branch * row(scale),
+            None => branch * scale,
+        };
+        return site.shown(x + branch);
+    }
     let learnable = learnable.map(primitive);
     let here = site.clone();
     apply_pair(x, branch, site, move |x, branch| by_type!(x, operation(x, branch, scale, learnable, here)))

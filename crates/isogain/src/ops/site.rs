@@ -1,41 +1,16 @@
 //! Where an operation stands in a network: who watches its output, and where its parameters' gradients go.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use isogain_core::record::Detail;
 
 use super::batch_norm::BatchStatistics;
-use super::buffer::{Buffer, tensor};
+use super::buffer::{Buffer, primitive, tensor};
+use super::collected::Collected;
 use super::narrow::Narrow;
 use crate::model::Value;
 use crate::probe::Probes;
-
-/// What one pass brings to light beside its result.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Collected(Arc<Mutex<Collection>>);
-
-#[derive(Debug, Default)]
-struct Collection {
-    gradients: BTreeMap<String, Value>,
-    statistics: Vec<(String, BatchStatistics)>,
-}
-
-impl Collected {
-    fn lock(&self) -> MutexGuard<'_, Collection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the gradients of the parameters that the loss depends on, by name.
-    pub(crate) fn take_gradients(&self) -> BTreeMap<String, Value> {
-        std::mem::take(&mut self.lock().gradients)
-    }
-
-    /// Takes the batch statistics of the norms, by operation.
-    pub(crate) fn take_statistics(&self) -> Vec<(String, BatchStatistics)> {
-        std::mem::take(&mut self.lock().statistics)
-    }
-}
 
 /// How the cotangent went back through the steps of a recurrent layer.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +46,13 @@ pub(crate) struct Arithmetic {
     pub(crate) narrow: Option<Narrow>,
     /// What the loss is multiplied with before the way back.
     pub(crate) loss_scale: f64,
+    /// Whether operations are put together from Burn's own.
+    pub(crate) is_stock: bool,
 }
 
 impl Default for Arithmetic {
     fn default() -> Self {
-        Self { narrow: None, loss_scale: 1.0 }
+        Self { narrow: None, loss_scale: 1.0, is_stock: false }
     }
 }
 
@@ -126,6 +103,24 @@ impl Site {
         self.arithmetic.loss_scale
     }
 
+    /// Whether the operation is to be put together from Burn's own.
+    pub(crate) fn is_stock(&self) -> bool {
+        self.arithmetic.is_stock
+    }
+
+    /// Shows the output of an operation of Burn's own to the probes, and its cotangent once that is known.
+    pub(crate) fn shown(&self, output: Tensor<2>) -> Tensor<2> {
+        let Some(probes) = &self.probes else { return output };
+        if !output.is_autodiff() {
+            probes.keep_forward(&self.name, &primitive(output.clone()));
+            return output;
+        }
+        let plain = output.clone().inner();
+        let zeros = plain.zeros_like().autodiff().require_grad();
+        self.collected.output(Arc::clone(&self.name), [plain, zeros.clone()]);
+        output + zeros
+    }
+
     /// Whether anybody watches.
     pub(crate) fn is_watched(&self) -> bool {
         self.probes.is_some()
@@ -167,11 +162,17 @@ impl Site {
     }
 
     fn gradient(&self, parameter: &str, value: Value) {
-        self.collected.lock().gradients.insert(format!("{}.{parameter}", self.name), value);
+        self.collected.gradient(format!("{}.{parameter}", self.name), value);
+    }
+
+    /// Hands out the statistics of a batch normalisation of so many values of each feature: means and variances
+    /// `[1, features]` that are on another device.
+    pub(super) fn statistics_of(&self, count: usize, both: [Tensor<2>; 2]) {
+        self.collected.statistics_of(&self.name, count, both.map(Tensor::inner));
     }
 
     /// Hands out the statistics of a batch normalisation.
     pub(crate) fn statistics(&self, statistics: BatchStatistics) {
-        self.collected.lock().statistics.push((self.name.to_string(), statistics));
+        self.collected.statistics(&self.name, statistics);
     }
 }

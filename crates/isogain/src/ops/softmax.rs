@@ -1,7 +1,7 @@
 //! Softmax over the features of each sample, as an operation of its own: y_i = exp(x_i) / sum exp(x), and back dL/dx_i =
 //! y_i (g_i - sum_j y_j g_j).
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation as burn_activation};
 
 use super::buffer::{Buffer, Real, by_type, extent};
 use super::site::Site;
@@ -9,6 +9,9 @@ use super::tape::{Pull, apply};
 
 /// Outputs `[batch, features]` of inputs `[batch, features]`; each row adds up to 1.
 pub(crate) fn softmax(x: Tensor<2>, site: Site) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(burn_activation::softmax(x, 1));
+    }
     apply(x, site, move |x| by_type!(x, operation(x)))
 }
 

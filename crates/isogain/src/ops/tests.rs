@@ -405,15 +405,32 @@ fn cross_entropy_survives_large_logits() {
 fn activations_are_the_cores() {
     for activation in Activation::all().chain([Activation::tailored_relu(0.4)]) {
         for dtype in [DType::F32, DType::F64] {
-            let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 4.0;
-            let site = Site::new("phi", None, &Collected::default());
-            let (output, cotangent, _) = pulled(&x, &[], |x, _| super::activation(activation, x, site.clone()));
-            let (x, weights) = (read(x), read(some_matrix(BATCH, FEATURES, 0.7, dtype)));
-            let values = x.iter().map(|&x| activation.value(x)).collect();
-            let slopes = x.iter().zip(weights).map(|(&x, weight)| weight * activation.derivative(x)).collect();
-            assert_close(&format!("{activation:?}: value"), dtype, output, values);
-            assert_close(&format!("{activation:?}: slope"), dtype, cotangent, slopes);
+            for is_stock in [false, true] {
+                let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 4.0;
+                let arithmetic = Arithmetic { is_stock, ..Arithmetic::default() };
+                let site = Site::new("phi", None, &Collected::default()).with(arithmetic);
+                let (output, cotangent, _) = pulled(&x, &[], |x, _| super::activation(activation, x, site.clone()));
+                let (x, weights) = (read(x), read(some_matrix(BATCH, FEATURES, 0.7, dtype)));
+                let values = x.iter().map(|&x| activation.value(x)).collect();
+                let slopes = x.iter().zip(weights).map(|(&x, weight)| weight * activation.derivative(x)).collect();
+                assert_close(&format!("{activation:?}: value"), dtype, output, values);
+                assert_close(&format!("{activation:?}: slope"), dtype, cotangent, slopes);
+            }
         }
+    }
+}
+
+/// What an activation without a formula of Burn's would get.
+#[test]
+fn an_activation_can_be_brought_value_by_value() {
+    for dtype in [DType::F32, DType::F64] {
+        let x = some_matrix(BATCH, FEATURES, 0.0, dtype) * 4.0;
+        let softplus = Activation::named("softplus").unwrap();
+        let found = pulled(&x, &[], |x, _| activation::by_values(softplus, x));
+        let site = Site::new("phi", None, &Collected::default());
+        let expected = pulled(&x, &[], |x, _| super::activation(softplus, x, site.clone()));
+        assert_close("value", dtype, found.0, expected.0);
+        assert_close("slope", dtype, found.1, expected.1);
     }
 }
 

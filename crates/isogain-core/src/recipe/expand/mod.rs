@@ -93,6 +93,26 @@ pub fn network(recipe: &Recipe, inputs: impl Into<Inputs>, outputs: usize) -> Re
     Ok(network)
 }
 
+/// Checks that a network gives as many answers as its data has `targets` for one sample.
+///
+/// # Errors
+/// When it does not. No place yet: see [`RecipeError::in_text`].
+pub fn answers(recipe: &Recipe, network: &Network, targets: usize) -> Result<(), RecipeError> {
+    let (answers, net) = (network.answers(), &recipe.network);
+    if answers == targets {
+        return Ok(());
+    }
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let found =
+        format!("{} for each sample, and the data has {}", counted(answers, "answer"), counted(targets, "target"));
+    if net.kind == NetworkKind::Layers {
+        let expected = format!("must end with as many answers as there are targets; it gives {found}");
+        return Err(RecipeError::missing("network.layers", expected));
+    }
+    let better = if targets == 1 { "take \"mean\" or \"last\"" } else { "take \"every\"" };
+    Err(RecipeError::value("network.head", format!("\"{}\"", Name(&net.head())), format!("gives {found}: {better}")))
+}
+
 /// How a kind reads samples of that shape: as one vector, as steps one after the other, or as they are.
 fn reading(net: &NetworkRecipe, inputs: Inputs) -> Result<Inputs, RecipeError> {
     let Inputs { shape, vocabulary } = inputs;

@@ -4,8 +4,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::error::{Place, RecipeError, Suggestion, shortened};
+use super::variants::Name;
 use super::{
-    Clip, Data, LossName, NetworkKind, NetworkRecipe, Optimizer, Precision, Recipe, Run, Schedule, ScheduleKind, Task,
+    Clip, Data, Device, LossName, NetworkKind, NetworkRecipe, Optimizer, Precision, Recipe, Run, Schedule,
+    ScheduleKind, Task,
 };
 
 pub(super) mod layers;
@@ -43,7 +45,31 @@ pub fn validate(recipe: &Recipe) -> Result<(), RecipeError> {
     schedule(&recipe.schedule)?;
     clip(&recipe.clip)?;
     run(&recipe.run)?;
-    penalty(recipe)
+    penalty(recipe)?;
+    device(recipe)
+}
+
+/// Refuses what only the processor computes where another device was asked for.
+fn device(recipe: &Recipe) -> Result<(), RecipeError> {
+    let Run { device, precision, .. } = recipe.run;
+    let refused = |key: &str, value: &dyn std::fmt::Display, expected: &str| {
+        Err(RecipeError::value(key, value, format!("{expected}, or run.device = \"cpu\"")))
+    };
+    match (device, precision) {
+        (Device::Cpu, _) => Ok(()),
+        (_, Precision::Bf16 | Precision::Fp16) => {
+            refused("run.precision", &Name(&precision), "is emulated on the processor alone: take \"f32\"")
+        }
+        (Device::Wgpu, Precision::F64) => {
+            refused("run.precision", &Name(&precision), "is no format of \"wgpu\": take \"f32\"")
+        }
+        _ => match recipe.network.vanishing_penalty {
+            Some(weight) => {
+                refused("network.vanishing_penalty", &weight, "is computed on the processor alone: leave it out")
+            }
+            None => Ok(()),
+        },
+    }
 }
 
 /// Refuses a penalty where the format does not hold its gradient, which has a size of its own, times the scale of the loss.

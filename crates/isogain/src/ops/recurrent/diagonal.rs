@@ -16,9 +16,9 @@ use super::super::linear::column_sums;
 use super::super::matmul::{Matrix, product, product_plus};
 use super::super::site::{PathThroughTime, Site, ThroughTime};
 use super::super::tape::{Pull, apply};
-use super::Sizes;
 use super::rnn::{Backward, Forward, Phi, Rnn};
 use super::watched::Gates;
+use super::{Sizes, stock};
 
 /// States `[batch x steps, units]` of inputs `[batch x steps, inputs]`, from a state of zeros. `weight` `[inputs, units]`,
 /// `bias` and `log_decay` `[units]`; their gradients leave through the site.
@@ -29,6 +29,9 @@ pub(crate) fn diagonal_recurrent(
     [bias, log_decay]: [Tensor<1>; 2],
     site: Site,
 ) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock::diagonal(x, layer, weight, [bias, log_decay], &site));
+    }
     let parameters = Parameters { weight: primitive(weight), bias: primitive(bias), log_decay: primitive(log_decay) };
     let (layer, here) = (layer.clone(), site.clone());
     apply(x, site, move |x| by_type!(x, forward(x, layer, parameters, here)))

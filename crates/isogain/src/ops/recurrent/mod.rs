@@ -8,6 +8,7 @@ mod lstm;
 mod oscillators;
 mod penalty;
 mod rnn;
+mod stock;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -41,6 +42,9 @@ pub(crate) fn recurrent(
     biases: [Tensor<1>; 2],
     site: Site,
 ) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock::recurrent(x, layer, weights, biases, &site));
+    }
     let parameters = Parameters { weights: weights.map(primitive), biases: biases.map(primitive) };
     let (layer, here) = (layer.clone(), site.clone());
     apply(x, site, move |x| match layer.cell {

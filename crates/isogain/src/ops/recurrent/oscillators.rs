@@ -15,9 +15,9 @@ use super::super::matmul::{Factor, Matrix, add_product, multiply_into, product, 
 use super::super::site::{PathThroughTime, Site, ThroughTime};
 use super::super::tape::{Pull, apply};
 use super::super::workspace::Workspace;
-use super::Sizes;
 use super::rnn::{Backward, Forward, Phi, Rnn};
 use super::watched::Gates;
+use super::{Sizes, stock};
 
 /// Positions `[batch x steps, units]` of inputs `[batch x steps, inputs]`, from rest at 0. `weights` are those of the input
 /// `[inputs, units]` and of positions above velocities `[2 units, units]`, `bias` `[units]`; their gradients leave through
@@ -30,6 +30,9 @@ pub(crate) fn oscillating(
     bias: Tensor<1>,
     site: Site,
 ) -> Tensor<2> {
+    if site.is_stock() {
+        return site.shown(stock::oscillating(x, layer, oscillator, weights, bias, &site));
+    }
     let [weight, hidden_weight] = weights.map(primitive);
     let parameters = Parameters { weight, hidden_weight, bias: primitive(bias) };
     let (layer, here) = (layer.clone(), site.clone());
