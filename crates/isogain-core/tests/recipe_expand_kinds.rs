@@ -597,6 +597,56 @@ fn what_does_not_fit_the_data_is_refused() {
     }
 }
 
+/// As many rows of outputs as the data has targets, whatever became of the positions on the way.
+#[test]
+fn a_network_answers_as_often_as_its_data_has_targets() {
+    let images = || Inputs::from(Shape::image(8, 8, 1));
+    let pooled = "kind = \"layers\"\nlayers = [{ convolution = 4, stride = 2 }, { residual = [{ convolution = 4, stride = 2 }], \
+                  shortcut = [{ convolution = 4, stride = 2 }] }, { linear = 10 }]";
+    let cases: [(&str, Inputs, usize, Option<&str>); 9] = [
+        ("depth = 2", images(), 1, None),
+        ("kind = \"transformer\"", text_of(8, 20), 8, None),
+        ("kind = \"lstm\"\nhead = \"every\"", text_of(8, 20), 8, None),
+        ("kind = \"convnet\"\ndepth = 4\nstages = 2\nhead = \"flatten\"", images(), 1, None),
+        ("kind = \"resnet\"\ndepth = 8", images(), 1, None),
+        (pooled, images(), 4, None),
+        (
+            "kind = \"transformer\"",
+            images(),
+            1,
+            Some(
+                "net.toml:1: network.head = \"every\": gives 64 answers for each sample, and the data has 1 target: take \
+                 \"mean\" or \"last\"",
+            ),
+        ),
+        (
+            "kind = \"gru\"\nhead = \"mean\"",
+            text_of(8, 20),
+            8,
+            Some(
+                "net.toml:3: network.head = \"mean\": gives 1 answer for each sample, and the data has 8 targets: take \
+                 \"every\"",
+            ),
+        ),
+        (
+            pooled,
+            images(),
+            1,
+            Some(
+                "net.toml:3: network.layers: must end with as many answers as there are targets; it gives 4 answers for each \
+                 sample, and the data has 1 target",
+            ),
+        ),
+    ];
+    for (network, inputs, targets, expected) in cases {
+        let text = format!("[network]\n{network}");
+        let recipe = parse(&text, "net.toml").unwrap();
+        let network = expand::network(&recipe, inputs, 10).unwrap();
+        let found = expand::answers(&recipe, &network, targets).map_err(|error| error.in_text(&text, "net.toml"));
+        assert_eq!(found.map_err(|error| error.to_string()).err().as_deref(), expected, "{text}");
+    }
+}
+
 #[test]
 fn factors_norms_and_bounds_inside_a_transformer() {
     let text = "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nqk_norm = true\nlogit_cap = 50.0\n\

@@ -400,7 +400,7 @@ mod tests {
             (tokens, "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\""),
             (
                 tokens,
-                "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nlogit_cap = 2.0\npositions = \"rotary\"",
+                "kind = \"transformer\"\ndepth = 2\nwidth = 8\nheads = 2\nhead = \"mean\"\nlogit_cap = 2.0\npositions = \"rotary\"",
             ),
             (tokens, "kind = \"lstm\"\nwidth = 8\ndepth = 2"),
             (tokens, "kind = \"gru\"\nwidth = 8\ndepth = 2\nhead = \"mean\"\ndropout = 0.2"),

@@ -31,7 +31,7 @@ const OTHERS: &[(&str, &str, Marks)] = &[
     ),
     (
         "transformer",
-        "[network]\nkind = \"transformer\"\ndepth = 2\nwidth = 16\nheads = 2\n\n[run]\nsteps = 30\n",
+        "[network]\nkind = \"transformer\"\ndepth = 2\nwidth = 16\nheads = 2\nhead = \"mean\"\n\n[run]\nsteps = 30\n",
         &[("attention", ".line circle"), ("gradient-map", "canvas")],
     ),
     (

@@ -10,7 +10,7 @@ use isogain_core::network::Attention;
 use isogain_core::record::{AttentionRecord, Detail};
 
 use super::buffer::{Buffer, LANES, Loop, Real, by_type, extent, filled, largest_of, sum_of, vectorised};
-use super::matmul::{Matrix, multiply_into, multiply_within};
+use super::matmul::{Matrix, Mosaic, multiply_into};
 use super::site::Site;
 use super::soft_cap::{self, soft_cap};
 use super::stock;
@@ -83,7 +83,7 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
     if let Some(turns) = &turns {
         turn(T::write(&mut x), turns, &layout, 1.0);
     }
-    let mut output = vec![T::default(); rows * layout.features];
+    let mut output = Mosaic::new(rows * layout.features);
     // Softmax of every head, `[steps, steps]` each.
     let size = layout.steps * layout.steps;
     let mut weights = Workspace::<T>::new(samples * layout.heads * size);
@@ -99,8 +99,10 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
         let (steps, scale) = (layout.steps, layout.scale());
         vectorised(Softmax { logits: weights, steps, scale, causal: attention.causal, spread: spread.as_mut() });
         let weights = Matrix::new(weights, layout.steps, layout.steps);
-        multiply_within(&mut output, layout.output(head), layout.features, weights, values);
+        output.write(layout.output(head), layout.features, weights, values);
     }
+    // SAFETY: every head of every sample wrote its features of each step.
+    let output = unsafe { output.finish(rows * layout.features) };
     if let Some(spread) = spread {
         site.detail(Detail::Attention(spread.record()));
     }
@@ -127,23 +129,25 @@ fn backward<T: Real>(kept: &Kept<'_, T>, layout: &Layout, cotangent: &Buffer) ->
     let Kept { x, weights, bounds, turns } = *kept;
     let (steps, width, stride) = (layout.steps, layout.width, 3 * layout.features);
     let rows = extent(cotangent).0;
-    let mut returned = vec![T::default(); rows * stride];
+    let mut returned = Mosaic::new(rows * stride);
     let mut slopes = Workspace::<T>::new(steps * steps);
     let mut bounds = bounds.chunks_exact(steps * steps);
     for (head, weights) in layout.places(rows / steps).zip(weights.chunks_exact(steps * steps)) {
         let [queries, keys, values] = layout.parts(T::read(x), head);
         let incoming = Matrix::within(T::read(cotangent), layout.output(head), [steps, width], layout.features);
         let [to_queries, to_keys, to_values] = [0, 1, 2].map(|part| layout.input(head, part));
-        multiply_within(&mut returned, to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
+        returned.write(to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
         multiply_into(&mut slopes, incoming, values.transposed());
         vectorised(PullBack { slopes: &mut slopes, weights, steps, scale: layout.scale() });
         if let Some(bound) = bounds.next() {
             soft_cap::pull(&mut slopes, bound);
         }
         let slopes = Matrix::new(&slopes, steps, steps);
-        multiply_within(&mut returned, to_queries, stride, slopes, keys);
-        multiply_within(&mut returned, to_keys, stride, slopes.transposed(), queries);
+        returned.write(to_queries, stride, slopes, keys);
+        returned.write(to_keys, stride, slopes.transposed(), queries);
     }
+    // SAFETY: every head of every sample wrote the cotangents of its queries, keys and values of each step.
+    let mut returned = unsafe { returned.finish(rows * stride) };
     if let Some(turns) = turns {
         turn(&mut returned, turns, layout, -1.0);
     }

@@ -229,21 +229,37 @@ fn values<T>(a: Matrix<'_, T>, b: Second<'_, T>) -> usize {
     a.rows.checked_mul(b.0.columns).expect("as many values as fit in memory")
 }
 
-/// Writes the product a b into longer rows: its first value to `from`, a row `stride` values after the one before.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub(super) fn multiply_within<T: Real>(
-    output: &mut [T],
-    from: usize,
-    stride: usize,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-) {
-    assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
-    let output = &mut output[from..][..reach(a.rows, b.columns, stride)];
-    // SAFETY: the slice reaches to the last value of the product.
-    unsafe { multiply(output.as_mut_ptr(), stride, Start::Zero, a, b.into()) }
+/// Longer rows that several products fill, each some of their columns. Nothing is written before: to set a gradient of attention to
+/// zero takes longer than to turn its queries.
+pub(super) struct Mosaic<T>(Vec<T>);
+
+impl<T: Real> Mosaic<T> {
+    /// Room for so many values.
+    pub(super) fn new(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
+    /// Writes the product a b: its first value to `from`, a row `stride` values after the one before.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    pub(super) fn write(&mut self, from: usize, stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+        assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
+        let room = &mut self.0.spare_capacity_mut()[from..][..reach(a.rows, b.columns, stride)];
+        // SAFETY: the slice reaches to the last value of the product.
+        unsafe { multiply(room.as_mut_ptr().cast(), stride, Start::Zero, a, b.into()) }
+    }
+
+    /// The first so many values.
+    ///
+    /// # Safety
+    /// All of them must have been written.
+    pub(super) unsafe fn finish(mut self, count: usize) -> Vec<T> {
+        assert!(count <= self.0.capacity(), "room for {count} values");
+        // SAFETY: there is room, and the caller vouches for what is in it.
+        unsafe { self.0.set_len(count) };
+        self.0
+    }
 }
 
 /// # Safety
@@ -379,13 +395,24 @@ mod tests {
         let values: Vec<f64> = (0..5 * 7).map(f64::from).collect();
         let (a, b) = (Matrix::within(&values, 2, [4, 3], 7), Matrix::within(&values, 7, [3, 2], 5));
         let entry = |i: usize, j: usize| (0..3).map(|k| values[2 + 7 * i + k] * values[7 + 5 * k + j]).sum::<f64>();
-        let mut output = vec![-1.0; 40];
-        multiply_within(&mut output, 3, 9, a, b);
+        // Side by side: a b, the same once more, and the product with one column less.
+        let mut mosaic = Mosaic::new(20);
+        mosaic.write(0, 5, a, b);
+        mosaic.write(2, 5, a, b);
+        mosaic.write(4, 5, a, b.columns(1, 1));
+        // SAFETY: five columns of four rows.
+        let output = unsafe { mosaic.finish(20) };
         for (index, value) in output.iter().enumerate() {
-            let (row, column) = (index.wrapping_sub(3) / 9, index.wrapping_sub(3) % 9);
-            let expected = if index >= 3 && row < 4 && column < 2 { entry(row, column) } else { -1.0 };
-            assert_eq!(*value, expected, "at {index}");
+            let (row, column) = (index / 5, index % 5);
+            assert_eq!(*value, entry(row, if column == 4 { 1 } else { column % 2 }), "at {index}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn a_product_beyond_a_mosaic_is_refused() {
+        let values = [1.0; 6];
+        Mosaic::new(8).write(5, 4, Matrix::new(&values, 2, 3), Matrix::new(&values, 3, 2));
     }
 
     #[test]
