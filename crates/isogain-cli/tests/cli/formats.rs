@@ -112,7 +112,7 @@ fn the_document_of_every_kind_of_network_follows_the_schema() {
         ("residual", "growth = 4"),
         ("mlp", "supervise_every = 3"),
     ];
-    let steps = ["rnn", "lstm", "gru", "transformer"].map(|kind| (kind, ""));
+    let steps = [("rnn", ""), ("lstm", ""), ("gru", ""), ("transformer", "head = \"mean\"")];
     let adding = "[data]\nsource = \"adding\"\ntask = \"regression\"\nlength = 12\n";
     let kinds = images.map(|network| ("", network)).into_iter().chain(steps.map(|network| (adding, network)));
     for (data, (kind, more)) in kinds {
