@@ -124,14 +124,14 @@ pub fn load(
         trainer.change_settings(&Recipe { data, run, rules: recipe.rules.clone(), ..changed });
     }
     trainer.healed = position.healed;
-    let (dtype, device) = (trainer.model.dtype, trainer.model.device.clone());
+    let dtype = trainer.model.dtype;
     let read = |name: &str, like: &Value| -> Result<Value, Error> {
         let view = file.tensor(name).map_err(|_| problem(format!("has no '{name}'; it belongs to another network")))?;
         let expected = shape(like);
         if view.shape() != expected {
             return Err(problem(format!("'{name}' is {:?}, the recipe's is {expected:?}", view.shape())));
         }
-        Ok(like.with(&numbers(&view), dtype, &device))
+        Ok(like.with(&numbers(&view), dtype))
     };
     let fresh = trainer.model.parameters.clone();
     for (name, value) in &mut trainer.model.parameters {

@@ -28,7 +28,7 @@ pub(crate) fn moved(model: &Model, origin: &Direction, direction: &Direction, st
     let mut model = model.clone();
     for (name, value) in &mut model.parameters {
         let values: Vec<f64> = origin[name].iter().zip(&direction[name]).map(|(w, d)| w + step * d).collect();
-        *value = value.with(&values, model.dtype, &model.device);
+        *value = value.with(&values, model.dtype);
     }
     model
 }

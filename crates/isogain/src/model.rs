@@ -44,14 +44,15 @@ impl Value {
         }
     }
 
-    /// The same shape filled from row-major values.
-    pub fn with(&self, values: &[f64], dtype: DType, device: &Device) -> Self {
+    /// The same shape filled from row-major values, kept by the processor.
+    pub fn with(&self, values: &[f64], dtype: DType) -> Self {
+        let device = Device::flex();
         match self {
             Self::Matrix(tensor) => {
                 let [rows, columns] = tensor.dims();
-                Self::Matrix(matrix(values, rows, columns, dtype, device))
+                Self::Matrix(matrix(values, rows, columns, dtype, &device))
             }
-            Self::Vector(_) => Self::Vector(vector(values, dtype, device)),
+            Self::Vector(_) => Self::Vector(vector(values, dtype, &device)),
         }
     }
 
@@ -246,10 +247,9 @@ pub struct Pass<'a> {
 impl Model {
     /// The same network with this other type and the same values, computing simply in that type, on the processor.
     pub fn cast(&self, dtype: DType) -> Self {
-        let device = Device::flex();
         let parameters = self.parameters.iter();
-        let parameters = parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype, &device)));
-        let arithmetic = Arithmetic::default();
+        let parameters = parameters.map(|(name, value)| (name.clone(), value.with(&value.to_f64(), dtype)));
+        let (device, arithmetic) = (Device::flex(), Arithmetic::default());
         Self { parameters: parameters.collect(), dtype, device, arithmetic, ..self.clone() }
     }
 
@@ -680,7 +680,7 @@ impl Pass<'_> {
             for (parameter, (value, pulled)) in
                 ["weight", "gain"].into_iter().zip(trained.into_iter().zip([of_weight, of_gains]))
             {
-                gradients.insert(name(parameter), value.with(&pulled, self.model.dtype, &self.model.device));
+                gradients.insert(name(parameter), value.with(&pulled, self.model.dtype));
             }
         }
         for op in self.model.network.walk() {
@@ -689,7 +689,7 @@ impl Pass<'_> {
             if let Some(gradient) = gradients.get_mut(&name).filter(|_| layer.computes_hidden_weight()) {
                 let trained = self.model.parameters[name.as_str()].to_f64();
                 let pulled = layer.pull_hidden_weight(&trained, &gradient.to_f64());
-                *gradient = gradient.with(&pulled, self.model.dtype, &self.model.device);
+                *gradient = gradient.with(&pulled, self.model.dtype);
             }
         }
     }

@@ -155,7 +155,7 @@ fn build(case: &Json, dtype: DType) -> (Model, Samples) {
     let mut model = Model::new(&network, 0, dtype, &samples);
     for (name, values) in parameters {
         let value = model.parameters.get_mut(&name).unwrap();
-        *value = value.with(&values, dtype, &model.device);
+        *value = value.with(&values, dtype);
     }
     (model, samples)
 }
@@ -280,7 +280,7 @@ fn activation_matches(
     let mut model = Model::new(&network, 0, dtype, &samples);
     for (parameter, value) in [("head.weight", 1.0), ("head.bias", 0.0)] {
         let entry = model.parameters.get_mut(parameter).unwrap();
-        *entry = entry.with(&[value], dtype, &model.device);
+        *entry = entry.with(&[value], dtype);
     }
     let probes = Probes::new(Keep::Values);
     loss_and_gradients(&model, &samples, Some(&probes));

@@ -84,7 +84,7 @@ impl Case {
         let mut model = Model::new(&self.network, 0, dtype, &self.samples());
         assert_eq!(model.parameters.keys().collect::<Vec<_>>(), self.parameters.keys().collect::<Vec<_>>());
         for (name, value) in &mut model.parameters {
-            *value = value.with(&self.parameters[name], dtype, &model.device);
+            *value = value.with(&self.parameters[name], dtype);
         }
         for (name, (mean, variance, batches)) in self.before.clone() {
             model.running.insert(name, Running { mean, variance, batches });

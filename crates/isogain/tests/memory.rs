@@ -57,7 +57,7 @@ fn numbers(count: usize, seed: usize) -> Vec<f64> {
 }
 
 fn set(model: &mut Model, name: &str, values: &[f64]) {
-    let value = model.parameters[name].with(values, DType::F64, &model.device);
+    let value = model.parameters[name].with(values, DType::F64);
     model.parameters.insert(name.into(), value);
 }
 

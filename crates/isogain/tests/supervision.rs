@@ -54,7 +54,7 @@ fn the_gradient_is_that_of_all_losses_and_the_loss_that_of_the_last_head() {
                 for (name, value) in &mut moved.parameters {
                     let values = value.to_f64().into_iter().zip(gradients[name].to_f64());
                     let values: Vec<f64> = values.map(|(w, g)| w + along * g).collect();
-                    *value = value.with(&values, DType::F64, &moved.device);
+                    *value = value.with(&values, DType::F64);
                 }
                 let mut pass = moved.tracked(None);
                 let outputs = moved.forward(&mut pass, moved.inputs(&batch));
@@ -100,7 +100,7 @@ fn the_network_that_is_kept_is_the_same() {
         assert!(!heads.is_empty() && heads.iter().all(|name| name.starts_with("aux")), "{heads:?}");
         for name in heads {
             let value = &supervised.parameters[&name];
-            let lost = value.with(&vec![f64::NAN; value.to_f64().len()], DType::F64, &supervised.device);
+            let lost = value.with(&vec![f64::NAN; value.to_f64().len()], DType::F64);
             supervised.parameters.insert(name, lost);
         }
         let outputs = |model: &Model| {

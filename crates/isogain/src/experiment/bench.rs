@@ -85,7 +85,7 @@ pub(crate) fn model(network: &Network, seed: u64, dtype: DType) -> Model {
 /// Replaces a parameter's values, row-major.
 pub(crate) fn set(model: &mut Model, name: &str, values: &[f64]) {
     if let Some(value) = model.parameters.get_mut(name) {
-        *value = value.with(values, model.dtype, &model.device);
+        *value = value.with(values, model.dtype);
     }
 }
 

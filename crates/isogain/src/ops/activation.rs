@@ -13,7 +13,7 @@ use isogain_core::theory::kernel_shaping::Shape;
 use super::buffer::{Buffer, Loop, Real, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
-use super::stock::{above_zero, below_zero, softplus, values};
+use super::stock::{above_zero, below_zero, softplus, to_processor};
 use super::tape::{Pull, apply};
 
 /// phi(x).
@@ -64,7 +64,7 @@ fn plain<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
 
 /// Of an activation that nothing is known of: the core's values and slopes, brought to the device.
 pub(super) fn by_values<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
-    let (shape, of) = (x.dims(), values(x.clone()));
+    let (shape, of) = (x.dims(), to_processor(x.clone()));
     let brought = |function: fn(Activation, f64) -> f64| {
         let values: Vec<f64> = of.iter().map(|&x| function(activation, x)).collect();
         Tensor::<D>::from_data(TensorData::new(values, shape), (&x.device(), x.dtype()))

@@ -13,7 +13,7 @@ use super::buffer::{Buffer, LANES, Loop, Real, by_type, extent, filled, largest_
 use super::matmul::{Matrix, Mosaic, multiply_into};
 use super::site::Site;
 use super::soft_cap::{self, soft_cap};
-use super::stock;
+use super::stock::to_processor;
 use super::tape::{Pull, apply};
 use super::workspace::Workspace;
 use crate::model::matrix;
@@ -21,13 +21,13 @@ use crate::model::matrix;
 /// `[batch x steps, 3 x features]` (queries, keys, values side by side) to `[batch x steps, features]`.
 pub(crate) fn attention(x: Tensor<2>, attention: &Attention, site: Site) -> Tensor<2> {
     if site.is_stock() {
-        return site.shown(by_burn(x, attention, &site));
+        return site.shown(stock(x, attention, &site));
     }
     let (attention, here) = (*attention, site.clone());
     apply(x, site, move |x| by_type!(x, forward(x, &attention, &here)))
 }
 
-fn by_burn(x: Tensor<2>, attention: &Attention, site: &Site) -> Tensor<2> {
+fn stock(x: Tensor<2>, attention: &Attention, site: &Site) -> Tensor<2> {
     let Layout { features, heads, steps, width } = Layout::new(attention);
     let samples = x.dims()[0] / steps;
     // [samples, heads, steps, width] each.
@@ -43,7 +43,7 @@ fn by_burn(x: Tensor<2>, attention: &Attention, site: &Site) -> Tensor<2> {
     }
     if site.is_watched() {
         let mut spread = Spread::<f64>::new(steps);
-        for logits in stock::values(logits.clone()).chunks_exact_mut(steps * steps) {
+        for logits in to_processor(logits.clone()).chunks_exact_mut(steps * steps) {
             let causal = attention.causal;
             vectorised(Softmax { logits, steps, scale: 1.0, causal, spread: Some(&mut spread) });
         }

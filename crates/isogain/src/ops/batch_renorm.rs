@@ -6,7 +6,7 @@ use isogain_core::renorm::{Averages, Correction};
 use super::batch_norm::{self, BatchStatistics, forward};
 use super::buffer::{by_type, primitive};
 use super::site::Site;
-use super::stock::{row, values};
+use super::stock::{row, to_processor};
 use super::tape::apply;
 use crate::model::{Running, vector};
 
@@ -22,7 +22,7 @@ pub(crate) fn batch_renorm(
         let (device, dtype) = (x.device(), x.dtype());
         let count = x.dims()[0];
         let (normal, statistics) = batch_norm::stock(x, eps);
-        let [mean, variance] = statistics.map(values);
+        let [mean, variance] = statistics.map(to_processor);
         let Correction { ratio, shift } = running.correction(&Averages::of(&mean, &variance), eps, ramp);
         site.statistics(BatchStatistics { count, mean, variance });
         let [ratio, shift] = [ratio, shift].map(|values| row(vector(&values, dtype, &device)));

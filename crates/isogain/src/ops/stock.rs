@@ -46,6 +46,6 @@ pub(super) fn mask(chosen: Vec<bool>, like: &Tensor<2>) -> Tensor<2, Bool> {
 }
 
 /// The values, row-major, brought to the processor.
-pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub(super) fn to_processor<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     to_f64(tensor.inner().into_data())
 }

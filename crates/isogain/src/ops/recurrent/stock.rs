@@ -7,7 +7,7 @@ use isogain_core::record::Detail;
 
 use super::super::activation::stock as phi;
 use super::super::site::Site;
-use super::super::stock::{row, values};
+use super::super::stock::{row, to_processor};
 use super::watched::Gates;
 use super::{Gru, Lstm, Rnn, Sizes};
 
@@ -132,7 +132,7 @@ impl<'a> Steps<'a> {
             }
         }
         if !gates.is_empty() {
-            self.tell(&values(Tensor::cat(gates, 0)));
+            self.tell(&to_processor(Tensor::cat(gates, 0)));
         }
         Tensor::stack::<3>(states, 1).reshape([batch * count, self.layer.units])
     }
