@@ -156,7 +156,8 @@ fn a_device_that_is_not_there_is_told() {
     }
 }
 
-/// On the GPU that is here, in f32. `cargo nextest run --release -p isogain --features wgpu --test devices`.
+/// On the GPU that is here, in f32: what is rounded in another order is 1e-7 apart at first, and a thousand times that after some
+/// steps. `cargo nextest run --release -p isogain --features wgpu --test devices`.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 #[test]
 fn a_training_on_a_gpu_is_the_one_on_the_processor() {
@@ -168,6 +169,6 @@ fn a_training_on_a_gpu_is_the_one_on_the_processor() {
     for (data, network) in RECIPES {
         let recipe = format!("{data}[network]\n{network}\n");
         let ours = course(&recipe, Device::Cpu, |trainer| trainer);
-        compare(network, &ours, &course(&recipe, device, |trainer| trainer), 1e-3);
+        compare(network, &ours, &course(&recipe, device, |trainer| trainer), 1e-4);
     }
 }
