@@ -15,7 +15,7 @@ const NUMBERS: &str = "[data]\nsource = \"adding\"\nlength = 12\nsamples = 100\n
 const IMAGES: &str = "[data]\nbatch = 8\n";
 
 /// Every kind of network, and every operation that a recipe can ask for.
-const RECIPES: [(&str, &str); 24] = [
+const RECIPES: [(&str, &str); 26] = [
     (IMAGES, "depth = 5\nwidth = 16\ninit = \"he-normal\""),
     (IMAGES, "depth = 4\nwidth = 16\nnorm = \"batch\"\ndropout = 0.3\nactivation = \"elu\""),
     (IMAGES, "depth = 4\nwidth = 16\nnorm = \"batch-renorm\"\nnorm_ramp = 3\nactivation = \"softplus\""),
@@ -55,6 +55,9 @@ const RECIPES: [(&str, &str); 24] = [
     (NUMBERS, "kind = \"rnn\"\nwidth = 8\ndiagonal = true"),
     (NUMBERS, "kind = \"rnn\"\nwidth = 8\noscillator = { step = 0.3, damping = 0.5 }"),
     (IMAGES, "depth = 3\nwidth = 16\nactivation = { name = \"shaped-tanh\", slope = 1.1 }"),
+    // Signals that vanish, each compared with its own size.
+    (IMAGES, "depth = 10\nwidth = 16\nactivation = \"elu\"\ninit = { name = \"fixed-variance\", std = 0.02 }"),
+    (IMAGES, "depth = 10\nwidth = 16\nactivation = \"tanh\"\ninit = { name = \"fixed-variance\", std = 0.02 }"),
 ];
 
 const STEPS: usize = 4;
@@ -73,7 +76,12 @@ fn course(recipe: &str, device: Device, change: impl FnOnce(Trainer) -> Trainer 
         let Subject { network, data, .. } = Subject::load(&recipe, Path::new(".")).unwrap();
         recipe.run.device = device;
         let mut trainer = change(Trainer::new(&recipe, &network, &data, 3));
+        let mut unwatched = trainer.clone();
         let records = (0..STEPS).map(|_| trainer.advance(&data, true).unwrap()).collect();
+        (0..STEPS).for_each(|_| drop(unwatched.advance(&data, false)));
+        for (name, value) in &trainer.model.parameters {
+            assert_eq!(value.to_f64(), unwatched.model.parameters[name].to_f64(), "watching changes {name}");
+        }
         let outcome = trainer.outcome(&data);
         let parameters = trainer.model.parameters.iter();
         Course {

@@ -57,7 +57,7 @@ pub enum Device {
     Cpu,
     /// The first GPU of NVIDIA's.
     Cuda,
-    /// The GPU that Vulkan, Metal or DirectX 12 names first. It computes in f32 alone.
+    /// The GPU that Vulkan, Metal or DirectX 12 prefers, which may be one in software. It computes in f32 alone.
     Wgpu,
 }
 

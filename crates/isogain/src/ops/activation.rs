@@ -13,7 +13,7 @@ use isogain_core::theory::kernel_shaping::Shape;
 use super::buffer::{Buffer, Loop, Real, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
-use super::stock::{above_zero, below_zero, softplus, to_processor};
+use super::stock::{self, above_zero, below_zero, softplus, to_processor, with_slope};
 use super::tape::{Pull, apply};
 
 /// phi(x).
@@ -42,16 +42,28 @@ fn plain<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
         (Some((below, above)), _) => above_zero(x.clone()) * above + below_zero(x) * below,
         (_, "elu" | "selu") => {
             let (above, below) = (activation.derivative(1.0), -activation.range().0);
-            above_zero(x.clone()) * above + (below_zero(x).exp() - 1.0) * below
+            let (fixed, negative) = (x.clone().detach(), below_zero(x.clone().detach()));
+            let less_one = stock::exp_m1(negative.clone());
+            let slope = (negative.exp() * below).mask_fill(fixed.clone().greater_elem(0.0), above);
+            with_slope(x, above_zero(fixed) * above + less_one * below, slope)
         }
-        (_, "sigmoid") => burn_activation::sigmoid(x),
-        (_, "silu") => x.clone() * burn_activation::sigmoid(x),
-        (_, "tanh") => x.tanh(),
+        (_, "sigmoid") => {
+            let fixed = x.clone().detach();
+            with_slope(x, burn_activation::sigmoid(fixed.clone()), stock::sigmoid_slope(fixed))
+        }
+        (_, "silu") => {
+            let fixed = x.clone().detach();
+            let open = burn_activation::sigmoid(fixed.clone());
+            let slope = open.clone() + fixed.clone() * stock::sigmoid_slope(fixed.clone());
+            with_slope(x, fixed * open, slope)
+        }
+        (_, "tanh") => stock::tanh(x),
         (_, "gelu") => x.clone() * ((x * FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
         (_, "softplus") => softplus(x),
         (_, "softsign") => {
-            let size = above_zero(x.clone()) - below_zero(x.clone());
-            x / (size + 1.0)
+            let fixed = x.clone().detach();
+            let share = (fixed.clone().abs() + 1.0).recip();
+            with_slope(x, fixed * share.clone(), share.clone() * share)
         }
         (_, "hard-tanh") => {
             let (high, low) = (x.clone().greater_equal_elem(1.0), x.clone().lower_equal_elem(-1.0));
@@ -70,8 +82,7 @@ pub(super) fn by_values<const D: usize>(activation: Activation, x: Tensor<D>) ->
         Tensor::<D>::from_data(TensorData::new(values, shape), (&x.device(), x.dtype()))
     };
     let (value, slope) = (brought(Activation::value), brought(Activation::derivative));
-    // Nothing is added but the slope.
-    (x.clone() - x.detach()) * slope + value
+    with_slope(x, value, slope)
 }
 
 fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {

@@ -102,7 +102,7 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
         output.write(layout.output(head), layout.features, weights, values);
     }
     // SAFETY: every head of every sample wrote its features of each step.
-    let output = unsafe { output.finish(rows * layout.features) };
+    let output = unsafe { output.finish() };
     if let Some(spread) = spread {
         site.detail(Detail::Attention(spread.record()));
     }
@@ -147,7 +147,7 @@ fn backward<T: Real>(kept: &Kept<'_, T>, layout: &Layout, cotangent: &Buffer) ->
         returned.write(to_keys, stride, slopes.transposed(), queries);
     }
     // SAFETY: every head of every sample wrote the cotangents of its queries, keys and values of each step.
-    let mut returned = unsafe { returned.finish(rows * stride) };
+    let mut returned = unsafe { returned.finish() };
     if let Some(turns) = turns {
         turn(&mut returned, turns, layout, -1.0);
     }
@@ -173,7 +173,10 @@ struct Place {
 impl Layout {
     fn new(attention: &Attention) -> Self {
         let Attention { features, heads, steps, .. } = *attention;
-        Self { features, heads, steps, width: attention.head_width() }
+        let width = attention.head_width();
+        // What nobody writes is never read: every feature must be some head's.
+        assert_eq!(heads * width, features, "features that {heads} heads share");
+        Self { features, heads, steps, width }
     }
 
     fn scale(&self) -> f64 {

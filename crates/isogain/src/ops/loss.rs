@@ -1,7 +1,7 @@
 //! The loss heads: one number for a batch of outputs, always the mean.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor, TensorData};
 
 use super::buffer::{self, Buffer, Real, by_type, extent, filled};
 use super::site::Site;
@@ -12,11 +12,9 @@ use crate::model::matrix;
 /// Softmax cross-entropy `[1]` of logits `[batch, classes]` and class indices.
 pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &[usize], site: Site) -> Tensor<1> {
     if site.is_stock() {
-        let [batch, classes] = logits.dims();
-        let mut one_hot = vec![0.0; batch * classes];
-        labels.iter().enumerate().for_each(|(row, label)| one_hot[row * classes + label] = 1.0);
-        let one_hot = targets_like(&logits, &one_hot);
-        return (log_softmax(logits, 1) * one_hot).sum() * (-1.0 / batch as f64);
+        let rows: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
+        let chosen = Tensor::<2, Int>::from_data(TensorData::new(rows, [labels.len(), 1]), &logits.device());
+        return log_softmax(logits, 1).gather(1, chosen).sum() * (-1.0 / labels.len() as f64);
     }
     let labels = labels.to_vec();
     apply(logits, site, move |logits| by_type!(logits, softmax_head(logits, &labels)))

@@ -3,7 +3,7 @@
 //! Every operation is there twice, in one file: as code over buffers, and as a formula of Burn's operations, which runs
 //! wherever Burn does and is differentiated by it. A pass's [`super::Arithmetic`] says which of the two.
 
-use burn::tensor::{Bool, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Tensor, TensorData};
 
 use crate::model::to_f64;
 
@@ -38,6 +38,39 @@ pub(super) fn below_zero<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub(super) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (above, below) = (above_zero(x.clone()), below_zero(x));
     above.clone() + (below - above).exp().log1p()
+}
+
+/// A value, with this slope on the way back to x: where what Burn derives is the difference of nearly equal numbers.
+pub(super) fn with_slope<const D: usize>(x: Tensor<D>, value: Tensor<D>, slope: Tensor<D>) -> Tensor<D> {
+    // Zero, or of what is not finite no number.
+    let nothing = x.clone() - x.detach();
+    let gone = nothing.clone().is_nan();
+    nothing.mask_fill(gone, 0.0) * slope + value
+}
+
+/// tanh x, of the smallest x too: a GPU's own loses what is far below 1.
+pub(super) fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let fixed = x.clone().detach();
+    // With m = e^-2|x| - 1.
+    let m = exp_m1(fixed.clone().abs() * -2.0);
+    let value = fixed.clone().sign() * -m.clone() / (m + 2.0);
+    with_slope(x, value, sigmoid_slope(fixed * 2.0) * 4.0)
+}
+
+/// e^x - 1, near zero by its series.
+pub(super) fn exp_m1<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    // What is left out is 1e-8 or 1e-18 of the value there.
+    let terms = if x.dtype() == DType::F64 { 14 } else { 7 };
+    let series = (2..=terms).rev().fold(x.ones_like(), |sum, term| sum * x.clone() / f64::from(term) + 1.0);
+    let is_small = x.clone().abs().lower_elem(0.35);
+    (x.clone().exp() - 1.0).mask_where(is_small, series * x)
+}
+
+/// sigmoid'(x) = e / (1 + e)^2 with e = e^-|x|.
+pub(super) fn sigmoid_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let e = (-x.abs()).exp();
+    let whole = e.clone() + 1.0;
+    e / (whole.clone() * whole)
 }
 
 /// Which values of `like` are meant, row-major.

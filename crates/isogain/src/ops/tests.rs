@@ -420,6 +420,31 @@ fn activations_are_the_cores() {
     }
 }
 
+/// Signals that have nearly vanished, and slopes of what is saturated: each good to a part of itself, not of the largest.
+#[test]
+fn small_values_and_slopes_are_good_by_burns_operations_too() {
+    let x = matrix(&[-40.0, -12.0, -1e-9, -1e-20, 0.0, 1e-20, 1e-9, 12.0, 40.0], 1, 9, DType::F32, &Device::flex());
+    let arithmetic = Arithmetic { is_stock: true, ..Arithmetic::default() };
+    for name in ["elu", "selu", "sigmoid", "tanh", "silu", "softsign", "softplus", "leaky-relu", "shaped-tanh"] {
+        let activation = Activation::named(name).unwrap();
+        let site = Site::new("phi", None, &Collected::default()).with(arithmetic);
+        let leaf = x.clone().autodiff().require_grad();
+        let output = super::activation(activation, leaf.clone(), site);
+        let slopes = read(leaf.grad(&output.clone().sum().backward()).unwrap());
+        for ((x, value), slope) in read(x.clone()).into_iter().zip(read(output.inner())).zip(slopes) {
+            let (expected, expected_slope) = (activation.value(x), activation.derivative(x));
+            // Shifts bring rounding errors of their own size.
+            let floor = if name == "shaped-tanh" { 1e-6 } else { 1e-36 };
+            assert!(
+                (value - expected).abs() <= 2e-6 * expected.abs() + floor,
+                "{name}({x:e}): {value:e}, {expected:e}"
+            );
+            let apart = (slope - expected_slope).abs();
+            assert!(apart <= 4e-6 * expected_slope.abs() + floor, "{name}'({x:e}): {slope:e}, {expected_slope:e}");
+        }
+    }
+}
+
 /// What an activation without a formula of Burn's would get.
 #[test]
 fn an_activation_can_be_brought_value_by_value() {
@@ -437,8 +462,10 @@ fn an_activation_can_be_brought_value_by_value() {
 #[test]
 fn activations_keep_what_is_not_a_number() {
     let x = matrix(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY], 1, 3, DType::F32, &Device::flex());
-    for name in ["relu", "leaky-relu", "sigmoid", "tanh", "selu", "elu"] {
+    let names = ["relu", "leaky-relu", "sigmoid", "tanh", "selu", "elu"];
+    for (name, is_stock) in names.into_iter().flat_map(|name| [(name, false), (name, true)]) {
         let site = Site::new("phi", None, &Collected::default());
+        let site = site.with(Arithmetic { is_stock, ..Arithmetic::default() });
         let activation = Activation::named(name).unwrap();
         let values = read(super::activation(activation, x.clone(), site));
         assert!(values[0].is_nan(), "{name}");

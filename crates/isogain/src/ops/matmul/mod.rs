@@ -231,12 +231,15 @@ fn values<T>(a: Matrix<'_, T>, b: Second<'_, T>) -> usize {
 
 /// Longer rows that several products fill, each some of their columns. Nothing is written before: to set a gradient of attention to
 /// zero takes longer than to turn its queries.
-pub(super) struct Mosaic<T>(Vec<T>);
+pub(super) struct Mosaic<T> {
+    values: Vec<T>,
+    count: usize,
+}
 
 impl<T: Real> Mosaic<T> {
     /// Room for so many values.
     pub(super) fn new(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
+        Self { values: Vec::with_capacity(count), count }
     }
 
     /// Writes the product a b: its first value to `from`, a row `stride` values after the one before.
@@ -245,20 +248,19 @@ impl<T: Real> Mosaic<T> {
     /// When the shapes do not fit.
     pub(super) fn write(&mut self, from: usize, stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
         assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
-        let room = &mut self.0.spare_capacity_mut()[from..][..reach(a.rows, b.columns, stride)];
+        let room = &mut self.values.spare_capacity_mut()[..self.count][from..][..reach(a.rows, b.columns, stride)];
         // SAFETY: the slice reaches to the last value of the product.
         unsafe { multiply(room.as_mut_ptr().cast(), stride, Start::Zero, a, b.into()) }
     }
 
-    /// The first so many values.
+    /// The values.
     ///
     /// # Safety
     /// All of them must have been written.
-    pub(super) unsafe fn finish(mut self, count: usize) -> Vec<T> {
-        assert!(count <= self.0.capacity(), "room for {count} values");
-        // SAFETY: there is room, and the caller vouches for what is in it.
-        unsafe { self.0.set_len(count) };
-        self.0
+    pub(super) unsafe fn finish(mut self) -> Vec<T> {
+        // SAFETY: there is room for so many, and the caller vouches for what is in it.
+        unsafe { self.values.set_len(self.count) };
+        self.values
     }
 }
 
@@ -401,7 +403,7 @@ mod tests {
         mosaic.write(2, 5, a, b);
         mosaic.write(4, 5, a, b.columns(1, 1));
         // SAFETY: five columns of four rows.
-        let output = unsafe { mosaic.finish(20) };
+        let output = unsafe { mosaic.finish() };
         for (index, value) in output.iter().enumerate() {
             let (row, column) = (index / 5, index % 5);
             assert_eq!(*value, entry(row, if column == 4 { 1 } else { column % 2 }), "at {index}");

@@ -7,7 +7,7 @@ use isogain_core::record::Detail;
 
 use super::super::activation::stock as phi;
 use super::super::site::Site;
-use super::super::stock::{row, to_processor};
+use super::super::stock::{row, tanh, to_processor};
 use super::watched::Gates;
 use super::{Gru, Lstm, Rnn, Sizes};
 
@@ -39,15 +39,15 @@ pub(super) fn recurrent(
             Cell::Lstm => {
                 let z = brought + hidden;
                 let [input, forget, output] = [0, 1, 3].map(|gate| burn_activation::sigmoid(part(&z, gate)));
-                let candidate = part(&z, 2).tanh();
+                let candidate = tanh(part(&z, 2));
                 c = forget.clone() * c.clone() + input.clone() * candidate.clone();
-                h = output.clone() * c.clone().tanh();
+                h = output.clone() * tanh(c.clone());
                 Tensor::cat(vec![input, forget, candidate, output], 1)
             }
             Cell::Gru => {
                 let [reset, update] =
                     [0, 1].map(|gate| burn_activation::sigmoid(part(&brought, gate) + part(&hidden, gate)));
-                let candidate = (part(&brought, 2) + reset.clone() * part(&hidden, 2)).tanh();
+                let candidate = tanh(part(&brought, 2) + reset.clone() * part(&hidden, 2));
                 h = candidate.clone() + update.clone() * (h.clone() - candidate.clone());
                 Tensor::cat(vec![reset, update, candidate], 1)
             }
