@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::part::Part;
+use crate::samples::Targets;
 use crate::scale::Scale;
 use crate::summary::summarise;
 use crate::table::Table;
@@ -105,6 +106,14 @@ impl Dataset {
         match &self.train.table.wanted {
             crate::table::Wanted::Numbers { outputs, .. } => *outputs,
             _ => self.train.table.classes().unwrap_or(1),
+        }
+    }
+
+    /// Targets of one sample: one, or one for each position.
+    pub fn targets(&self) -> usize {
+        match self.train.targets(&[0]) {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::Values { values, outputs } => values.len() / outputs.max(1),
         }
     }
 

@@ -14,7 +14,7 @@ use isogain_core::rules::{Case, Finding, diagnose};
 use isogain_core::theory::limits::Limits;
 
 use crate::Error;
-use crate::data::{Dataset, Targets};
+use crate::data::Dataset;
 use crate::device::device;
 use crate::potential::potential;
 use crate::sharpness::sharpness;
@@ -45,11 +45,7 @@ pub struct Subject {
 pub fn network(recipe: &Recipe, data: &Dataset) -> Result<Network, Error> {
     let inputs = expand::Inputs { shape: data.shape(), vocabulary: data.vocabulary() };
     let network = expand::network(recipe, inputs, recipe.data.outputs(data.outputs()))?;
-    let targets = match data.train.select(&[0]).targets {
-        Targets::Classes { labels, .. } => labels.len(),
-        Targets::Values { values, outputs } => values.len() / outputs.max(1),
-    };
-    expand::answers(recipe, &network, targets)?;
+    expand::answers(recipe, &network, data.targets())?;
     Ok(network)
 }
 

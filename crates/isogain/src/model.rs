@@ -106,12 +106,8 @@ impl Value {
 
     /// The sum with another value of the same shape.
     pub(crate) fn plus(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Matrix(tensor), Self::Matrix(other)) => Self::Matrix(tensor + other),
-            (Self::Vector(tensor), Self::Vector(other)) => Self::Vector(tensor + other),
-            (Self::Matrix(tensor), Self::Vector(other)) => Self::Matrix(tensor + other.unsqueeze()),
-            (Self::Vector(tensor), Self::Matrix(other)) => Self::Vector(tensor + other.flatten(0, 1)),
-        }
+        let sum = self.clone().matrix() + other.matrix();
+        self.like(sum)
     }
 
     /// Its rows; a vector is one.
@@ -309,7 +305,7 @@ impl Model {
                     ops::linear(x, weight, pass.vector(name, "bias"), pass.site(name))
                 }
                 OpKind::Convolution(Convolution { window: Some(window), linear }) => {
-                    pass.positions = window.output().iter().product();
+                    pass.positions = op.kind.positions(pass.positions);
                     let (weight, bias) = (pass.weight(name, linear), pass.vector(name, "bias"));
                     ops::convolution(x, *window, weight, bias, pass.site(name))
                 }
@@ -319,11 +315,11 @@ impl Model {
                 OpKind::Residual(residual) => self.residual(name, residual, pass, x),
                 OpKind::AuxiliaryHead(auxiliary) => self.auxiliary_head(name, auxiliary, pass, x),
                 OpKind::Pool(pool) => {
-                    pass.positions = pool.window.map_or(1, |window| window.output().iter().product());
+                    pass.positions = op.kind.positions(pass.positions);
                     ops::pool(x, pool, pass.site(name))
                 }
                 OpKind::Flatten(flatten) => {
-                    pass.positions = 1;
+                    pass.positions = op.kind.positions(pass.positions);
                     ops::flatten(x, flatten.positions, pass.site(name))
                 }
                 OpKind::Dropout(dropout) => match pass.mode {

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primitive, vectorised};
 use super::site::Site;
-use super::stock::row;
+use super::stock::{row, standardised};
 use super::tape::{Pull, apply};
 
 use isogain_core::renorm::Correction;
@@ -37,7 +37,7 @@ pub(crate) fn batch_norm(
 ) -> Tensor<2> {
     if site.is_stock() {
         let normal = parts.into_iter().map(|rows| {
-            let (normal, statistics) = stock(x.clone().narrow(0, rows.start, rows.len()), eps);
+            let (normal, statistics) = standardised(x.clone().narrow(0, rows.start, rows.len()), 0, eps);
             site.statistics_of(rows.len(), statistics);
             normal
         });
@@ -45,14 +45,6 @@ pub(crate) fn batch_norm(
     }
     let (affine, here) = ([primitive(gamma), primitive(beta)], site.clone());
     apply(x, site, move |x| by_type!(x, forward(&x, eps, &parts, affine, |_| None, here)))
-}
-
-/// Rows normalised, and mean and biased variance of each feature, `[1, features]`.
-pub(super) fn stock(x: Tensor<2>, eps: f64) -> (Tensor<2>, [Tensor<2>; 2]) {
-    let mean = x.clone().mean_dim(0);
-    let centred = x - mean.clone();
-    let variance = (centred.clone() * centred.clone()).mean_dim(0);
-    (centred / (variance.clone() + eps).sqrt(), [mean, variance])
 }
 
 /// The normalised values n become gamma (n r + d) + beta where `correct` has an r and a d for a part's statistics, both

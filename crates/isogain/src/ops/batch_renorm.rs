@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 use isogain_core::renorm::{Averages, Correction};
 
-use super::batch_norm::{self, BatchStatistics, forward};
+use super::batch_norm::{BatchStatistics, forward};
 use super::buffer::{by_type, primitive};
 use super::site::Site;
-use super::stock::{row, to_processor};
+use super::stock::{row, standardised, to_processor};
 use super::tape::apply;
 use crate::model::{Running, vector};
 
@@ -21,7 +21,7 @@ pub(crate) fn batch_renorm(
     if site.is_stock() {
         let (device, dtype) = (x.device(), x.dtype());
         let count = x.dims()[0];
-        let (normal, statistics) = batch_norm::stock(x, eps);
+        let (normal, statistics) = standardised(x, 0, eps);
         let [mean, variance] = statistics.map(to_processor);
         let Correction { ratio, shift } = running.correction(&Averages::of(&mean, &variance), eps, ramp);
         site.statistics(BatchStatistics { count, mean, variance });

@@ -11,6 +11,7 @@ use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vect
 use super::linear::column_sums;
 use super::matmul::{Factor, Matrix, add_product, append_plus, multiply_into};
 use super::site::Site;
+use super::stock::{channels_first, channels_last};
 use super::tape::apply;
 use super::workspace::Workspace;
 
@@ -31,14 +32,10 @@ pub(crate) fn convolution(x: Tensor<2>, window: Window, weight: Tensor<2>, bias:
 }
 
 fn stock(x: Tensor<2>, window: Window, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    let ([rows, channels], [height, width]) = (x.dims(), window.grid);
-    let [_, filters] = weight.dims();
-    let samples = rows / (height * width);
-    let x = x.reshape([samples, height, width, channels]).permute([0, 3, 1, 2]);
+    let ([_, channels], [_, filters]) = (x.dims(), weight.dims());
     let weight = weight.reshape([window.size[0], window.size[1], channels, filters]).permute([3, 2, 0, 1]);
     let options = ConvOptions::new(window.stride, window.padding, window.dilation, 1);
-    let [height, width] = window.output();
-    conv2d(x, weight, Some(bias), options).permute([0, 2, 3, 1]).reshape([samples * height * width, filters])
+    channels_last(conv2d(channels_first(x, window.grid), weight, Some(bias), options))
 }
 
 fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) -> Buffer {

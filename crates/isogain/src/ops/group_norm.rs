@@ -33,7 +33,7 @@ fn stock(x: Tensor<2>, Groups { positions, groups, eps }: Groups) -> Tensor<2> {
     let [rows, features] = x.dims();
     let (samples, width) = (rows / positions, features / groups);
     let apart = x.reshape([samples, positions, groups, width]).swap_dims(1, 2);
-    let normal = standardised(apart.reshape([samples * groups, positions * width]), 1, eps);
+    let (normal, _) = standardised(apart.reshape([samples * groups, positions * width]), 1, eps);
     normal.reshape([samples, groups, positions, width]).swap_dims(1, 2).reshape([rows, features])
 }
 

@@ -14,7 +14,7 @@ use super::tape::{Pull, apply};
 /// Each sample of `x` `[batch, features]` normalised over its features, times gamma plus beta (`[features]` each).
 pub(crate) fn layer_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
     if site.is_stock() {
-        return site.shown(standardised(x, 1, eps) * row(gamma) + row(beta));
+        return site.shown(standardised(x, 1, eps).0 * row(gamma) + row(beta));
     }
     let (gamma, beta) = (primitive(gamma), Some(primitive(beta)));
     let here = site.clone();

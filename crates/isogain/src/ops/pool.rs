@@ -8,6 +8,7 @@ use isogain_core::network::{Pool, PoolKind, Window};
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, vectorised};
 use super::site::Site;
+use super::stock::{channels_first, channels_last};
 use super::tape::{Pull, apply};
 
 /// `[batch x positions, features]` to fewer positions.
@@ -22,7 +23,7 @@ pub(crate) fn pool(x: Tensor<2>, pool: &Pool, site: Site) -> Tensor<2> {
 fn stock(x: Tensor<2>, pool: &Pool) -> Tensor<2> {
     let [rows, features] = x.dims();
     let samples = rows / pool.positions;
-    let Some(Window { grid: [height, width], size, stride, padding, dilation }) = pool.window else {
+    let Some(Window { grid, size, stride, padding, dilation }) = pool.window else {
         let x = x.reshape([samples, pool.positions, features]);
         let one = match pool.pool {
             PoolKind::Max => x.max_dim(1),
@@ -31,8 +32,8 @@ fn stock(x: Tensor<2>, pool: &Pool) -> Tensor<2> {
         };
         return one.reshape([samples, features]);
     };
-    let x = x.reshape([samples, height, width, features]).permute([0, 3, 1, 2]);
-    let fewer = match pool.pool {
+    let x = channels_first(x, grid);
+    channels_last(match pool.pool {
         PoolKind::Max => {
             let options = MaxPoolOptions::new(size).with_stride(stride).with_padding(padding);
             max_pool2d(x, options.with_dilation(dilation))
@@ -41,9 +42,7 @@ fn stock(x: Tensor<2>, pool: &Pool) -> Tensor<2> {
             let options = AvgPoolOptions::new(size).with_stride(stride).with_padding(padding);
             avg_pool2d(x, options.with_count_include_pad(false))
         }
-    };
-    let [_, _, height, width] = fewer.dims();
-    fewer.permute([0, 2, 3, 1]).reshape([samples * height * width, features])
+    })
 }
 
 fn forward<T: Real>(x: &Buffer, pool: &Pool) -> (Buffer, Pull) {

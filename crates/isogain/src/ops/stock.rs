@@ -12,10 +12,24 @@ pub(super) fn row(vector: Tensor<1>) -> Tensor<2> {
     vector.unsqueeze()
 }
 
-/// (x - mean) / sqrt(variance + eps) along a dimension.
-pub(super) fn standardised(x: Tensor<2>, dimension: usize, eps: f64) -> Tensor<2> {
-    let centred = x.clone() - x.mean_dim(dimension);
-    over_rms(centred, dimension, eps)
+/// (x - mean) / sqrt(variance + eps) along a dimension, and that mean and that biased variance.
+pub(super) fn standardised(x: Tensor<2>, dimension: usize, eps: f64) -> (Tensor<2>, [Tensor<2>; 2]) {
+    let mean = x.clone().mean_dim(dimension);
+    let centred = x - mean.clone();
+    let variance = (centred.clone() * centred.clone()).mean_dim(dimension);
+    (centred / (variance.clone() + eps).sqrt(), [mean, variance])
+}
+
+/// Rows `[samples x positions, features]` of a grid as `[samples, features, height, width]`.
+pub(super) fn channels_first(rows: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [count, features] = rows.dims();
+    rows.reshape([count / (height * width), height, width, features]).permute([0, 3, 1, 2])
+}
+
+/// The other way round.
+pub(super) fn channels_last(grid: Tensor<4>) -> Tensor<2> {
+    let [samples, features, height, width] = grid.dims();
+    grid.permute([0, 2, 3, 1]).reshape([samples * height * width, features])
 }
 
 /// x / sqrt(mean square + eps) along a dimension.
