@@ -1,7 +1,8 @@
 //! Activations, element by element.
 //!
-//! Those that networks use most run in f32 through vector instructions ([`super::elementary`]). Every other one, and all
-//! of them in f64, apply the core's value and derivative one by one, so that adding an activation to the core is enough.
+//! Piecewise linear ones, and in f32 the others that networks use most, run through vector instructions
+//! ([`super::elementary`]). The rest applies the core's value and derivative one by one, so that adding an activation to
+//! the core is enough.
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -10,7 +11,7 @@ use burn::tensor::{DType, Tensor, TensorData, activation as burn_activation};
 use isogain_core::theory::activations::Activation;
 use isogain_core::theory::kernel_shaping::Shape;
 
-use super::buffer::{Buffer, Loop, Real, vectorised};
+use super::buffer::{Buffer, Loop, Real, by_type, vectorised};
 use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
 use super::stock::{self, above_zero, below_zero, softplus, to_processor, with_slope};
@@ -89,6 +90,9 @@ fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {
     if activation.name() == "linear" {
         return (x, Box::new(|cotangent, _| Some(cotangent)));
     }
+    if let Some((below, above)) = activation.slopes() {
+        return by_type!(x, between_slopes(below, above, x));
+    }
     if x.dtype() == DType::F64 {
         return through::<f64, _>(Exact(activation), x);
     }
@@ -101,20 +105,26 @@ fn by_element(activation: Activation, x: Buffer) -> (Buffer, Pull) {
             _ => through::<f32, _>(Exact(activation), x),
         };
     }
-    match (activation.slopes(), activation.name()) {
-        (Some((0.0, above)), _) => through_gate(above as f32, x),
-        (Some((below, above)), _) => through(PiecewiseLinear { below: below as f32, above: above as f32 }, x),
+    match activation.name() {
         // Both are a multiple of x for x > 0, and of e^x - 1 below.
-        (_, "elu" | "selu") => {
+        "elu" | "selu" => {
             let (above, below) = (activation.derivative(1.0) as f32, -activation.range().0 as f32);
             through(Exponential { above, below }, x)
         }
-        (_, "sigmoid") => through(Sigmoid, x),
-        (_, "silu") => through(Silu, x),
-        (_, "tanh") => through(Tanh, x),
-        (_, "gelu") => through(Gelu, x),
+        "sigmoid" => through(Sigmoid, x),
+        "silu" => through(Silu, x),
+        "tanh" => through(Tanh, x),
+        "gelu" => through(Gelu, x),
         _ => through::<f32, _>(Exact(activation), x),
     }
+}
+
+/// ReLU and its leaky kin.
+fn between_slopes<T: Real>(below: f64, above: f64, x: Buffer) -> (Buffer, Pull) {
+    if below == 0.0 {
+        return through_gate(T::of(above), x);
+    }
+    through(PiecewiseLinear { below: T::of(below), above: T::of(above) }, x)
 }
 
 /// A function with its derivative; both are marked `#[inline(always)]`.
@@ -167,19 +177,19 @@ impl<F: Function<f32>> Function<f32> for Shaped<F> {
     }
 }
 
-struct PiecewiseLinear {
-    below: f32,
-    above: f32,
+struct PiecewiseLinear<T> {
+    below: T,
+    above: T,
 }
 
-impl Function<f32> for PiecewiseLinear {
+impl<T: Real> Function<T> for PiecewiseLinear<T> {
     #[inline(always)]
-    fn value(&self, x: f32) -> f32 {
+    fn value(&self, x: T) -> T {
         x * self.slope(x)
     }
     #[inline(always)]
-    fn slope(&self, x: f32) -> f32 {
-        if x > 0.0 { self.above } else { self.below }
+    fn slope(&self, x: T) -> T {
+        if x > T::default() { self.above } else { self.below }
     }
 }
 
@@ -295,43 +305,45 @@ impl<T: Real, F: Function<T>> Loop for PullBack<'_, T, F> {
 }
 
 /// ReLU times `above`. The output tells on which side the input was, so that the input need not be kept.
-fn through_gate(above: f32, x: Buffer) -> (Buffer, Pull) {
+fn through_gate<T: Real>(above: T, x: Buffer) -> (Buffer, Pull) {
     let mut output = x;
-    vectorised(Rectify(f32::write(&mut output), above));
+    vectorised(Rectify(T::write(&mut output), above));
     let gate = output.clone();
     let pull = move |mut cotangent: Buffer, _| {
-        vectorised(PullThroughGate(f32::read(&gate), f32::write(&mut cotangent), above));
+        vectorised(PullThroughGate(T::read(&gate), T::write(&mut cotangent), above));
         Some(cotangent)
     };
     (output, Box::new(pull))
 }
 
-struct Rectify<'a>(&'a mut [f32], f32);
+struct Rectify<'a, T>(&'a mut [T], T);
 
-impl Loop for Rectify<'_> {
+impl<T: Real> Loop for Rectify<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Self(values, above) = self;
+        let zero = T::default();
         for x in values {
             // Written so that a NaN stays one.
-            *x = if *x <= 0.0 { 0.0 } else { above * *x };
+            *x = if *x <= zero { zero } else { above * *x };
         }
     }
 }
 
-struct PullThroughGate<'a>(&'a [f32], &'a mut [f32], f32);
+struct PullThroughGate<'a, T>(&'a [T], &'a mut [T], T);
 
-impl Loop for PullThroughGate<'_> {
+impl<T: Real> Loop for PullThroughGate<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Self(gate, cotangent, above) = self;
+        let zero = T::default();
         for (cotangent, &gate) in cotangent.iter_mut().zip(gate) {
             // No product: an infinite cotangent behind a closed gate is 0, not NaN.
-            *cotangent = if gate > 0.0 { above * *cotangent } else { 0.0 };
+            *cotangent = if gate > zero { above * *cotangent } else { zero };
         }
     }
 }
