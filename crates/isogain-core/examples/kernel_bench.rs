@@ -56,8 +56,10 @@ impl<'a> Kind<'a> {
 fn measured(kilobytes: usize) -> serde_json::Value {
     let bytes = kilobytes * 1024;
     let values = gaussian(bytes / 4);
-    let halves: Vec<f16> = values.iter().cycle().take(bytes / 2).map(|&value| f16::from_f32(value)).collect();
-    let brains: Vec<bf16> = values.iter().cycle().take(bytes / 2).map(|&value| bf16::from_f32(value)).collect();
+    // With room from the start, as `values` have it: a buffer that grew has no large pages of memory.
+    let (mut halves, mut brains) = (Vec::with_capacity(bytes / 2), Vec::with_capacity(bytes / 2));
+    halves.extend(values.iter().cycle().take(bytes / 2).map(|&value| f16::from_f32(value)));
+    brains.extend(values.iter().cycle().take(bytes / 2).map(|&value| bf16::from_f32(value)));
     let (x, h, b) = (&values, &halves, &brains);
     let mut kinds = vec![
         Kind::of("streaming", || streaming_read::<0>(black_box(x))),

@@ -2,7 +2,8 @@
 //!
 //! A tensor's values lie within some tens of binades below its largest, which the block's moments already tell. So the
 //! exponents are packed to bytes, and a window of eight bins at a time is compared with all of them, downwards from the
-//! largest exponent, until every value is accounted for. A block so wide that a few windows do not reach its end is
+//! largest exponent, until every value is accounted for; where the processor can, those that are counted leave the
+//! others to stand side by side, so that a later pass is a short one. A block so wide that a few windows do not reach its end is
 //! counted by the table instead. Both ways count exactly.
 
 use super::super::moments::Moments;
@@ -64,7 +65,7 @@ pub(super) fn count_by_windows(
         return false;
     }
     let mut packed = [0u8; BLOCK];
-    let exponents = &mut packed[..length];
+    let mut exponents = &mut packed[..length];
     pack(exponents);
 
     let mut found = [0u64; 256];
@@ -84,6 +85,10 @@ pub(super) fn count_by_windows(
             missing -= n;
         }
         end = first;
+        if missing > 0 {
+            let left = left_below(set, exponents, first as u8);
+            exponents = &mut exponents[..left];
+        }
     }
     if missing > 0 && end > 1 {
         return false;
@@ -93,4 +98,17 @@ pub(super) fn count_by_windows(
         *count += n;
     }
     true
+}
+
+/// Moves exponents that are below `end` and not zero to the front where there is code for it; how many there are to look at
+/// from then on, a multiple of [`VECTOR_GROUP`], zeros among them.
+fn left_below(set: InstructionSet, exponents: &mut [u8], end: u8) -> usize {
+    match set {
+        // SAFETY: asked for, and `Avx512` exists only where AVX-512 F and BW were detected.
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 if is_x86_feature_detected!("avx512vbmi2") => unsafe {
+            avx512::keep_below(exponents, end)
+        },
+        _ => exponents.len(),
+    }
 }
