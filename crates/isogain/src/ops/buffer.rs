@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, Flex};
 use burn::tensor::{DType, Element, Tensor, TensorData};
 
 use isogain_core::statistics::Moments;
@@ -199,9 +199,11 @@ pub(crate) fn extent(buffer: &Buffer) -> (usize, usize) {
 
 /// The buffer of a tensor; a tensor of another backend is copied to this one.
 pub(crate) fn primitive<const D: usize>(tensor: Tensor<D>) -> Buffer {
-    let copy = tensor.clone();
-    let buffer = tensor.try_into_primitive::<Flex>();
-    dense(buffer.unwrap_or_else(|_| Buffer::from_data(copy.into_data())))
+    let DispatchTensor { kind, autodiff } = tensor.into_dispatch();
+    match kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(buffer)) => dense(buffer),
+        kind => Buffer::from_data(Tensor::<D>::from_dispatch(DispatchTensor { kind, autodiff }).into_data()),
+    }
 }
 
 /// The tensor of a buffer.
