@@ -16,6 +16,7 @@ use super::elementary::{exp, exp_m1, normal_cdf, normal_pdf, sigmoid, tanh};
 use super::site::Site;
 use super::stock::{self, above_zero, below_zero, softplus, to_processor, with_slope};
 use super::tape::{Pull, apply};
+use super::threads::{for_each_share, share_of_values};
 
 /// phi(x).
 pub(crate) fn activation(activation: Activation, x: Tensor<2>, site: Site) -> Tensor<2> {
@@ -268,9 +269,11 @@ impl Function<f32> for Gelu {
 /// Applies a function, and its slope on the way back.
 fn through<T: Real, F: Function<T>>(function: F, x: Buffer) -> (Buffer, Pull) {
     let mut output = x.clone();
-    vectorised(Map(T::write(&mut output), &function));
+    let share = share_of_values(T::read(&x).len(), 1);
+    for_each_share(T::write(&mut output).chunks_mut(share).collect(), |values| vectorised(Map(values, &function)));
     let pull = move |mut cotangent: Buffer, _| {
-        vectorised(PullBack(T::read(&x), T::write(&mut cotangent), &function));
+        let shares = T::read(&x).chunks(share).zip(T::write(&mut cotangent).chunks_mut(share));
+        for_each_share(shares.collect(), |(x, cotangent)| vectorised(PullBack(x, cotangent, &function)));
         Some(cotangent)
     };
     (output, Box::new(pull))
@@ -307,10 +310,12 @@ impl<T: Real, F: Function<T>> Loop for PullBack<'_, T, F> {
 /// ReLU times `above`. The output tells on which side the input was, so that the input need not be kept.
 fn through_gate<T: Real>(above: T, x: Buffer) -> (Buffer, Pull) {
     let mut output = x;
-    vectorised(Rectify(T::write(&mut output), above));
+    let share = share_of_values(T::read(&output).len(), 1);
+    for_each_share(T::write(&mut output).chunks_mut(share).collect(), |values| vectorised(Rectify(values, above)));
     let gate = output.clone();
     let pull = move |mut cotangent: Buffer, _| {
-        vectorised(PullThroughGate(T::read(&gate), T::write(&mut cotangent), above));
+        let shares = T::read(&gate).chunks(share).zip(T::write(&mut cotangent).chunks_mut(share));
+        for_each_share(shares.collect(), |(gate, cotangent)| vectorised(PullThroughGate(gate, cotangent, above)));
         Some(cotangent)
     };
     (output, Box::new(pull))

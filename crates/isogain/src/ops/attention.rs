@@ -15,6 +15,7 @@ use super::site::Site;
 use super::soft_cap::{self, soft_cap};
 use super::stock::to_processor;
 use super::tape::{Pull, apply};
+use super::threads::{for_each_share, share};
 use super::workspace::Workspace;
 use crate::model::matrix;
 
@@ -42,10 +43,11 @@ fn stock(x: Tensor<2>, attention: &Attention, site: &Site) -> Tensor<2> {
         logits = (logits * cap.recip()).tanh() * cap;
     }
     if site.is_watched() {
-        let mut spread = Spread::<f64>::new(steps);
+        let (mut spread, mut below) = (Spread::default(), vec![0.0; steps]);
         for logits in to_processor(logits.clone()).chunks_exact_mut(steps * steps) {
             let causal = attention.causal;
-            vectorised(Softmax { logits, steps, scale: 1.0, causal, spread: Some(&mut spread) });
+            let watched = Some(Watched { spread: &mut spread, below: &mut below });
+            vectorised(Softmax { logits, steps, scale: 1.0, causal, watched });
         }
         site.detail(Detail::Attention(spread.record()));
     }
@@ -83,28 +85,43 @@ fn forward<T: Real>(mut x: Buffer, attention: &Attention, site: &Site) -> (Buffe
     if let Some(turns) = &turns {
         turn(T::write(&mut x), turns, &layout, 1.0);
     }
-    let mut output = Mosaic::new(rows * layout.features);
+    let (steps, scale, causal) = (layout.steps, layout.scale(), attention.causal);
     // Softmax of every head, `[steps, steps]` each.
-    let size = layout.steps * layout.steps;
-    let mut weights = Workspace::<T>::new(samples * layout.heads * size);
-    // Slopes of the bound on the logits, likewise, where there is one.
-    let mut bounds = Vec::new();
-    let mut spread = site.is_watched().then(|| Spread::new(layout.steps));
-    for (head, weights) in layout.places(samples).zip(weights.chunks_exact_mut(size)) {
-        let [queries, keys, values] = layout.parts(T::read(&x), head);
-        multiply_into(weights, queries, keys.transposed());
-        if let Some(cap) = attention.logit_cap {
-            bounds.extend(soft_cap(weights, layout.scale(), cap));
+    let size = layout.heads * steps * steps;
+    let mut weights = Workspace::<T>::new(samples * size);
+    let mut output = Mosaic::new(rows * layout.features);
+    let share = share(samples, layout.products());
+    let values = T::read(&x).chunks(share * steps * 3 * layout.features);
+    let shares = values.zip(weights.chunks_mut(share * size)).zip(output.rooms(share * steps * layout.features));
+    let is_watched = site.is_watched();
+    let seen = for_each_share(shares.collect(), |((x, weights), mut output)| {
+        // Slopes of the bound on the logits, where there is one, and how each sample's attention spreads.
+        let (mut bounds, mut spreads) = (Vec::new(), Vec::new());
+        let mut below = vec![T::default(); steps];
+        for (sample, weights) in weights.chunks_exact_mut(size).enumerate() {
+            let mut spread = Spread::default();
+            for (head, logits) in weights.chunks_exact_mut(steps * steps).enumerate() {
+                let place = Place { sample, head };
+                let [queries, keys, values] = layout.parts(x, place);
+                multiply_into(logits, queries, keys.transposed());
+                if let Some(cap) = attention.logit_cap {
+                    bounds.extend(soft_cap(logits, scale, cap));
+                }
+                let watched = is_watched.then(|| Watched { spread: &mut spread, below: &mut below });
+                vectorised(Softmax { logits, steps, scale, causal, watched });
+                output.write(layout.output(place), layout.features, Matrix::new(logits, steps, steps), values);
+            }
+            spreads.push(spread);
         }
-        let (steps, scale) = (layout.steps, layout.scale());
-        vectorised(Softmax { logits: weights, steps, scale, causal: attention.causal, spread: spread.as_mut() });
-        let weights = Matrix::new(weights, layout.steps, layout.steps);
-        output.write(layout.output(head), layout.features, weights, values);
-    }
+        (bounds, spreads)
+    });
     // SAFETY: every head of every sample wrote its features of each step.
     let output = unsafe { output.finish() };
-    if let Some(spread) = spread {
-        site.detail(Detail::Attention(spread.record()));
+    let (bounds, spreads): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+    let bounds = bounds.concat();
+    if is_watched {
+        // Sample by sample, however they were shared.
+        site.detail(Detail::Attention(spreads.into_iter().flatten().fold(Spread::default(), Spread::and).record()));
     }
     let features = layout.features;
     let pull = move |cotangent: Buffer, _| {
@@ -127,25 +144,31 @@ struct Kept<'a, T> {
 
 fn backward<T: Real>(kept: &Kept<'_, T>, layout: &Layout, cotangent: &Buffer) -> Buffer {
     let Kept { x, weights, bounds, turns } = *kept;
-    let (steps, width, stride) = (layout.steps, layout.width, 3 * layout.features);
+    let (steps, width, stride, square) = (layout.steps, layout.width, 3 * layout.features, layout.steps * layout.steps);
     let rows = extent(cotangent).0;
     let mut returned = Mosaic::new(rows * stride);
-    let mut slopes = Workspace::<T>::new(steps * steps);
-    let mut bounds = bounds.chunks_exact(steps * steps);
-    for (head, weights) in layout.places(rows / steps).zip(weights.chunks_exact(steps * steps)) {
-        let [queries, keys, values] = layout.parts(T::read(x), head);
-        let incoming = Matrix::within(T::read(cotangent), layout.output(head), [steps, width], layout.features);
-        let [to_queries, to_keys, to_values] = [0, 1, 2].map(|part| layout.input(head, part));
-        returned.write(to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
-        multiply_into(&mut slopes, incoming, values.transposed());
-        vectorised(PullBack { slopes: &mut slopes, weights, steps, scale: layout.scale() });
-        if let Some(bound) = bounds.next() {
-            soft_cap::pull(&mut slopes, bound);
+    let share = share(rows / steps, 2 * layout.products());
+    let values = T::read(x).chunks(share * steps * stride).zip(weights.chunks(share * layout.heads * square));
+    let cotangents = T::read(cotangent).chunks(share * steps * layout.features);
+    let shares = values.zip(cotangents.zip(returned.rooms(share * steps * stride))).enumerate();
+    for_each_share(shares.collect(), |(index, ((x, weights), (cotangent, mut returned)))| {
+        let mut slopes = Workspace::<T>::new(square);
+        let mut bounds = bounds.chunks_exact(square).skip(index * share * layout.heads);
+        for (place, weights) in layout.places().zip(weights.chunks_exact(square)) {
+            let [queries, keys, values] = layout.parts(x, place);
+            let incoming = Matrix::within(cotangent, layout.output(place), [steps, width], layout.features);
+            let [to_queries, to_keys, to_values] = [0, 1, 2].map(|part| layout.input(place, part));
+            returned.write(to_values, stride, Matrix::new(weights, steps, steps).transposed(), incoming);
+            multiply_into(&mut slopes, incoming, values.transposed());
+            vectorised(PullBack { slopes: &mut slopes, weights, steps, scale: layout.scale() });
+            if let Some(bound) = bounds.next() {
+                soft_cap::pull(&mut slopes, bound);
+            }
+            let slopes = Matrix::new(&slopes, steps, steps);
+            returned.write(to_queries, stride, slopes, keys);
+            returned.write(to_keys, stride, slopes.transposed(), queries);
         }
-        let slopes = Matrix::new(&slopes, steps, steps);
-        returned.write(to_queries, stride, slopes, keys);
-        returned.write(to_keys, stride, slopes.transposed(), queries);
-    }
+    });
     // SAFETY: every head of every sample wrote the cotangents of its queries, keys and values of each step.
     let mut returned = unsafe { returned.finish() };
     if let Some(turns) = turns {
@@ -183,9 +206,15 @@ impl Layout {
         (self.width as f64).sqrt().recip()
     }
 
-    fn places(&self, samples: usize) -> impl Iterator<Item = Place> + use<> {
+    /// Every head of every sample.
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
         let heads = self.heads;
-        (0..samples).flat_map(move |sample| (0..heads).map(move |head| Place { sample, head }))
+        (0..).flat_map(move |sample| (0..heads).map(move |head| Place { sample, head }))
+    }
+
+    /// What the way forward of one sample multiplies.
+    fn products(&self) -> usize {
+        2 * self.steps * self.steps * self.features
     }
 
     /// First of a head's queries, keys or values.
@@ -211,7 +240,14 @@ struct Softmax<'a, T> {
     steps: usize,
     scale: f64,
     causal: bool,
-    spread: Option<&'a mut Spread<T>>,
+    watched: Option<Watched<'a, T>>,
+}
+
+/// What gathers how attention spreads.
+struct Watched<'a, T> {
+    spread: &'a mut Spread,
+    /// How far each logit of the row at hand is below the largest.
+    below: &'a mut [T],
 }
 
 impl<T: Real> Loop for Softmax<'_, T> {
@@ -219,7 +255,7 @@ impl<T: Real> Loop for Softmax<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { logits, steps, scale, causal, mut spread } = self;
+        let Self { logits, steps, scale, causal, mut watched } = self;
         let factor = T::of(scale);
         for (step, row) in logits.chunks_exact_mut(steps).enumerate() {
             let visible = if causal { step + 1 } else { steps };
@@ -230,16 +266,16 @@ impl<T: Real> Loop for Softmax<'_, T> {
             for logit in &mut *row {
                 *logit = *logit * factor;
             }
-            if let Some(spread) = spread.as_deref_mut() {
-                spread.logits(row, visible);
+            if let Some(watched) = &mut watched {
+                watched.spread.logits(row, visible);
             }
             row[visible..].fill(T::of(f64::NEG_INFINITY));
             let largest = largest_of(row, |logit| logit);
             for logit in &mut *row {
                 *logit = *logit - largest;
             }
-            if let Some(spread) = spread.as_deref_mut() {
-                spread.below[..row.len()].copy_from_slice(row);
+            if let Some(watched) = &mut watched {
+                watched.below[..row.len()].copy_from_slice(row);
             }
             let (groups, rest) = row.as_chunks_mut::<LANES>();
             for group in groups {
@@ -247,8 +283,8 @@ impl<T: Real> Loop for Softmax<'_, T> {
             }
             rest.iter_mut().for_each(|weight| *weight = weight.exponential());
             let sum = sum_of(row, row, |weight, _| weight.wide());
-            if let Some(spread) = spread.as_deref_mut() {
-                spread.weights(row, visible, sum);
+            if let Some(Watched { spread, below }) = &mut watched {
+                spread.weights(row, &below[..row.len()], visible, sum);
             }
             let share = T::of(1.0 / sum);
             for weight in &mut *row {
@@ -282,26 +318,31 @@ impl<T: Real> Loop for PullBack<'_, T> {
     }
 }
 
-/// Gathers how attention spreads.
-struct Spread<T> {
+/// How attention spreads.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
     entropies: f64,
     rows: usize,
     logit_squares: f64,
     logits: usize,
     largest: f64,
-    /// How far each logit of the row at hand is below the largest.
-    below: Vec<T>,
 }
 
-impl<T: Real> Spread<T> {
-    fn new(steps: usize) -> Self {
-        let below = vec![T::default(); steps];
-        Self { entropies: 0.0, rows: 0, logit_squares: 0.0, logits: 0, largest: 0.0, below }
+impl Spread {
+    /// Of the rows of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            entropies: self.entropies + other.entropies,
+            rows: self.rows + other.rows,
+            logit_squares: self.logit_squares + other.logit_squares,
+            logits: self.logits + other.logits,
+            largest: self.largest.max(other.largest),
+        }
     }
 
     /// Takes in the `visible` logits at the start of a row; what is beyond them is overwritten.
     #[inline(always)]
-    fn logits(&mut self, row: &mut [T], visible: usize) {
+    fn logits<T: Real>(&mut self, row: &mut [T], visible: usize) {
         row[visible..].fill(T::default());
         let mean = sum_of(row, row, |logit, _| logit.wide()) / visible as f64;
         row[visible..].fill(T::of(mean));
@@ -311,16 +352,16 @@ impl<T: Real> Spread<T> {
         self.logits += visible;
     }
 
-    /// Takes in weights e^d before they are divided by their sum, d how far the logit is below the largest: their entropy
+    /// Takes in weights e^d before they are divided by their sum, d how far the logit is `below` the largest: their entropy
     /// is ln sum - mean of d.
     #[inline(always)]
-    fn weights(&mut self, row: &[T], visible: usize, sum: f64) {
+    fn weights<T: Real>(&mut self, row: &[T], below: &[T], visible: usize, sum: f64) {
         if visible < 2 {
             return;
         }
         // Of a weight that is zero nothing is left, however far the logit is below.
         let term = |weight: T, below: T| if weight > T::default() { weight.wide() * below.wide() } else { 0.0 };
-        let falling = sum_of(row, &self.below[..row.len()], term);
+        let falling = sum_of(row, below, term);
         self.entropies += (sum.ln() - falling / sum) / (visible as f64).ln();
         self.rows += 1;
     }

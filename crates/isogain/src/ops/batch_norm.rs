@@ -11,6 +11,7 @@ use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primi
 use super::site::Site;
 use super::stock::{row, standardised};
 use super::tape::{Pull, apply};
+use super::threads::{for_each_share, share_of_values};
 
 use isogain_core::renorm::Correction;
 
@@ -67,8 +68,11 @@ pub(super) fn forward<T: Real>(
         let correction = correct(&statistics);
         let [gamma, beta] = corrected::<T>(&affine, correction.as_ref());
         let factor: Vec<f64> = statistics.variance.iter().map(|variance| 1.0 / (variance + eps).sqrt()).collect();
-        let written = [&mut normal[range.clone()], &mut output[range.clone()]];
-        vectorised(Normalise::<T>(&values[range], &statistics.mean, &factor, [&gamma, &beta], written));
+        let share = share_of_values(range.len(), features);
+        let written = normal[range.clone()].chunks_mut(share).zip(output[range.clone()].chunks_mut(share));
+        for_each_share(values[range].chunks(share).zip(written).collect(), |(values, (normal, output))| {
+            vectorised(Normalise::<T>(values, &statistics.mean, &factor, [&gamma, &beta], [normal, output]));
+        });
         site.statistics(statistics);
         seen.push(Part { rows: rows.clone(), factor, gamma, correction });
     }
@@ -81,7 +85,11 @@ pub(super) fn forward<T: Real>(
             let [along, sum] = vectorised(ParameterGradients::<T>(slopes, normal, features));
             let factor = factor.iter().zip(gamma).map(|(factor, gamma)| factor * gamma.wide());
             let factor: Vec<f64> = factor.collect();
-            vectorised(PullBack::<T>(slopes, normal, &factor, [&along, &sum]));
+            let each = 1.0 / rows.len() as f64;
+            let share = share_of_values(slopes.len(), features);
+            for_each_share(slopes.chunks_mut(share).zip(normal.chunks(share)).collect(), |(slopes, normal)| {
+                vectorised(PullBack::<T>(slopes, normal, &factor, [&along, &sum], each));
+            });
             let of_gamma: Vec<f64> = match correction {
                 Some(Correction { ratio, shift }) => {
                     let parts = along.iter().zip(ratio).zip(sum.iter().zip(shift));
@@ -190,17 +198,16 @@ impl<T: Real> Loop for ParameterGradients<'_, T> {
     }
 }
 
-/// The cotangent, in place; `factor` includes gamma.
-struct PullBack<'a, T>(&'a mut [T], &'a [T], &'a [f64], [&'a [f64]; 2]);
+/// The cotangent, in place; the factor includes gamma, and each row has such a part in the sums.
+struct PullBack<'a, T>(&'a mut [T], &'a [T], &'a [f64], [&'a [f64]; 2], f64);
 
 impl<T: Real> Loop for PullBack<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self(slopes, normal, factor, [along, sum]) = self;
+        let Self(slopes, normal, factor, [along, sum], share) = self;
         let features = factor.len();
-        let share = features as f64 / slopes.len() as f64;
         for (slopes, normal) in slopes.chunks_exact_mut(features).zip(normal.chunks_exact(features)) {
             let sums = along.iter().zip(sum);
             for (((slope, normal), factor), (along, sum)) in slopes.iter_mut().zip(normal).zip(factor).zip(sums) {

@@ -9,10 +9,11 @@ use isogain_core::network::Window;
 
 use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, primitive, vectorised};
 use super::linear::column_sums;
-use super::matmul::{Factor, Matrix, add_product, append_plus, multiply_into};
+use super::matmul::{Factor, Matrix, Mosaic, add_product, multiply_into};
 use super::site::Site;
 use super::stock::{channels_first, channels_last};
 use super::tape::apply;
+use super::threads::{both, for_each_share, share};
 use super::workspace::Workspace;
 
 /// Outputs `[batch x positions, channels out]` of a grid `[batch x positions, channels in]`; gradients of `weight`
@@ -42,14 +43,20 @@ fn forward<T: Real>(x: &Buffer, window: Window, weight: &Buffer, bias: &Buffer) 
     let patches = Patches::new(window, extent(x).1);
     let (bias, samples) = (T::read(bias), extent(x).0 / patches.positions_in);
     let weight = Factor::new(Matrix::new(T::read(weight), patches.width, bias.len()), patches.positions_out);
-    let mut output = Vec::with_capacity(samples * patches.positions_out * bias.len());
-    // Beyond the edge it stays zero from sample to sample.
-    let mut rows = Workspace::zeros(patches.positions_out * patches.width);
-    for sample in T::read(x).chunks_exact(patches.values_in()) {
-        vectorised(Gather(&patches, sample, &mut rows));
-        append_plus(&mut output, bias, patches.matrix(&rows), &weight);
-    }
-    filled(output, &[samples * patches.positions_out, bias.len()])
+    let (values_in, values_out) = (patches.values_in(), patches.positions_out * bias.len());
+    let share = share(samples, values_out * patches.width);
+    let mut output = Mosaic::new(samples * values_out);
+    let shares = T::read(x).chunks(share * values_in).zip(output.rooms(share * values_out));
+    for_each_share(shares.collect(), |(samples, mut room)| {
+        // Beyond the edge it stays zero from sample to sample.
+        let mut rows = Workspace::zeros(patches.positions_out * patches.width);
+        for (index, sample) in samples.chunks_exact(values_in).enumerate() {
+            vectorised(Gather(&patches, sample, &mut rows));
+            room.write_plus(index * values_out, bias, patches.matrix(&rows), &weight);
+        }
+    });
+    // SAFETY: every sample of every share wrote its outputs.
+    filled(unsafe { output.finish() }, &[samples * patches.positions_out, bias.len()])
 }
 
 fn backward<T: Real>(
@@ -63,35 +70,52 @@ fn backward<T: Real>(
     let patches = Patches::new(window, extent(x).1);
     let channels = extent(cotangent).1;
     let samples = extent(x).0 / patches.positions_in;
-    let turned = Matrix::new(T::read(weight), patches.width, channels).transposed();
-    let turned = is_read.then(|| Factor::new(turned, patches.positions_out));
+    let (x, weight, cotangent) = (T::read(x), T::read(weight), T::read(cotangent));
+    let products = samples * patches.positions_out * patches.width * channels;
+    let of_weight = || (weight_gradient(&patches, x, cotangent, channels), column_sums(cotangent, channels));
+    let of_inputs = || is_read.then(|| input_gradient(&patches, weight, cotangent, channels));
+    let ((of_weight, of_bias), of_inputs) = both(2 * products, of_weight, of_inputs);
+    site.matrix_gradient("weight", filled(of_weight, &[patches.width, channels]));
+    site.vector_gradient("bias", filled(of_bias, &[channels]));
+    of_inputs.map(|gradient| filled(gradient, &[samples * patches.positions_in, patches.channels]))
+}
+
+/// `[taps x channels in, channels out]`, summed over the samples in their order.
+fn weight_gradient<T: Real>(patches: &Patches, x: &[T], cotangent: &[T], channels: usize) -> Vec<T> {
     // The product is fastest along rows of many columns.
     let is_turned = channels < ENOUGH_CHANNELS && channels < patches.width;
     let mut gradient = vec![T::default(); patches.width * channels];
-    let mut returned = vec![T::default(); if is_read { samples * patches.values_in() } else { 0 }];
-    let size = patches.positions_out * patches.width;
-    let (mut rows, mut slopes) = (Workspace::zeros(size), Workspace::new(if is_read { size } else { 0 }));
-    let cotangents = T::read(cotangent).chunks_exact(patches.positions_out * channels);
-    for (index, (sample, cotangent)) in T::read(x).chunks_exact(patches.values_in()).zip(cotangents).enumerate() {
+    let mut rows = Workspace::zeros(patches.positions_out * patches.width);
+    let cotangents = cotangent.chunks_exact(patches.positions_out * channels);
+    for (sample, cotangent) in x.chunks_exact(patches.values_in()).zip(cotangents) {
         let cotangent = Matrix::new(cotangent, patches.positions_out, channels);
-        vectorised(Gather(&patches, sample, &mut rows));
+        vectorised(Gather(patches, sample, &mut rows));
         let rows = patches.matrix(&rows);
         if is_turned {
             add_product(&mut gradient, cotangent.transposed(), rows);
         } else {
             add_product(&mut gradient, rows.transposed(), cotangent);
         }
-        if let Some(turned) = &turned {
-            multiply_into(&mut slopes, cotangent, turned);
-            vectorised(Scatter(&patches, &slopes, &mut returned[index * patches.values_in()..][..patches.values_in()]));
+    }
+    if is_turned { Matrix::new(&gradient, channels, patches.width).transposed().to_vec() } else { gradient }
+}
+
+/// `[batch x positions, channels in]`.
+fn input_gradient<T: Real>(patches: &Patches, weight: &[T], cotangent: &[T], channels: usize) -> Vec<T> {
+    let (values_in, values_out) = (patches.values_in(), patches.positions_out * channels);
+    let samples = cotangent.len() / values_out;
+    let turned = Factor::new(Matrix::new(weight, patches.width, channels).transposed(), patches.positions_out);
+    let share = share(samples, values_out * patches.width);
+    let mut gradient = vec![T::default(); samples * values_in];
+    let shares = cotangent.chunks(share * values_out).zip(gradient.chunks_mut(share * values_in));
+    for_each_share(shares.collect(), |(cotangents, gradients)| {
+        let mut slopes = Workspace::new(patches.positions_out * patches.width);
+        for (cotangent, gradient) in cotangents.chunks_exact(values_out).zip(gradients.chunks_exact_mut(values_in)) {
+            multiply_into(&mut slopes, Matrix::new(cotangent, patches.positions_out, channels), &turned);
+            vectorised(Scatter(patches, &slopes, gradient));
         }
-    }
-    if is_turned {
-        gradient = Matrix::new(&gradient, channels, patches.width).transposed().to_vec();
-    }
-    site.matrix_gradient("weight", filled(gradient, &[patches.width, channels]));
-    site.vector_gradient("bias", filled(column_sums::<T>(T::read(cotangent), channels), &[channels]));
-    is_read.then(|| filled(returned, &[samples * patches.positions_in, patches.channels]))
+    });
+    gradient
 }
 
 /// Channels that fill the registers of a product.

@@ -10,6 +10,7 @@ use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, narrowed, primi
 use super::site::Site;
 use super::stock::{over_rms, row, standardised};
 use super::tape::{Pull, apply};
+use super::threads::{for_each_share, share_of_values};
 
 /// Each sample of `x` `[batch, features]` normalised over its features, times gamma plus beta (`[features]` each).
 pub(crate) fn layer_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, beta: Tensor<1>, site: Site) -> Tensor<2> {
@@ -35,12 +36,22 @@ pub(crate) fn rms_norm(x: Tensor<2>, eps: f64, gamma: Tensor<1>, site: Site) -> 
 fn forward<T: Real>(x: &Buffer, eps: f64, gamma: Buffer, beta: Option<&Buffer>, site: Site) -> (Buffer, Pull) {
     let (batch, features) = extent(x);
     let is_centred = beta.is_some();
-    let (normal, factors) = vectorised(Normalise::<T>(T::read(x), features, is_centred, eps));
-    let output = vectorised(Affine::<T>(&normal, T::read(&gamma), beta.map(T::read)));
+    let share = share_of_values(batch * features, features);
+    let (mut normal, mut output) = (vec![T::default(); batch * features], vec![T::default(); batch * features]);
+    let mut factors = vec![0.0; batch];
+    let affine = (T::read(&gamma), beta.map(T::read));
+    let written = normal.chunks_mut(share).zip(output.chunks_mut(share)).zip(factors.chunks_mut(share / features));
+    for_each_share(T::read(x).chunks(share).zip(written).collect(), |(x, ((normal, output), factors))| {
+        vectorised(Normalise::<T>(x, normal, factors, is_centred, eps));
+        vectorised(Affine::<T>(normal, output, affine));
+    });
     let pull = move |mut cotangent: Buffer, _| {
         let slopes = T::write(&mut cotangent);
         let [along, sum] = vectorised(ParameterGradients::<T>(slopes, &normal, features));
-        vectorised(PullBack::<T>(slopes, &normal, T::read(&gamma), is_centred, &factors));
+        let of_normal = normal.chunks(share).zip(factors.chunks(share / features));
+        for_each_share(slopes.chunks_mut(share).zip(of_normal).collect(), |(slopes, (normal, factors))| {
+            vectorised(PullBack::<T>(slopes, normal, T::read(&gamma), is_centred, factors));
+        });
         site.vector_gradient("gamma", narrowed::<T>(&along));
         if is_centred {
             site.vector_gradient("beta", narrowed::<T>(&sum));
@@ -51,41 +62,37 @@ fn forward<T: Real>(x: &Buffer, eps: f64, gamma: Buffer, beta: Option<&Buffer>, 
 }
 
 /// Normalised values, and the factor of each sample.
-struct Normalise<'a, T>(&'a [T], usize, bool, f64);
+struct Normalise<'a, T>(&'a [T], &'a mut [T], &'a mut [f64], bool, f64);
 
 impl<T: Real> Loop for Normalise<'_, T> {
-    type Output = (Vec<T>, Vec<f64>);
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> (Vec<T>, Vec<f64>) {
-        let Self(x, features, is_centred, eps) = self;
+    fn run(self) {
+        let Self(x, normal, factors, is_centred, eps) = self;
+        let features = x.len() / factors.len();
         let share = 1.0 / features as f64;
-        let mut normal = vec![T::default(); x.len()];
         let rows = x.chunks_exact(features).zip(normal.chunks_exact_mut(features));
-        let factors = rows.map(|(x, normal)| {
+        for ((x, normal), factor) in rows.zip(factors) {
             let mean = if is_centred { share * sum_of(x, x, |x, _| x.wide()) } else { 0.0 };
             let square = sum_of(x, x, |x, _| (x.wide() - mean) * (x.wide() - mean));
-            let factor = 1.0 / (share * square + eps).sqrt();
+            *factor = 1.0 / (share * square + eps).sqrt();
             for (normal, x) in normal.iter_mut().zip(x) {
-                *normal = T::of((x.wide() - mean) * factor);
+                *normal = T::of((x.wide() - mean) * *factor);
             }
-            factor
-        });
-        let factors = factors.collect();
-        (normal, factors)
+        }
     }
 }
 
 /// normal gamma + beta.
-struct Affine<'a, T>(&'a [T], &'a [T], Option<&'a [T]>);
+struct Affine<'a, T>(&'a [T], &'a mut [T], (&'a [T], Option<&'a [T]>));
 
 impl<T: Real> Loop for Affine<'_, T> {
-    type Output = Vec<T>;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Vec<T> {
-        let Self(normal, gamma, beta) = self;
-        let mut output = vec![T::default(); normal.len()];
+    fn run(self) {
+        let Self(normal, output, (gamma, beta)) = self;
         for (output, normal) in output.chunks_exact_mut(gamma.len()).zip(normal.chunks_exact(gamma.len())) {
             for ((output, &normal), &gamma) in output.iter_mut().zip(normal).zip(gamma) {
                 *output = normal * gamma;
@@ -94,7 +101,6 @@ impl<T: Real> Loop for Affine<'_, T> {
                 *output += beta;
             }
         }
-        output
     }
 }
 

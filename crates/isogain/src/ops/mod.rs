@@ -38,6 +38,7 @@ mod softmax;
 mod stochastic_depth;
 mod stock;
 mod tape;
+mod threads;
 mod workspace;
 
 pub(crate) use activation::activation;
@@ -67,6 +68,7 @@ pub(crate) use site::{Arithmetic, PathThroughTime, Site, ThroughTime};
 pub(crate) use softmax::{softmax, softmax_row};
 pub(crate) use stochastic_depth::{expected_depth, stochastic_depth};
 pub(crate) use tape::{identity, watch};
+pub(crate) use threads::{for_each_share, share_of_values};
 
 #[cfg(test)]
 mod tests;

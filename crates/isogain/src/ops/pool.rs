@@ -10,6 +10,7 @@ use super::buffer::{Buffer, Loop, Real, by_type, extent, filled, vectorised};
 use super::site::Site;
 use super::stock::{channels_first, channels_last};
 use super::tape::{Pull, apply};
+use super::threads::{VALUE, for_each_share, share};
 
 /// `[batch x positions, features]` to fewer positions.
 pub(crate) fn pool(x: Tensor<2>, pool: &Pool, site: Site) -> Tensor<2> {
@@ -104,17 +105,25 @@ fn largest<T: Real>(
     let mut output = vec![T::of(f64::NEG_INFINITY); samples * size];
     // Which of the group's positions each output was found at.
     let mut found = vec![0_u32; samples * size];
-    let parts = output.chunks_exact_mut(size).zip(found.chunks_exact_mut(size));
-    for (sample, (output, found)) in T::read(x).chunks_exact(positions * features).zip(parts) {
-        vectorised(Find { sample, groups: &groups, features, output, found });
-    }
+    let (values, share) = (positions * features, share(samples, VALUE * positions * features));
+    let parts = output.chunks_mut(share * size).zip(found.chunks_mut(share * size));
+    for_each_share(T::read(x).chunks(share * values).zip(parts).collect(), |(samples, (output, found))| {
+        let parts = output.chunks_exact_mut(size).zip(found.chunks_exact_mut(size));
+        for (sample, (output, found)) in samples.chunks_exact(values).zip(parts) {
+            vectorised(Find { sample, groups: &groups, features, output, found });
+        }
+    });
     let output = filled(output, &[samples * groups.len(), features]);
     let pull = move |cotangent: Buffer, _| {
-        let mut returned = vec![T::default(); samples * positions * features];
-        let parts = T::read(&cotangent).chunks_exact(size).zip(found.chunks_exact(size));
-        for (sample, (cotangent, found)) in returned.chunks_exact_mut(positions * features).zip(parts) {
-            vectorised(Return { sample, groups: &groups, features, cotangent, found });
-        }
+        let mut returned = vec![T::default(); samples * values];
+        let parts = T::read(&cotangent).chunks(share * size).zip(found.chunks(share * size));
+        let shares = returned.chunks_mut(share * values).zip(parts);
+        for_each_share(shares.collect(), |(returned, (cotangent, found))| {
+            let parts = cotangent.chunks_exact(size).zip(found.chunks_exact(size));
+            for (sample, (cotangent, found)) in returned.chunks_exact_mut(values).zip(parts) {
+                vectorised(Return { sample, groups: &groups, features, cotangent, found });
+            }
+        });
         Some(filled(returned, &[samples * positions, features]))
     };
     (output, Box::new(pull))

@@ -26,7 +26,9 @@ use isogain_core::statistics::Moments;
 use isogain_core::width_scaling::RateFactors;
 
 use crate::model::Value;
-use crate::ops::{Buffer, Loop, Real, buffer_moments, by_type, filled, tensor, vectorised};
+use crate::ops::{
+    Buffer, Loop, Real, buffer_moments, by_type, filled, for_each_share, share_of_values, tensor, vectorised,
+};
 
 /// State of the update rule, one entry for each parameter.
 #[derive(Clone, Debug)]
@@ -64,6 +66,37 @@ type State = [Option<Buffer>; 2];
 /// An update rule: turns the gradient into the update, adds it to the parameter, and returns the state for the next
 /// step. Arguments: settings, turn, parameter, gradient, state.
 type Rule = fn(&OptimizerRecipe, Turn, &mut Buffer, &mut Buffer, State) -> State;
+
+/// Name, value, gradient and state of a parameter.
+type Taken = (String, Value, Option<Value>, State);
+
+/// A parameter after a step.
+struct Updated {
+    name: String,
+    value: Value,
+    state: [Option<Value>; 2],
+    record: Option<ParameterRecord>,
+}
+
+/// Works on every parameter at the same time, in shares of about so many values.
+fn by_threads(
+    taken: Vec<Taken>,
+    share: usize,
+    work: impl Fn(Taken) -> Updated + Send + Sync,
+) -> impl Iterator<Item = Updated> {
+    let mut shares: Vec<(usize, Vec<Taken>)> = Vec::new();
+    for taken in taken {
+        let count = taken.1.count();
+        match shares.last_mut().filter(|(values, _)| *values < share) {
+            Some((values, last)) => {
+                *values += count;
+                last.push(taken);
+            }
+            None => shares.push((count, vec![taken])),
+        }
+    }
+    for_each_share(shares, |(_, taken)| taken.into_iter().map(&work).collect::<Vec<_>>()).into_iter().flatten()
+}
 
 /// The table of rules; some have another one for hidden weight matrices.
 fn rule<T: Real>(name: OptimizerName, is_hidden: bool) -> Rule {
@@ -132,7 +165,6 @@ impl Optimizer {
         turn: Turn,
         watched: bool,
     ) -> Vec<ParameterRecord> {
-        let mut records = Vec::new();
         let is_reset = self.recipe.reset_every.is_some() && spikes::since_reset(&self.recipe, turn.updates) == 0;
         if is_reset {
             self.first.clear();
@@ -141,29 +173,46 @@ impl Optimizer {
         let turn = self.since_reset(turn);
         let mut gradients = InOrder::new(gradients);
         let mut states = [&mut self.first, &mut self.second].map(|state| InOrder::new(std::mem::take(state)));
-        // Out of the map and into a new one: a buffer that nobody else holds is written in place.
-        let updated = std::mem::take(parameters).into_iter().map(|(name, value)| {
-            let Some(gradient) = gradients.take(&name) else { return (name, value) };
+        let values: usize = parameters.values().map(Value::count).sum();
+        // Out of the maps and into new ones: a buffer that nobody else holds is written in place.
+        let taken = std::mem::take(parameters).into_iter().map(|(name, value)| {
+            let gradient = gradients.take(&name);
             let state = states.each_mut().map(|state| state.take(&name).map(Value::into_buffer));
-            let is_matrix = matches!(value, Value::Matrix(_));
-            let wrapped =
-                |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
-            let (mut parameter, mut gradient) = (value.into_buffer(), gradient.into_buffer());
-            let (turn, is_hidden) = (turn.of(&self.factors, &name), self.hidden.contains(&name));
-            // Right before the update, which then finds both in the cache.
-            let before = watched.then(|| [&parameter, &gradient].map(buffer_moments));
-            let [first, second] =
-                by_type!(parameter, update(&self.recipe, is_hidden, turn, &mut parameter, &mut gradient, state));
-            if let Some([weight, before]) = before {
-                let update = self.update_moments(&before, &gradient, turn.rate);
-                records.push(ParameterRecord { name: name.clone(), weight, gradient: before, update });
-            }
-            self.first.extend(first.map(|buffer| (name.clone(), wrapped(buffer))));
-            self.second.extend(second.map(|buffer| (name.clone(), wrapped(buffer))));
-            (name, wrapped(parameter))
+            (name, value, gradient, state)
         });
-        *parameters = updated.collect();
+        let (rule, mut first, mut second, mut records) = (&*self, Vec::new(), Vec::new(), Vec::new());
+        let update = |taken| rule.updated(taken, turn, watched);
+        let put_back = |Updated { name, value, state, record }: Updated| {
+            for (all, state) in [&mut first, &mut second].into_iter().zip(state) {
+                all.extend(state.map(|value| (name.clone(), value)));
+            }
+            records.extend(record);
+            (name, value)
+        };
+        *parameters = match share_of_values(values, 1) {
+            share if share < values => by_threads(taken.collect(), share, update).map(put_back).collect(),
+            _ => taken.map(update).map(put_back).collect(),
+        };
+        (self.first, self.second) = (first.into_iter().collect(), second.into_iter().collect());
         records
+    }
+
+    /// One parameter after its update; as it is where it has no gradient.
+    #[inline]
+    fn updated(&self, (name, value, gradient, state): Taken, turn: Turn, watched: bool) -> Updated {
+        let Some(gradient) = gradient else { return Updated { name, value, state: [None, None], record: None } };
+        let is_matrix = matches!(value, Value::Matrix(_));
+        let wrapped = |buffer| if is_matrix { Value::Matrix(tensor(buffer)) } else { Value::Vector(tensor(buffer)) };
+        let (mut parameter, mut gradient) = (value.into_buffer(), gradient.into_buffer());
+        let (turn, is_hidden) = (turn.of(&self.factors, &name), self.hidden.contains(&name));
+        // Right before the update, which then finds both in the cache.
+        let before = watched.then(|| [&parameter, &gradient].map(buffer_moments));
+        let state = by_type!(parameter, update(&self.recipe, is_hidden, turn, &mut parameter, &mut gradient, state));
+        let record = before.map(|[weight, before]| {
+            let update = self.update_moments(&before, &gradient, turn.rate);
+            ParameterRecord { name: name.clone(), weight, gradient: before, update }
+        });
+        Updated { name, value: wrapped(parameter), state: state.map(|buffer| buffer.map(wrapped)), record }
     }
 
     /// What [`Self::step`] would add to each parameter, given all gradients; nothing is changed. It is the update as the

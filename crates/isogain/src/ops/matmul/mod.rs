@@ -3,7 +3,10 @@
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
+use std::mem::MaybeUninit;
+
 use super::buffer::{Buffer, Real, extent};
+use super::threads::threads;
 
 /// A matrix in a slice: the values of a row lie side by side, or, turned, those of a column.
 #[derive(Clone, Copy)]
@@ -160,9 +163,7 @@ pub(crate) enum Start<'a, T> {
 /// # Panics
 /// When the shapes do not fit.
 pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    let mut output = Vec::new();
-    append(&mut output, Start::Zero, a, b.into());
-    output
+    from_start(Start::Zero, a, b.into())
 }
 
 /// A row, in every row, and the product a b, row-major.
@@ -170,28 +171,14 @@ pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
 /// # Panics
 /// When the shapes do not fit.
 pub(super) fn product_plus<T: Real>(row: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
-    let mut output = Vec::new();
-    append_plus(&mut output, row, a, b);
-    output
+    from_start(Start::Row(row), a, b.into())
 }
 
-/// Appends a row, in every row, and the product a b, row-major.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub(super) fn append_plus<'b, T: Real>(output: &mut Vec<T>, row: &[T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>) {
-    append(output, Start::Row(row), a, b.into());
-}
-
-fn append<T: Real>(output: &mut Vec<T>, start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
-    let (columns, size) = (b.0.columns, values(a, b));
-    output.reserve(size);
-    let room = output.spare_capacity_mut().as_mut_ptr().cast();
-    // SAFETY: room for the product, all of which is written before it is read.
-    unsafe {
-        multiply(room, columns, start, a, b);
-        output.set_len(output.len() + size);
-    }
+fn from_start<T: Real>(start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) -> Vec<T> {
+    let mut output = Mosaic::new(values(a, b));
+    output.rooms(usize::MAX).for_each(|mut room| room.write_from(0, b.0.columns, start, a, b));
+    // SAFETY: all of it is the product.
+    unsafe { output.finish() }
 }
 
 /// Writes the product a b to row-major `output`.
@@ -229,12 +216,15 @@ fn values<T>(a: Matrix<'_, T>, b: Second<'_, T>) -> usize {
     a.rows.checked_mul(b.0.columns).expect("as many values as fit in memory")
 }
 
-/// Longer rows that several products fill, each some of their columns. Nothing is written before: to set a gradient of attention to
-/// zero takes longer than to turn its queries.
+/// Memory that several products fill. Nothing is written before: to set a gradient of attention to zero takes longer than to turn
+/// its queries.
 pub(super) struct Mosaic<T> {
     values: Vec<T>,
     count: usize,
 }
+
+/// A part of it.
+pub(super) struct Room<'a, T>(&'a mut [MaybeUninit<T>]);
 
 impl<T: Real> Mosaic<T> {
     /// Room for so many values.
@@ -242,15 +232,9 @@ impl<T: Real> Mosaic<T> {
         Self { values: Vec::with_capacity(count), count }
     }
 
-    /// Writes the product a b: its first value to `from`, a row `stride` values after the one before.
-    ///
-    /// # Panics
-    /// When the shapes do not fit.
-    pub(super) fn write(&mut self, from: usize, stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
-        assert!(b.columns <= stride, "{} columns in rows of {stride}", b.columns);
-        let room = &mut self.values.spare_capacity_mut()[..self.count][from..][..reach(a.rows, b.columns, stride)];
-        // SAFETY: the slice reaches to the last value of the product.
-        unsafe { multiply(room.as_mut_ptr().cast(), stride, Start::Zero, a, b.into()) }
+    /// All of it in rooms of so many values; the last one may have less.
+    pub(super) fn rooms(&mut self, values: usize) -> impl Iterator<Item = Room<'_, T>> {
+        self.values.spare_capacity_mut()[..self.count].chunks_mut(values).map(Room)
     }
 
     /// The values.
@@ -261,6 +245,34 @@ impl<T: Real> Mosaic<T> {
         // SAFETY: there is room for so many, and the caller vouches for what is in it.
         unsafe { self.values.set_len(self.count) };
         self.values
+    }
+}
+
+impl<T: Real> Room<'_, T> {
+    /// Writes the product a b: its first value to `from`, a row `stride` values after the one before.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    pub(super) fn write(&mut self, from: usize, stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+        self.write_from(from, stride, Start::Zero, a, b.into());
+    }
+
+    /// Writes a row, in every row, and the product a b from `from` on, row-major.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    pub(super) fn write_plus<'b>(&mut self, from: usize, row: &[T], a: Matrix<'_, T>, b: impl Into<Second<'b, T>>)
+    where
+        T: 'b,
+    {
+        self.write_from(from, row.len(), Start::Row(row), a, b.into());
+    }
+
+    fn write_from(&mut self, from: usize, stride: usize, start: Start<'_, T>, a: Matrix<'_, T>, b: Second<'_, T>) {
+        assert!(b.0.columns <= stride, "{} columns in rows of {stride}", b.0.columns);
+        let room = &mut self.0[from..][..reach(a.rows, b.0.columns, stride)];
+        // SAFETY: the slice reaches to the last value of the product.
+        unsafe { multiply(room.as_mut_ptr().cast(), stride, start, a, b) }
     }
 }
 
@@ -292,13 +304,10 @@ unsafe impl<T: Send + Sync> Send for Product<'_, T> {}
 // SAFETY: the same.
 unsafe impl<T: Send + Sync> Sync for Product<'_, T> {}
 
-/// Operations from which on a product is worth more than one thread (of the pool that the caller runs in).
-const SHARED_FROM: usize = 192 * 192 * 192;
-
 impl<T: Real> Product<'_, T> {
-    /// Worth more than one thread.
-    fn is_large(&self) -> bool {
-        self.a.rows.saturating_mul(self.a.columns).saturating_mul(self.b.columns) >= SHARED_FROM
+    /// Threads that it is worth.
+    fn threads(&self) -> usize {
+        threads(self.a.rows.saturating_mul(self.a.columns).saturating_mul(self.b.columns))
     }
 
     /// Of either type, on any processor.
@@ -338,7 +347,7 @@ impl<T: Real> Product<'_, T> {
                 false,
                 false,
                 false,
-                if self.is_large() { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None },
+                if self.threads() > 1 { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None },
             );
         }
     }
@@ -399,9 +408,11 @@ mod tests {
         let entry = |i: usize, j: usize| (0..3).map(|k| values[2 + 7 * i + k] * values[7 + 5 * k + j]).sum::<f64>();
         // Side by side: a b, the same once more, and the product with one column less.
         let mut mosaic = Mosaic::new(20);
-        mosaic.write(0, 5, a, b);
-        mosaic.write(2, 5, a, b);
-        mosaic.write(4, 5, a, b.columns(1, 1));
+        for mut room in mosaic.rooms(20) {
+            room.write(0, 5, a, b);
+            room.write(2, 5, a, b);
+            room.write(4, 5, a, b.columns(1, 1));
+        }
         // SAFETY: five columns of four rows.
         let output = unsafe { mosaic.finish() };
         for (index, value) in output.iter().enumerate() {
@@ -412,9 +423,11 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "out of range")]
-    fn a_product_beyond_a_mosaic_is_refused() {
+    fn a_product_beyond_its_room_is_refused() {
         let values = [1.0; 6];
-        Mosaic::new(8).write(5, 4, Matrix::new(&values, 2, 3), Matrix::new(&values, 3, 2));
+        Mosaic::new(16)
+            .rooms(8)
+            .for_each(|mut room| room.write(5, 4, Matrix::new(&values, 2, 3), Matrix::new(&values, 3, 2)));
     }
 
     #[test]

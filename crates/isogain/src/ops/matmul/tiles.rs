@@ -100,7 +100,7 @@ pub(super) unsafe fn write(product: Product<'_, f32>, panels: Option<&Panels>) {
         Some(panels) => panels.part,
         None => part_length([product.a.rows, product.a.columns, product.b.columns]),
     };
-    let threads = if product.is_large() { rayon::current_num_threads() } else { 1 };
+    let threads = product.threads();
     let by_columns = panels.is_none() && product.b.columns >= product.a.rows;
     let (count, unit) = if by_columns { (product.b.columns, COLUMNS) } else { (product.a.rows, ROWS) };
     let share = count.div_ceil(threads).next_multiple_of(unit);
