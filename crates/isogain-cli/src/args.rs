@@ -214,6 +214,11 @@ pub(crate) struct Train {
     /// the record tells what was tried and what was done
     #[arg(long)]
     pub(crate) heal: bool,
+    /// Threads that share each step; the number of processor cores when left out
+    ///
+    /// How many there are changes no number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// How the findings are written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: FormatName,

@@ -10,6 +10,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod search_record;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Time between two pictures of the line.
@@ -17,12 +16,6 @@ const COUNTED: &str = "{prefix:>10} {bar:32} {human_pos} of {human_len} steps, {
 
 /// How the line looks while parts of a whole are counted, whatever their size.
 const PARTS: &str = "{prefix:>10} {bar:32} {percent} %, {elapsed}, {eta} left  {msg}";
-
-/// A pool of one thread. Everything is computed in such pools, so that a trial, a training and a check give the same
-/// numbers whatever the machine.
-pub(crate) fn single_thread() -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().context("cannot start a thread")
-}
 
 /// A line for `what`; hidden when `quiet` or not on a terminal.
 pub(crate) fn line(what: &'static str, quiet: bool) -> ProgressBar {

@@ -11,7 +11,7 @@ use isogain_core::weights::file;
 use crate::args::{Check, Common};
 use crate::input::Input;
 use crate::output::{self, Status};
-use crate::progress;
+use crate::{progress, threads};
 
 pub(crate) fn run(options: &Check) -> Result<Status> {
     let is_weights = |path: &Path| path.extension().is_some_and(|extension| extension == "safetensors");
@@ -43,7 +43,7 @@ fn weights(paths: &[PathBuf], options: &Check) -> Result<Status> {
 fn recipe(recipe: Option<PathBuf>, options: &Check) -> Result<Status> {
     let input = Input::of(&Common { recipe, seed: options.seed, quiet: options.quiet })?;
     let line = progress::line("checking", options.quiet);
-    let subject = progress::single_thread()?
+    let subject = threads::pool(1)?
         .install(|| Subject::load(&input.recipe, &input.folder).map(Subject::with_sharpness)?.with_counterfactual());
     line.finish_and_clear();
     let subject = input.place(subject)?;

@@ -25,7 +25,7 @@ use crate::folder;
 use crate::input::Input;
 use crate::output::{self, Status};
 use crate::search_record::SearchRecord;
-use crate::{interrupt, progress};
+use crate::{interrupt, progress, threads};
 
 /// Where the results go when nobody says.
 const DEFAULT: &str = "runs/cure";
@@ -112,10 +112,7 @@ fn search(
     record: &SearchRecord,
     line: &ProgressBar,
 ) -> Result<Search> {
-    let threads = match options.threads {
-        Some(threads) => usize::from(threads),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let threads = threads::asked(options.threads);
     let told = |job: &Job, _: &Outcome| line.inc(job.steps as u64);
     let stage = |stage: Stage| match stage {
         Stage::Diagnose => progress::stage(line, "diagnosing", None),
@@ -143,8 +140,7 @@ fn search(
     let (seeds, budget) = (usize::from(options.seeds), options.budget);
     let options = Options { seeds, budget, random_search: true, begun: &begun, cache };
     let runner = Runner { threads, stop: interrupt::flag(), progress: &told };
-    let found =
-        progress::single_thread()?.install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));
+    let found = threads::pool(1)?.install(|| cure::search(&input.recipe, &input.folder, options, runner, watch));
     input.place(found)
 }
 
@@ -166,7 +162,7 @@ fn watched(subject: &Subject, input: &Input, out: &Path) -> Result<()> {
         heal: false,
         healing: &|_| {},
     };
-    progress::single_thread()?.install(|| run::fresh(subject, &input.folder, &RunFolder::new(out), silent))?;
+    threads::pool(1)?.install(|| run::fresh(subject, &input.folder, &RunFolder::new(out), silent))?;
     Ok(())
 }
 

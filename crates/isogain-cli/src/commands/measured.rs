@@ -12,7 +12,7 @@ use isogain_report::ReportError;
 
 use crate::args::FormatName;
 use crate::output::{self, Status};
-use crate::{interrupt, progress};
+use crate::{interrupt, progress, threads};
 
 /// Parts that a progress bar counts.
 const PARTS: u64 = 1000;
@@ -76,11 +76,7 @@ impl Manner {
             Ok(())
         };
         interrupt::orderly();
-        let threads = match threads {
-            Some(threads) => usize::from(threads),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        };
-        let ended = run_all(&open, threads, interrupt::flag(), &tell, &keep);
+        let ended = run_all(&open, threads::asked(threads), interrupt::flag(), &tell, &keep);
         line.finish_and_clear();
         if matches!(ended, Err(isogain::Error::Interrupted)) {
             return Ok(None);

@@ -9,13 +9,13 @@ use isogain_core::summary::smoothness::{SmoothNetwork, SmoothReport};
 use crate::args::{Common, Smooth};
 use crate::input::Input;
 use crate::output::{self, Status};
-use crate::{interrupt, progress};
+use crate::{interrupt, progress, threads};
 
 pub(crate) fn run(options: &Smooth) -> Result<Status> {
     let recipes =
         if options.recipes.is_empty() { vec![None] } else { options.recipes.iter().cloned().map(Some).collect() };
     let line = progress::line("measuring", options.quiet);
-    let pool = progress::single_thread()?;
+    let pool = threads::pool(1)?;
     interrupt::orderly();
     let mut networks = Vec::with_capacity(recipes.len());
     for recipe in recipes {

@@ -17,7 +17,7 @@ use crate::args::Train;
 use crate::folder;
 use crate::input::Input;
 use crate::output::{self, Status};
-use crate::{interrupt, progress};
+use crate::{interrupt, progress, threads};
 
 /// Where a run goes when nobody says.
 const DEFAULT: &str = "runs/train";
@@ -25,7 +25,7 @@ const DEFAULT: &str = "runs/train";
 pub(crate) fn run(options: &Train) -> Result<Status> {
     let (input, folder) = if options.resume { resumed(options)? } else { fresh(options)? };
     let quiet = options.common.quiet;
-    let pool = progress::single_thread()?;
+    let pool = threads::pool(threads::asked(options.threads))?;
     let subject = input.place(pool.install(|| Subject::load(&input.recipe, &input.folder)))?;
     let line = progress::line("training", quiet);
     let steps = input.recipe.run.steps;

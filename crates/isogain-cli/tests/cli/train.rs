@@ -47,6 +47,22 @@ fn more_steps_can_be_asked_for() {
     assert_eq!(lines(&desk, "run").last(), lines(&desk, "whole").last());
 }
 
+/// Convolutions large enough that threads share them: the record and the weights are the same bytes.
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let desk = Desk::with_tiny();
+    let recipe = "[data]\nbatch = 128\n[network]\nkind = \"convnet\"\ndepth = 4\nstages = 2\nwidth = 24\nnorm = \"batch\"\n\
+                  [run]\nsteps = 3\n";
+    desk.write("wide.toml", recipe);
+    for threads in ["1", "3"] {
+        let ran = desk.isogain(&["train", "wide.toml", "--quiet", "--threads", threads, "--out", threads]);
+        assert_ne!(ran.code, Some(2), "{}", ran.stderr);
+    }
+    for file in ["run.jsonl", "weights.safetensors"] {
+        assert_eq!(desk.bytes(&format!("1/{file}")), desk.bytes(&format!("3/{file}")), "{file}");
+    }
+}
+
 /// Without its checkpoint, a run that was cut off starts again and comes to the same end.
 #[test]
 fn a_run_cut_off_before_its_first_checkpoint_starts_again() {
