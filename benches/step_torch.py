@@ -1,10 +1,11 @@
-"""Times PyTorch eager's training steps of one of the networks in benches/networks, one thread.
+"""Times PyTorch eager's training steps of one of the networks in benches/networks, on one thread or as many as are named.
 
-    yes 5 | head -40 | python benches/step_torch.py mlp-20x256
+    yes 5 | head -40 | python benches/step_torch.py mlp-20x256 [THREADS]
 
 Prints a JSON line that says how many parameters there are, then waits: for each line on its input, a number of steps, it
 does so many and prints their times, {"ms": [...]}. A step is zero_grad, forward, backward, optimizer step. Times are
-those of the process on the processor, because a shared machine makes a clock on the wall useless.
+those of the process on the processor, because a shared machine makes a clock on the wall useless; of several threads
+only that clock can tell.
 
 `blas` in the first line names the matrix library PyTorch really loaded: "mkl", "openblas", "blis", "reference", or
 "unknown". Debian's python3-torch calls whatever libblas.so.3 is, and the reference one is about 15 times slower than
@@ -18,7 +19,8 @@ import sys
 import time
 
 # Before torch is loaded: its OpenMP and BLAS threads otherwise spin against whatever else the machine does.
-os.environ["OMP_NUM_THREADS"] = "1"
+THREADS = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
@@ -169,7 +171,8 @@ def main():
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in NETWORKS:
         sys.exit(f"step_torch.py: unknown network '{name}': one of {', '.join(NETWORKS)}")
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
+    now = time.process_time if THREADS == 1 else time.perf_counter
     torch.manual_seed(0)
     network, optimizer, batch = NETWORKS[name]
     model = network()
@@ -177,11 +180,11 @@ def main():
     inputs, labels = batch()
 
     def milliseconds():
-        start = time.process_time()
+        start = now()
         optimizer.zero_grad()
         functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
-        return (time.process_time() - start) * 1e3
+        return (now() - start) * 1e3
 
     for _ in range(WARM_UP):
         milliseconds()

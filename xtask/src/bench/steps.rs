@@ -49,59 +49,83 @@ pub(super) fn table() -> Result<()> {
          on the clock:\n"
     ));
     say(
-        "| network | ours | PyTorch | ours over PyTorch, smallest / median | goal | watched over unwatched, smallest / median | goal | the same on two threads |",
+        "| network | ours | PyTorch | ours over PyTorch, smallest / median | goal | watched over unwatched, smallest / median | goal | two threads: ours | PyTorch | ours over PyTorch, smallest / median | watched over unwatched, smallest / median |",
     );
-    say("|---|---|---|---|---|---|---|---|");
+    say("|---|---|---|---|---|---|---|---|---|---|---|");
     CASES.iter().try_for_each(|case| row(case, python.as_ref()))
 }
 
-/// Both programs take turns, so that both see the same machine.
 fn row(case: &Case, python: Option<&Python>) -> Result<()> {
-    let name = case.name;
-    let mut ours = Program::example("isogain", "step_bench", &[name])?;
-    let mut two_threads = Program::example("isogain", "step_bench", &[name, "--threads", "2"])?;
-    two_threads.next()?;
-    let mut theirs = match python {
-        Some(python) => Some(Program::script(&python.path, Path::new("benches/step_torch.py"), &[name])?),
-        None => None,
-    };
-    let described = ours.next()?;
-    if let Some(theirs) = &mut theirs {
-        let other = theirs.next()?;
-        if number(&described, "parameters")? != number(&other, "parameters")? {
-            bail!("not the same network: {described} and {other}");
-        }
-        if text(&other, "blas") == "reference" {
-            say("PyTorch runs on reference BLAS here, which says nothing; install OpenBLAS");
-        }
-    }
-    let (mut plain, mut watched, mut torch) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut shares, mut costs, mut costs_of_two) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..TURNS {
-        let [unwatched, seen] = both(&ours.ask(case.steps)?)?;
-        costs.push(median(&seen) / median(&unwatched));
-        let [unwatched_by_two, seen_by_two] = both(&two_threads.ask(LONGER * case.steps)?)?;
-        costs_of_two.push(median(&seen_by_two) / median(&unwatched_by_two));
-        if let Some(theirs) = &mut theirs {
-            let other = numbers(&theirs.ask(case.steps)?, "ms")?;
-            shares.push(median(&unwatched) / median(&other));
-            torch.extend(other);
-        }
-        plain.extend(unwatched);
-        watched.extend(seen);
-    }
-    let (share, other) = if torch.is_empty() {
-        ("-".to_string(), "-".to_string())
-    } else {
-        let share = format!("{:.2} / {:.2}", smallest(&plain) / smallest(&torch), median(&shares));
-        (share, range(&torch))
-    };
-    let cost = format!("{:.3} / {:.3}", smallest(&watched) / smallest(&plain), median(&costs));
-    let Case { goal, watched_goal, .. } = case;
-    let ours = range(&plain);
-    let of_two = median(&costs_of_two);
-    say(&format!("| {name} | {ours} | {other} | {share} | {goal:.2} | {cost} | {watched_goal:.2} | {of_two:.3} |"));
+    let one = Times::measured(case, python, 1)?;
+    let [ours, theirs, share, cost] = one.columns();
+    let [ours_of_two, theirs_of_two, share_of_two, cost_of_two] = Times::measured(case, python, 2)?.columns();
+    let Case { name, goal, watched_goal, .. } = case;
+    say(&format!(
+        "| {name} | {ours} | {theirs} | {share} | {goal:.2} | {cost} | {watched_goal:.2} | {ours_of_two} | {theirs_of_two} \
+         | {share_of_two} | {cost_of_two} |"
+    ));
     Ok(())
+}
+
+/// Milliseconds of each step, and ratios of each turn's medians.
+#[derive(Default)]
+struct Times {
+    ours: Vec<f64>,
+    watched: Vec<f64>,
+    /// Empty without PyTorch.
+    theirs: Vec<f64>,
+    /// Ours over theirs.
+    shares: Vec<f64>,
+    /// Watched over unwatched.
+    costs: Vec<f64>,
+}
+
+impl Times {
+    /// Both programs on so many threads take turns, so that both see the same machine.
+    fn measured(case: &Case, python: Option<&Python>, threads: usize) -> Result<Self> {
+        let (name, on) = (case.name, threads.to_string());
+        let mut ours = Program::example("isogain", "step_bench", &[name, "--threads", &on])?;
+        let script = Path::new("benches/step_torch.py");
+        let theirs = python.map(|python| Program::script(&python.path, script, &[name, &on]));
+        let mut theirs = theirs.transpose()?;
+        let described = ours.next()?;
+        if let Some(theirs) = &mut theirs {
+            let other = theirs.next()?;
+            if number(&described, "parameters")? != number(&other, "parameters")? {
+                bail!("not the same network: {described} and {other}");
+            }
+            if text(&other, "blas") == "reference" {
+                say("PyTorch runs on reference BLAS here, which says nothing; install OpenBLAS");
+            }
+        }
+        let steps = if threads > 1 { LONGER * case.steps } else { case.steps };
+        let mut times = Self::default();
+        for _ in 0..TURNS {
+            let [unwatched, watched] = both(&ours.ask(steps)?)?;
+            times.costs.push(median(&watched) / median(&unwatched));
+            if let Some(theirs) = &mut theirs {
+                let other = numbers(&theirs.ask(steps)?, "ms")?;
+                times.shares.push(median(&unwatched) / median(&other));
+                times.theirs.extend(other);
+            }
+            times.ours.extend(unwatched);
+            times.watched.extend(watched);
+        }
+        Ok(times)
+    }
+
+    /// Ours, theirs, ours over theirs, watched over unwatched.
+    fn columns(&self) -> [String; 4] {
+        let Self { ours, watched, theirs, shares, costs } = self;
+        let ratio = |of: &[f64], over: &[f64], turns: &[f64], digits: usize| {
+            format!("{:.digits$} / {:.digits$}", smallest(of) / smallest(over), median(turns))
+        };
+        let [other, share] = match theirs.as_slice() {
+            [] => ["-".to_string(), "-".to_string()],
+            theirs => [range(theirs), ratio(ours, theirs, shares, 2)],
+        };
+        [range(ours), other, share, ratio(watched, ours, costs, 3)]
+    }
 }
 
 /// Unwatched and watched steps of a turn.
